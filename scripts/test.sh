@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Lint, type check and test: installs what is needed, then runs ruff, mypy and pytest; arguments go to pytest.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+cd "$root"
+"$venv/bin/ruff" check
+"$venv/bin/ruff" format --check
+"$venv/bin/mypy"
+exec "$venv/bin/python" -m pytest "$@"

@@ -1,0 +1,159 @@
+"""The losses and metrics once more, literally as the papers write them, in float64 numpy: slow, and nothing shared.
+
+A literal ``log(1 - (P - p)^2)`` breaks down in float64 where p rounds to 0 or 1; `exact_pixel_loss` evaluates the same
+literal formulas with as many decimal digits as are asked for.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+def softmax(logits: Array) -> Array:
+    """Over axis 1."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return result
+
+
+def cross_entropy(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -> float:
+    """Hossain eq. (3), (4), Taubert eq. (1); the mean as PyTorch takes it."""
+    total, weight = 0.0, 0.0
+    p = softmax(logits)
+    for n, y, x in np.ndindex(target.shape):
+        c = target[n, y, x]
+        if c != ignore:
+            total += -weights[c] * np.log(p[n, c, y, x])
+            weight += weights[c]
+    return total / weight
+
+
+def focal(logits: Array, target: Labels, ignore: int, gamma: float, alpha: Sequence[float]) -> float:
+    """Hossain eq. (6), Taubert eq. (3)."""
+    p = softmax(logits)
+    losses = []
+    for n, y, x in np.ndindex(target.shape):
+        c = target[n, y, x]
+        if c != ignore:
+            losses.append(-alpha[c] * (1 - p[n, c, y, x]) ** gamma * np.log(p[n, c, y, x]))
+    return float(np.mean(losses))
+
+
+def dual_focal(logits: Array, target: Labels, ignore: int) -> float:
+    """Hossain eq. (7)."""
+    p = softmax(logits)
+    losses = []
+    for n, y, x in np.ndindex(target.shape):
+        if target[n, y, x] != ignore:
+            one_hot = np.arange(logits.shape[1]) == target[n, y, x]
+            losses.append(-np.log(1 - (one_hot - p[n, :, y, x]) ** 2).sum())
+    return float(np.mean(losses))
+
+
+def dice(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -> float:
+    """Taubert eq. (2), image by image."""
+    s, epsilon = 1.0, 1e-5
+    p = softmax(logits)
+    losses = []
+    for n in range(len(target)):
+        valid = target[n] != ignore
+        if not valid.any():
+            continue
+        above, below = s, s + epsilon
+        for c in range(logits.shape[1]):
+            truth = (target[n] == c)[valid].astype(np.float64)
+            output = p[n, c][valid]
+            above += weights[c] * (truth * output).sum()
+            below += weights[c] * (truth**2 + output**2).sum()
+        losses.append(1 - 2 * above / below)
+    return float(np.mean(losses))
+
+
+def exact_pixel_loss(name: str, logits: Sequence[float], true_class: int, digits: int, gamma: float = 2.0) -> float:
+    """ce, focal or dual_focal of one pixel, evaluated literally with the given number of decimal digits."""
+    with localcontext() as context:
+        context.prec = digits
+        context.Emin, context.Emax = -(10**8), 10**8
+        top = max(logits)
+        exponentials = [(Decimal(logit) - Decimal(top)).exp() for logit in logits]
+        p = [value / sum(exponentials) for value in exponentials]
+        if name == "ce":
+            loss = -p[true_class].ln()
+        elif name == "focal":
+            loss = -((1 - p[true_class]) ** Decimal(gamma)) * p[true_class].ln()
+        else:
+            loss = -sum(((1 - (int(c == true_class) - p[c]) ** 2).ln() for c in range(len(p))), start=Decimal(0))
+        return float(loss)
+
+
+def numeric_gradient(function: Any, logits: Array, step: float = 1e-5) -> Array:
+    """Central differences of a function of the logits."""
+    gradient = np.zeros_like(logits)
+    for place in np.ndindex(logits.shape):
+        up, down = logits.copy(), logits.copy()
+        up[place] += step
+        down[place] -= step
+        gradient[place] = (function(up) - function(down)) / (2 * step)
+    return gradient
+
+
+def metrics(
+    logits: Array, target: Labels, ignore: int, bins: int = 10, background: int | None = None
+) -> dict[str, float | list[float]]:
+    """Every metric from the pixels themselves, without a confusion matrix; softmax in float32 as the design says."""
+    classes = logits.shape[1]
+    shifted = (logits - logits.max(axis=1, keepdims=True)).astype(np.float32)
+    p = np.moveaxis(softmax(shifted.astype(np.float64)).astype(np.float32), 1, -1)
+    valid = target != ignore
+    truth, p = target[valid], p[valid]
+    predicted = np.moveaxis(logits, 1, -1)[valid].argmax(axis=-1)
+
+    nan = float("nan")
+    recall, precision, iou, overlap, f1 = ([nan] * classes for _ in range(5))
+    for c in range(classes):
+        is_true, is_predicted = truth == c, predicted == c
+        if is_true.any():
+            both = int((is_true & is_predicted).sum())
+            recall[c] = both / int(is_true.sum())
+            iou[c] = both / int((is_true | is_predicted).sum())
+            overlap[c] = 2 * both / (int(is_true.sum()) + int(is_predicted.sum()))
+            if is_predicted.any():
+                precision[c] = both / int(is_predicted.sum())
+                f1[c] = 0.0 if both == 0 else 2 * precision[c] * recall[c] / (precision[c] + recall[c])
+    seen = [c for c in range(classes) if (truth == c).any()]
+    foreground = [c for c in seen if c != background]
+
+    gap = 0.0
+    one_hot = truth[:, None] == np.arange(classes)
+    which = np.minimum((p * np.float32(bins)).astype(np.int64), bins - 1)
+    for b in range(bins):
+        inside = which == b
+        if inside.any():
+            gap += abs(one_hot[inside].mean() - p[inside].mean(dtype=np.float64))
+    calibration = 1 - 4 / bins * gap
+    accuracy = float((truth == predicted).mean())
+    mean_recall = float(np.mean([recall[c] for c in seen]))
+
+    def harmonic(score: float) -> float:
+        return 2 / (1 / calibration + 1 / score) if calibration > 0 and score > 0 else 0.0
+
+    return {
+        "accuracy": accuracy,
+        "recall": mean_recall,
+        "f1": float(np.mean([f1[c] for c in seen])),
+        "miou": float(np.mean([iou[c] for c in foreground])),
+        "mdice": float(np.mean([overlap[c] for c in foreground])),
+        "calibration": calibration,
+        "s_acc": harmonic(accuracy),
+        "s_rec": harmonic(mean_recall),
+        "class_recall": recall,
+        "class_precision": precision,
+        "class_iou": iou,
+        "class_dice": overlap,
+    }

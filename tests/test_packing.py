@@ -1,0 +1,444 @@
+"""Packing: what is stored, what is refused, and what stays on the disk when something goes wrong."""
+
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from tune_seg.config import DataConfig
+from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.errors import InputError
+
+SIZE = (8, 10)
+
+
+def build(root: Path, *, train: int = 5, val: int = 3, seed: int = 0, size: tuple[int, int] = SIZE) -> Path:
+    """A folder data set of three classes and ignored pixels; equal arguments give equal pixels."""
+    rng = np.random.default_rng(seed)
+    for split, count in (("train", train), ("val", val)):
+        for number in range(count):
+            for kind in ("images", "masks"):
+                (root / kind / split).mkdir(parents=True, exist_ok=True)
+            image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            mask = rng.choice(np.array([0, 1, 2, 255], np.uint8), size, p=(0.6, 0.25, 0.1, 0.05))
+            Image.fromarray(image).save(root / "images" / split / f"s{number:03d}.png")
+            Image.fromarray(mask).save(root / "masks" / split / f"s{number:03d}.png")
+    return root
+
+
+def dataset(root: Path, **values: object) -> Dataset:
+    return read(DataConfig.model_validate({"root": root, "classes": ("a", "b", "c"), **values}))
+
+
+def edit(path: Path, change: Callable[[np.ndarray], None]) -> None:
+    with Image.open(path) as image:
+        array = np.array(image)
+    change(array)
+    Image.fromarray(array).save(path)
+
+
+def files(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return build(tmp_path / "data")
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    return tmp_path / "packs"
+
+
+def test_a_pack_holds_what_the_reader_gives(root: Path, packs: Path) -> None:
+    source = dataset(root)
+    calls: list[tuple[int, int]] = []
+    path = pack(source, packs, SIZE, lambda done, total: calls.append((done, total)))
+    assert calls == [(n, 8) for n in range(1, 9)]
+    data = PackedData(path)
+    assert (data.class_names, data.num_classes, data.size) == (("a", "b", "c"), 3, SIZE)
+    assert (len(data.train), len(data.val)) == (5, 3)
+    assert path.name == f"{data.content_id}.arrow"
+    for split in (data.train, data.val):
+        samples = [sample for sample in source.samples if sample.split == split.name]
+        images, masks = split.gather(range(len(split)))
+        for row, sample in enumerate(samples):
+            image, mask = source.load(sample)
+            assert np.array_equal(images[row].numpy(), image)
+            assert np.array_equal(masks[row].numpy(), mask)
+    train = np.concatenate([source.load(s)[1].ravel() for s in source.samples if s.split == "train"])
+    counts = np.bincount(train, minlength=256)[:3]
+    assert np.array_equal(data.frequencies, counts / counts.sum())
+
+
+def test_more_samples_than_a_record_batch(tmp_path: Path, packs: Path) -> None:
+    source = dataset(build(tmp_path / "data", train=130, val=70, size=(4, 4)))
+    data = PackedData(pack(source, packs, (4, 4)))
+    for split, picked in ((data.train, [129, 0, 63, 64, 127, 128, 64]), (data.val, [69, 0, 61, 62])):
+        samples = [sample for sample in source.samples if sample.split == split.name]
+        images, masks = split.gather(np.array(picked))
+        for row, number in enumerate(picked):
+            image, mask = source.load(samples[number])
+            assert np.array_equal(images[row].numpy(), image)
+            assert np.array_equal(masks[row].numpy(), mask)
+    for number in (-1, 70):
+        with pytest.raises(IndexError, match=f"sample {number} of a val split of 70"):
+            data.val.gather([number])
+
+
+def test_images_are_resized_smoothly_and_masks_to_the_nearest_pixel(tmp_path: Path, packs: Path) -> None:
+    root = build(tmp_path / "data", size=(16, 20))
+    source = dataset(root)
+    images, masks = PackedData(pack(source, packs, SIZE)).train.gather([0])
+    image, mask = source.load(source.samples[0])
+    smooth = image.reshape(8, 2, 10, 2, 3).mean((1, 3))
+    # the triangle filter of halving weighs the 4 x 4 neighbourhood, the box of 2 x 2 above only its middle
+    assert np.abs(images[0].numpy() - smooth).mean() < 25 < np.abs(image[::2, ::2] - smooth).mean()
+    nearest = [mask[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    assert any(np.array_equal(masks[0].numpy(), candidate) for candidate in nearest)
+
+
+def test_equal_content_has_one_name_and_any_change_another(tmp_path: Path, root: Path, packs: Path) -> None:
+    first = pack(dataset(root), packs, SIZE)
+    elsewhere = build(tmp_path / "copy")
+    assert pack(dataset(elsewhere), tmp_path / "other packs", SIZE).name == first.name
+
+    names = {first.name, pack(dataset(root, classes=("a", "b", "d")), packs, SIZE).name}
+    names.add(pack(dataset(root), packs, (8, 9)).name)
+    edit(elsewhere / "images" / "train" / "s000.png", lambda array: array.__setitem__((3, 4, 1), array[3, 4, 1] ^ 1))
+    names.add(pack(dataset(elsewhere), packs, SIZE).name)
+    build(elsewhere)
+    edit(elsewhere / "masks" / "val" / "s002.png", lambda array: array.__setitem__((0, 0), (array[0, 0] + 1) % 3))
+    names.add(pack(dataset(elsewhere), packs, SIZE).name)
+    build(elsewhere)
+    for kind in ("images", "masks"):
+        (elsewhere / kind / "train" / "s004.png").rename(elsewhere / kind / "train" / "s005.png")
+    names.add(pack(dataset(elsewhere), packs, SIZE).name)
+    assert len(names) == 6
+
+
+def test_the_second_call_decodes_nothing(root: Path, packs: Path) -> None:
+    path = pack(dataset(root), packs, SIZE)
+    for file in root.rglob("*.png"):
+        stat = file.stat()
+        file.write_bytes(b"\0" * stat.st_size)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert pack(dataset(root), packs, SIZE) == path
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        pack(dataset(root), packs, (8, 9))
+    os.utime(root / "images" / "train" / "s000.png")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        pack(dataset(root), packs, SIZE)
+
+
+def test_the_second_call_decodes_nothing_where_the_masks_told_the_classes(root: Path, packs: Path) -> None:
+    path = pack(dataset(root, classes=None), packs, SIZE)
+    mask = root / "masks" / "train" / "s000.png"
+    stat = mask.stat()
+    mask.write_bytes(b"\0" * stat.st_size)
+    os.utime(mask, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert pack(dataset(root, classes=None), packs, SIZE) == path
+    assert PackedData(path).class_names == ("class 0", "class 1", "class 2")
+
+
+def test_a_pack_that_was_damaged_or_deleted_is_written_again(root: Path, packs: Path) -> None:
+    path = pack(dataset(root), packs, SIZE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert pack(dataset(root), packs, SIZE) == path
+    assert path.read_bytes() == whole
+    path.unlink()
+    assert pack(dataset(root), packs, SIZE) == path
+    assert path.read_bytes() == whole
+
+
+def test_every_bad_file_is_named_at_once(root: Path, packs: Path) -> None:
+    images, masks = root / "images" / "train", root / "masks" / "train"
+    (images / "s000.png").unlink()
+    (masks / "s001.png").unlink()
+    Image.fromarray(np.zeros((8, 11), np.uint8)).save(masks / "s002.png")
+    edit(masks / "s003.png", lambda array: array.__setitem__((0, slice(0, 2)), (7, 9)))
+    whole = (images / "s004.png").read_bytes()
+    (images / "s004.png").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(np.zeros((8, 10, 3), np.uint8)).save(root / "masks" / "val" / "s000.png")
+    (root / "masks" / "val" / "s001.png").write_bytes(b"not a picture")
+    Image.fromarray(np.zeros(SIZE, np.uint16)).save(root / "images" / "val" / "s002.png")
+    with pytest.raises(InputError) as error:
+        pack(dataset(root), packs, SIZE)
+    message = str(error.value)
+    for line in (
+        "(8 problems)",
+        "masks/train/s000.png: a mask without an image",
+        "images/train/s001.png: an image without a mask",
+        "masks/train/s002.png: 11 x 8 pixels, but its image s002.png is 10 x 8 pixels",
+        "masks/train/s003.png: unknown label values 7, 9 (known: 0 to 2, 255 = ignored); declare",
+        "images/train/s004.png: cannot be read as an image",
+        "masks/val/s000.png: a mask in colour (mode RGB)",
+        "masks/val/s001.png: cannot be read as an image",
+        "images/val/s002.png: an image of more than 8 bits a channel (mode I;16)",
+    ):
+        assert line in message
+    assert message.count("\n") == 8
+    assert files(packs) == set()
+
+
+def test_a_long_list_of_bad_files_is_cut(tmp_path: Path, packs: Path) -> None:
+    root = build(tmp_path / "data", train=30)
+    for mask in (root / "masks" / "train").iterdir():
+        mask.write_bytes(b"")
+    with pytest.raises(InputError) as error:
+        pack(dataset(root), packs, SIZE)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 22
+    assert "30 problems" in lines[0]
+    assert lines[-1] == "  ... and 10 more"
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_without_a_labelled_pixel_is_refused(root: Path, packs: Path, split: str) -> None:
+    for mask in (root / "masks" / split).iterdir():
+        edit(mask, lambda array: array.fill(255))
+    with pytest.raises(InputError, match=f"the {split} split .* holds no pixel with a class"):
+        pack(dataset(root), packs, SIZE)
+    assert files(packs) == set()
+
+
+def test_masks_that_cannot_be_read_do_not_tell_the_classes(root: Path, packs: Path) -> None:
+    for mask in (root / "masks").rglob("*.png"):
+        mask.write_bytes(b"")
+    with pytest.raises(InputError, match=r"the masks do not tell which classes there are:\n  \S*train/s000\.png: "):
+        pack(dataset(root, classes=None), packs, SIZE)
+
+
+def test_a_directory_that_cannot_be_made_is_named(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for directory in (tmp_path / "file", tmp_path / "file" / "packs"):
+        with pytest.raises(InputError, match=f"{directory}: cannot write the packed data there"):
+            pack(dataset(root), directory, SIZE)
+
+
+PRELUDE = """
+import os, resource
+from tune_seg.config import DataConfig
+from tune_seg.data import pack, read
+from tune_seg.errors import InputError
+"""
+
+
+def in_child(code: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, that the command `wrapper` starts."""
+    return subprocess.run(
+        [*wrapper, sys.executable, "-c", PRELUDE + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+
+
+def namespaces() -> bool:
+    """Whether this process may mount a file system that only its children see."""
+    return shutil.which("unshare") is not None and subprocess.run(["unshare", "-rm", "true"]).returncode == 0
+
+
+def test_a_directory_without_permission_is_named() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # pytest's tmp_path is closed to other users
+        os.chmod(directory, 0o555)
+        done = in_child(f"""
+            dataset = read(DataConfig(size=(8, 10), max_train=2, max_val=2))
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            try:
+                pack(dataset, {directory!r}, (8, 10))
+            except InputError as error:
+                print(error)
+        """)
+        assert f"{directory}: cannot write the packed data there (Permission denied)" in done.stdout, done.stderr
+
+
+def test_a_limit_on_file_sizes_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
+    done = in_child(f"""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        try:
+            pack(read(DataConfig(size=(64, 96))), {str(tmp_path)!r}, (64, 96))
+        except InputError as error:
+            print(error)
+    """)
+    assert f"{tmp_path}: File too large. The packed data needs" in done.stdout, done.stderr
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.skipif(not namespaces(), reason="no small file system can be mounted here (unshare -rm is not allowed)")
+@pytest.mark.parametrize("filled_meanwhile", [False, True])
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, filled_meanwhile: bool) -> None:
+    size = (32, 32) if filled_meanwhile else (64, 96)
+    code = f"""
+        def fill(done, total):
+            if {filled_meanwhile} and done == 70:
+                with open("other", "wb", buffering=0) as other:
+                    try:
+                        while True:
+                            other.write(bytes(4096))
+                    except OSError:
+                        pass
+
+        os.chdir({str(tmp_path)!r})
+        try:
+            pack(read(DataConfig(size={size})), ".", {size}, fill)
+        except InputError as error:
+            print(error)
+        print(sorted(os.listdir(".")))
+    """
+    mount = f"mount -t tmpfs -o size=1m none '{tmp_path}' && exec \"$@\""
+    done = in_child(code, "unshare", "-rm", "sh", "-c", mount, "sh")
+    needed = 144 * size[0] * size[1] * 4 + 2**16
+    assert f"The packed data needs {needed} bytes" in done.stdout, done.stderr
+    assert ("No space left on device" if filled_meanwhile else "not enough space") in done.stdout
+    assert done.stdout.splitlines()[-1] == ("['other']" if filled_meanwhile else "[]")
+
+
+def test_an_interrupted_pack_leaves_nothing(root: Path, packs: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(dataset(root), packs, SIZE, interrupt)
+    assert files(packs) == set()
+    assert len(PackedData(pack(dataset(root), packs, SIZE)).train) == 5
+
+
+def test_what_a_killed_process_left_is_cleared_but_not_what_one_writes(root: Path, packs: Path) -> None:
+    packs.mkdir()
+    (packs / ".old.partial").write_bytes(b"x")
+    os.utime(packs / ".old.partial", (time.time() - 4000, time.time() - 4000))
+    (packs / ".new.partial").write_bytes(b"x")
+    pack(dataset(root), packs, SIZE)
+    assert {name for name in files(packs) if name.endswith(".partial")} == {".new.partial"}
+
+
+def test_processes_that_pack_the_same_at_once(root: Path, packs: Path, tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+dataset = read(DataConfig(root={str(root)!r}, classes=("a", "b", "c")))
+print("ready", flush=True)
+while not Path({str(tmp_path / "go")!r}).exists():
+    time.sleep(0.001)
+print(pack(dataset, {str(packs)!r}, {SIZE}))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PRELUDE + code], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    (tmp_path / "go").touch()
+    paths = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(paths) == 1
+    assert len(PackedData(paths.pop()).train) == 5
+    assert len(files(packs)) == 2
+
+
+def test_processes_share_the_pages_of_the_file(tmp_path: Path) -> None:
+    path = pack(read(DataConfig(size=(64, 96))), tmp_path, (64, 96))
+    code = f"""
+        import pickle
+
+        data = pickle.loads({pickle.dumps(PackedData(path))!r})
+        images, masks = data.train.gather(range(len(data.train)))
+        print(int(images.sum()), int(masks.sum()))
+        kinds = {{}}
+        for line in open("/proc/self/smaps"):
+            if " " in line.split(":")[0]:
+                mapped = line.rstrip().endswith({path.name!r})
+            elif mapped and line.startswith(("Rss", "Private_Dirty")):
+                kinds[line.split(":")[0]] = kinds.get(line.split(":")[0], 0) + int(line.split()[1])
+        print(kinds["Rss"], kinds["Private_Dirty"])
+    """
+    images, masks = (data := PackedData(path)).train.gather(range(96))
+    answer = in_child(code)
+    sums, kinds = answer.stdout.splitlines()
+    assert sums == f"{int(images.sum())} {int(masks.sum())}", answer.stderr
+    resident, own = map(int, kinds.split())
+    assert resident * 1024 >= 96 * 64 * 96 * 4  # what it read lies in the mapping of the file,
+    assert own == 0  # and no page of it is the process's own
+    with pytest.raises(ValueError, match="read-only"):
+        data.row(0)[0][0, 0, 0] = 1
+
+
+def test_pickling_passes_the_path_on(root: Path, packs: Path) -> None:
+    data = PackedData(pack(dataset(root), packs, SIZE))
+    assert len(pickle.dumps(data)) < 400
+    assert len(pickle.dumps(data.val)) < 500
+    split = pickle.loads(pickle.dumps(data.val))
+    assert split.gather([2])[0].equal(data.val.gather([2])[0])
+
+
+def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, tmp_path: Path) -> None:
+    path = pack(dataset(root), packs, SIZE)
+    whole = path.read_bytes()
+    bad = tmp_path / "bad.arrow"
+    with pytest.raises(InputError, match=r"bad\.arrow: no such pack"):
+        PackedData(bad)
+    for content in (b"", b"hello", whole[: len(whole) // 2], whole[:-1], whole[:1000] + bytes(len(whole) - 1000)):
+        bad.write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.arrow: not a whole pack"):
+            PackedData(bad)
+    table = pa.table({"x": [1, 2]})
+    with pa.OSFile(str(bad), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match=r"bad\.arrow: an Arrow file, but none that tune_seg packed"):
+        PackedData(bad)
+    reader = pa.ipc.open_file(path)
+    for count, message in ((0, "without its summary"), (1, "without its summary")):
+        with pa.OSFile(str(bad), "wb") as sink, pa.ipc.new_file(sink, reader.schema) as writer:
+            for number in range(count):
+                writer.write_batch(reader.get_batch(number))
+        with pytest.raises(InputError, match=message):
+            PackedData(bad)
+    bad.write_bytes(whole.replace(b'{"version": 1}', b'{"version": 9}'))
+    with pytest.raises(InputError, match="a pack of version 9, this program reads version 1"):
+        PackedData(bad)
+    with pytest.raises(InputError, match="not a whole pack"):
+        PackedData(tmp_path)
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
+    """Peak memory of packing 40 and 400 large samples differs by less than the additional samples would take."""
+
+    def peak(count: int) -> int:
+        root = tmp_path / str(count)
+        for kind, shape in (("images", (256, 256, 3)), ("masks", (256, 256))):
+            for split in ("train", "val"):
+                (root / kind / split).mkdir(parents=True)
+            array = np.zeros(shape, np.uint8)
+            array[:128] = 1
+            Image.fromarray(array).save(root / kind / "val" / "first.png")
+            for number in range(count):
+                os.link(root / kind / "val" / "first.png", root / kind / "train" / f"{number}.png")
+        done = in_child(f"""
+            pack(read(DataConfig(root={str(root)!r}, classes=("a", "b"))), {str(tmp_path / "packs")!r}, (256, 256))
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        """)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout) * 1024
+
+    additional = 360 * 256 * 256 * 4
+    assert peak(400) - peak(40) < additional / 4

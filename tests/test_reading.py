@@ -1,0 +1,338 @@
+"""The readers against small files that the tests write, and what each bad input is answered with."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tune_seg.config import DataConfig, parse
+from tune_seg.data import Dataset, Sample, pack, read
+from tune_seg.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def write(path: Path, array: np.ndarray, mode: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(array)
+    if mode == "P":
+        image = Image.fromarray(array, "L")
+        image.putpalette(list(RNG.permutation(256).repeat(3)))
+        assert image.mode == "P"
+    if mode == "1":
+        image = Image.fromarray(array * 255).convert("1", dither=Image.Dither.NONE)
+    image.save(path)
+    return path
+
+
+def photo(height: int = 10, width: int = 12) -> np.ndarray:
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def labels(values: list[int], height: int = 10, width: int = 12) -> np.ndarray:
+    return RNG.choice(np.array(values, np.uint8), (height, width))
+
+
+def folder(root: Path, ids: list[str], values: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    written = {}
+    for id in ids:
+        written[id] = (photo(), labels(values))
+        write(root / "images" / f"{id}.png", written[id][0])
+        write(root / "masks" / f"{id}.png", written[id][1])
+    return written
+
+
+def config(root: Path | None, **values: object) -> DataConfig:
+    return parse(DataConfig, {"root": root, "size": (10, 12), **values})
+
+
+def ids(dataset: Dataset, split: str) -> list[str]:
+    return [sample.id for sample in dataset.samples if sample.split == split]
+
+
+def sample(dataset: Dataset, id: str) -> Sample:
+    return next(sample for sample in dataset.samples if sample.id == id)
+
+
+@pytest.fixture
+def camvid(tmp_path: Path) -> Path:
+    for split, count in (("train", 6), ("val", 3)):
+        for number in range(count):
+            write(tmp_path / split / f"frame{number}.png", photo())
+            write(tmp_path / f"{split}annot" / f"frame{number}.png", labels(list(range(12))))
+    return tmp_path
+
+
+def test_camvid_is_detected_and_read(camvid: Path) -> None:
+    dataset = read(config(camvid))
+    assert ids(dataset, "train") == [f"frame{n}" for n in range(6)]
+    assert ids(dataset, "val") == [f"frame{n}" for n in range(3)]
+    assert dataset.class_names[0] == "sky"
+    assert dataset.class_names[10] == "bicyclist"
+    assert len(dataset.class_names) == 11
+    for entry in dataset.samples:
+        image, mask = dataset.load(entry)
+        assert np.array_equal(image, np.asarray(Image.open(camvid / entry.split / f"{entry.id}.png")))
+        raw = np.asarray(Image.open(camvid / f"{entry.split}annot" / f"{entry.id}.png"))
+        assert (raw == 11).any()
+        assert np.array_equal(mask, np.where(raw == 11, 255, raw))
+        assert image.dtype == mask.dtype == np.uint8
+
+
+def test_ignore_label_and_classes_override_camvids(camvid: Path) -> None:
+    names = [f"c{n}" for n in range(12)]
+    dataset = read(config(camvid, classes=names, ignore_label=200))
+    assert dataset.class_names == tuple(names)
+    first = dataset.samples[0]
+    assert np.array_equal(dataset.load(first)[1], np.asarray(Image.open(camvid / "trainannot" / "frame0.png")))
+
+
+def test_camvid_refuses_another_split(camvid: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.split: CamVid is split by its folders"):
+        read(config(camvid, split={"val_fraction": 0.5}))
+
+
+@pytest.mark.parametrize(("count", "most", "kept"), [(6, 3, [0, 2, 4]), (6, 4, [0, 1, 3, 4]), (6, 6, range(6))])
+def test_max_train_is_spread_evenly(camvid: Path, count: int, most: int, kept: list[int]) -> None:
+    dataset = read(config(camvid, max_train=most, max_val=1))
+    assert ids(dataset, "train") == [f"frame{n}" for n in kept]
+    assert ids(dataset, "val") == ["frame0"]
+
+
+def test_no_root_is_the_generated_data_set() -> None:
+    dataset = read(config(None, max_train=5, max_val=2))
+    assert (len(ids(dataset, "train")), len(ids(dataset, "val"))) == (5, 2)
+    assert dataset.load(dataset.samples[0])[0].shape == (10, 12, 3)
+
+
+def test_unknown_layout_names_what_was_looked_for_and_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(InputError) as error:
+        read(config(tmp_path))
+    for part in (str(tmp_path), "trainannot/", "images/, masks/", "masks/, pictures/", "data.root"):
+        assert part in str(error.value)
+    with pytest.raises(InputError, match="found       no folder"):
+        read(config(tmp_path / "pictures"))
+    with pytest.raises(InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/\n"):
+        read(config(tmp_path, format="camvid"))
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        read(config(tmp_path / "nowhere"))
+
+
+def test_empty_folder_is_refused(camvid: Path) -> None:
+    for path in (camvid / "val").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match=r"val: no image here \(looked for \.png, \.jpg"):
+        read(config(camvid))
+
+
+def test_folder_reads_grey_palette_bilevel_and_16_bit_masks(tmp_path: Path) -> None:
+    arrays = {
+        "grey": labels([0, 1, 2]),
+        "palette": labels([0, 1, 2]),
+        "bilevel": labels([0, 1]),
+        "deep": labels([0, 1, 2]).astype(np.uint16) * 1000,
+    }
+    for id, array in arrays.items():
+        write(tmp_path / "images" / f"{id}.png", photo())
+        write(tmp_path / "masks" / f"{id}.png", array, {"palette": "P", "bilevel": "1"}.get(id))
+    modes = {id: Image.open(tmp_path / "masks" / f"{id}.png").mode for id in arrays}
+    assert modes == {"grey": "L", "palette": "P", "bilevel": "1", "deep": "I;16"}
+    dataset = read(config(tmp_path, classes={0: "a", 1: "b", 1000: "b", 2: "c", 2000: "c"}))
+    assert dataset.class_names == ("a", "b", "c")
+    for id, array in arrays.items():
+        expected = array // 1000 if id == "deep" else array
+        assert np.array_equal(dataset.load(sample(dataset, id))[1], expected), id
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".bmp", ".tif", ".webp", ".png"])
+def test_any_image_extension_goes_with_a_png_mask(tmp_path: Path, suffix: str) -> None:
+    folder(tmp_path, ["a", "b"], [0, 1])
+    (tmp_path / "images" / "a.png").unlink()
+    flat = np.full((10, 12, 3), (200, 100, 50), np.uint8)
+    write(tmp_path / "images" / f"a{suffix}", flat)
+    image, _ = (dataset := read(config(tmp_path))).load(sample(dataset, "a"))
+    assert np.abs(image.astype(int) - flat).max() <= 4  # lossy formats
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGBA", 4), ("L", 1), ("P", 1), ("LA", 2), ("CMYK", 4)])
+def test_images_of_every_mode_become_rgb(tmp_path: Path, mode: str, channels: int) -> None:
+    folder(tmp_path, ["a", "b"], [0, 1])
+    (tmp_path / "images" / "a.png").unlink()
+    image = Image.fromarray(photo()).convert(mode)
+    assert len(image.getbands()) == channels
+    image.save(tmp_path / "images" / "a.tif")
+    loaded, _ = (dataset := read(config(tmp_path))).load(sample(dataset, "a"))
+    assert np.array_equal(loaded, np.asarray(image.convert("RGB")))
+
+
+def test_hidden_and_other_files_are_left_alone(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b", "c"], [0, 1])
+    for name in ("images/._a.png", "images/Thumbs.db", "masks/.hidden.png", "masks/notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert len(read(config(tmp_path)).samples) == 3
+
+
+def test_split_by_folders(tmp_path: Path) -> None:
+    for split, id in (("train", "a"), ("val", "a"), ("val", "b"), ("test", "c")):
+        write(tmp_path / "images" / split / f"{id}.png", photo())
+        write(tmp_path / "masks" / split / f"{id}.png", labels([0, 1]))
+    dataset = read(config(tmp_path))
+    assert (ids(dataset, "train"), ids(dataset, "val")) == (["a"], ["a", "b"])
+    assert np.array_equal(
+        dataset.load(dataset.samples[1])[0], np.asarray(Image.open(tmp_path / "images" / "val" / "a.png"))
+    )
+    with pytest.raises(InputError, match="is split by its folders train and val"):
+        read(config(tmp_path, split={"val_fraction": 0.5}))
+    for path in (tmp_path / "masks" / "val").iterdir():
+        path.unlink()
+    (tmp_path / "masks" / "val").rmdir()
+    with pytest.raises(InputError, match=r"missing:\n  \S*masks/val"):
+        read(config(tmp_path))
+
+
+def test_split_by_lists(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b", "c.d", "e"], [0, 1])
+    write(tmp_path / "images" / "f.png", photo())  # in no list, so it may lack a mask
+    (tmp_path / "train.txt").write_text("c.d\nimages/b.png\n\n")
+    (tmp_path / "val.txt").write_text("a.png\r\n")
+    dataset = read(config(tmp_path))
+    assert (ids(dataset, "train"), ids(dataset, "val")) == (["b", "c.d"], ["a"])
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "one").write_text("e\n")
+    (tmp_path / "lists" / "two").write_text("a\nb\n")
+    dataset = read(config(tmp_path, split={"train": "lists/one", "val": "lists/two"}))
+    assert (ids(dataset, "train"), ids(dataset, "val")) == (["e"], ["a", "b"])
+
+
+def test_bad_lists_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b"], [0, 1])
+    (tmp_path / "train.txt").write_text("a\nz\n")
+    with pytest.raises(InputError, match=r"train\.txt stands alone"):
+        read(config(tmp_path))
+    (tmp_path / "val.txt").write_text("a\ny\n")
+    with pytest.raises(InputError) as error:
+        read(config(tmp_path))
+    for part in ("train.txt: z is neither", "val.txt: y is neither", "val.txt: a is in the list of train too"):
+        assert part in str(error.value)
+    (tmp_path / "val.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"val\.txt: the list is empty"):
+        read(config(tmp_path))
+    with pytest.raises(InputError, match=r"missing\.txt: cannot be read"):
+        read(config(tmp_path, split={"train": "train.txt", "val": "missing.txt"}))
+
+
+def test_split_by_fraction_moves_nothing_when_a_file_is_added(tmp_path: Path) -> None:
+    names = [f"s{n:03d}" for n in range(120)]
+    for name in names:
+        write(tmp_path / "images" / f"{name}.png", photo(2, 2))
+        write(tmp_path / "masks" / f"{name}.png", labels([0, 1], 2, 2))
+    before = set(ids(read(config(tmp_path)), "val"))
+    assert 10 <= len(before) <= 40  # 24 +- 3.6 standard deviations of a binomial
+    assert set(ids(read(config(tmp_path, split={"val_fraction": 0.2, "seed": 0})), "val")) == before
+    assert set(ids(read(config(tmp_path, split={"seed": 1})), "val")) != before
+    assert len(ids(read(config(tmp_path, split={"val_fraction": 0.7})), "val")) > 60
+    folder(tmp_path, ["new0", "new1"], [0, 1])
+    assert set(ids(read(config(tmp_path)), "val")) - {"new0", "new1"} == before
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_fraction_leaves_neither_side_empty(tmp_path: Path, seed: int) -> None:
+    folder(tmp_path, ["a", "b"], [0, 1])
+    for fraction in (0.01, 0.99):
+        dataset = read(config(tmp_path, split={"val_fraction": fraction, "seed": seed}))
+        assert len(ids(dataset, "train")) == len(ids(dataset, "val")) == 1
+
+
+def test_one_sample_cannot_be_split(tmp_path: Path) -> None:
+    folder(tmp_path, ["only"], [0, 1])
+    with pytest.raises(InputError, match=r"only\.png: one sample cannot both train and validate"):
+        read(config(tmp_path))
+
+
+def test_class_names_from_list_mapping_file_and_values(tmp_path: Path) -> None:
+    written = folder(tmp_path, ["a", "b"], [3, 7, 255])
+    found = read(config(tmp_path))
+    assert found.class_names == ("class 3", "class 7")
+    mask = found.load(sample(found, "a"))[1]
+    assert np.array_equal(mask, np.select([written["a"][1] == 3, written["a"][1] == 7], [0, 1], 255))
+
+    mapped = read(config(tmp_path, classes={7: "seven", 3: "three"}))
+    assert mapped.class_names == ("three", "seven")
+    listed = read(config(tmp_path, classes=[f"n{n}" for n in range(8)]))
+    assert set(np.unique(listed.load(sample(listed, "a"))[1])) == {3, 7, 255}
+    (tmp_path / "classes.txt").write_text("".join(f"line {n}\n" for n in range(8)))
+    assert read(config(tmp_path)).class_names[7] == "line 7"
+    (tmp_path / "classes.txt").write_text("one\n\nthree\n")
+    with pytest.raises(InputError, match=r"classes\.txt: line 2 is empty"):
+        read(config(tmp_path))
+    (tmp_path / "classes.txt").write_text("one\none\n")
+    with pytest.raises(InputError, match=r"classes\.txt: a class name stands twice"):
+        read(config(tmp_path))
+
+
+def test_ignore_label_for_a_folder(tmp_path: Path) -> None:
+    written = folder(tmp_path, ["a", "b"], [0, 1, 9])
+    dataset = read(config(tmp_path, ignore_label=9))
+    assert dataset.class_names == ("class 0", "class 1")
+    mask = dataset.load(sample(dataset, "a"))[1]
+    assert np.array_equal(mask == 255, written["a"][1] == 9)
+
+
+def test_binary_masks_of_0_and_255_say_how_to_declare_them(tmp_path: Path) -> None:
+    written = folder(tmp_path, ["a", "b"], [0, 255])
+    with pytest.raises(InputError, match=r"data\.classes: \{0: background, 255: object\}"):
+        pack(read(config(tmp_path)), tmp_path / "packs", (10, 12))
+    dataset = read(config(tmp_path, classes={0: "background", 255: "object"}))
+    assert dataset.class_names == ("background", "object")
+    assert np.array_equal(dataset.load(sample(dataset, "b"))[1], written["b"][1] // 255)
+    with pytest.raises(InputError, match=r"data\.ignore_label: 255 is the class 'object'"):
+        read(config(tmp_path, classes={0: "background", 255: "object"}, ignore_label=255))
+
+
+def test_masks_like_photographs_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b"], list(range(100)))
+    with pytest.raises(InputError, match=r"masks: \d+ distinct values.*data\.classes"):
+        _ = read(config(tmp_path)).class_names
+
+
+def test_masks_with_one_value_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b"], [4])
+    with pytest.raises(InputError, match="every pixel of every mask is 4"):
+        _ = read(config(tmp_path)).class_names
+
+
+def test_masks_in_another_format_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b"], [0, 1])
+    write(tmp_path / "masks" / "c.jpg", labels([0, 1]))
+    with pytest.raises(InputError, match=r"masks must be PNG files.*\n  \S*c\.jpg"):
+        read(config(tmp_path))
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, ["a", "b"], [0, 1])
+    write(tmp_path / "images" / "a.jpg", photo())
+    with pytest.raises(InputError, match=r"share one name.*\n  \S*a\.png and a\.jpg"):
+        read(config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": "camvid"}, "data.format camvid needs data.root"),
+        ({"classes": ["a", "b"]}, "data.classes describes files"),
+        ({"ignore_label": 3}, "data.ignore_label describes files"),
+        ({"split": {"val_fraction": 0.5}}, "data.split describes files"),
+        ({"format": "synthetic", "root": "/"}, "leave data.root out"),
+        ({"classes": ["a", "a"], "root": "/"}, "a class name stands twice"),
+        ({"classes": ["a"], "root": "/"}, "at least two classes"),
+        ({"classes": {70000: "a", 1: "b"}, "root": "/"}, "0 to 65535"),
+        ({"split": {"train": "x"}, "root": "/"}, "both list files"),
+        ({"split": {"seed": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_impossible_configurations_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace(".", r"\.")):
+        parse(DataConfig, values)

@@ -1,0 +1,1 @@
+"""tune_seg: find the loss, schedule and settings that serve a segmentation data set with rare classes."""

@@ -1,0 +1,17 @@
+"""The console command `tune-seg`, with a subcommand for each thing it does."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from tune_seg import search
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"search": search.main}
+
+
+def main() -> int:
+    """Run the subcommand that the command line names; the exit status is the subcommand's."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] not in _COMMANDS:
+        print(f"usage: tune-seg {{{','.join(_COMMANDS)}}} ...; tune-seg search --help says more", file=sys.stderr)
+        return 0 if arguments in (["-h"], ["--help"]) else 2
+    return _COMMANDS[arguments[0]](arguments[1:])

@@ -1,0 +1,79 @@
+"""Ray: start it on this machine or join a cluster, and say how many trials fit on it at once."""
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tune_seg.config import ComputeConfig
+from tune_seg.errors import InputError
+
+Node = Mapping[str, float]
+"""The resources of one machine, by Ray's names: CPU, GPU, ..."""
+
+# Read when Ray is imported. Unless told not to, it reports usage to its makers and keeps logs of every trial.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer console output of Tune ignores verbose=0
+
+
+def start(address: str | None) -> list[Node]:
+    """Start Ray on this machine, or join the cluster at `address`; the resources of each machine.
+
+    Raises:
+        InputError: no cluster answers at `address`.
+    """
+    import ray
+
+    options: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if address is None:
+        # the object store stays nearly empty: trials map the packed file instead
+        ray.init("local", include_dashboard=False, object_store_memory=100 * 2**20, **options)
+    else:
+        try:
+            # the machines of a cluster run the code of this one
+            ray.init(address, runtime_env={"py_modules": [str(Path(__file__).parent)]}, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(f"compute.address {address}: no Ray cluster answers there ({error})") from error
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def stop() -> None:
+    """Leave the cluster; one that :func:`start` has started ends."""
+    import ray
+
+    ray.shutdown()
+
+
+def allot(compute: ComputeConfig, nodes: Sequence[Node]) -> ComputeConfig:
+    """`compute` with what it leaves open filled in: GPUs per trial (one, where there are any) and trials at once.
+
+    Raises:
+        InputError: a trial asks for more than any machine has, or for a fraction of GPUs above one.
+    """
+    gpus = compute.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if any(node.get("GPU", 0.0) >= 1.0 for node in nodes) else 0.0
+    if gpus > 1.0 and not gpus.is_integer():
+        raise InputError(f"compute.gpus_per_trial: above 1 it must be a whole number, got {gpus:g}")
+    for key, name, asked in (("cpus_per_trial", "CPU", compute.cpus_per_trial), ("gpus_per_trial", "GPU", gpus)):
+        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
+        if asked > most:
+            raise InputError(f"compute.{key}: a trial asks for {asked:g} {name}s, and no machine has more than {most:g}")
+    slots = sum(_slots(node, compute.cpus_per_trial, gpus) for node in nodes)
+    at_once = min(compute.max_concurrent or slots, slots)
+    return compute.model_copy(update={"gpus_per_trial": gpus, "max_concurrent": at_once})
+
+
+def _slots(node: Node, cpus: int, gpus: float) -> int:
+    by_cpu = int(node.get("CPU", 0.0) // cpus)
+    if not gpus:
+        return by_cpu
+    whole = node.get("GPU", 0.0)
+    # fractions share one GPU each: 0.4 fits twice on each of three GPUs, not seven times on all
+    by_gpu = int(whole) * math.floor(1.0 / gpus + sys.float_info.epsilon) if gpus <= 1.0 else int(whole // gpus)
+    return min(by_cpu, by_gpu)

@@ -1,0 +1,57 @@
+"""Data sets: read one as it was published, pack it once, and draw its batches in every trial.
+
+Example:
+    >>> from tune_seg.config import AugmentationConfig, DataConfig
+    >>> from tune_seg.data import PackedData, batches, pack, read
+    >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))  # doctest: +SKIP
+    >>> data = PackedData(path)  # doctest: +SKIP
+    >>> for images, target in batches(data.train, epoch=0, seed=0, batch_size=8,
+    ...                               augmentation=AugmentationConfig(), device="cpu", train=True):  # doctest: +SKIP
+    ...     ...
+
+Reading and packing need no torch; what does is imported when it is first asked for, so that a command which only reads
+starts in a fraction of the time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
+from tune_seg.data.packing import pack
+from tune_seg.data.reading import read
+from tune_seg.data.synthetic import SyntheticDataset
+
+if TYPE_CHECKING:
+    from tune_seg.data.augmentation import augment, draw
+    from tune_seg.data.batching import batches, steps_per_epoch
+    from tune_seg.data.packed import PackedData, Split
+
+__all__ = [
+    "IGNORE_INDEX",
+    "Dataset",
+    "PackedData",
+    "Sample",
+    "Split",
+    "SyntheticDataset",
+    "augment",
+    "batches",
+    "draw",
+    "pack",
+    "read",
+    "steps_per_epoch",
+]
+
+_NEEDS_TORCH = {
+    "PackedData": "packed",
+    "Split": "packed",
+    "augment": "augmentation",
+    "batches": "batching",
+    "draw": "augmentation",
+    "steps_per_epoch": "batching",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_NEEDS_TORCH[name]}"), name)

@@ -1,0 +1,65 @@
+"""The batches of an epoch: a function of the split, the seed and the epoch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tune_seg.config import AugmentationConfig
+from tune_seg.data.augmentation import augment, draw, normalise
+from tune_seg.data.packed import Split
+from tune_seg.data.transfer import send
+
+_STREAM = 0  # the order of an epoch; `draw` uses stream 1
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """The number of training batches of an epoch over `samples` samples, as :func:`batches` makes them.
+
+    Example:
+        >>> steps_per_epoch(25, 12), steps_per_epoch(5, 12)
+        (2, 1)
+    """
+    return max(1, samples // batch_size)
+
+
+def batches(
+    split: Split,
+    *,
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    augmentation: AugmentationConfig,
+    device: torch.device | str,
+    train: bool,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one epoch: images float32 (B, 3, h, w) in channels_last memory format, targets int64 (B, h, w).
+
+    For training they are shuffled by (seed, epoch) and augmented by (seed, epoch, sample). A last batch that would be
+    short is dropped, because batch normalisation over one or two samples upsets a model; the samples in it change from
+    epoch to epoch. Only where the whole split is smaller than one batch is that one short batch given, of one sample at
+    the worst, which batch normalisation may refuse. For validation they come in order, only normalised, and complete.
+
+    Arguments:
+        split: `train` or `val` of a :class:`tune_seg.data.PackedData`.
+        epoch, seed: non-negative.
+        batch_size: samples a batch.
+        augmentation: what is done to a training image; its mean and std serve validation as well.
+        device: where the batches are wanted. On a GPU the bytes are sent from pinned memory without waiting, and the
+            transform runs there.
+        train: whether these are training batches.
+    """
+    order = np.arange(len(split))
+    steps = -(-len(split) // batch_size)
+    if train:
+        np.random.default_rng((_STREAM, seed, epoch)).shuffle(order)
+        steps = steps_per_epoch(len(split), batch_size)
+    target_device = torch.device(device)
+    for step in range(steps):
+        indices = order[step * batch_size : (step + 1) * batch_size]
+        images, masks = (send(tensor, target_device) for tensor in split.gather(indices))
+        if train:
+            yield augment(images, masks, draw(seed, epoch, indices), augmentation)
+        else:
+            yield normalise(images, augmentation), masks.to(torch.int64)

@@ -1,0 +1,88 @@
+"""What every reader turns a data set into: samples, class names, and a way to load one sample."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.errors import InputError
+
+IGNORE_INDEX = 255
+"""The class index of a pixel that counts nowhere, in every mask inside the project."""
+
+MAX_CLASSES = 254
+"""Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
+
+SplitName = Literal["train", "val"]
+SPLITS: tuple[SplitName, SplitName] = ("train", "val")
+
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.uint8]
+
+_MOST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its mask.
+
+    Arguments:
+        id: its name, unique within its split.
+        split: whether it trains or validates.
+        image, mask: the files it comes from; None where there is none, because it is generated or because it is
+            missing, which :meth:`Dataset.load` then says.
+    """
+
+    id: str
+    split: SplitName
+    image: Path | None = None
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """The samples of a data set, as they were published."""
+
+    samples: tuple[Sample, ...]
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class, by class index.
+
+        Raises:
+            InputError: the classes are not declared, and the masks do not tell.
+        """
+
+    @abstractmethod
+    def load(self, sample: Sample) -> tuple[Image, Mask]:
+        """The image, uint8 (H, W, 3) RGB, and the mask, uint8 (H, W) of class indices with 255 = ignored.
+
+        Safe to call from several threads.
+
+        Raises:
+            InputError: one line for each thing that is wrong with the sample, naming the file.
+        """
+
+    @abstractmethod
+    def source(self) -> dict[str, Any]:
+        """All that the content follows from, found without decoding an image, as a value that JSON can hold."""
+
+
+def spread(samples: Sequence[Sample], most: int | None) -> tuple[Sample, ...]:
+    """At most `most` of `samples`, spread evenly over them, because neighbouring frames of a video are alike."""
+    if most is None or most >= len(samples):
+        return tuple(samples)
+    return tuple(samples[i * len(samples) // most] for i in range(most))
+
+
+def problems_error(what: str, problems: Sequence[str]) -> InputError:
+    """One error that names all `problems`, a line each; of a long list the first lines and the number of the rest."""
+    lines = [f"  {problem}" for problem in problems[:_MOST_LINES]]
+    if len(problems) > _MOST_LINES:
+        lines.append(f"  ... and {len(problems) - _MOST_LINES} more")
+    return InputError("\n".join([what, *lines]))

@@ -1,0 +1,136 @@
+"""Which raw value of a mask means which class, and which values are ignored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, Mask
+from tune_seg.errors import InputError
+
+_UNKNOWN = MAX_CLASSES
+_MOST_FOUND = 64
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The translation of raw mask values into class indices.
+
+    Arguments:
+        class_names: the name of each class, by class index.
+        indices: raw value -> class index; several values may mean one class.
+        ignored: the raw values of pixels that count nowhere.
+    """
+
+    class_names: tuple[str, ...]
+    indices: Mapping[int, int]
+    ignored: frozenset[int]
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.uint8]:
+        table = np.full(2**16, _UNKNOWN, np.uint8)
+        for value in self.ignored:
+            table[value] = IGNORE_INDEX
+        for value, index in self.indices.items():
+            table[value] = index
+        return table
+
+    def translate(self, raw: npt.NDArray[np.uint8 | np.uint16]) -> Mask:
+        """Class indices, uint8 (H, W), of the raw values (H, W).
+
+        Raises:
+            InputError: a value that is neither a class nor ignored; the message names the values, not the file.
+        """
+        mask = self._table[raw]
+        unknown = mask == _UNKNOWN
+        if unknown.any():
+            values = np.unique(raw[unknown])
+            shown = ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")
+            raise InputError(
+                f"unknown label value{'s' if len(values) > 1 else ''} {shown} (known: {self._known}); "
+                "declare what they mean with data.classes, or one to leave out with data.ignore_label"
+            )
+        return mask
+
+    @property
+    def _known(self) -> str:
+        values = sorted(self.indices)
+        contiguous = values == list(range(values[0], values[-1] + 1))
+        shown = f"{values[0]} to {values[-1]}" if contiguous else ", ".join(map(str, values))
+        return shown + "".join(f", {value} = ignored" for value in sorted(self.ignored))
+
+    def describe(self) -> dict[str, Any]:
+        """The same as a value that JSON can hold."""
+        return {
+            "class_names": self.class_names,
+            "indices": sorted(self.indices.items()),
+            "ignored": sorted(self.ignored),
+        }
+
+
+def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | None, default_ignore: int) -> Labels:
+    """The labels that somebody declared.
+
+    Arguments:
+        classes: the names by raw value, as a sequence or a mapping; values of the same name are one class.
+        ignore_label: the raw value to ignore, where somebody chose one.
+        default_ignore: the raw value to ignore otherwise, unless it is a class.
+
+    Raises:
+        InputError: fewer than two classes, too many, or a class that is ignored at the same time.
+    """
+    names = dict(classes) if isinstance(classes, Mapping) else dict(enumerate(classes))
+    if ignore_label is not None and ignore_label in names:
+        raise InputError(
+            f"data.ignore_label: {ignore_label} is the class {names[ignore_label]!r} in data.classes; "
+            "a value is either a class or ignored, so take it out of one of them"
+        )
+    ignored = default_ignore if ignore_label is None else ignore_label
+    class_names = tuple(dict.fromkeys(names[value] for value in sorted(names)))
+    if not 2 <= len(class_names) <= MAX_CLASSES:
+        raise InputError(f"data.classes: {len(class_names)} classes; there must be 2 to {MAX_CLASSES}")
+    return Labels(
+        class_names,
+        {value: class_names.index(name) for value, name in sorted(names.items())},
+        frozenset({ignored} - set(names)),
+    )
+
+
+def found(values: Iterable[int], ignored: int, where: str) -> Labels:
+    """The labels of masks whose classes nobody declared: every value that occurs is a class, but the ignored one.
+
+    Arguments:
+        values: the distinct raw values of all masks.
+        ignored: the raw value to ignore.
+        where: the folder, for messages.
+
+    Raises:
+        InputError: so many values that these are no labels, or so few that there is nothing to tell apart.
+    """
+    distinct = sorted(values)
+    classes = [value for value in distinct if value != ignored]
+    if len(classes) > _MOST_FOUND:
+        raise InputError(
+            f"{where}: {len(classes)} distinct values, so the masks look like photographs or colours, not labels. "
+            "A mask holds a class number in each pixel; if these are class numbers, declare them with data.classes"
+        )
+    if len(classes) < 2 and ignored in distinct:
+        only = "no value is left" if not classes else f"only the value {classes[0]} is left"
+        background = classes[0] if classes else 0
+        raise InputError(
+            f"{where}: {only} as a class, because {ignored} is taken for ignored. If {ignored} marks the object, "
+            f"declare data.classes: {{{background}: background, {ignored}: object}}"
+        )
+    if len(classes) < 2:
+        raise InputError(
+            f"{where}: every pixel of every mask is {classes[0] if classes else 'missing'}, so there is nothing to "
+            "tell apart; check that these are the masks, or declare more classes with data.classes"
+        )
+    return Labels(
+        tuple(f"class {value}" for value in classes),
+        {value: index for index, value in enumerate(classes)},
+        frozenset({ignored}),
+    )

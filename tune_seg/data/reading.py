@@ -1,0 +1,70 @@
+"""From a configuration to a data set: which reader fits, and how much of the set is used."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from tune_seg.config import DataConfig
+from tune_seg.data import camvid, folder
+from tune_seg.data.dataset import Dataset, spread
+from tune_seg.data.synthetic import SyntheticDataset
+from tune_seg.errors import InputError
+
+
+class _Reader(NamedTuple):
+    folders: tuple[str, ...]
+    read: Callable[[DataConfig], Dataset]
+
+
+_READERS = {
+    "camvid": _Reader(camvid.FOLDERS, camvid.read_camvid),
+    "folder": _Reader(folder.FOLDERS, folder.read_folder),
+}
+
+
+def read(config: DataConfig) -> Dataset:
+    """The data set that `config` describes; without a root, the generated one.
+
+    No image is decoded yet, so this takes as long as listing the folders.
+
+    Arguments:
+        config: `format` (else it is detected from the folders in `root`), `root`, `classes`, `ignore_label`, `split`;
+            `max_train` and `max_val` keep so many samples, spread evenly over the set sorted by id.
+
+    Raises:
+        InputError: there is no such folder, no layout is recognised, or the layout is incomplete.
+
+    Example:
+        >>> dataset = read(DataConfig(size=(64, 96), max_train=8, max_val=4))
+        >>> image, mask = dataset.load(dataset.samples[0])
+        >>> image.shape, mask.shape
+        ((64, 96, 3), (64, 96))
+    """
+    dataset: Dataset
+    if config.root is None:
+        dataset = SyntheticDataset.generate(config.size, config.split.seed)
+    else:
+        if not config.root.is_dir():
+            raise InputError(f"data.root: {config.root} is not a folder")
+        dataset = _reader(config.root, config.format).read(config)
+    train = [sample for sample in dataset.samples if sample.split == "train"]
+    val = [sample for sample in dataset.samples if sample.split == "val"]
+    return replace(dataset, samples=spread(train, config.max_train) + spread(val, config.max_val))
+
+
+def _reader(root: Path, format: str | None) -> _Reader:
+    candidates = _READERS if format is None else {format: _READERS[format]}
+    for reader in candidates.values():
+        if all((root / name).is_dir() for name in reader.folders):
+            return reader
+    wanted = "; ".join(f"{name}: {', '.join(f'{n}/' for n in reader.folders)}" for name, reader in candidates.items())
+    there = sorted(path.name + "/" for path in root.iterdir() if path.is_dir())
+    standing = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "no folder"
+    raise InputError(
+        f"data.root: {root} has no layout that is known here.\n"
+        f"  looked for  {wanted}\n"
+        f"  found       {standing}\n"
+        "Point data.root (--data) at the folder that holds these folders, or arrange the files as ROOT/images and "
+        "ROOT/masks, with PNG masks named like their images"
+    )

@@ -1,0 +1,8 @@
+"""The one exception for input that a user can put right."""
+
+
+class InputError(ValueError):
+    """Something that the user gave is wrong; the message names the file, key or value, and says what to do.
+
+    The command line prints the message alone, without a traceback, and exits with status 2.
+    """

@@ -1,0 +1,49 @@
+"""Layers that a model is wrapped with."""
+
+import torch
+from torch import Tensor, nn
+
+from tune_seg.errors import InputError
+
+
+class AdaptiveClassWeight(nn.Module):
+    """Scales each class's logit with a weight that is learnt: ``z_c = w_c x_c``, before the softmax.
+
+    Hossain eq. (21). It belongs to the model, in training and at inference alike. The optimiser must not decay
+    ``weight``: its neutral value is 1, and decay would pull it to 0, where the softmax is uniform. Give it a parameter
+    group of its own with ``weight_decay=0``.
+
+    Args:
+        num_classes: C, at least 1.
+
+    Attributes:
+        weight: The weights, shape (C,), started at 1.
+
+    Raises:
+        InputError: ``num_classes`` is not a whole number of at least 1.
+
+    Example:
+        >>> layer = AdaptiveClassWeight(num_classes=3)
+        >>> layer(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+            raise InputError(
+                f"AdaptiveClassWeight: num_classes = {num_classes!r} is not possible; allowed: a whole number >= 1"
+            )
+        self.weight = nn.Parameter(torch.ones(num_classes))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Logits (N, C, ...) to weighted logits (N, C, ...)."""
+        num_classes = len(self.weight)
+        if logits.ndim < 2 or logits.shape[1] != num_classes:
+            raise InputError(
+                f"logits have shape {tuple(logits.shape)}; the layer was built for (N, {num_classes}, ...)"
+            )
+        return logits * self.weight.view(num_classes, *[1] * (logits.ndim - 2))
+
+    def extra_repr(self) -> str:
+        return f"num_classes={len(self.weight)}"

@@ -1,0 +1,29 @@
+"""Losses for segmentation with rare classes.
+
+Example:
+    >>> import torch
+    >>> from tune_seg.losses import build_loss
+    >>> loss = build_loss("focal", num_classes=3, gamma=2.0)
+    >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)).item()  # (1 - 1/3)^2 log 3
+    0.4882721...
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tune_seg.losses.catalogue import LOSSES, LossSpec, Parameter, get_spec
+
+if TYPE_CHECKING:
+    from tune_seg.losses.build import build_loss
+    from tune_seg.losses.weighting import class_weights
+
+__all__ = ["LOSSES", "LossSpec", "Parameter", "build_loss", "class_weights", "get_spec"]
+
+_NEEDS_TORCH = {"build_loss": "tune_seg.losses.build", "class_weights": "tune_seg.losses.weighting"}
+
+
+def __getattr__(name: str) -> object:
+    # Resolved on first use, so that importing the catalogue, which checks configurations, does not import torch.
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)

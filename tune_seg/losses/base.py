@@ -1,0 +1,53 @@
+"""What all losses have in common: the precision they compute in and how they leave pixels out."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from tune_seg.errors import InputError
+
+
+class SegmentationLoss(nn.Module, ABC):
+    """A loss of logits (N, C, H, W) against a target (N, H, W).
+
+    Subclasses implement :meth:`compute`, which sees logits in float32 (or float64) with autocast off: half precision
+    cannot hold a sum over an image's pixels, nor 1 - p where p is near 1.
+
+    Args:
+        num_classes: C.
+        ignore_index: Label of the pixels that count nowhere.
+    """
+
+    def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss, a scalar; ``build_loss`` says what the arguments must be."""
+        if logits.ndim != 4 or logits.shape[1] != self.num_classes:
+            raise InputError(
+                f"logits have shape {tuple(logits.shape)}; the loss was built for (N, {self.num_classes}, H, W)"
+            )
+        if target.shape != (logits.shape[0], *logits.shape[2:]):
+            raise InputError(
+                f"target has shape {tuple(target.shape)}; logits of shape {tuple(logits.shape)} need "
+                f"{(logits.shape[0], *logits.shape[2:])}"
+            )
+        with torch.autocast(device_type=logits.device.type, enabled=False):
+            return self.compute(logits.to(torch.promote_types(logits.dtype, torch.float32)), target)
+
+    @abstractmethod
+    def compute(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of logits in float32 or float64."""
+
+    def split_target(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Class indices that are safe to gather with, and which pixels count; both (N, H, W), int64 and bool."""
+        valid = target != self.ignore_index
+        return target.masked_fill(~valid, 0), valid
+
+
+def safe_ratio(total: Tensor, count: Tensor) -> Tensor:
+    """total / count, where a count of 0 (nothing valid, so that the total is 0 as well) gives 0 with gradient 0."""
+    return total / torch.where(count > 0, count, 1)

@@ -1,0 +1,59 @@
+"""The one door through which losses are built."""
+
+import importlib
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from tune_seg.errors import InputError
+from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.weighting import check_class_weights
+
+
+def build_loss(
+    name: str,
+    *,
+    num_classes: int,
+    class_weights: Tensor | Sequence[float] | None = None,
+    ignore_index: int = 255,
+    **params: object,
+) -> nn.Module:
+    """Build a loss by its name.
+
+    The module's ``forward(logits, target)`` takes logits of shape (N, C, H, W), any floating type, and an int64 target
+    of shape (N, H, W) whose values lie in [0, C) or equal ``ignore_index``, and returns a scalar in float32 (float64
+    for float64 logits). Another target value is the caller's error: torch raises on a CPU, and on a GPU it may stop the
+    process. Pixels labelled ``ignore_index`` count nowhere; where all are ignored, the loss and its gradient are 0. The
+    class weights are a buffer of the module: move it with ``.to(device)`` as any other.
+
+    Args:
+        name: One of ``tune_seg.losses.LOSSES``, which also describes each loss's parameters.
+        num_classes: C, at least 1.
+        class_weights: One finite, non-negative weight per class, shape (C,). The losses that do not weight classes
+            leave them unused, so that a study can pass the same ones to every loss.
+        ignore_index: The label of pixels without a truth.
+        **params: The loss's own parameters, for instance ``gamma`` of ``focal``.
+
+    Raises:
+        InputError: Unknown name or parameter, an impossible value, or class weights that are missing or wrong.
+
+    Example:
+        >>> loss = build_loss("wce", num_classes=3, class_weights=[0.5, 1.0, 1.5])
+        >>> loss(logits, target).backward()  # doctest: +SKIP
+    """
+    spec = get_spec(name)
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise InputError(f"loss {name!r}: num_classes = {num_classes!r} is not possible; allowed: a whole number >= 1")
+    spec.check(params, num_classes=num_classes)
+    if class_weights is not None:
+        class_weights = check_class_weights(class_weights, num_classes)
+    elif spec.needs_class_weights:
+        raise InputError(
+            f"loss {name!r}: class_weights = None is not possible; give {num_classes} non-negative numbers, "
+            "for instance tune_seg.losses.class_weights(pixel counts)"
+        )
+    module, _, class_name = spec.implementation.partition(":")
+    implementation = getattr(importlib.import_module(module), class_name)
+    weights = {"class_weights": class_weights} if spec.needs_class_weights else {}
+    loss: nn.Module = implementation(num_classes, ignore_index=ignore_index, **weights, **params)
+    return loss

@@ -1,0 +1,97 @@
+"""Any architecture and encoder of segmentation-models-pytorch (SMP), by the names that its documentation uses."""
+
+import difflib
+from collections.abc import Iterable
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders import encoders
+from torch import nn
+
+from tune_seg.config import ModelConfig
+from tune_seg.errors import InputError
+from tune_seg.layers import AdaptiveClassWeight
+
+_ARCHITECTURES = {architecture.__name__: architecture for architecture in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+
+
+def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False) -> nn.Module:
+    """A model with logits (N, C, H, W) for images (N, 3, H, W).
+
+    Args:
+        config: architecture, encoder and encoder weights.
+        num_classes: C.
+        acw: end the model with an :class:`~tune_seg.layers.AdaptiveClassWeight` layer (Hossain eq. (21)).
+
+    Raises:
+        InputError: an unknown name, an encoder that the architecture cannot use, weights that do not exist for the
+            encoder or cannot be downloaded.
+
+    Example:
+        >>> model = build_model(ModelConfig(architecture="Unet", encoder="resnet18"), num_classes=11)
+    """
+    architecture = _architecture(config.architecture)
+    weights = None if config.weights == "none" else config.weights
+    try:
+        model: nn.Module = architecture(
+            encoder_name=config.encoder, encoder_weights=weights, in_channels=3, classes=num_classes
+        )
+    except OSError as error:
+        raise InputError(
+            f"model.weights {config.weights}: the weights of {config.encoder} are not on this machine and could not be "
+            f"downloaded ({_first_line(error)}); connect it to the internet once, copy the cache of a machine that has "
+            f"them (HF_HOME), or set model.weights to none"
+        ) from error
+    except (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"model: {config.architecture} cannot be built with encoder {config.encoder} and weights {config.weights}: "
+            f"{_first_line(error)}"
+        ) from error
+    return nn.Sequential(model, AdaptiveClassWeight(num_classes)) if acw else model
+
+
+def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]]) -> None:
+    """Refuse a model that cannot be built, or cannot take images of one of `sizes` (H, W); nothing is kept.
+
+    Raises:
+        InputError: as :func:`build_model`, or naming the size and the nearest sizes that fit.
+    """
+    _encoder(config)
+    if config.weights != "none":
+        build_model(config, num_classes=2)  # fetches the weights once, before any trial needs them
+    with torch.device("meta"):
+        model = build_model(config.model_copy(update={"weights": "none"}), num_classes=2).eval()
+        for height, width in sizes:
+            try:
+                model(torch.empty(1, 3, height, width))
+            except RuntimeError as error:
+                stride = getattr(getattr(model, "encoder", None), "output_stride", 32)
+                nearest = [max(1, round(side / stride)) * stride for side in (height, width)]
+                raise InputError(
+                    f"data.size (or augmentation.crop) [{height}, {width}]: {config.architecture} with {config.encoder} "
+                    f"cannot take it ({_first_line(error)}); the nearest multiple of {stride} is {nearest}"
+                ) from error
+
+
+def _architecture(name: str) -> type[nn.Module]:
+    if name not in _ARCHITECTURES:
+        raise InputError(f"model.architecture: unknown name {name!r}; the names are {', '.join(sorted(_ARCHITECTURES))}")
+    return _ARCHITECTURES[name]
+
+
+def _encoder(config: ModelConfig) -> None:
+    if config.encoder.startswith("tu-"):
+        return  # timm's own encoders: timm says what it lacks when the model is built
+    names = sorted(encoders)
+    if config.encoder not in names:
+        close = difflib.get_close_matches(config.encoder, names, n=5) or names
+        raise InputError(
+            f"model.encoder: unknown name {config.encoder!r}; close to it are {', '.join(close)} "
+            f"(timm's encoders are tu-NAME)"
+        )
+    if config.weights != "none" and config.weights not in encoders[config.encoder]["pretrained_settings"]:
+        raise InputError(f"model.weights: SMP has no {config.weights} weights for encoder {config.encoder}; set it to none")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

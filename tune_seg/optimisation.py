@@ -1,0 +1,48 @@
+"""The optimiser and the learning rate at every iteration."""
+
+import math
+
+import torch
+from torch import nn
+
+from tune_seg.config import TrainingConfig
+from tune_seg.layers import AdaptiveClassWeight
+
+
+def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD with momentum over the parameters of `model`.
+
+    The weights of an :class:`~tune_seg.layers.AdaptiveClassWeight` layer are left out of the weight decay: decaying a
+    scale that starts at 1 towards 0 would flatten the softmax, which the layer's paper does not intend.
+    """
+    scales = {id(p) for m in model.modules() if isinstance(m, AdaptiveClassWeight) for p in m.parameters()}
+    groups = [
+        {"params": [p for p in model.parameters() if id(p) not in scales], "weight_decay": config.weight_decay},
+        {"params": [p for p in model.parameters() if id(p) in scales], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    optimizer = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return optimizer(groups, lr=config.lr)
+
+
+def learning_rate(config: TrainingConfig, iteration: int, steps_per_epoch: int) -> float:
+    """The learning rate in force at `iteration` (from 0) of `config.epochs * steps_per_epoch`.
+
+    linear: lr (1 - i/T), as Taubert section 5; polynomial: lr (1 - i/T)^lr_power; cosine: lr (1 + cos(pi i/T)) / 2;
+    step: lr lr_factor^k after k times `lr_every` epochs, as Hossain section IV; constant: lr.
+    """
+    progress = iteration / (config.epochs * steps_per_epoch)
+    match config.lr_schedule:
+        case "linear":
+            factor = 1.0 - progress
+        case "polynomial":
+            factor = (1.0 - progress) ** config.lr_power
+        case "cosine":
+            factor = (1.0 + math.cos(math.pi * progress)) / 2.0
+        case "step":
+            factor = config.lr_factor ** (iteration // steps_per_epoch // config.lr_every)
+        case "constant":
+            factor = 1.0
+    return config.lr * factor

@@ -1,0 +1,233 @@
+"""What a person sees: the live table while a study runs, the ranked table and the winner when it ends."""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tune_seg.config import LossKind, StudyConfig
+from tune_seg.records import Record, State, sortable
+
+_SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
+_IN_LOSS_NAME = ("loss.kind", "loss.start", "loss.end", "acw")
+_MISSED = 0.01
+"""A class whose recall stays below this counts as missed."""
+
+
+class LiveReport:
+    """A table of the running and the best trials with progress and remaining time; a line a trial without a terminal.
+
+    Args:
+        console: where to print.
+        config: the study.
+        target: how many trials it has in all.
+    """
+
+    def __init__(self, console: Console, config: StudyConfig, target: int) -> None:
+        self._console = console
+        self._config = config
+        self._target = target
+        self._records: dict[int, Record] = {}
+        self._started = time.monotonic()
+        self._epochs_before = 0
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
+
+    def begin(self, records: Iterable[Record]) -> None:
+        """Take over the trials of earlier sessions."""
+        self._records = {record.number: record for record in records}
+        self._epochs_before = sum(len(record.history) for record in self._records.values() if record.state.ended)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def update(self, record: Record) -> None:
+        """A trial has changed."""
+        if record.number not in self._records and len(self._records) == 0:
+            self._started = time.monotonic()
+        self._records[record.number] = record
+        if record.state is not State.RUNNING and not self._console.is_terminal:
+            self._console.print(self._line(record), soft_wrap=True, highlight=False)
+
+    def _line(self, record: Record) -> str:
+        objective = self._config.objectives[0]
+        ended = sum(other.state is not State.RUNNING for other in self._records.values())
+        score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.error
+        return (
+            f"[{ended}/{self._target}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
+            f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
+        )
+
+    def _epochs(self) -> tuple[int, float]:
+        """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
+        done = sum(len(record.history) for record in self._records.values())
+        ended = [len(record.history) for record in self._records.values() if record.state is not State.RUNNING]
+        full = self._config.training.epochs
+        mean = (sum(ended) + full) / (len(ended) + 1)
+        running = sum(max(0.0, mean - len(r.history)) for r in self._records.values() if r.state is State.RUNNING)
+        return done, done + running + mean * max(0, self._target - len(self._records))
+
+    def _remaining(self) -> str:
+        done, expected = self._epochs()
+        new = done - self._epochs_before
+        if new <= 0:
+            return "remaining time not known yet"
+        seconds = (expected - done) * (time.monotonic() - self._started) / new
+        return f"about {timedelta(seconds=round(seconds))} left"
+
+    def _render(self) -> RenderableType:
+        objective = self._config.objectives[0]
+        done, expected = self._epochs()
+        ended = [record for record in self._records.values() if record.state is not State.RUNNING]
+        running = [record for record in self._records.values() if record.state is State.RUNNING]
+        table = Table(title=f"{len(ended)}/{self._target} trials, {self._remaining()}", title_justify="left")
+        for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
+            table.add_column(name, justify="left" if name in ("loss", "state") else "right")
+        for record in [*running, *ranked(ended, objective)[:8]]:
+            table.add_row(
+                str(record.number),
+                record.config.loss_name,
+                record.state.value,
+                f"{len(record.history)}/{record.config.training.epochs}",
+                *(_cell(record.last.get(name)) for name in _live_metrics(objective)),
+            )
+        return Group(ProgressBar(total=max(1.0, expected), completed=done, width=60), table)
+
+
+def ranked(records: Iterable[Record], objective: str) -> list[Record]:
+    """Completed trials first, best score first; then those that were stopped, the ones that came farthest first."""
+
+    def key(record: Record) -> tuple[Any, ...]:
+        score = sortable(record.last.get(objective, math.nan))
+        return (
+            record.state is not State.COMPLETED,
+            -len(record.history) if record.state is not State.COMPLETED else 0,
+            -score,
+        )
+
+    return sorted(records, key=key)
+
+
+def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]:
+    """The completed trials that no other completed trial beats in one objective without losing in another."""
+    points = {
+        record.number: tuple(sortable(record.last[name]) for name in objectives)
+        for record in records
+        if record.state is State.COMPLETED
+    }
+    best = {
+        number
+        for number, point in points.items()
+        if not any(other != point and all(a >= b for a, b in zip(other, point, strict=True)) for other in points.values())
+    }
+    return [record for record in records if record.number in best]
+
+
+def final_report(console: Console, config: StudyConfig, records: Sequence[Record], class_names: Sequence[str]) -> None:
+    """Print the ranked table, what won and by how much, and which classes plain cross entropy missed."""
+    objective = config.objectives[0]
+    order = ranked(records, objective)
+    front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
+    console.print(_ranking(config, order, front), soft_wrap=True)
+    completed = [record for record in order if record.state is State.COMPLETED]
+    if not completed:
+        console.print("No trial ran to its end.")
+        return
+    if front:
+        console.print(
+            f"Pareto front over {', '.join(config.objectives)}: trials "
+            f"{', '.join(str(record.number) for record in order if record.number in front)} (marked *)."
+        )
+    winner = completed[0]
+    console.print(_verdict(winner, completed, objective), soft_wrap=True)
+    plain = _plain_cross_entropy(completed)
+    if plain is not None:
+        console.print(_missed(plain, completed, class_names), soft_wrap=True)
+
+
+def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int]) -> Table:
+    metrics = tuple(dict.fromkeys((*config.objectives, *_SHOWN)))
+    table = Table()
+    for name in ("rank", "trial", "loss"):
+        table.add_column(name, justify="left" if name == "loss" else "right", no_wrap=True)
+    table.add_column("settings")
+    for name in (*metrics, "epochs", "state"):
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    for rank, record in enumerate(order, 1):
+        # the loss's name says these already
+        settings = {key: value for key, value in record.assignment.items() if key not in _IN_LOSS_NAME}
+        table.add_row(
+            f"{rank}{'*' if record.number in front else ''}",
+            str(record.number),
+            record.config.loss_name,
+            "\n".join(f"{key} {_cell(value)}" for key, value in settings.items()),
+            *(_cell(record.last.get(name)) for name in metrics),
+            str(len(record.history)),
+            record.state.value,
+        )
+    return table
+
+
+def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Text:
+    score = winner.last[objective]
+    text = Text()
+    text.append(f"Winner: trial {winner.number}, {winner.config.loss_name}, {objective} {score:.4f}", style="bold")
+    if len(completed) > 1:
+        second = completed[1]
+        gap = score - second.last[objective]
+        text.append(f"; {gap:+.4f} over the second (trial {second.number}, {second.config.loss_name})")
+    plain = _plain_cross_entropy(completed)
+    if plain is not None and plain is not winner:
+        gap = score - plain.last[objective]
+        text.append(f"; {gap:+.4f} over plain cross entropy (trial {plain.number}, {plain.last[objective]:.4f})")
+    text.append(".")
+    return text
+
+
+def _plain_cross_entropy(completed: Sequence[Record]) -> Record | None:
+    """The best trial with cross entropy and nothing else."""
+    plain = [
+        r for r in completed if r.config.loss.kind is LossKind.STATIC and r.config.loss.end == "ce" and not r.config.acw
+    ]
+    return plain[0] if plain else None
+
+
+def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[str]) -> str:
+    recalls: Sequence[float] = plain.last["class_recall"]
+    missed = [index for index, recall in enumerate(recalls) if recall < _MISSED]
+    if not missed:
+        return f"Plain cross entropy (trial {plain.number}) finds every class."
+    lines = [f"Plain cross entropy (trial {plain.number}) misses {len(missed)} of {len(class_names)} classes:"]
+    for index in missed:
+        finder = max(completed, key=lambda record: sortable(record.last["class_recall"][index]))
+        recall = finder.last["class_recall"][index]
+        found = f"trial {finder.number}, {finder.config.loss_name}, finds it with recall {recall:.3f}"
+        lines.append(
+            f"  {class_names[index]} (recall {recalls[index]:.3f}): {found if recall >= _MISSED else 'no trial finds it'}"
+        )
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 0.001 and value else f"{value:.4f}"
+    return str(value)
+
+
+def _live_metrics(objective: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((objective, "recall", "accuracy", "calibration")))

@@ -1,0 +1,156 @@
+"""The search command: `python -m tune_seg.search [CONFIG.yaml] [--data ROOT] [--set key=value ...] ...`."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tune_seg.config import StudyConfig, parse, set_key
+from tune_seg.errors import InputError
+
+_DEFAULT = "default"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the search command; the exit status: 0 finished, 2 wrong input, 130 interrupted, 1 some trials failed."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = load_config(arguments)
+        name = arguments.study or (Path(arguments.config).stem if arguments.config else _DEFAULT)
+        directory = arguments.studies.absolute() / name
+        return _dry_run(config, directory) if arguments.dry_run else _search(config, directory)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+
+
+def load_config(arguments: argparse.Namespace) -> StudyConfig:
+    """The configuration that the command line describes: a file or a preset, and what the options override.
+
+    Raises:
+        InputError: a file that is missing or not YAML, an unknown key, an impossible value.
+    """
+    values = _read(arguments.config or _DEFAULT)
+    overrides = {
+        "data.root": arguments.data,
+        "search.trials": arguments.trials,
+        "training.epochs": arguments.epochs,
+        "compute.cpus_per_trial": arguments.cpus_per_trial,
+        "compute.gpus_per_trial": arguments.gpus_per_trial,
+        "compute.max_concurrent": arguments.max_concurrent,
+        "compute.address": arguments.address,
+        "mlflow_uri": arguments.mlflow_uri,
+    }
+    if arguments.data is not None and values.get("data", {}).get("format") == "synthetic":
+        values["data"].pop("format")  # the preset's generated images give way to the user's own
+    for key, value in overrides.items():
+        if value is not None:
+            set_key(values, key, value)
+    for assignment in arguments.set:
+        _override(values, assignment)
+    config = parse(StudyConfig, values)
+    if config.training.threads is None:
+        threads = config.training.model_copy(update={"threads": config.compute.cpus_per_trial})
+        config = config.model_copy(update={"training": threads})
+    return config
+
+
+def presets() -> dict[str, Path]:
+    """The search spaces that come with the package, by name."""
+    installed = resources.files("tune_seg") / "search_spaces"
+    checkout = Path(__file__).parent.parent / "search_spaces"
+    folder = Path(str(installed)) if installed.is_dir() else checkout
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name)
+    if not path.is_file():
+        if name not in presets():
+            raise InputError(f"{name}: neither a file nor a preset; the presets are {', '.join(presets())}")
+        path = presets()[name]
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected keys such as data, model, training, space; got {type(values).__name__}")
+    return values
+
+
+def _override(values: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set takes key=value, got {assignment!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {assignment}: the value is not YAML: {error}") from None
+    space = values.setdefault("space", {})
+    if key.startswith("space."):  # its keys are dotted themselves
+        space[key.removeprefix("space.")] = value
+        return
+    set_key(values, key, value)
+    if key in space:  # a key that is set no longer varies
+        del space[key]
+        baselines = [b for b in values.get("baselines", []) if b.get(key, value) == value]
+        values["baselines"] = [{k: v for k, v in b.items() if k != key} for b in baselines]
+
+
+def _dry_run(config: StudyConfig, directory: Path) -> int:
+    from tune_seg.study import plan_study, sample_trials
+
+    plan = plan_study(config, directory)
+    print(f"# study {directory}\n{yaml.safe_dump(config.model_dump(mode='json', exclude={'space'}), sort_keys=False)}")
+    print(f"# space\n{plan.space}\n\n# five sampled trials")
+    for assignment in sample_trials(config, plan.space, 5):
+        print(f"{config.trial(assignment).loss_name}: {assignment}")
+    trials = config.search.trials
+    print(
+        f"\n# training steps: {plan.steps_per_trial} a trial that runs to its end, "
+        f"{plan.steps_per_trial * trials} for {trials} trials without early stopping"
+    )
+    return 0
+
+
+def _search(config: StudyConfig, directory: Path) -> int:
+    from rich.console import Console
+
+    from tune_seg.study import plan_study, run_study
+
+    # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no width of its own; rich takes 80, too few for the ranked table
+    return 0 if run_study(plan_study(config, directory), console) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tune_seg.search", description="Search for the loss that serves your data.")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file or a preset's name (default: default)")
+    parser.add_argument("--data", metavar="ROOT", help="the folder with the images; its layout is detected")
+    parser.add_argument("--trials", type=int, metavar="N", help="how many trials the study has")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of a trial that runs to its end")
+    parser.add_argument("--study", metavar="NAME", help="name of the study (default: that of CONFIG)")
+    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="set any key of the configuration")
+    parser.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores, and threads, of a trial")
+    parser.add_argument("--gpus-per-trial", type=float, metavar="N", help="GPUs of a trial; a fraction shares one")
+    parser.add_argument("--max-concurrent", type=int, metavar="N", help="at most so many trials at once")
+    parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
+    parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the study directory)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune_seg.config import EarlyStoppingConfig
+from tune_seg.early_stopping import SuccessiveHalving
+from tune_seg.records import Record, Records, State
+
+_PREFIX = "epoch_result/"  # Tune flattens the dictionary that a step reports
+
+
+class _NotSaved:
+    """Tune pickles its searcher and scheduler to restore a run; a study is restored from its own records instead."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "") -> None:
+        return None
+
+
+class StudySearcher(_NotSaved, Searcher):
+    """Hands the trials of `records` to Tune and writes down how they go.
+
+    Args:
+        records: the study's trials.
+        payload: what else the trainable needs: the packed data and the device.
+    """
+
+    def __init__(self, records: Records, payload: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._records = records
+        self._payload = payload
+        self._numbers: dict[str, int] = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True  # the records know what is maximised
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        record = self._records.ask()
+        if record is None:
+            finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
+            return finished
+        self._numbers[trial_id] = record.number
+        return {"number": record.number, "trial": record.config.model_dump(mode="json"), **self._payload}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._records.report(self._numbers[trial_id], _epoch(result))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if error or not result:
+            return  # StudyScheduler has closed it, with the reason
+        record = self._records.report(self._numbers[trial_id], _epoch(result))
+        self._records.close(record.number, _outcome(record))
+
+
+class StudyScheduler(_NotSaved, FIFOScheduler):
+    """Stops the trials that successive halving gives up, and closes those that end with an error.
+
+    Args:
+        records: the study's trials; the scores of an earlier session count at once.
+    """
+
+    def __init__(self, records: Records) -> None:
+        super().__init__()
+        self._records = records
+        config = records.config
+        self._objective = config.objectives[0]
+        # Optuna knows no pruned trial in a search with several objectives: there every trial runs to its end
+        rule = config.search.early_stopping if len(config.objectives) == 1 else EarlyStoppingConfig(kind="none")
+        self._halving = SuccessiveHalving(rule, config.training.epochs)
+        for record in records.trials.values():
+            for result in record.history:
+                self._judge(record, result)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        record = self._records.trials[trial.config["number"]]
+        stop = self._judge(record, _epoch(result))
+        return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._records.close(trial.config["number"], State.FAILED, _reason(trial))
+
+    def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
+        group = record.config.loss.kind
+        return self._halving.stops(group, record.number, int(result["epoch"]), float(result[self._objective]))
+
+
+def _epoch(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(_PREFIX): value for key, value in result.items() if key.startswith(_PREFIX)}
+
+
+def _outcome(record: Record) -> State:
+    if not math.isfinite(record.last["train_loss"]):
+        return State.DIVERGED
+    return State.COMPLETED if record.last["epoch"] >= record.config.training.epochs else State.PRUNED
+
+
+def _reason(trial: Trial) -> str:
+    """The last line of the trial's error, which names the exception; Ray gives a text or an exception."""
+    lines = [line for line in str(trial.get_error()).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "unknown error"

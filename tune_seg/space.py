@@ -1,0 +1,326 @@
+"""The search space: which keys of the configuration a study varies, over what, and when.
+
+Written in YAML as `key: {kind: values, when: conditions}`, where `key` is a dotted key of
+:class:`tune_seg.config.TrialConfig`:
+
+    loss.kind: {choice: [static, naive]}
+    loss.gamma: {float: [0.5, 5.0], when: {loss.end: [focal]}}
+    schedule.start: {float: [0.0, 0.6], when: {loss.kind: [naive]}}
+    schedule.end: {float: [schedule.start + 0.1, 1.0], when: {loss.kind: [naive]}}
+    training.lr: {float: [1.0e-4, 1.0e-2], log: true}
+    training.seed: {grid: [0, 1, 2]}
+
+`choice` and `grid` list values; a choice is up to the sampler, a grid is gone through evenly by every sampler. A parameter
+whose condition does not hold is not sampled, and its key keeps the value that the configuration gives it.
+"""
+
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from tune_seg.config import StudyConfig, TrialConfig, flatten
+from tune_seg.errors import InputError
+
+if TYPE_CHECKING:
+    import optuna
+
+_KINDS = ("float", "int", "choice", "grid")
+_REFERENCE = re.compile(r"^\s*(?P<key>[A-Za-z_][\w.]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>[0-9.eE+-]+))?\s*$")
+_PROBES = 512
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An end of a range: `offset`, or the value of the parameter `key` plus `offset`."""
+
+    offset: float
+    key: str | None = None
+
+    def value(self, values: Mapping[str, Any]) -> float:
+        """The bound, given the values of the parameters before it."""
+        return self.offset if self.key is None else float(values[self.key]) + self.offset
+
+    def __str__(self) -> str:
+        if self.key is None:
+            return f"{self.offset:g}"
+        return self.key if not self.offset else f"{self.key} {'+' if self.offset > 0 else '-'} {abs(self.offset):g}"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A float or an int between two bounds, both included; `log`: uniform in the logarithm."""
+
+    low: Bound
+    high: Bound
+    integer: bool
+    log: bool
+
+    def __str__(self) -> str:
+        return f"{'int' if self.integer else 'float'} [{self.low}, {self.high}]{' log' if self.log else ''}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of `values`; a `grid` is gone through evenly instead of being left to the sampler."""
+
+    values: tuple[Any, ...]
+    grid: bool
+
+    def __str__(self) -> str:
+        return f"{'grid' if self.grid else 'choice'} [{', '.join(map(_plain, self.values))}]"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One varied key: its domain, and the alternatives of conditions under which it is sampled (none: always)."""
+
+    key: str
+    domain: Range | Choice
+    when: tuple[Mapping[str, tuple[Any, ...]], ...]
+
+    def active(self, values: Mapping[str, Any]) -> bool:
+        """Whether the parameter is sampled, given the value of every key that its conditions name."""
+        return not self.when or any(
+            all(values.get(key) in allowed for key, allowed in alternative.items()) for alternative in self.when
+        )
+
+    @property
+    def depends_on(self) -> list[str]:
+        """The keys that must have a value before this parameter can be sampled."""
+        keys = {key for alternative in self.when for key in alternative}
+        if isinstance(self.domain, Range):
+            keys |= {bound.key for bound in (self.domain.low, self.domain.high) if bound.key is not None}
+        return sorted(keys)  # the order of a set differs from process to process, and the sampler's draws with it
+
+    def __str__(self) -> str:
+        conditions = " or ".join(
+            " and ".join(f"{key} in [{', '.join(map(_plain, allowed))}]" for key, allowed in alternative.items())
+            for alternative in self.when
+        )
+        return f"{self.key}: {self.domain}" + (f" when {conditions}" if conditions else "")
+
+
+class Space:
+    """The varied parameters of a study, in an order in which each can be sampled.
+
+    Args:
+        config: the study; its `space` is parsed, its other keys are the values of what is not sampled.
+
+    Raises:
+        InputError: an unknown key, a domain or condition that cannot be read, or a combination of values that the
+            space allows and the configuration refuses (for example an end of the schedule before its start).
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self._defaults = flatten(config.model_dump(mode="json", include=set(TrialConfig.model_fields)))
+        parameters = {key: self._parse(key, spec) for key, spec in config.space.items()}
+        try:
+            order = TopologicalSorter({key: parameter.depends_on for key, parameter in parameters.items()})
+            self.parameters = tuple(parameters[key] for key in order.static_order() if key in parameters)
+        except CycleError as error:
+            raise InputError(f"space: the conditions and bounds of {' and '.join(error.args[1])} go round") from None
+        self.probes = self._probe()
+        """Valid configurations from all over the space, for checks that need more than the configuration."""
+
+    def sample(self, trial: "optuna.trial.BaseTrial") -> dict[str, Any]:
+        """Let `trial` suggest a value for every active parameter: a mapping of dotted keys to values."""
+        return self._walk(lambda parameter, values: _suggest(trial, parameter, values))
+
+    def grid_points(self) -> list[dict[str, Any]]:
+        """Every combination of the `grid` parameters; one empty combination where there is none."""
+        grids = [p for p in self.parameters if isinstance(p.domain, Choice) and p.domain.grid]
+        combinations = product(*(p.domain.values for p in grids if isinstance(p.domain, Choice)))
+        return [dict(zip((p.key for p in grids), values, strict=True)) for values in combinations]
+
+    def enumerate(self) -> list[dict[str, Any]]:
+        """Every distinct assignment of a space without floats, for the grid sampler.
+
+        Raises:
+            InputError: a float has no finite number of values.
+        """
+        for parameter in self.parameters:
+            if isinstance(parameter.domain, Range) and not parameter.domain.integer:
+                raise InputError(
+                    f"search.sampler grid cannot enumerate {parameter}; give the values: {parameter.key}: {{grid: [...]}}"
+                )
+        return list(self._expand({}, dict(self._defaults), self.parameters))
+
+    def _expand(
+        self, chosen: dict[str, Any], values: dict[str, Any], parameters: Sequence[Parameter]
+    ) -> Iterator[dict[str, Any]]:
+        if not parameters:
+            yield chosen
+            return
+        parameter, rest = parameters[0], parameters[1:]
+        if not parameter.active(values):
+            yield from self._expand(chosen, {**values, parameter.key: None}, rest)
+            return
+        for value in _values(parameter, values):
+            yield from self._expand({**chosen, parameter.key: value}, {**values, parameter.key: value}, rest)
+
+    def stored(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """`assignment` as Optuna holds it, to be given as fixed values."""
+        return {key: _stored(value) for key, value in assignment.items()}
+
+    def _check_baseline(self, baseline: Mapping[str, Any], rng: random.Random) -> None:
+        parameters = {parameter.key: parameter for parameter in self.parameters}
+        for key in baseline:
+            if key not in parameters:
+                raise InputError(f"baselines: {key} does not vary; the keys of the space are {', '.join(parameters)}")
+
+        def choose(parameter: Parameter, values: Mapping[str, Any]) -> Any:
+            if parameter.key not in baseline:
+                return _probe_value(parameter, values, rng)
+            _check_value(parameter, baseline[parameter.key], values)
+            return baseline[parameter.key]
+
+        chosen = self._walk(choose)
+        if unused := [key for key in baseline if key not in chosen]:
+            raise InputError(f"baselines: {unused[0]} is not sampled in {dict(baseline)}: its condition does not hold")
+        self.config.trial(chosen)
+
+    def _walk(self, choose: Any) -> dict[str, Any]:
+        chosen: dict[str, Any] = {}
+        values = dict(self._defaults)
+        for parameter in self.parameters:
+            if parameter.active(values):
+                chosen[parameter.key] = values[parameter.key] = choose(parameter, values)
+            else:
+                # A parameter that is not sampled satisfies no condition, whatever the configuration says of its key.
+                values[parameter.key] = None
+        return chosen
+
+    def _probe(self) -> tuple[TrialConfig, ...]:
+        """Try the ends of every range, every choice and random points between: each must give a valid trial."""
+        rng = random.Random(0)
+        probes = tuple(
+            self.config.trial(self._walk(lambda parameter, values: _probe_value(parameter, values, rng)))
+            for _ in range(_PROBES if self.parameters else 1)
+        )
+        for baseline in self.config.baselines:
+            self._check_baseline(baseline, rng)
+        return probes
+
+    def _known(self, key: str) -> None:
+        if key not in self._defaults:
+            raise InputError(f"space: unknown key {key}; the keys that can vary are {', '.join(sorted(self._defaults))}")
+
+    def _parse(self, key: str, spec: Mapping[str, Any]) -> Parameter:
+        self._known(key)
+        kinds = [kind for kind in _KINDS if kind in spec]
+        if len(kinds) != 1:
+            raise InputError(f"space.{key}: give exactly one of {', '.join(_KINDS)}, got {dict(spec)}")
+        kind = kinds[0]
+        allowed = {kind, "when", "log"} if kind in ("float", "int") else {kind, "when"}
+        if unknown := sorted(set(spec) - allowed):
+            raise InputError(f"space.{key}: unknown key {unknown[0]}; a {kind} takes {', '.join(sorted(allowed))}")
+        raw = spec[kind]
+        if not isinstance(raw, list) or not raw:
+            raise InputError(f"space.{key}: {kind} takes a list of values, got {raw!r}")
+        domain = self._range(key, spec, kind) if kind in ("float", "int") else Choice(tuple(raw), kind == "grid")
+        return Parameter(key, domain, self._conditions(key, spec.get("when", [])))
+
+    def _range(self, key: str, spec: Mapping[str, Any], kind: str) -> Range:
+        raw, log = spec[kind], spec.get("log", False)
+        if len(raw) != 2 or not isinstance(log, bool):
+            raise InputError(f"space.{key}: a {kind} is [low, high] with log: true or false, got {dict(spec)}")
+        low, high = (self._bound(key, end) for end in raw)
+        if low.key is None and high.key is None and low.offset > high.offset:
+            raise InputError(f"space.{key}: the low end {low} lies above the high end {high}")
+        if log and low.key is None and low.offset <= 0:
+            raise InputError(f"space.{key}: a logarithmic range starts above 0, got {low}")
+        return Range(low, high, kind == "int", log)
+
+    def _bound(self, key: str, end: Any) -> Bound:
+        if isinstance(end, int | float) and not isinstance(end, bool):
+            return Bound(float(end))
+        try:
+            return Bound(float(end))  # YAML reads 1e-3 as text
+        except (TypeError, ValueError):
+            pass
+        match = _REFERENCE.match(str(end))
+        if match is None:
+            raise InputError(f"space.{key}: a bound is a number or `other.key + number`, got {end!r}")
+        self._known(match["key"])
+        offset = float(match["offset"]) if match["offset"] else 0.0
+        return Bound(-offset if match["sign"] == "-" else offset, match["key"])
+
+    def _conditions(self, key: str, raw: Any) -> tuple[Mapping[str, tuple[Any, ...]], ...]:
+        alternatives = [raw] if isinstance(raw, dict) else raw
+        if not isinstance(alternatives, list) or not all(isinstance(entry, dict) and entry for entry in alternatives):
+            raise InputError(f"space.{key}: when is {{other.key: [values]}}, or a list of these (any may hold): {raw!r}")
+        for entry in alternatives:
+            for other in entry:
+                self._known(other)
+        return tuple(
+            {other: tuple(allowed) if isinstance(allowed, list) else (allowed,) for other, allowed in entry.items()}
+            for entry in alternatives
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.parameters))
+
+
+def _ends(parameter: Parameter, values: Mapping[str, Any]) -> tuple[float, float]:
+    assert isinstance(parameter.domain, Range)
+    bounds = parameter.domain.low, parameter.domain.high
+    for bound in bounds:
+        if bound.key is not None and values[bound.key] is None:
+            raise InputError(f"space.{parameter.key}: its bound {bound} has no value where {bound.key} is not sampled")
+    low, high = (bound.value(values) for bound in bounds)
+    if low > high or (parameter.domain.log and low <= 0):
+        other = bounds[0].key or bounds[1].key
+        detail = f" where {other} is {values[other]:g}" if other else ""
+        raise InputError(f"space.{parameter.key}: the range {parameter.domain} is empty: [{low:g}, {high:g}]{detail}")
+    return low, high
+
+
+def _suggest(trial: "optuna.trial.BaseTrial", parameter: Parameter, values: Mapping[str, Any]) -> Any:
+    domain = parameter.domain
+    if isinstance(domain, Choice):
+        stored = [_stored(value) for value in domain.values]
+        return domain.values[stored.index(trial.suggest_categorical(parameter.key, stored))]
+    low, high = _ends(parameter, values)
+    if domain.integer:
+        return trial.suggest_int(parameter.key, round(low), round(high), log=domain.log)
+    return trial.suggest_float(parameter.key, low, high, log=domain.log)
+
+
+def _stored(value: Any) -> Any:
+    # Optuna stores scalars alone; a list, as for augmentation.resize, travels as text
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _check_value(parameter: Parameter, value: Any, values: Mapping[str, Any]) -> None:
+    if isinstance(parameter.domain, Choice):
+        inside = value in parameter.domain.values
+    else:
+        low, high = _ends(parameter, values)
+        inside = isinstance(value, int | float) and low <= value <= high
+    if not inside:
+        raise InputError(f"baselines: {parameter.key} cannot be {value!r} in the space: {parameter.domain}")
+
+
+def _probe_value(parameter: Parameter, values: Mapping[str, Any], rng: random.Random) -> Any:
+    if isinstance(parameter.domain, Choice):
+        return rng.choice(parameter.domain.values)
+    low, high = _ends(parameter, values)
+    value = rng.choice((low, high, rng.uniform(low, high)))
+    return round(value) if parameter.domain.integer else value
+
+
+def _values(parameter: Parameter, values: Mapping[str, Any]) -> Sequence[Any]:
+    if isinstance(parameter.domain, Choice):
+        return parameter.domain.values
+    low, high = _ends(parameter, values)
+    return range(round(low), round(high) + 1)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

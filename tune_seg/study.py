@@ -1,0 +1,236 @@
+"""A study from its configuration to its results: prepare, run the trials on Ray, write down what came out."""
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from tune_seg import cluster
+from tune_seg.config import StudyConfig
+from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.errors import InputError
+from tune_seg.losses.catalogue import get_spec
+from tune_seg.records import Records, State
+from tune_seg.report import LiveReport, final_report
+from tune_seg.results import check_same_study, write_results, write_study
+from tune_seg.samplers import build_sampler
+from tune_seg.space import Space
+from tune_seg.tracking import Tracker, default_uri
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study whose configuration, space and data listing have been checked; nothing is written or started yet."""
+
+    config: StudyConfig
+    space: Space
+    dataset: Dataset
+    directory: Path
+
+    @property
+    def steps_per_trial(self) -> int:
+        """Training steps of a trial that runs to its end, with the batch size of the configuration."""
+        images = sum(sample.split == "train" for sample in self.dataset.samples)
+        training = self.config.training
+        return training.epochs * max(1, images // training.batch_size)
+
+
+def plan_study(config: StudyConfig, directory: Path) -> Plan:
+    """Check all of a study that can be checked without decoding an image or starting a process.
+
+    Raises:
+        InputError: the configuration, the space, or the layout of the data is wrong.
+    """
+    space = Space(config)
+    check_sampler(config, space)
+    return Plan(config, space, read(config.data), directory)
+
+
+def run_study(plan: Plan, console: Console) -> bool:
+    """Run the study, or what is left of it, and print its results; True if every trial has ended.
+
+    Ctrl-C (SIGINT) ends it early; what was computed is kept, and running it again continues it.
+
+    Raises:
+        InputError: the data, the model, the resources or the study directory are not what the study needs.
+    """
+    directory = plan.directory
+    with _locked(directory):
+        check_same_study(plan.config, directory / "study.yaml")
+        with ThreadPoolExecutor(1) as starter:
+            # Ray needs seconds to start, in other processes: the data are packed and the model is checked meanwhile
+            ray_start = starter.submit(cluster.start, plan.config.compute.address)
+            try:
+                packed = _prepare(plan, console)
+                compute = cluster.allot(plan.config.compute, ray_start.result())
+                data = plan.config.data.model_copy(update={"content": packed.content_id})
+                config = plan.config.model_copy(update={"compute": compute, "data": data})
+                check_same_study(config, directory / "study.yaml")
+                return _run(config, plan.space, packed, directory, console)
+            finally:
+                ray_start.exception()
+                cluster.stop()
+
+
+def _run(config: StudyConfig, space: Space, packed: PackedData, directory: Path, console: Console) -> bool:
+    write_study(config, directory / "study.yaml")
+    records = Records(directory, config, space)
+    tracker = Tracker(config.mlflow_uri or default_uri(directory), directory, records.study_id, config.objectives[0])
+    report = LiveReport(console, config, records.target)
+    results = directory / "results.parquet"
+    records.observers += [report.update, tracker.update]
+    before = list(records.trials.values())
+    report.begin(before)
+    tracker.start(before)
+    try:
+        with report:
+            _fit(config, records, packed, directory)
+    finally:
+        write_results(records.trials.values(), results)
+        finished = all(record.state.ended for record in records.trials.values()) and len(records.trials) >= records.target
+        tracker.finish(interrupted=not finished, artifacts=[results])
+    final_report(console, config, list(records.trials.values()), packed.class_names)
+    _say_where(console, directory, tracker, finished)
+    _say_failures(console, records)
+    return finished
+
+
+def _fit(config: StudyConfig, records: Records, packed: PackedData, directory: Path) -> None:
+    from ray import tune
+    from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+
+    from tune_seg.searcher import StudyScheduler, StudySearcher
+    from tune_seg.trial import SegmentationTrial
+
+    compute = config.compute
+    payload = {"pack": str(packed.path), "device": "cuda" if compute.gpus_per_trial else "cpu"}
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage:
+        tune.Tuner(
+            tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
+            tune_config=TuneConfig(
+                search_alg=StudySearcher(records, payload),
+                scheduler=StudyScheduler(records),
+                num_samples=-1,
+                max_concurrent_trials=compute.max_concurrent,
+                reuse_actors=True,
+            ),
+            run_config=RunConfig(
+                name="tune",
+                storage_path=storage,
+                verbose=0,
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                # a trial that lost its worker begins again, twice at the most
+                failure_config=FailureConfig(max_failures=2),
+            ),
+        ).fit()
+
+
+def check_sampler(config: StudyConfig, space: Space) -> None:
+    """Let the sampler suggest two trials in memory, so that what it cannot do is said before anything starts.
+
+    Raises:
+        InputError: an unknown sampler, or one that cannot serve this space or these objectives.
+    """
+    for _ in sample_trials(config, space, 2):
+        pass
+
+
+def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
+    """`count` assignments as the study's sampler suggests them before it has seen any result."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = build_sampler(config.search, session=0)
+    planned = space.enumerate() if config.search.sampler == "grid" else space.grid_points()
+    study = optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)
+    for number in range(count):
+        study.enqueue_trial(space.stored(planned[number % len(planned)]))
+        try:
+            yield space.sample(study.ask())
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error
+
+
+def _prepare(plan: Plan, console: Console) -> PackedData:
+    """Pack the data, unless that was done before, and check what needs the number of classes."""
+    config = plan.config
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
+        task = progress.add_task("Packing images", total=len(plan.dataset.samples))
+        path = pack(
+            plan.dataset,
+            plan.directory.parent / "packs",
+            config.data.size,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    packed = PackedData(path)
+    if config.data.content not in (None, packed.content_id):
+        raise InputError(
+            f"data.content: the study was made with data {config.data.content}, these are {packed.content_id}; "
+            f"give it the data that it had, or remove data.content"
+        )
+    _check_trials(plan, packed)
+    return packed
+
+
+def _check_trials(plan: Plan, packed: PackedData) -> None:
+    from tune_seg.models import check_model
+
+    sizes: dict[Any, set[tuple[int, int]]] = {}
+    for trial in plan.space.probes:
+        sizes.setdefault(trial.model, {packed.size}).add(trial.augmentation.crop or packed.size)
+        for name in trial.loss.components:
+            if name == "focal":
+                get_spec(name).check({"alpha": trial.loss.alpha}, num_classes=packed.num_classes)
+    for model, model_sizes in sizes.items():
+        check_model(model, sorted(model_sizes))
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Make the study directory and hold it for this process alone.
+
+    Raises:
+        InputError: it cannot be written, or another process holds it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ".lock").touch()
+    except OSError as error:
+        raise InputError(
+            f"study directory {directory} cannot be written ({error.strerror}); choose another with --studies DIR"
+        ) from error
+    with open(directory / ".lock") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"study directory {directory} is in use by another process; wait for it to end") from None
+        yield
+
+
+def _say_where(console: Console, directory: Path, tracker: Tracker, finished: bool) -> None:
+    console.print(f"Results: {directory / 'results.parquet'}; configuration: {directory / 'study.yaml'}", soft_wrap=True)
+    if tracker.uri.startswith("sqlite:"):
+        console.print(f"MLflow UI: mlflow ui --backend-store-uri {tracker.uri}", soft_wrap=True)
+    else:
+        console.print(f"MLflow: {tracker.uri}, experiment {directory.name}", soft_wrap=True)
+    if tracker.error:
+        console.print(f"MLflow lacks some results ({tracker.error}); run the command again to send them.", soft_wrap=True)
+    if not finished:
+        console.print("The study is not finished: run the same command again to continue it.")
+
+
+def _say_failures(console: Console, records: Records) -> None:
+    failed = [record for record in records.trials.values() if record.state is State.FAILED]
+    for record in failed[:3]:
+        console.print(f"Trial {record.number} failed: {record.error}", soft_wrap=True, markup=False)
+    if len(failed) > 3:
+        console.print(f"... and {len(failed) - 3} more; `error` in results.parquet has each reason.")

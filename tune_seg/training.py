@@ -1,0 +1,122 @@
+"""One trial's training, an epoch at a time: a pure function of the configuration and the packed data."""
+
+import math
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from tune_seg.config import TrialConfig
+from tune_seg.data import PackedData, batches, steps_per_epoch
+from tune_seg.evaluation import evaluate
+from tune_seg.loss_program import LossProgram
+from tune_seg.models import build_model
+from tune_seg.optimisation import build_optimizer, learning_rate
+
+
+class Trainer:
+    """Trains the model of one configuration.
+
+    The initial weights depend on `training.seed` and the model alone, the batches on the seed and the epoch, dropout on
+    the seed and the epoch: two trainers with one configuration agree, whatever ran in their processes before. On the CPU
+    they agree to the last bit.
+
+    Args:
+        config: the trial.
+        data: the packed data.
+        device: where to train; bfloat16 autocast is used on a GPU unless `training.precision` says otherwise.
+
+    Example:
+        >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))
+        >>> for _ in range(trainer.config.training.epochs):
+        ...     print(trainer.epoch()["s_rec"])
+    """
+
+    def __init__(self, config: TrialConfig, data: PackedData, device: torch.device) -> None:
+        self.config = config
+        self.data = data
+        self.device = device
+        training = config.training
+        if device.type == "cpu" and training.threads is not None:
+            torch.set_num_threads(training.threads)  # another number of threads adds in another order
+        self.epochs_done = 0
+        self._train_loss = 0.0
+        self.steps = steps_per_epoch(len(data.train), training.batch_size)
+        torch.manual_seed(training.seed)
+        model = build_model(config.model, data.num_classes, acw=config.acw)
+        # channels last is the layout that both cuDNN and oneDNN convolve fastest in
+        self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = build_optimizer(training, self.model)
+        self.loss = LossProgram(
+            config.loss, config.schedule, torch.as_tensor(data.frequencies), training.epochs * self.steps
+        ).to(device)
+
+    def epoch(self) -> dict[str, Any]:
+        """Train for one epoch, evaluate, and return what is known of it.
+
+        Returns:
+            every metric of :func:`~tune_seg.evaluation.evaluate`, and `epoch` (from 1), `train_loss` (mean over the
+            iterations), `lr` and `end_weight` (of the epoch's last iteration), `train_seconds`, `eval_seconds`.
+        """
+        started = time.perf_counter()
+        self._train_loss = self._train().item()  # the one wait for the device in an epoch of training
+        trained = time.perf_counter()
+        metrics = evaluate(
+            self.model,
+            self.data,
+            self.config.augmentation,
+            batch_size=self.config.training.batch_size,
+            device=self.device,
+            autocast=self._autocast(),
+        )
+        self.epochs_done += 1
+        last = self.epochs_done * self.steps - 1
+        return {
+            "epoch": self.epochs_done,
+            **metrics,
+            "train_loss": self._train_loss,
+            "lr": learning_rate(self.config.training, last, self.steps),
+            "end_weight": self.loss.weights(last)[1],
+            "train_seconds": trained - started,
+            "eval_seconds": time.perf_counter() - trained,
+        }
+
+    @property
+    def done(self) -> bool:
+        """Whether every epoch of the configuration is trained, or the loss has left the finite numbers."""
+        return self.epochs_done >= self.config.training.epochs or not math.isfinite(self._train_loss)
+
+    def _train(self) -> torch.Tensor:
+        training = self.config.training
+        iteration = self.epochs_done * self.steps
+        # dropout draws from the process's generator, so each epoch sets it
+        torch.manual_seed(training.seed + (self.epochs_done + 1) * 1_000_003)
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for images, target in batches(
+            self.data.train,
+            epoch=self.epochs_done,
+            seed=training.seed,
+            batch_size=training.batch_size,
+            augmentation=self.config.augmentation,
+            device=self.device,
+            train=True,
+        ):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(training, iteration, self.steps)
+            with self._autocast():
+                logits = self.model(images)
+            loss = self.loss(logits, target, iteration)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach()
+            iteration += 1
+        return total / self.steps
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        precision = self.config.training.precision
+        bfloat16 = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16)
