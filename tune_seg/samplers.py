@@ -1,18 +1,20 @@
 """Optuna's samplers by name."""
 
+import inspect
 import random
+import warnings
 
 import optuna
 
 from tune_seg.config import SearchConfig
 from tune_seg.errors import InputError
 
-# BaseSampler is abstract, PartialFixedSampler wraps another; a grid is laid out by the space, which knows its conditions
-_NOT_BY_NAME = {"BaseSampler", "PartialFixedSampler", "GridSampler"}
+# PartialFixedSampler wraps another sampler; a grid is laid out by the space, which knows its conditions
+_NOT_BY_NAME = {"PartialFixedSampler", "GridSampler"}
 _CLASSES = {
     name.removesuffix("Sampler").lower(): getattr(optuna.samplers, name)
     for name in optuna.samplers.__all__
-    if name.endswith("Sampler") and name not in _NOT_BY_NAME
+    if name.endswith("Sampler") and name not in _NOT_BY_NAME and not inspect.isabstract(getattr(optuna.samplers, name))
 }
 NAMES = ("grid", *sorted(_CLASSES))
 
@@ -39,7 +41,9 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
             # The trials that still run count as bad ones, so that parallel suggestions keep apart.
             startup = min(10, max(1, config.trials // 3))
             return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
-        sampler: optuna.samplers.BaseSampler = _CLASSES[name](seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler: optuna.samplers.BaseSampler = _CLASSES[name](seed=seed)
         return sampler
     except ImportError as error:
         raise InputError(f"search.sampler {config.sampler} needs a package that is not installed: {error}") from error

@@ -57,20 +57,20 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]]) -> None:
         InputError: as :func:`build_model`, or naming the size and the nearest sizes that fit.
     """
     _encoder(config)
-    if config.weights != "none":
-        build_model(config, num_classes=2)  # fetches the weights once, before any trial needs them
-    with torch.device("meta"):
-        model = build_model(config.model_copy(update={"weights": "none"}), num_classes=2).eval()
-        for height, width in sizes:
-            try:
-                model(torch.empty(1, 3, height, width))
-            except RuntimeError as error:
-                stride = getattr(getattr(model, "encoder", None), "output_stride", 32)
-                nearest = [max(1, round(side / stride)) * stride for side in (height, width)]
-                raise InputError(
-                    f"data.size (or augmentation.crop) [{height}, {width}]: {config.architecture} with {config.encoder} "
-                    f"cannot take it ({_first_line(error)}); the nearest multiple of {stride} is {nearest}"
-                ) from error
+    model = build_model(config, num_classes=2).eval()  # fetches encoder weights once, before any trial needs them
+    for height, width in sizes:
+        try:
+            with torch.inference_mode():
+                model(torch.zeros(1, 3, height, width))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            stride = getattr(model.encoder, "output_stride", 32)
+            nearest = [max(1, round(side / stride)) * stride for side in (height, width)]
+            fits = height % stride == 0 and width % stride == 0
+            advice = "choose a larger size" if fits else f"the nearest multiple of {stride} is {nearest}"
+            raise InputError(
+                f"data.size (or augmentation.crop) [{height}, {width}]: {config.architecture} with {config.encoder} "
+                f"cannot take it ({_first_line(error)}); {advice}"
+            ) from error
 
 
 def _architecture(name: str) -> type[nn.Module]:

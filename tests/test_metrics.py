@@ -1,0 +1,270 @@
+"""The metrics against independent numpy, against scikit-learn, by hand, and at their edges."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests import references
+from tune_seg.errors import InputError
+from tune_seg.metrics import SegmentationMetrics
+
+IGNORE = 255
+
+
+def random_batch(seed: int, *, classes: int = 5, spread: float = 2.0, signal: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Logits that lean towards the target; some pixels are ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(0, classes, (4, 8, 7), generator=generator)
+    logits = torch.randn(4, classes, 8, 7, generator=generator) * spread
+    logits.scatter_add_(1, target.unsqueeze(1), torch.full((4, 1, 8, 7), signal))
+    target[torch.rand(target.shape, generator=generator) < 0.2] = IGNORE
+    return logits, target
+
+
+def measure(logits: Tensor, target: Tensor, **arguments: Any) -> dict[str, Any]:
+    metrics = SegmentationMetrics(logits.shape[1], **arguments)
+    metrics.update(logits, target)
+    return metrics.compute()
+
+
+def expected_metrics(
+    logits: Tensor, target: Tensor, bins: int = 10, background: int | None = None
+) -> dict[str, float | list[float]]:
+    outputs = logits.softmax(dim=1, dtype=torch.float32).cpu().numpy()
+    return references.metrics(logits.double().cpu().numpy(), outputs, target.cpu().numpy(), IGNORE, bins, background)
+
+
+def pixel(probabilities: list[float]) -> Tensor:
+    """Logits (1, C, 1, 1) with this softmax."""
+    return torch.tensor(probabilities).log().view(1, -1, 1, 1)
+
+
+def assert_same(actual: dict[str, Any], expected: dict[str, Any], **tolerance: float) -> None:
+    assert actual.keys() == expected.keys()
+    for key, value in expected.items():
+        assert actual[key] == pytest.approx(value, nan_ok=True, **tolerance), key
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    classes=st.integers(1, 8),
+    signal=st.sampled_from([-3.0, 0.0, 2.0, 6.0]),
+    bins=st.sampled_from([1, 10, 15]),
+    with_background=st.booleans(),
+)
+def test_agrees_with_numpy(seed: int, classes: int, signal: float, bins: int, with_background: bool) -> None:
+    logits, target = random_batch(seed, classes=classes, signal=signal)
+    background = 0 if with_background and classes > 1 else None
+    actual = measure(logits, target, num_bins=bins, background=background)
+    assert_same(actual, expected_metrics(logits, target, bins=bins, background=background), abs=1e-9)
+
+
+def test_agrees_with_numpy_on_every_device(device: torch.device) -> None:
+    logits, target = random_batch(1)
+    logits, target = logits.to(device), target.to(device)
+    assert_same(measure(logits, target), expected_metrics(logits, target), abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_agrees_with_scikit_learn(classes: int, device: torch.device) -> None:
+    logits, target = random_batch(2, classes=classes)
+    metrics = SegmentationMetrics(classes)
+    metrics.update(logits.to(device), target.to(device))
+    valid = target != IGNORE
+    truth, prediction = target[valid].numpy(), logits.argmax(dim=1)[valid].numpy()
+    np.testing.assert_array_equal(metrics.confusion.cpu().numpy(), sklearn.metrics.confusion_matrix(truth, prediction))
+    computed = metrics.compute()
+    for key, function in (
+        ("recall", sklearn.metrics.recall_score),
+        ("f1", sklearn.metrics.f1_score),
+        ("miou", sklearn.metrics.jaccard_score),
+    ):
+        assert computed[key] == pytest.approx(function(truth, prediction, average="macro")), key
+    assert computed["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, prediction))
+    precision = sklearn.metrics.precision_score(truth, prediction, average=None)
+    assert computed["class_precision"] == pytest.approx(list(precision))
+
+
+# Derandomised: torch's softmax differs in the last bit with a pixel's place in the batch, which may cross a bin's edge.
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 4), max_size=3).map(sorted))
+def test_in_pieces_is_as_all_at_once(seed: int, cuts: list[int]) -> None:
+    logits, target = random_batch(seed)
+    metrics = SegmentationMetrics(5)
+    for start, stop in zip([0, *cuts], [*cuts, 4], strict=True):
+        metrics.update(logits[start:stop], target[start:stop])
+    assert_same(metrics.compute(), measure(logits, target), rel=1e-8)
+
+
+def test_reset_forgets(device: torch.device) -> None:
+    metrics = SegmentationMetrics(5)
+    for seed in (3, 4):
+        metrics.reset()
+        logits, target = (tensor.to(device) for tensor in random_batch(seed))
+        metrics.update(logits, target)
+    assert_same(metrics.compute(), measure(logits, target))
+
+
+def test_compute_changes_nothing() -> None:
+    logits, target = random_batch(5)
+    metrics = SegmentationMetrics(5)
+    metrics.update(logits, target)
+    assert_same(metrics.compute(), metrics.compute())
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), ignore=st.sampled_from([255, -1, 0]))
+def test_ignored_pixels_count_nowhere(seed: int, ignore: int) -> None:
+    logits, target = random_batch(seed)
+    target[target == IGNORE] = ignore
+    target[0, 0, 0] = 1
+    disturbed = torch.where((target == ignore).unsqueeze(1), -5 * logits, logits)
+    assert_same(measure(disturbed, target, ignore_index=ignore), measure(logits, target, ignore_index=ignore))
+
+
+def test_by_hand() -> None:
+    # Two pixels of class 0, one of them called 1; one pixel of class 1, found.
+    logits = torch.cat([pixel([0.85, 0.15]), pixel([0.35, 0.65]), pixel([0.25, 0.75])])
+    target = torch.tensor([0, 0, 1]).view(3, 1, 1)
+    metrics = SegmentationMetrics(2)
+    metrics.update(logits, target)
+    assert metrics.confusion.tolist() == [[1, 1], [0, 1]]
+    computed = metrics.compute()
+    assert computed["accuracy"] == pytest.approx(2 / 3)
+    assert computed["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    assert computed["miou"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert computed["mdice"] == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert computed["f1"] == pytest.approx(2 / 3)
+    # Six outputs, each alone in its bin: .85 true, .15 false, .35 true, .65 false, .25 false, .75 true.
+    calibration = 1 - 4 / 10 * (0.15 + 0.15 + 0.65 + 0.65 + 0.25 + 0.25)
+    assert computed["calibration"] == pytest.approx(calibration)
+    assert computed["s_acc"] == pytest.approx(2 * calibration * (2 / 3) / (calibration + 2 / 3))
+    assert computed["s_rec"] == pytest.approx(2 * calibration * (3 / 4) / (calibration + 3 / 4))
+
+
+def test_perfectly_calibrated_outputs() -> None:
+    # Eight pixels with output .75 for class 0, of which 3/4 are of class 0: two bins, both on the identity.
+    logits = pixel([0.75, 0.25]).expand(8, 2, 1, 1)
+    target = torch.tensor([0] * 6 + [1] * 2).view(8, 1, 1)
+    assert measure(logits, target)["calibration"] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_an_output_of_one_is_in_the_last_bin() -> None:
+    # All outputs are 0 or 1 and right, so that both outer bins lie on the identity.
+    target = torch.tensor([0, 1, 1]).view(3, 1, 1)
+    logits = 1000.0 * torch.nn.functional.one_hot(target, 2).permute(0, 3, 1, 2)
+    computed = measure(logits, target)
+    assert computed["calibration"] == 1.0
+    assert computed["s_acc"] == 1.0
+    assert measure(-logits, target)["calibration"] == pytest.approx(1 - 4 / 10 * 2)
+
+
+def test_a_class_that_does_not_occur() -> None:
+    # Class 2 is predicted once but is nowhere true: it has no term of its own.
+    logits = torch.cat([pixel([0.6, 0.2, 0.2]), pixel([0.2, 0.2, 0.6]), pixel([0.2, 0.6, 0.2])])
+    computed = measure(logits, torch.tensor([0, 0, 1]).view(3, 1, 1))
+    assert computed["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    assert computed["miou"] == pytest.approx((1 / 2 + 1) / 2)
+    for key in ("class_recall", "class_precision", "class_iou", "class_dice"):
+        values = computed[key]
+        assert isinstance(values, list)
+        assert [math.isnan(value) for value in values] == [False, False, True]
+
+
+def test_an_occurring_class_that_is_never_predicted() -> None:
+    logits = torch.cat([pixel([0.6, 0.4]), pixel([0.6, 0.4])])
+    computed = measure(logits, torch.tensor([0, 1]).view(2, 1, 1))
+    assert math.isnan(computed["f1"])
+    assert computed["recall"] == pytest.approx(1 / 2)
+    assert computed["miou"] == pytest.approx(1 / 4)
+    assert computed["mdice"] == pytest.approx(1 / 3)
+    assert computed["class_precision"] == pytest.approx([0.5, math.nan], nan_ok=True)
+
+
+def test_a_class_that_is_predicted_but_never_rightly_has_f1_zero() -> None:
+    logits = torch.cat([pixel([0.4, 0.6]), pixel([0.6, 0.4])])
+    assert measure(logits, torch.tensor([0, 1]).view(2, 1, 1))["f1"] == 0.0
+
+
+def test_background_is_left_out_of_miou_and_mdice_only() -> None:
+    logits, target = random_batch(6)
+    plain, without = measure(logits, target), measure(logits, target, background=0)
+    assert without["miou"] == pytest.approx(np.mean(plain["class_iou"][1:]))
+    assert without["mdice"] == pytest.approx(np.mean(plain["class_dice"][1:]))
+    del plain["miou"], plain["mdice"], without["miou"], without["mdice"]
+    assert_same(without, plain)
+
+
+@pytest.mark.parametrize("updates", [0, 1])
+def test_nothing_valid(updates: int, device: torch.device) -> None:
+    metrics = SegmentationMetrics(3)
+    for _ in range(updates):
+        target = torch.full((2, 4, 4), IGNORE, device=device)
+        metrics.update(torch.randn(2, 3, 4, 4, device=device), target)
+    for key, value in metrics.compute().items():
+        assert all(math.isnan(number) for number in (value if isinstance(value, list) else [value])), key
+
+
+def test_scores_are_zero_where_the_calibration_is_not_positive() -> None:
+    # Certain and always wrong: calibration below 0, accuracy and recall 0.
+    target = torch.tensor([0, 1]).view(2, 1, 1)
+    logits = -1000.0 * torch.nn.functional.one_hot(target, 2).permute(0, 3, 1, 2)
+    computed = measure(logits, target, num_bins=2)
+    assert computed["calibration"] == pytest.approx(-3)
+    assert computed["s_acc"] == 0.0
+    assert computed["s_rec"] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_precisions(dtype: torch.dtype, device: torch.device) -> None:
+    logits, target = random_batch(7)
+    logits, target = logits.to(device, dtype), target.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        actual = measure(logits, target)
+    assert_same(actual, expected_metrics(logits, target), abs=1e-9)
+
+
+def test_logits_that_are_nan_raise_nothing(device: torch.device) -> None:
+    logits, target = random_batch(8)
+    computed = measure(torch.full_like(logits, math.nan).to(device), target.to(device))
+    assert math.isnan(computed["calibration"])
+    assert 0 <= computed["accuracy"] <= 1
+
+
+def test_update_keeps_no_graph() -> None:
+    logits, target = random_batch(9)
+    metrics = SegmentationMetrics(5)
+    metrics.update(logits.requires_grad_(), target)
+    assert not metrics.confusion.requires_grad
+    assert isinstance(metrics.compute()["calibration"], float)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes = 0"),
+        ({"num_classes": 2.0}, r"num_classes = 2\.0"),
+        ({"num_bins": 0}, "num_bins = 0"),
+        ({"background": 3}, "background = 3.*0 to 2"),
+        ({"background": -1}, "background = -1"),
+    ],
+)
+def test_refuses(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SegmentationMetrics(**{"num_classes": 3, **arguments})
+
+
+def test_refuses_shapes_that_do_not_fit() -> None:
+    metrics = SegmentationMetrics(3)
+    with pytest.raises(InputError, match=r"\(1, 2, 4, 4\)"):
+        metrics.update(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"\(1, 5, 4\)"):
+        metrics.update(torch.zeros(1, 3, 4, 4), torch.zeros(1, 5, 4, dtype=torch.int64))

@@ -1,0 +1,192 @@
+"""The records of a study: every trial once, whatever ends the process, and what Optuna is told of it."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from tune_seg.config import METRICS, StudyConfig, parse
+from tune_seg.records import Record, Records, State
+from tune_seg.space import Space
+
+SPACE: dict[str, Any] = {
+    "loss.end": {"choice": ["ce", "focal"]},
+    "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}},
+    "augmentation.resize": {"choice": [[0.5, 2.0], [1.0, 1.0]]},
+}
+
+
+def open_records(directory: Path, **values: Any) -> Records:
+    search = {"sampler": "random", "trials": 4, **values.pop("search", {})}
+    config = parse(StudyConfig, {"space": SPACE, "training": {"epochs": 3}, "search": search, **values})
+    return Records(directory, config, Space(config))
+
+
+def result(epoch: int, score: float = 0.5, **values: float) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        **dict.fromkeys(METRICS, score),
+        "train_loss": 1.0,
+        "train_seconds": 1.0,
+        "eval_seconds": 0.5,
+        **values,
+    }
+
+
+def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
+    storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
+    return optuna.load_study(study_name=directory.name, storage=storage).trials
+
+
+def run_to_the_end(records: Records, record: Record, score: float) -> None:
+    for epoch in range(1, 4):
+        records.report(record.number, result(epoch, score + epoch / 100))
+    records.close(record.number, State.COMPLETED)
+
+
+def asked(records: Records) -> Record:
+    record = records.ask()
+    assert record is not None
+    return record
+
+
+def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    record = asked(records)
+    records.report(record.number, result(1, 0.9))
+    records.report(record.number, result(2, 0.3))
+    records.report(record.number, result(3, 0.4))
+    records.close(record.number, State.COMPLETED)
+    (trial,) = optuna_trials(tmp_path)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
+    assert trial.intermediate_values == {1: 0.9, 2: 0.3, 3: 0.4}
+    assert record.best("s_rec")["epoch"] == 1
+    assert record.seconds == 4.5
+
+
+def test_a_stopped_trial_reaches_optuna_as_pruned_with_its_intermediate_values(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    record = asked(records)
+    records.report(record.number, result(1, 0.2))
+    records.close(record.number, State.PRUNED)
+    (trial,) = optuna_trials(tmp_path)
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {1: 0.2})
+
+
+def test_an_undefined_f1_is_the_least_there_is(tmp_path: Path) -> None:
+    records = open_records(tmp_path, objective="f1")
+    run_to_the_end(records, asked(records), float("nan"))
+    assert optuna_trials(tmp_path)[0].value == 0.0
+
+
+def test_several_objectives_reach_optuna_together(tmp_path: Path) -> None:
+    records = open_records(tmp_path, objective=["recall", "calibration"])
+    record = asked(records)
+    for epoch in (1, 2, 3):
+        records.report(record.number, result(epoch, recall=0.3, calibration=0.8))
+    records.close(record.number, State.COMPLETED)
+    assert optuna_trials(tmp_path)[0].values == [0.3, 0.8]
+
+
+def test_a_continued_study_keeps_what_ended_and_first_runs_what_did_not(tmp_path: Path) -> None:
+    first = open_records(tmp_path)
+    done, interrupted, failed = (asked(first) for _ in range(3))
+    run_to_the_end(first, done, 0.5)
+    first.report(interrupted.number, result(1))
+    first.close(failed.number, State.FAILED, "RuntimeError: no memory left")
+
+    second = open_records(tmp_path, search={"trials": 5})
+    assert second.study_id == first.study_id
+    assert second.trials[done.number] == done
+    again = [asked(second) for _ in range(4)]
+    assert [record.number for record in again] == [interrupted.number, failed.number, 3, 4]
+    assert [record.assignment for record in again[:2]] == [interrupted.assignment, failed.assignment]
+    assert all(record.history == [] and record.error == "" for record in again)
+    assert second.ask() is None
+    for record in again:
+        run_to_the_end(second, record, 0.6)
+    trials = optuna_trials(tmp_path)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+
+
+def test_a_continued_random_search_does_not_repeat_itself(tmp_path: Path) -> None:
+    draws: list[float] = []
+    space = {"training.lr": {"float": [0.0001, 1.0]}}
+    for trials in (5, 10, 15):
+        records = open_records(tmp_path, search={"trials": trials}, space=space)
+        while (record := records.ask()) is not None:
+            run_to_the_end(records, record, 0.5)
+            draws.append(record.assignment["training.lr"])
+    assert len(set(draws)) == 15
+
+
+def test_the_same_seed_draws_the_same_trials(tmp_path: Path) -> None:
+    assignments = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        records = open_records(tmp_path / name)
+        assignments.append([asked(records).assignment for _ in range(4)])
+    assert assignments[0] == assignments[1]
+
+
+@pytest.mark.parametrize("moment", ["enqueued", "asked"])
+def test_a_process_that_dies_between_optunas_steps_loses_no_trial(tmp_path: Path, moment: str) -> None:
+    baselines = [{"loss.end": "focal", "loss.gamma": 1.25}]
+    records = open_records(tmp_path, baselines=baselines)
+    # what a killed process leaves behind: Optuna has taken the trial, the records have not
+    records._study.enqueue_trial(baselines[0])
+    if moment == "asked":
+        records._study.ask()
+    continued = open_records(tmp_path, baselines=baselines)
+    while (record := continued.ask()) is not None:
+        run_to_the_end(continued, record, 0.5)
+    assert sorted(continued.trials) == [0, 1, 2, 3]
+    assert continued.trials[0].config.loss.gamma == 1.25
+    assert {trial.state for trial in optuna_trials(tmp_path)} == {TrialState.COMPLETE}
+
+
+def test_a_process_that_dies_before_optuna_was_told_finishes_the_trial(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    record = asked(records)
+    for epoch in (1, 2, 3):
+        records.report(record.number, result(epoch))
+    outcome = {"state": "completed", "history": record.history, "error": ""}
+    records._handles[0].set_user_attr("outcome", outcome)
+    continued = open_records(tmp_path)
+    assert continued.trials[0].state is State.COMPLETED
+    assert optuna_trials(tmp_path)[0].state is TrialState.COMPLETE
+    assert asked(continued).number == 1
+
+
+def test_baselines_come_first_and_grids_are_gone_through_evenly(tmp_path: Path) -> None:
+    space = {**SPACE, "training.seed": {"grid": [0, 1, 2]}}
+    records = open_records(
+        tmp_path, space=space, baselines=[{"loss.end": "focal", "loss.gamma": 2.0}], search={"trials": 7}
+    )
+    trials = [asked(records) for _ in range(7)]
+    assert [record.baseline for record in trials] == [True] + [False] * 6
+    assert trials[0].config.loss.gamma == 2.0
+    assert [record.config.training.seed for record in trials[1:]] == [0, 1, 2, 0, 1, 2]
+
+
+def test_the_grid_sampler_runs_every_point_once_and_ends(tmp_path: Path) -> None:
+    space = {key: SPACE[key] for key in ("loss.end", "augmentation.resize")}
+    records = open_records(tmp_path, space=space, search={"sampler": "grid", "trials": 100})
+    seen = []
+    while (record := records.ask()) is not None:
+        seen.append((record.config.loss.end, record.config.augmentation.resize))
+    assert records.target == 4
+    assert sorted(seen) == [(end, size) for end in ("ce", "focal") for size in ((0.5, 2.0), (1.0, 1.0))]
+
+
+def test_a_trial_that_began_again_replaces_its_epochs(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    record = asked(records)
+    for epoch, score in ((1, 0.1), (2, 0.2), (1, 0.3)):
+        records.report(record.number, result(epoch, score))
+    assert [entry["s_rec"] for entry in record.history] == [0.3]

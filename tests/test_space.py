@@ -1,0 +1,182 @@
+"""The search space: conditions, bounds that depend on one another, grids, and what is refused."""
+
+import os
+import subprocess
+import sys
+from itertools import product
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tune_seg.config import StudyConfig, parse
+from tune_seg.errors import InputError
+from tune_seg.samplers import NAMES, build_sampler
+from tune_seg.space import Space
+from tune_seg.study import check_sampler
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+SCHEDULED = {"loss.kind": ["naive", "alternating"]}
+PAPER: dict[str, Any] = {
+    # the dependent parameters stand first: the order in the file does not matter
+    "schedule.end": {"float": ["schedule.start + 0.1", 1.0], "when": SCHEDULED},
+    "schedule.start": {"float": [0.1, 0.6], "when": SCHEDULED},
+    "loss.gamma": {"float": [0.5, 5.0], "when": [{"loss.start": ["focal"]}, {"loss.end": ["focal"]}]},
+    "loss.start": {"choice": ["dice", "focal"], "when": {"loss.kind": ["compound", "naive", "alternating"]}},
+    "loss.kind": {"choice": ["static", "compound", "naive", "alternating"]},
+    "loss.end": {"choice": ["ce", "focal"]},
+    "training.lr": {"float": ["1e-4", "1e-2"], "log": True},
+    "training.batch_size": {"int": [2, 8]},
+    "augmentation.resize": {"choice": [[0.5, 2.0], [1.0, 1.0]]},
+}
+
+
+def space(parameters: dict[str, Any], **values: Any) -> Space:
+    return Space(parse(StudyConfig, {"space": parameters, **values}))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["random", "tpe"]))
+def test_samples_obey_conditions_and_bounds(seed: int, sampler: str) -> None:
+    searched = space(PAPER, search={"sampler": sampler, "seed": seed, "trials": 6})
+    study = optuna.create_study(direction="maximize", sampler=build_sampler(searched.config.search, session=0))
+    for _ in range(6):
+        trial = study.ask()
+        values = searched.sample(trial)
+        study.tell(trial, values["training.lr"])
+        scheduled = values["loss.kind"] in ("naive", "alternating")
+        assert ("schedule.start" in values) == ("schedule.end" in values) == scheduled
+        assert ("loss.start" in values) == (values["loss.kind"] != "static")
+        assert ("loss.gamma" in values) == ("focal" in (values.get("loss.start"), values["loss.end"]))
+        if scheduled:
+            assert values["schedule.start"] + 0.1 <= values["schedule.end"] <= 1.0
+        assert 1e-4 <= values["training.lr"] <= 1e-2
+        assert values["training.batch_size"] in range(2, 9)
+        assert values["augmentation.resize"] in ([0.5, 2.0], [1.0, 1.0])
+        searched.config.trial(values)
+
+
+def test_the_same_seed_samples_the_same_in_another_process() -> None:
+    # the order of a set of strings depends on the process; a search must not
+    code = (
+        "import optuna; from tests.test_space import PAPER, space\n"
+        "from tune_seg.study import sample_trials\n"
+        "s = space(PAPER, search={'sampler': 'random'}); print(list(sample_trials(s.config, s, 5)))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(outputs) == 1
+
+
+def test_enumerate_gives_every_distinct_assignment_once() -> None:
+    searched = space(
+        {
+            "loss.kind": {"choice": ["static", "naive"]},
+            "loss.start": {"grid": ["dice", "wdice"], "when": {"loss.kind": ["naive"]}},
+            "training.seed": {"int": [0, 2]},
+        }
+    )
+    expected = [{"loss.kind": "static", "training.seed": seed} for seed in range(3)] + [
+        {"loss.kind": "naive", "loss.start": start, "training.seed": seed}
+        for start, seed in product(["dice", "wdice"], range(3))
+    ]
+    found = searched.enumerate()
+    assert len(found) == len(expected)
+    assert all(assignment in found for assignment in expected)
+
+
+def test_grid_points_are_the_product_of_the_grids() -> None:
+    searched = space({"training.seed": {"grid": [0, 1]}, "acw": {"grid": [True, False]}, "training.lr": {"float": [1, 2]}})
+    assert len(searched.grid_points()) == 4
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"loss.gam": {"float": [0, 1]}}, "unknown key loss.gam"),
+        ({"data.size": {"choice": [[64, 64]]}}, "unknown key data.size"),
+        ({"acw": {"choices": [True]}}, "give exactly one of float, int, choice, grid"),
+        ({"acw": {"choice": []}}, "choice takes a list of values"),
+        ({"acw": {"choice": [True], "log": True}}, "unknown key log"),
+        ({"training.lr": {"float": [1, 0.1]}}, "the low end 1 lies above the high end 0.1"),
+        ({"training.lr": {"float": [0, 1], "log": True}}, "starts above 0"),
+        ({"training.lr": {"float": ["a + b", 1]}}, "a bound is a number or"),
+        ({"training.lr": {"float": [0.1, 1], "when": {"los": ["ce"]}}}, "unknown key los"),
+        ({"training.lr": {"float": [0.1, 1], "when": "always"}}, "when is"),
+        ({"loss.gamma": {"float": [-1, 2]}}, "loss.gamma: Input should be greater than or equal to 0"),
+        ({"loss.end": {"choice": ["ce", "nope"]}}, "unknown loss 'nope'"),
+        ({"loss.kind": {"choice": ["static", "naive"]}}, "needs loss.start"),
+        (
+            {
+                "schedule.start": {"float": [0.1, "schedule.end"]},
+                "schedule.end": {"float": ["schedule.start", 1.0]},
+            },
+            "go round",
+        ),
+        (
+            {
+                "schedule.start": {"float": [0.1, 0.95]},
+                "schedule.end": {"float": ["schedule.start + 0.1", 1.0]},
+            },
+            r"the range float \[schedule.start \+ 0.1, 1\] is empty: \[1.05, 1\] where schedule.start is 0.95",
+        ),
+        (
+            # the end stays at the default of the kind, 0.9
+            {"loss.kind": {"choice": ["naive"]}, "loss.start": {"choice": ["dice"]}, "schedule.start": {"float": [0, 0.95]}},
+            "schedule.start must lie before schedule.end",
+        ),
+    ],
+)
+def test_bad_spaces_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        space(parameters)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ({"training.lr": 1.0}, "training.lr does not vary"),
+        ({"loss.end": "dice"}, "loss.end cannot be 'dice' in the space"),
+        ({"loss.kind": "static", "loss.start": "dice"}, "loss.start is not sampled"),
+    ],
+)
+def test_bad_baselines_are_refused(baseline: dict[str, Any], message: str) -> None:
+    parameters = {key: PAPER[key] for key in ("loss.kind", "loss.start", "loss.end")}
+    with pytest.raises(InputError, match=message):
+        space(parameters, baselines=[baseline])
+
+
+def test_the_grid_sampler_refuses_a_float() -> None:
+    searched = space({"training.lr": {"float": [0.1, 1]}}, search={"sampler": "grid"})
+    with pytest.raises(InputError, match=r"grid cannot enumerate training.lr.*\{grid: \[\.\.\.\]\}"):
+        check_sampler(searched.config, searched)
+
+
+def test_an_unknown_sampler_names_the_known_ones() -> None:
+    searched = space({}, search={"sampler": "bayes"})
+    with pytest.raises(InputError, match="unknown name 'bayes'; the names are grid, .*tpe"):
+        check_sampler(searched.config, searched)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "grid"])
+def test_every_sampler_by_name_serves_a_conditional_space(name: str) -> None:
+    parameters = {key: value for key, value in PAPER.items() if key not in ("training.lr", "augmentation.resize")}
+    if name == "bruteforce":  # it walks all values, so a continuous range needs a step that the space does not have
+        parameters = {key: value for key, value in parameters.items() if "float" not in value}
+    searched = space(parameters, search={"sampler": name, "trials": 4})
+    study = optuna.create_study(direction="maximize", sampler=build_sampler(searched.config.search, session=0))
+    for score in range(4):
+        trial = study.ask()
+        searched.config.trial(searched.sample(trial))
+        study.tell(trial, float(score))

@@ -1,0 +1,165 @@
+"""MLflow as a view of the records: a real SQLite store, a real server, and a server that was away."""
+
+import math
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.test_records import asked, open_records, result
+from tune_seg.config import METRICS
+from tune_seg.records import Records, State
+from tune_seg.tracking import Tracker, default_uri
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    directory = tmp_path / "study one"
+    directory.mkdir()
+    (directory / "study.yaml").write_text("objective: s_rec\n")
+    return directory
+
+
+@contextmanager
+def tracked(directory: Path, uri: str | None = None, interrupted: bool = False, **values: Any) -> Iterator[Records]:
+    records = open_records(directory, **values)
+    tracker = Tracker(uri or default_uri(directory), directory, records.study_id, "s_rec")
+    records.observers.append(tracker.update)
+    tracker.start(records.trials.values())
+    yield records
+    tracker.finish(interrupted=interrupted, artifacts=[directory / "study.yaml"])
+    records.error = tracker.error  # type: ignore[attr-defined]
+
+
+def runs(directory: Path, uri: str | None = None) -> tuple[MlflowClient, list[Run], dict[int, Run]]:
+    client = MlflowClient(uri or default_uri(directory))
+    experiment = client.get_experiment_by_name(directory.name)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id])
+    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    numbered = {int(run.data.tags["tune_seg.trial"]): run for run in children}
+    assert len(numbered) == len(children)  # every trial exactly once
+    parents = [run for run in found if run not in children]
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
+    return client, parents, numbered
+
+
+def history(client: MlflowClient, run: Run, name: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+
+
+def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -> None:
+    with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.5}]) as records:
+        number = asked(records).number
+        for epoch, score in ((1, 0.3), (2, 0.8), (3, 0.5)):
+            records.report(number, result(epoch, score, lr=0.1 / epoch, end_weight=epoch / 3, f1=math.nan))
+        records.close(number, State.COMPLETED)
+    client, (parent,), children = runs(study)
+    child = children[number]
+    assert parent.info.status == child.info.status == "FINISHED"
+    assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["study.yaml"]
+    assert child.data.params.items() >= {
+        "loss": "focal",
+        "loss.kind": "static",
+        "loss.end": "focal",
+        "loss.gamma": "1.5",
+        "acw": "False",
+    }.items()
+    assert set(child.data.params) - set(records.trials[number].assignment) <= {"loss", "loss.kind", "loss.end", "acw"}
+    assert history(client, child, "s_rec") == [(1, 0.3), (2, 0.8), (3, 0.5)]
+    assert history(client, child, "end_weight") == [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]
+    assert {name for name in child.data.metrics if "/" not in name} == {*METRICS, "lr", "end_weight", "train_loss"}
+    assert (child.data.metrics["best/s_rec"], child.data.metrics["last/s_rec"]) == (0.8, 0.5)
+    assert all(math.isnan(value) for _, value in history(client, child, "f1"))
+
+
+def test_how_a_trial_ended_shows(study: Path) -> None:
+    with tracked(study, interrupted=True) as records:
+        for state in (State.PRUNED, State.DIVERGED, State.FAILED):
+            number = asked(records).number
+            records.report(number, result(1, lr=0.1, end_weight=1.0))
+            records.close(number, state, "RuntimeError: boom" if state is State.FAILED else "")
+    _, (parent,), children = runs(study)
+    assert parent.info.status == "KILLED"
+    assert [children[n].info.status for n in range(3)] == ["KILLED", "FAILED", "FAILED"]
+    assert [children[n].data.tags["tune_seg.state"] for n in range(3)] == ["pruned", "diverged", "failed"]
+    assert children[2].data.tags["tune_seg.error"] == "RuntimeError: boom"
+
+
+def test_a_continued_study_goes_on_in_the_same_runs(study: Path) -> None:
+    with tracked(study, interrupted=True) as records:
+        run_to_the_end_with_lr(records)
+        interrupted = asked(records).number
+        records.report(interrupted, result(1, 0.4, lr=0.1, end_weight=1.0))
+    before = runs(study)
+    with tracked(study) as records:
+        while records.ask() is not None:
+            pass
+        for number in range(1, 4):
+            for epoch in (1, 2, 3):
+                records.report(number, result(epoch, 0.4, lr=0.1, end_weight=1.0))
+            records.close(number, State.COMPLETED)
+    client, parents, children = runs(study)
+    assert len(parents) == 1
+    assert sorted(children) == [0, 1, 2, 3]
+    assert {run.info.status for run in (*parents, *children.values())} == {"FINISHED"}
+    for number in (0, 1):
+        assert children[number].info.run_id == before[2][number].info.run_id
+        assert [step for step, _ in history(client, children[number], "lr")] == [1, 2, 3]
+
+
+def run_to_the_end_with_lr(records: Records) -> None:
+    number = asked(records).number
+    for epoch in (1, 2, 3):
+        records.report(number, result(epoch, lr=0.1, end_weight=1.0))
+    records.close(number, State.COMPLETED)
+
+
+@contextmanager
+def server(directory: Path, port: int) -> Iterator[str]:
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    store = ["--backend-store-uri", f"sqlite:///{directory / 'server.db'}", "--artifacts-destination", str(directory / "a")]
+    with open(directory / "server.log", "w") as log:
+        process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None and time.monotonic() < deadline, (directory / "server.log").read_text()
+            time.sleep(0.2)
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_what_a_server_missed_is_sent_when_the_study_is_continued(study: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with tracked(study, f"http://127.0.0.1:{port}", search={"trials": 2}) as records:  # nobody listens there
+        run_to_the_end_with_lr(records)
+    assert "Connection" in records.error or "Max retries" in records.error  # type: ignore[attr-defined]
+    with server(tmp_path, port) as uri:
+        with tracked(study, uri, search={"trials": 2}) as records:
+            run_to_the_end_with_lr(records)
+        assert records.error == ""  # type: ignore[attr-defined]
+        client, (parent,), children = runs(study, uri)
+        assert sorted(children) == [0, 1]
+        assert [step for step, _ in history(client, children[0], "s_rec")] == [1, 2, 3]
+        assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["study.yaml"]
