@@ -52,9 +52,7 @@ def epoch_of(split: Split, device: torch.device | str = "cpu", **values: object)
 
 
 def same(left: list[tuple[Tensor, Tensor]], right: list[tuple[Tensor, Tensor]]) -> bool:
-    return len(left) == len(right) and all(
-        a[0].equal(b[0]) and a[1].equal(b[1]) for a, b in zip(left, right, strict=True)
-    )
+    return len(left) == len(right) and all(a[0].equal(b[0]) and a[1].equal(b[1]) for a, b in zip(left, right, strict=True))
 
 
 def test_shapes_types_and_layout(data: PackedData, device: torch.device) -> None:

@@ -181,9 +181,7 @@ def test_split_by_folders(tmp_path: Path) -> None:
         write(tmp_path / "masks" / split / f"{id}.png", labels([0, 1]))
     dataset = read(config(tmp_path))
     assert (ids(dataset, "train"), ids(dataset, "val")) == (["a"], ["a", "b"])
-    assert np.array_equal(
-        dataset.load(dataset.samples[1])[0], np.asarray(Image.open(tmp_path / "images" / "val" / "a.png"))
-    )
+    assert np.array_equal(dataset.load(dataset.samples[1])[0], np.asarray(Image.open(tmp_path / "images" / "val" / "a.png")))
     with pytest.raises(InputError, match="is split by its folders train and val"):
         read(config(tmp_path, split={"val_fraction": 0.5}))
     for path in (tmp_path / "masks" / "val").iterdir():

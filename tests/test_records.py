@@ -165,9 +165,7 @@ def test_a_process_that_dies_before_optuna_was_told_finishes_the_trial(tmp_path:
 
 def test_baselines_come_first_and_grids_are_gone_through_evenly(tmp_path: Path) -> None:
     space = {**SPACE, "training.seed": {"grid": [0, 1, 2]}}
-    records = open_records(
-        tmp_path, space=space, baselines=[{"loss.end": "focal", "loss.gamma": 2.0}], search={"trials": 7}
-    )
+    records = open_records(tmp_path, space=space, baselines=[{"loss.end": "focal", "loss.gamma": 2.0}], search={"trials": 7})
     trials = [asked(records) for _ in range(7)]
     assert [record.baseline for record in trials] == [True] + [False] * 6
     assert trials[0].config.loss.gamma == 2.0

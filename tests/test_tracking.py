@@ -66,13 +66,16 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
     child = children[number]
     assert parent.info.status == child.info.status == "FINISHED"
     assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["study.yaml"]
-    assert child.data.params.items() >= {
-        "loss": "focal",
-        "loss.kind": "static",
-        "loss.end": "focal",
-        "loss.gamma": "1.5",
-        "acw": "False",
-    }.items()
+    assert (
+        child.data.params.items()
+        >= {
+            "loss": "focal",
+            "loss.kind": "static",
+            "loss.end": "focal",
+            "loss.gamma": "1.5",
+            "acw": "False",
+        }.items()
+    )
     assert set(child.data.params) - set(records.trials[number].assignment) <= {"loss", "loss.kind", "loss.end", "acw"}
     assert history(client, child, "s_rec") == [(1, 0.3), (2, 0.8), (3, 0.5)]
     assert history(client, child, "end_weight") == [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]

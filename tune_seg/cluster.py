@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ Node = Mapping[str, float]
 # Read when Ray is imported. Unless told not to, it reports usage to its makers and keeps logs of every trial.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # the report names each failed trial with its reason
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer console output of Tune ignores verbose=0
 
 
@@ -29,17 +31,31 @@ def start(address: str | None) -> list[Node]:
     import ray
 
     options: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is None:
         # the object store stays nearly empty: trials map the packed file instead
         ray.init("local", include_dashboard=False, object_store_memory=100 * 2**20, **options)
     else:
+        _check_listens(address)
         try:
             # the machines of a cluster run the code of this one
             ray.init(address, runtime_env={"py_modules": [str(Path(__file__).parent)]}, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(f"compute.address {address}: no Ray cluster answers there ({error})") from error
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _check_listens(address: str) -> None:
+    """Ray itself asks an address where nobody listens again and again for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return  # "auto" and the like, which Ray looks up
+    try:
+        with socket.create_connection((host, int(port)), timeout=10.0):
+            pass
+    except (OSError, ValueError) as error:
+        raise InputError(f"compute.address {address}: no Ray cluster answers there ({error})") from error
 
 
 def stop() -> None:

@@ -40,9 +40,7 @@ class AdaptiveClassWeight(nn.Module):
         """Logits (N, C, ...) to weighted logits (N, C, ...)."""
         num_classes = len(self.weight)
         if logits.ndim < 2 or logits.shape[1] != num_classes:
-            raise InputError(
-                f"logits have shape {tuple(logits.shape)}; the layer was built for (N, {num_classes}, ...)"
-            )
+            raise InputError(f"logits have shape {tuple(logits.shape)}; the layer was built for (N, {num_classes}, ...)")
         return logits * self.weight.view(num_classes, *[1] * (logits.ndim - 2))
 
     def extra_repr(self) -> str:

@@ -52,9 +52,7 @@ class SegmentationMetrics:
 
     confusion: Tensor
 
-    def __init__(
-        self, num_classes: int, ignore_index: int = 255, num_bins: int = 10, background: int | None = None
-    ) -> None:
+    def __init__(self, num_classes: int, ignore_index: int = 255, num_bins: int = 10, background: int | None = None) -> None:
         for key, value in (("num_classes", num_classes), ("num_bins", num_bins)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"metrics: {key} = {value!r} is not possible; allowed: a whole number >= 1")

@@ -44,6 +44,9 @@ _OPTUNA_STATES = {
     State.DIVERGED: TrialState.FAIL,
 }
 
+_HOPELESS = 3
+"""So many trials may fail before any has finished an epoch."""
+
 
 @dataclass
 class Record:
@@ -128,10 +131,15 @@ class Records:
         return wanted if self._planned is None else min(wanted, len(self.config.baselines) + len(self._planned))
 
     def ask(self) -> Record | None:
-        """The next trial to run: one that an earlier session left open, else a new one; None when all are handed out."""
+        """The next trial to run: one that an earlier session left open, else a new one; None when all are handed out.
+
+        Also None once several trials have failed and none has finished an epoch: what ails them ails all the others.
+        """
+        failed = sum(record.state is State.FAILED for record in self.trials.values())
+        if failed >= _HOPELESS and not any(record.history for record in self.trials.values()):
+            return None
         if self._open:
             record = self._open.pop(0)
-            record.history, record.state, record.error = [], State.RUNNING, ""
         elif len(self.trials) < self.target:
             record = self._new()
         else:
@@ -215,6 +223,7 @@ class Records:
         if record.state.ended:  # the process ended after the outcome was written and before Optuna was told
             self.close(record.number, record.state)
         else:
+            record.history, record.state, record.error = [], State.RUNNING, ""
             self._open.append(record)
 
     def _notify(self, record: Record) -> None:

@@ -10,9 +10,7 @@ from types import MappingProxyType
 
 from tune_seg.errors import InputError
 
-DEFAULT_FRACTIONS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"naive": (0.3, 0.9), "alternating": (0.5, 0.9)}
-)
+DEFAULT_FRACTIONS: Mapping[str, tuple[float, float]] = MappingProxyType({"naive": (0.3, 0.9), "alternating": (0.5, 0.9)})
 """Start and end of each schedule as fractions of all iterations (Taubert, section 5)."""
 
 

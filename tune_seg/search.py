@@ -131,7 +131,7 @@ def _search(config: StudyConfig, directory: Path) -> int:
     console = Console()
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no width of its own; rich takes 80, too few for the ranked table
-    return 0 if run_study(plan_study(config, directory), console) else 1
+    return run_study(plan_study(config, directory), console).value
 
 
 def _parser() -> argparse.ArgumentParser:

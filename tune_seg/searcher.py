@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -103,6 +104,6 @@ def _outcome(record: Record) -> State:
 
 
 def _reason(trial: Trial) -> str:
-    """The last line of the trial's error, which names the exception; Ray gives a text or an exception."""
-    lines = [line for line in str(trial.get_error()).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "unknown error"
+    """The last line of the newest traceback that Tune has written down for the trial: the exception and its message."""
+    lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "unknown error")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,16 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     return Plan(config, space, read(config.data), directory)
 
 
-def run_study(plan: Plan, console: Console) -> bool:
-    """Run the study, or what is left of it, and print its results; True if every trial has ended.
+class Outcome(Enum):
+    """How a session of a study ended; the value is the command's exit status."""
+
+    FINISHED = 0
+    FAILED = 1  # some trials ended with an error
+    INTERRUPTED = 130
+
+
+def run_study(plan: Plan, console: Console) -> Outcome:
+    """Run the study, or what is left of it, and print its results.
 
     Ctrl-C (SIGINT) ends it early; what was computed is kept, and running it again continues it.
 
@@ -79,7 +88,7 @@ def run_study(plan: Plan, console: Console) -> bool:
                 cluster.stop()
 
 
-def _run(config: StudyConfig, space: Space, packed: PackedData, directory: Path, console: Console) -> bool:
+def _run(config: StudyConfig, space: Space, packed: PackedData, directory: Path, console: Console) -> Outcome:
     write_study(config, directory / "study.yaml")
     records = Records(directory, config, space)
     tracker = Tracker(config.mlflow_uri or default_uri(directory), directory, records.study_id, config.objectives[0])
@@ -94,12 +103,19 @@ def _run(config: StudyConfig, space: Space, packed: PackedData, directory: Path,
             _fit(config, records, packed, directory)
     finally:
         write_results(records.trials.values(), results)
-        finished = all(record.state.ended for record in records.trials.values()) and len(records.trials) >= records.target
-        tracker.finish(interrupted=not finished, artifacts=[results])
+        outcome = _outcome(records)
+        tracker.finish(interrupted=outcome is not Outcome.FINISHED, artifacts=[results])
     final_report(console, config, list(records.trials.values()), packed.class_names)
-    _say_where(console, directory, tracker, finished)
+    _say_where(console, directory, tracker, outcome)
     _say_failures(console, records)
-    return finished
+    return outcome
+
+
+def _outcome(records: Records) -> Outcome:
+    states = [record.state for record in records.trials.values()]
+    if State.FAILED in states and State.RUNNING not in states:
+        return Outcome.FAILED
+    return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
 
 
 def _fit(config: StudyConfig, records: Records, packed: PackedData, directory: Path) -> None:
@@ -216,7 +232,7 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _say_where(console: Console, directory: Path, tracker: Tracker, finished: bool) -> None:
+def _say_where(console: Console, directory: Path, tracker: Tracker, outcome: Outcome) -> None:
     console.print(f"Results: {directory / 'results.parquet'}; configuration: {directory / 'study.yaml'}", soft_wrap=True)
     if tracker.uri.startswith("sqlite:"):
         console.print(f"MLflow UI: mlflow ui --backend-store-uri {tracker.uri}", soft_wrap=True)
@@ -224,7 +240,7 @@ def _say_where(console: Console, directory: Path, tracker: Tracker, finished: bo
         console.print(f"MLflow: {tracker.uri}, experiment {directory.name}", soft_wrap=True)
     if tracker.error:
         console.print(f"MLflow lacks some results ({tracker.error}); run the command again to send them.", soft_wrap=True)
-    if not finished:
+    if outcome is not Outcome.FINISHED:
         console.print("The study is not finished: run the same command again to continue it.")
 
 

@@ -84,9 +84,7 @@ class FileDataset(Dataset):
         return {
             "labels": None if self.declared is None else self.declared.describe(),
             "ignore_label": self.ignore_label,
-            "samples": [
-                (sample.id, sample.split, _stamp(sample.image), _stamp(sample.mask)) for sample in self.samples
-            ],
+            "samples": [(sample.id, sample.split, _stamp(sample.image), _stamp(sample.mask)) for sample in self.samples],
         }
 
 
@@ -98,9 +96,7 @@ def match(images: Path, masks: Path, split: SplitName) -> list[Sample]:
     """
     image_files = _list(images, IMAGE_SUFFIXES, "image")
     mask_files = _list(masks, (".png",), "PNG mask")
-    return [
-        Sample(name, split, image_files.get(name), mask_files.get(name)) for name in sorted(image_files | mask_files)
-    ]
+    return [Sample(name, split, image_files.get(name), mask_files.get(name)) for name in sorted(image_files | mask_files)]
 
 
 def read_image(path: Path) -> Image:

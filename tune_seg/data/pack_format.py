@@ -56,9 +56,7 @@ def schema(size: tuple[int, int]) -> pa.Schema:
 def write_summary(writer: Any, summary: Summary) -> None:
     """Write the closing record batch to the `pyarrow.ipc.RecordBatchFileWriter`."""
     columns = schema(summary.size)
-    writer.write_batch(
-        pa.RecordBatch.from_pylist([], schema=columns), custom_metadata={_KEY: json.dumps(asdict(summary))}
-    )
+    writer.write_batch(pa.RecordBatch.from_pylist([], schema=columns), custom_metadata={_KEY: json.dumps(asdict(summary))})
 
 
 def open_pack(path: Path) -> tuple[Any, Summary]:

@@ -287,9 +287,7 @@ def _draw_pedestrian(canvas: _Canvas, rng: np.random.Generator, street: _Street,
     canvas.ellipse((base - 1.75 * metre, base - 1.43 * metre), (x - 0.13 * metre, x + 0.13 * metre), skin, PEDESTRIAN)
 
 
-def _post(
-    canvas: _Canvas, rng: np.random.Generator, street: _Street, nearness: float, metres: float
-) -> tuple[float, float]:
+def _post(canvas: _Canvas, rng: np.random.Generator, street: _Street, nearness: float, metres: float) -> tuple[float, float]:
     """Draw a post of so many metres beside the road; (x, y) of its upper end."""
     metre, base = _METRE * nearness, street.ground(nearness)
     x = street.beside(rng, nearness, _HALF_ROAD + 0.05, _HALF_ROAD + 0.25)

@@ -1,0 +1,270 @@
+"""Whole studies, through the command, on real Ray workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from mlflow import MlflowClient
+from PIL import Image
+
+from tune_seg import cluster
+from tune_seg.config import METRICS, ComputeConfig
+from tune_seg.errors import InputError
+from tune_seg.search import main
+from tune_seg.tracking import default_uri
+
+SMALL = {
+    "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
+    "training": {"epochs": 3, "batch_size": 4, "optimizer": "adam"},
+    "search": {"sampler": "random", "trials": 4, "early_stopping": {"grace_epochs": 1, "reduction_factor": 2}},
+    "baselines": [{"loss.kind": "static", "loss.end": "ce"}],
+    "space": {
+        "loss.kind": {"choice": ["static", "naive"]},
+        "loss.start": {"choice": ["dice", "wdice"], "when": {"loss.kind": ["naive"]}},
+        "loss.end": {"choice": ["ce", "wce", "focal"]},
+        "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}},
+        "schedule.start": {"float": [0.1, 0.5], "when": {"loss.kind": ["naive"]}},
+        "acw": {"choice": [True, False]},
+    },
+}
+
+
+def write_config(path: Path, **values: Any) -> Path:
+    path.write_text(yaml.safe_dump({**SMALL, **values}))
+    return path
+
+
+def search(config: Path, *options: str) -> int:
+    return main([str(config), "--studies", str(config.parent / "studies"), *options])
+
+
+def results(config: Path, name: str | None = None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(
+        config.parent / "studies" / (name or config.stem) / "results.parquet"
+    ).to_pylist()
+    return rows
+
+
+def scores(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in (*METRICS, "class_recall")}
+
+
+def mlflow_trials(directory: Path) -> list[int]:
+    client = MlflowClient(default_uri(directory))
+    experiment = client.get_experiment_by_name(directory.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    return sorted(int(run.data.tags["tune_seg.trial"]) for run in runs if "tune_seg.trial" in run.data.tags)
+
+
+def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path / "small.yaml")
+    assert search(config) == 0
+    printed = capsys.readouterr().out
+    directory = tmp_path / "studies" / "small"
+    assert "Winner: trial" in printed and "over plain cross entropy" in printed
+    assert f"mlflow ui --backend-store-uri {default_uri(directory)}" in printed
+    rows = results(config)
+    assert [row["trial"] for row in rows] == [0, 1, 2, 3]
+    assert (rows[0]["loss"], rows[0]["state"], rows[0]["epochs"]) == ("ce acw" if rows[0]["acw"] else "ce", "completed", 3)
+    assert {row["state"] for row in rows} <= {"completed", "pruned"}
+    assert all(row["epochs"] == 3 for row in rows if row["state"] == "completed")
+    assert all(0 < row["accuracy"] < 1 and row["seconds"] > 0 for row in rows)
+    assert not list(directory.glob(".ray-*"))
+
+    # continued with two trials more, from the file that the study itself has written
+    assert (
+        main([str(directory / "study.yaml"), "--studies", str(tmp_path / "studies"), "--study", "small", "--trials", "6"])
+        == 0
+    )
+    more = results(config)
+    assert more[:4] == rows or [scores(a) == scores(b) for a, b in zip(more, rows, strict=False)]
+    assert [row["trial"] for row in more] == list(range(6))
+    assert mlflow_trials(directory) == list(range(6))
+
+    # the same study under another configuration is refused, and nothing of it changes
+    before = (directory / "results.parquet").read_bytes()
+    assert search(config, "--trials", "6", "--set", "training.lr=0.5") == 2
+    assert "training.lr: 0.001 in the study, 0.5 now" in capsys.readouterr().err
+    assert (directory / "results.parquet").read_bytes() == before
+
+
+def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path: Path) -> None:
+    grid = {"loss.end": {"choice": ["ce", "dice", "dual_focal"]}, "acw": {"choice": [True, False]}}
+    orders = {"forward": grid, "shuffled": {key: {"choice": spec["choice"][::-1]} for key, spec in reversed(grid.items())}}
+    seen: dict[str, dict[Any, Any]] = {}
+    for name, space in orders.items():
+        values = {"space": space, "baselines": [], "search": {"sampler": "grid", "early_stopping": {"kind": "none"}}}
+        config = write_config(tmp_path / f"{name}.yaml", **values)
+        assert search(config, "--max-concurrent", "1" if name == "forward" else "2", "--epochs", "2") == 0
+        seen[name] = {row["loss"]: scores(row) for row in results(config)}
+    assert len(seen["forward"]) == 6
+    assert seen["forward"].keys() == seen["shuffled"].keys()
+    for loss, expected in seen["forward"].items():
+        np.testing.assert_equal(seen["shuffled"][loss], expected)  # to the last bit, with nan equal to nan
+
+
+def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "stopped.yaml", training={**SMALL["training"], "epochs": 6})  # type: ignore[dict-item]
+    directory = tmp_path / "studies" / "stopped"
+    command = [sys.executable, "-m", "tune_seg.search", str(config), "--studies", str(tmp_path / "studies")]
+    command += ["--set", "search.early_stopping.kind=none"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("[1/4]"):
+            os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole foreground group gets it
+            break
+    printed += process.stdout.read()
+    assert process.wait(60) == 130, printed
+    assert "run the same command again to continue" in printed
+    half = results(config)
+    assert {"completed", "running"} == {row["state"] for row in half}
+    finished = {row["trial"]: scores(row) for row in half if row["state"] == "completed"}
+
+    assert subprocess.run(command, capture_output=True, text=True).returncode == 0
+    rows = results(config)
+    assert [row["trial"] for row in rows] == [0, 1, 2, 3]
+    assert {(row["state"], row["epochs"]) for row in rows} == {("completed", 6)}
+    for number, expected in finished.items():
+        np.testing.assert_equal(scores(rows[number]), expected)
+    assert mlflow_trials(directory) == [0, 1, 2, 3]
+
+
+def test_several_objectives_give_a_pareto_front_and_stop_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path / "pareto.yaml", objective=["recall", "calibration"])
+    assert search(config, "--trials", "3", "--epochs", "2") == 0
+    assert "Pareto front over recall, calibration: trials" in capsys.readouterr().out
+    assert {row["state"] for row in results(config)} == {"completed"}
+
+
+def test_a_dry_run_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path / "dry.yaml")
+    assert search(config, "--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert "loss.gamma: float [0.5, 5] when loss.end in [focal]" in printed
+    assert printed.count("'loss.kind':") == 5
+    assert "# training steps: 6 a trial that runs to its end, 24 for 4 trials" in printed
+    assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--gpus-per-trial", "64"], "compute.gpus_per_trial: a trial asks for 64 GPUs, and no machine has more than"),
+        (["--cpus-per-trial", "4096"], "compute.cpus_per_trial: a trial asks for 4096 CPUs"),
+        (["--set", "model.encoder=resnet19"], "model.encoder: unknown name 'resnet19'"),
+        (["--set", "compute.gpus_per_trial=-1"], "compute.gpus_per_trial: Input should be greater than or equal to 0"),
+        (["--address", "127.0.0.1:1"], "compute.address 127.0.0.1:1: no Ray cluster answers there"),
+        (["--set", "search.sampler=best"], "search.sampler: unknown name 'best'"),
+        (["--set", "data.content=abcd"], "data.content: the study was made with data abcd"),
+        (["--set", "space.loss.alpha={choice: [[1, 2]]}", "--set", "loss.end=focal"], "alpha = (1.0, 2.0) has 2 values"),
+        (["--data", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_bad_input_is_refused_before_a_trial_starts(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path / "bad.yaml")
+    assert search(config, *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "studies" / "bad" / "trials.journal").exists()
+
+
+def test_a_study_directory_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path / "unwritable.yaml")
+    (tmp_path / "studies").write_text("a file where the folder should be")
+    assert search(config) == 2
+    assert "study directory" in (printed := capsys.readouterr().err) and "cannot be written" in printed
+
+
+def test_a_study_that_another_process_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path / "busy.yaml")
+    directory = tmp_path / "studies" / "busy"
+    directory.mkdir(parents=True)
+    holder = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", holder, str(directory / ".lock")], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        assert search(config) == 2
+        assert "is in use by another process" in capsys.readouterr().err
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "mine"
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for stem in "abcdef":
+        Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(root / "images" / f"{stem}.png")
+        Image.fromarray(rng.integers(0, 3, (48, 48), dtype=np.uint8)).save(root / "masks" / f"{stem}.png")
+    (root / "masks" / "a.png").unlink()
+    Image.fromarray(np.zeros((20, 48), dtype=np.uint8)).save(root / "masks" / "b.png")
+    Image.fromarray(np.full((48, 48), 7, dtype=np.uint8)).save(root / "masks" / "c.png")
+    whole = (root / "images" / "d.png").read_bytes()
+    (root / "images" / "d.png").write_bytes(whole[: len(whole) // 2])
+    config = write_config(tmp_path / "folder.yaml", data={"size": [48, 48], "classes": ["x", "y", "z"]})
+    assert search(config, "--data", str(root)) == 2
+    printed = capsys.readouterr().err
+    for stem in "abcd":
+        assert f"{stem}.png" in printed
+    assert "e.png" not in printed
+    assert not (tmp_path / "studies" / "folder" / "trials.journal").exists()
+
+
+def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # a batch of one sample is more than batch normalisation can take at the bottom of this network, so it fails in its worker
+    space = {"training.batch_size": {"grid": [4, 1]}}
+    config = write_config(tmp_path / "failing.yaml", space=space, baselines=[], model={"architecture": "DeepLabV3Plus"})
+    assert search(config, "--trials", "2", "--epochs", "1") == 1
+    assert "Trial 1 failed: ValueError: Expected more than 1 value per channel" in capsys.readouterr().out
+    good, bad = results(config)
+    assert (good["state"], bad["state"]) == ("completed", "failed")
+    assert "Expected more than 1 value per channel" in bad["error"]
+
+
+def test_a_study_whose_every_trial_fails_gives_up(tmp_path: Path) -> None:
+    space = {"training.seed": {"grid": list(range(20))}}
+    training = {"batch_size": 1, "epochs": 1}
+    config = write_config(
+        tmp_path / "hopeless.yaml", space=space, baselines=[], training=training, model={"architecture": "DeepLabV3Plus"}
+    )
+    assert search(config, "--trials", "20") == 1
+    assert len(results(config)) <= 5
+
+
+def test_slots_follow_the_machines() -> None:
+    nodes = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 3.0}]
+    allotted = cluster.allot(ComputeConfig(cpus_per_trial=2), nodes)
+    assert (allotted.gpus_per_trial, allotted.max_concurrent) == (1.0, 2)
+    assert cluster.allot(ComputeConfig(cpus_per_trial=2, gpus_per_trial=0.0), nodes).max_concurrent == 5
+    assert cluster.allot(ComputeConfig(gpus_per_trial=0.4), nodes).max_concurrent == 4
+    assert cluster.allot(ComputeConfig(gpus_per_trial=0.25), nodes).max_concurrent == 8
+    assert cluster.allot(ComputeConfig(max_concurrent=3), nodes).max_concurrent == 2
+    with pytest.raises(InputError, match="above 1 it must be a whole number, got 1.5"):
+        cluster.allot(ComputeConfig(gpus_per_trial=1.5), nodes)
+    with pytest.raises(InputError, match="asks for 3 GPUs, and no machine has more than 2"):
+        cluster.allot(ComputeConfig(gpus_per_trial=3.0), nodes)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_study_uses_the_gpu_that_is_there(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "gpu.yaml")
+    assert search(config, "--gpus-per-trial", "0.5", "--trials", "2") == 0
+    assert {row["state"] for row in results(config)} <= {"completed", "pruned"}
