@@ -61,7 +61,7 @@ def test_a_schedule_out_of_order_with_the_default_of_its_kind_is_refused() -> No
     loss = {"kind": "naive", "start": "dice", "end": "ce"}
     with pytest.raises(InputError, match=r"start 0\.95 and end 0\.9"):
         parse(TrialConfig, {"loss": loss, "schedule": {"start": 0.95}})
-    with pytest.raises(InputError, match="above 0 for an alternating"):
+    with pytest.raises(InputError, match=r"above 0 for an alternating"):
         parse(TrialConfig, {"loss": loss | {"kind": "alternating"}, "schedule": {"start": 0.0}})
 
 
@@ -89,7 +89,7 @@ def test_every_preset_is_a_valid_study() -> None:
 
 
 def test_a_missing_file_names_the_presets() -> None:
-    with pytest.raises(InputError, match="neither a file nor a preset; the presets are .*loss_schedule"):
+    with pytest.raises(InputError, match=r"neither a file nor a preset; the presets are .*loss_schedule"):
         load_config(arguments("loss_shedule"))
 
 

@@ -37,14 +37,14 @@ def test_acw_ends_the_model_and_starts_as_the_identity() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(InputError, match="model.architecture: unknown name 'UNet9'; the names are .*DeepLabV3Plus.*Unet"):
+    with pytest.raises(InputError, match=r"model.architecture: unknown name 'UNet9'; the names are .*DeepLabV3Plus.*Unet"):
         check_model(model_config(architecture="UNet9"), [(64, 64)])
-    with pytest.raises(InputError, match="model.encoder: unknown name 'resnet19'; close to it are resnet18"):
+    with pytest.raises(InputError, match=r"model.encoder: unknown name 'resnet19'; close to it are resnet18"):
         check_model(model_config(encoder="resnet19"), [(64, 64)])
 
 
 def test_weights_that_an_encoder_does_not_have_are_refused() -> None:
-    with pytest.raises(InputError, match="SMP has no imagenet weights for encoder dpn92"):
+    with pytest.raises(InputError, match=r"SMP has no imagenet weights for encoder dpn92"):
         check_model(model_config(encoder="dpn92", weights="imagenet"), [(64, 64)])
 
 
@@ -57,7 +57,7 @@ def test_a_size_that_the_model_cannot_take_is_refused() -> None:
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     # the hub's own offline switch: the loading code runs, finds nothing in the cache and may not ask the network
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="model.weights imagenet: the weights of resnet18 are not on this machine"):
+    with pytest.raises(InputError, match=r"model.weights imagenet: the weights of resnet18 are not on this machine"):
         check_model(model_config(weights="imagenet"), [(64, 64)])
 
 

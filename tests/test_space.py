@@ -165,7 +165,7 @@ def test_the_grid_sampler_refuses_a_float() -> None:
 
 def test_an_unknown_sampler_names_the_known_ones() -> None:
     searched = space({}, search={"sampler": "bayes"})
-    with pytest.raises(InputError, match="unknown name 'bayes'; the names are grid, .*tpe"):
+    with pytest.raises(InputError, match=r"unknown name 'bayes'; the names are grid, .*tpe"):
         check_sampler(searched.config, searched)
 
 

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from tune_seg.errors import InputError
 from tune_seg.search import main
 from tune_seg.tracking import default_uri
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
     "training": {"epochs": 3, "batch_size": 4, "optimizer": "adam"},
     "search": {"sampler": "random", "trials": 4, "early_stopping": {"grace_epochs": 1, "reduction_factor": 2}},
@@ -116,7 +119,7 @@ def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path:
 
 
 def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:
-    config = write_config(tmp_path / "stopped.yaml", training={**SMALL["training"], "epochs": 6})  # type: ignore[dict-item]
+    config = write_config(tmp_path / "stopped.yaml", training=SMALL["training"] | {"epochs": 6})
     directory = tmp_path / "studies" / "stopped"
     command = [sys.executable, "-m", "tune_seg.search", str(config), "--studies", str(tmp_path / "studies")]
     command += ["--set", "search.early_stopping.kind=none"]
@@ -195,7 +198,10 @@ def test_a_study_that_another_process_runs_is_refused(tmp_path: Path, capsys: py
     config = write_config(tmp_path / "busy.yaml")
     directory = tmp_path / "studies" / "busy"
     directory.mkdir(parents=True)
-    holder = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(60)"
+    holder = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(60)"
+    )
     process = subprocess.Popen([sys.executable, "-c", holder, str(directory / ".lock")], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
@@ -229,7 +235,7 @@ def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path: Path, capsys: pyt
 
 
 def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # a batch of one sample is more than batch normalisation can take at the bottom of this network, so it fails in its worker
+    # batch normalisation over one pixel, at the bottom of this network, fails in the worker where the batch is one image
     space = {"training.batch_size": {"grid": [4, 1]}}
     config = write_config(tmp_path / "failing.yaml", space=space, baselines=[], model={"architecture": "DeepLabV3Plus"})
     assert search(config, "--trials", "2", "--epochs", "1") == 1
@@ -257,10 +263,39 @@ def test_slots_follow_the_machines() -> None:
     assert cluster.allot(ComputeConfig(gpus_per_trial=0.4), nodes).max_concurrent == 4
     assert cluster.allot(ComputeConfig(gpus_per_trial=0.25), nodes).max_concurrent == 8
     assert cluster.allot(ComputeConfig(max_concurrent=3), nodes).max_concurrent == 2
-    with pytest.raises(InputError, match="above 1 it must be a whole number, got 1.5"):
+    with pytest.raises(InputError, match=r"above 1 it must be a whole number, got 1.5"):
         cluster.allot(ComputeConfig(gpus_per_trial=1.5), nodes)
-    with pytest.raises(InputError, match="asks for 3 GPUs, and no machine has more than 2"):
+    with pytest.raises(InputError, match=r"asks for 3 GPUs, and no machine has more than 2"):
         cluster.allot(ComputeConfig(gpus_per_trial=3.0), nodes)
+
+
+@contextmanager
+def running_cluster(directory: Path) -> Iterator[str]:
+    """A Ray head node of two CPUs in a session of its own, as an administrator starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
+    command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", f"--object-store-memory={100 * 2**20}"]
+    with open(directory / "ray.log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while "Ray runtime started" not in (directory / "ray.log").read_text():
+            assert process.poll() is None and time.monotonic() < deadline, (directory / "ray.log").read_text()
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def test_a_study_runs_on_a_running_cluster(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "cluster.yaml")
+    with running_cluster(tmp_path) as address:
+        assert search(config, "--address", address, "--trials", "2", "--epochs", "2") == 0
+        assert search(config, "--address", address, "--trials", "3", "--epochs", "2") == 0  # the cluster is still there
+    assert [row["trial"] for row in results(config)] == [0, 1, 2]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_seg import cluster
-from tune_seg.config import StudyConfig
+from tune_seg.config import ModelConfig, StudyConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import get_spec
@@ -74,17 +74,18 @@ def run_study(plan: Plan, console: Console) -> Outcome:
     with _locked(directory):
         check_same_study(plan.config, directory / "study.yaml")
         with ThreadPoolExecutor(1) as starter:
-            # Ray needs seconds to start, in other processes: the data are packed and the model is checked meanwhile
+            # Ray needs seconds to start, in other processes: the data are packed and the models checked meanwhile
             ray_start = starter.submit(cluster.start, plan.config.compute.address)
             try:
-                packed = _prepare(plan, console)
-                compute = cluster.allot(plan.config.compute, ray_start.result())
+                packed = _pack(plan, console)
+                _check_models(plan)
                 data = plan.config.data.model_copy(update={"content": packed.content_id})
-                config = plan.config.model_copy(update={"compute": compute, "data": data})
+                compute = cluster.allot(plan.config.compute, ray_start.result())
+                config = plan.config.model_copy(update={"data": data, "compute": compute})
                 check_same_study(config, directory / "study.yaml")
                 return _run(config, plan.space, packed, directory, console)
             finally:
-                ray_start.exception()
+                ray_start.exception()  # waits: what has not started yet cannot be stopped
                 cluster.stop()
 
 
@@ -176,7 +177,7 @@ def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dic
             raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error
 
 
-def _prepare(plan: Plan, console: Console) -> PackedData:
+def _pack(plan: Plan, console: Console) -> PackedData:
     """Pack the data, unless that was done before, and check what needs the number of classes."""
     config = plan.config
     with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
@@ -193,21 +194,20 @@ def _prepare(plan: Plan, console: Console) -> PackedData:
             f"data.content: the study was made with data {config.data.content}, these are {packed.content_id}; "
             f"give it the data that it had, or remove data.content"
         )
-    _check_trials(plan, packed)
+    for trial in plan.space.probes:
+        if "focal" in trial.loss.components:
+            get_spec("focal").check({"alpha": trial.loss.alpha}, num_classes=packed.num_classes)
     return packed
 
 
-def _check_trials(plan: Plan, packed: PackedData) -> None:
+def _check_models(plan: Plan) -> None:
     from tune_seg.models import check_model
 
-    sizes: dict[Any, set[tuple[int, int]]] = {}
+    sizes: dict[ModelConfig, set[tuple[int, int]]] = {}
     for trial in plan.space.probes:
-        sizes.setdefault(trial.model, {packed.size}).add(trial.augmentation.crop or packed.size)
-        for name in trial.loss.components:
-            if name == "focal":
-                get_spec(name).check({"alpha": trial.loss.alpha}, num_classes=packed.num_classes)
-    for model, model_sizes in sizes.items():
-        check_model(model, sorted(model_sizes))
+        sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
+    for model, found in sizes.items():
+        check_model(model, sorted(found))
 
 
 @contextmanager

@@ -65,8 +65,9 @@ class Tracker:
         self._thread.start()
 
     def update(self, record: Record) -> None:
-        """A trial has changed."""
-        self._queue.put(dataclasses.replace(record))
+        """A trial has changed. MLflow hears of it once an epoch is done or the trial has ended."""
+        if record.history or record.state is not State.RUNNING:
+            self._queue.put(dataclasses.replace(record))
 
     def finish(self, *, interrupted: bool, artifacts: Iterable[Path], timeout: float = 60.0) -> None:
         """Send what is left and close the parent run; after `timeout` seconds the rest is left for the next session."""
@@ -168,9 +169,9 @@ class Tracker:
         if child.epochs is None:
             child.epochs = max((point.step for point in client.get_metric_history(child.run_id, "train_loss")), default=0)
         now = time.time_ns() // 1_000_000
-        for result in record.history[child.epochs :]:
-            step = int(result["epoch"])
-            client.log_batch(child.run_id, metrics=[Metric(name, float(result[name]), now, step) for name in TRACKED])
+        for epoch in record.history[child.epochs :]:
+            step = int(epoch["epoch"])
+            client.log_batch(child.run_id, metrics=[Metric(name, float(epoch[name]), now, step) for name in TRACKED])
             child.epochs = step
         if child.state == record.state:
             return

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
+from tune_seg.data.packed import PackedData, Split
 from tune_seg.data.packing import pack
 from tune_seg.data.reading import read
 from tune_seg.data.synthetic import SyntheticDataset
@@ -24,7 +25,6 @@ from tune_seg.data.synthetic import SyntheticDataset
 if TYPE_CHECKING:
     from tune_seg.data.augmentation import augment, draw
     from tune_seg.data.batching import batches, steps_per_epoch
-    from tune_seg.data.packed import PackedData, Split
 
 __all__ = [
     "IGNORE_INDEX",
@@ -42,8 +42,6 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "PackedData": "packed",
-    "Split": "packed",
     "augment": "augmentation",
     "batches": "batching",
     "draw": "augmentation",

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from tune_seg.data.dataset import SPLITS, SplitName
 from tune_seg.data.pack_format import open_pack
 from tune_seg.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class PackedData:
@@ -80,12 +82,14 @@ class Split:
     def __reduce__(self) -> tuple[Callable[[PackedData, SplitName], "Split"], tuple[PackedData, SplitName]]:
         return (_split_of, (self._data, self.name))
 
-    def gather(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+    def gather(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "tuple[Tensor, Tensor]":
         """Copies of the samples `indices`: images uint8 (B, H, W, 3) and masks uint8 (B, H, W).
 
         Raises:
             IndexError: an index below 0, or not below `len(self)`.
         """
+        import torch  # here, because a process that only asks what a pack holds need not wait for it
+
         height, width = self._data.size
         images = torch.empty((len(indices), height, width, 3), dtype=torch.uint8)
         masks = torch.empty((len(indices), height, width), dtype=torch.uint8)

@@ -36,10 +36,7 @@ class DiceLoss(SegmentationLoss):
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
         index, valid = self.split_target(target)
-        if self.class_weights is None:
-            weights = logits.new_ones(self.num_classes)
-        else:
-            weights = self.class_weights.to(logits.dtype)
+        weights = logits.new_ones(self.num_classes) if self.class_weights is None else self.class_weights.to(logits.dtype)
         total = fused_sum(logits, index, valid, partial(_value_and_gradient, weights=weights[:, None, None]))
         return safe_ratio(total, valid.any(dim=2).any(dim=1).sum())
 
