@@ -42,7 +42,10 @@ def start(address: str | None) -> list[Node]:
             # the machines of a cluster run the code of this one
             ray.init(address, runtime_env={"py_modules": [str(Path(__file__).parent)]}, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(f"compute.address {address}: no Ray cluster answers there ({error})") from error
+            raise InputError(
+                f"compute.address {address}: cannot join the Ray cluster there ({error}); if it asks for a token, which is "
+                f"Ray's default, set RAY_AUTH_MODE=token and have the cluster's token in ~/.ray/auth_token"
+            ) from error
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 

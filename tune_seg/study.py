@@ -1,12 +1,14 @@
 """A study from its configuration to its results: prepare, run the trials on Ray, write down what came out."""
 
 import fcntl
+import importlib
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +75,15 @@ def run_study(plan: Plan, console: Console) -> Outcome:
     directory = plan.directory
     with _locked(directory):
         check_same_study(plan.config, directory / "study.yaml")
-        with ThreadPoolExecutor(1) as starter:
-            # Ray needs seconds to start, in other processes: the data are packed and the models checked meanwhile
+        # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
+        # the data, which are packed meanwhile.
+        with ThreadPoolExecutor(1) as starter, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
             ray_start = starter.submit(cluster.start, plan.config.compute.address)
             try:
+                models_check = checker.submit(_check_models, _models(plan))
                 packed = _pack(plan, console)
-                _check_models(plan)
+                importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
+                models_check.result()
                 data = plan.config.data.model_copy(update={"content": packed.content_id})
                 compute = cluster.allot(plan.config.compute, ray_start.result())
                 config = plan.config.model_copy(update={"data": data, "compute": compute})
@@ -200,14 +205,19 @@ def _pack(plan: Plan, console: Console) -> PackedData:
     return packed
 
 
-def _check_models(plan: Plan) -> None:
-    from tune_seg.models import check_model
-
+def _models(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:
+    """Every model of the space, with the image sizes (H, W) that it must take."""
     sizes: dict[ModelConfig, set[tuple[int, int]]] = {}
     for trial in plan.space.probes:
         sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
+    return {model: sorted(found) for model, found in sizes.items()}
+
+
+def _check_models(sizes: Mapping[ModelConfig, Sequence[tuple[int, int]]]) -> None:
+    from tune_seg.models import check_model
+
     for model, found in sizes.items():
-        check_model(model, sorted(found))
+        check_model(model, found)
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import torch
 from ray import tune
 
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
-from tune_seg.training import Trainer
 
 RESULT = "epoch_result"
 """The key under which a step reports what :meth:`tune_seg.training.Trainer.epoch` returned."""
@@ -21,6 +19,11 @@ class SegmentationTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        # here, because the process that steers the study names this class too, and need not wait for torch
+        import torch
+
+        from tune_seg.training import Trainer
+
         self._trainer = Trainer(
             parse(TrialConfig, config["trial"]), PackedData(config["pack"]), torch.device(config["device"])
         )
