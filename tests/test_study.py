@@ -104,8 +104,11 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
 
 
 def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path: Path) -> None:
-    grid = {"loss.end": {"choice": ["ce", "dice", "dual_focal"]}, "acw": {"choice": [True, False]}}
-    orders = {"forward": grid, "shuffled": {key: {"choice": spec["choice"][::-1]} for key, spec in reversed(grid.items())}}
+    grid: dict[str, list[Any]] = {"loss.end": ["ce", "dice", "dual_focal"], "acw": [True, False]}
+    orders = {
+        "forward": {key: {"choice": values} for key, values in grid.items()},
+        "shuffled": {key: {"choice": values[::-1]} for key, values in reversed(grid.items())},
+    }
     seen: dict[str, dict[Any, Any]] = {}
     for name, space in orders.items():
         values = {"space": space, "baselines": [], "search": {"sampler": "grid", "early_stopping": {"kind": "none"}}}

@@ -18,6 +18,8 @@ from tune_seg.records import Record, State, sortable
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
 _IN_LOSS_NAME = ("loss.kind", "loss.start", "loss.end", "acw")
+_WIDE = 130
+"""Characters that the ranked table takes with all its metrics."""
 _MISSED = 0.01
 """A class whose recall stays below this counts as missed."""
 
@@ -104,7 +106,9 @@ class LiveReport:
                 f"{len(record.history)}/{record.config.training.epochs}",
                 *(_cell(record.last.get(name)) for name in _live_metrics(objective)),
             )
-        return Group(ProgressBar(total=max(1.0, expected), completed=done, width=60), table)
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=max(1.0, expected), completed=done, width=60))
+        return Group(bar, table)
 
 
 def ranked(records: Iterable[Record], objective: str) -> list[Record]:
@@ -141,7 +145,7 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     objective = config.objectives[0]
     order = ranked(records, objective)
     front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
-    console.print(_ranking(config, order, front), soft_wrap=True)
+    console.print(_ranking(config, order, front, wide=console.width >= _WIDE), soft_wrap=True)
     completed = [record for record in order if record.state is State.COMPLETED]
     if not completed:
         console.print("No trial ran to its end.")
@@ -158,8 +162,8 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
         console.print(_missed(plain, completed, class_names), soft_wrap=True)
 
 
-def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int]) -> Table:
-    metrics = tuple(dict.fromkeys((*config.objectives, *_SHOWN)))
+def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, wide: bool) -> Table:
+    metrics = tuple(dict.fromkeys((*config.objectives, *(_SHOWN if wide else ("recall", "calibration")))))
     table = Table()
     for name in ("rank", "trial", "loss"):
         table.add_column(name, justify="left" if name == "loss" else "right", no_wrap=True)
