@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from tune_seg.config import StudyConfig, parse
 from tune_seg.errors import InputError
-from tune_seg.samplers import NAMES, build_sampler
+from tune_seg.samplers import NAMES, build_sampler, check_sampler
 from tune_seg.space import Space
-from tune_seg.study import check_sampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -63,7 +62,7 @@ def test_the_same_seed_samples_the_same_in_another_process() -> None:
     # the order of a set of strings depends on the process; a search must not
     code = (
         "import optuna; from tests.test_space import PAPER, space\n"
-        "from tune_seg.study import sample_trials\n"
+        "from tune_seg.samplers import sample_trials\n"
         "s = space(PAPER, search={'sampler': 'random'}); print(list(sample_trials(s.config, s, 5)))"
     )
     outputs = {

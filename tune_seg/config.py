@@ -264,6 +264,11 @@ class SearchConfig(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
+    @field_validator("sampler")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        return name.lower().replace("-", "").replace("_", "")  # CMA-ES, cma_es and cmaes are one sampler
+
 
 class ComputeConfig(_Section):
     """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine."""

@@ -3,11 +3,14 @@
 import inspect
 import random
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import optuna
 
-from tune_seg.config import SearchConfig
+from tune_seg.config import SearchConfig, StudyConfig
 from tune_seg.errors import InputError
+from tune_seg.space import Space
 
 # PartialFixedSampler wraps another sampler; a grid is laid out by the space, which knows its conditions
 _NOT_BY_NAME = {"PartialFixedSampler", "GridSampler"}
@@ -30,7 +33,7 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
     Raises:
         InputError: a name that Optuna has no sampler for, or a package that the sampler needs and that is missing.
     """
-    name = config.sampler.lower().replace("-", "").replace("_", "")
+    name = config.sampler
     if name not in NAMES:
         raise InputError(f"search.sampler: unknown name {config.sampler!r}; the names are {', '.join(NAMES)}")
     seed = random.Random(f"{config.seed}/{session}").getrandbits(32)
@@ -47,3 +50,29 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
         return sampler
     except ImportError as error:
         raise InputError(f"search.sampler {config.sampler} needs a package that is not installed: {error}") from error
+
+
+def check_sampler(config: StudyConfig, space: Space) -> None:
+    """Let the sampler suggest two trials in memory, so that what it cannot do is said before anything starts.
+
+    Raises:
+        InputError: an unknown sampler, or one that cannot serve this space or these objectives.
+    """
+    for _ in sample_trials(config, space, 2):
+        pass
+
+
+def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
+    """`count` assignments as the study's sampler suggests them before it has seen any result."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = build_sampler(config.search, session=0)
+    planned = space.enumerate() if config.search.sampler == "grid" else space.grid_points()
+    study = optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)
+    for number in range(count):
+        study.enqueue_trial(space.stored(planned[number % len(planned)]))
+        try:
+            yield space.sample(study.ask())
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error

@@ -106,7 +106,8 @@ def _override(values: dict[str, Any], assignment: str) -> None:
 
 
 def _dry_run(config: StudyConfig, directory: Path) -> int:
-    from tune_seg.study import plan_study, sample_trials
+    from tune_seg.samplers import sample_trials
+    from tune_seg.study import plan_study
 
     plan = plan_study(config, directory)
     print(f"# study {directory}\n{yaml.safe_dump(config.model_dump(mode='json', exclude={'space'}), sort_keys=False)}")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -23,7 +22,7 @@ from tune_seg.losses.catalogue import get_spec
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import check_same_study, write_results, write_study
-from tune_seg.samplers import build_sampler
+from tune_seg.samplers import check_sampler
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
 
@@ -152,34 +151,6 @@ def _fit(config: StudyConfig, records: Records, packed: PackedData, directory: P
                 failure_config=FailureConfig(max_failures=2),
             ),
         ).fit()
-
-
-def check_sampler(config: StudyConfig, space: Space) -> None:
-    """Let the sampler suggest two trials in memory, so that what it cannot do is said before anything starts.
-
-    Raises:
-        InputError: an unknown sampler, or one that cannot serve this space or these objectives.
-    """
-    for _ in sample_trials(config, space, 2):
-        pass
-
-
-def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
-    """`count` assignments as the study's sampler suggests them before it has seen any result."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = build_sampler(config.search, session=0)
-    planned = space.enumerate() if config.search.sampler == "grid" else space.grid_points()
-    study = optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)
-    for number in range(count):
-        study.enqueue_trial(space.stored(planned[number % len(planned)]))
-        try:
-            yield space.sample(study.ask())
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error
 
 
 def _pack(plan: Plan, console: Console) -> PackedData:
