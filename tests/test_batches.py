@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,6 +186,24 @@ def test_a_crop_at_scale_one_is_a_part_of_the_image(data: PackedData) -> None:
     assert len(places) > 5
 
 
+@pytest.mark.parametrize("crop", [(8, 9), (15, 21)])
+def test_every_place_of_a_crop_occurs_and_no_other(crop: tuple[int, int]) -> None:
+    """Each about as often as the others, of the first and the last as well."""
+    count = 600
+    rows, columns = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+    raw = torch.zeros((count, *SIZE, 3), dtype=torch.uint8)
+    config = AugmentationConfig(flip=0.0, resize=(1.0, 1.0), crop=crop)
+    for places, axis in ((rows, 1), (columns, 2)):
+        _, targets = augment(raw, places.to(torch.uint8).expand(count, -1, -1), draw(0, 0, range(count)), config)
+        inside = targets != IGNORE_INDEX
+        cut = torch.where(inside, targets, 99).amin((1, 2))  # the source pixels before the crop
+        padded = inside.any(3 - axis).int().argmax(1)  # the pixels of the crop before the source
+        number = abs(SIZE[axis - 1] - crop[axis - 1]) + 1
+        times = torch.bincount(cut + padded)
+        assert len(times) == number
+        assert (times > count / number / 2).all()
+
+
 @settings(max_examples=100, deadline=None)
 @given(config=augmentations, seed=st.integers(0, 2**32))
 def test_image_and_mask_stay_aligned(config: AugmentationConfig, seed: int) -> None:
@@ -206,6 +225,23 @@ def test_draws_depend_on_seed_epoch_and_sample() -> None:
     draws = [draw(*argument) for argument in arguments]
     for field in ("scale", "top", "left", "flip"):
         assert len({float(getattr(numbers, field)[0]) for numbers in draws}) == len(arguments)
+
+
+def test_no_random_numbers_of_an_epoch_are_used_twice(data: PackedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of an epoch and each sample's augmentation have a generator of their own; none start alike."""
+    started: list[str] = []
+    default_rng = np.random.default_rng
+
+    def recorded(*arguments: Any) -> np.random.Generator:
+        generator = default_rng(*arguments)
+        started.append(str(generator.bit_generator.state))
+        return generator
+
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    for seed in (0, 1):
+        for epoch in (0, 1, 2):
+            epoch_of(data.train, epoch=epoch, seed=seed, batch_size=11)
+    assert len(started) == len(set(started)) == 2 * 3 * (1 + 11)
 
 
 def test_a_batch_augments_each_sample_by_its_number(data: PackedData) -> None:

@@ -33,6 +33,9 @@ def arguments(*argv: str) -> argparse.Namespace:
         ("augmentation.resize=[2, 1]", "augmentation.resize is [smallest, largest] scale"),
         ("data.format=camvid", "data.format camvid needs data.root"),
         ("data.split={train: a.txt}", "data.split needs both list files"),
+        ("training.epochs=true", "training.epochs: Input should be a number, not true or false, got True"),
+        ("training.seed=100000000000000000000", "training.seed: Input should be less than 2147483648"),
+        ("loss.alpha=[]", "loss.alpha: "),
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.lr.x=3", "training.lr.x: lr is a value, not a section"),
         ("no equals sign", "--set takes key=value"),
@@ -74,6 +77,38 @@ def test_options_and_set_override_the_file(tmp_path: Path) -> None:
     assert (config.training.epochs, config.search.trials, config.training.lr) == (7, 5, 1e-3)
     assert set(config.space) == {"acw"}  # a key that is set no longer varies
     assert config.training.threads == 2
+
+
+def test_setting_a_section_fixes_each_of_its_keys(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("space: {schedule.start: {float: [0.1, 0.2]}, training.epochs: {int: [1, 2]}, acw: {choice: [true]}}\n")
+    config = load_config(arguments(str(path), "--epochs", "3", "--set", "schedule={start: 0.3, end: 0.8}"))
+    assert set(config.space) == {"acw"}
+    assert (config.schedule.start, config.schedule.end, config.training.epochs) == (0.3, 0.8, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {lr: 0.1}\ntraining: {epochs: 3}\n", "the key training stands twice"),
+        ("data: 3\n", "data is a section with keys of its own, got 3"),
+        ("baselines: [x]\n", "baselines is a list of"),
+        ("[1, 2]\n", "expected keys such as data"),
+        ("a: [\n", "is not YAML"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_config(arguments(str(path), "--data", "somewhere", "--set", "acw=true"))
+
+
+def test_empty_sections_are_no_sections(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("data:\ntraining:\nspace:\nbaselines:\n")
+    config = load_config(arguments(str(path), "--data", "somewhere", "--epochs", "3", "--set", "acw=true"))
+    assert (config.training.epochs, config.acw) == (3, True)
 
 
 def test_data_replaces_the_generated_images_of_a_preset() -> None:

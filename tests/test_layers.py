@@ -1,5 +1,6 @@
 """The adaptive class-weight layer."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,6 +32,10 @@ def test_weight_is_learnt_and_its_gradient_is_the_sum_over_the_class(device: tor
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
     assert layer.weight.shape == (3,)
     torch.testing.assert_close(layer.weight.grad, logits.sum(dim=(0, 2, 3)))
+
+
+def test_the_number_of_classes_may_be_numpys() -> None:
+    assert AdaptiveClassWeight(np.int64(3)).weight.shape == (3,)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("num_classes", [0, -1, 2.0, True, "3"])

@@ -312,6 +312,40 @@ def test_logits_of_ten_thousand_are_finite(name: str, classes: int, dtype: torch
     assert torch.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize(("name", "wrong"), [("ce", 2e4), ("wce", 2e4), ("focal", 2e4), ("dual_focal", 4e4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_certain_mistake_costs_the_gap_between_the_logits(
+    name: str, wrong: float, dtype: torch.dtype, device: torch.device
+) -> None:
+    logits = torch.tensor([1e4, -1e4], dtype=dtype, device=device).view(1, 2, 1, 1)
+    loss = build(name, 2).to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        values = [loss(logits, torch.full((1, 1, 1), label, device=device)).item() for label in (0, 1)]
+    gap = (logits[0, 0] - logits[0, 1]).item()  # 2e4 as far as the type holds it
+    assert values == pytest.approx([0.0, wrong / 2e4 * gap], rel=1e-4)
+    assert gap == pytest.approx(2e4, rel=1e-2)
+
+
+@pytest.mark.parametrize("name", ["dice", "wdice"])
+def test_dice_of_certain_outputs_at_ten_thousand(name: str, device: torch.device) -> None:
+    # Of 4 pixels of class 1, one is taken for class 0: p and P are 0 or 1, so that the formula is counted by hand.
+    logits = torch.tensor([[-1e4, -1e4, -1e4, 1e4], [1e4, 1e4, 1e4, -1e4]], device=device).view(1, 2, 2, 2)
+    target = torch.ones(1, 2, 2, dtype=torch.int64, device=device)
+    w0, w1 = weights_for(2) if name == "wdice" else (1.0, 1.0)
+    expected = 1 - 2 * (3 * w1 + 1) / (w0 * 1 + w1 * (4 + 3) + 1 + 1e-5)
+    assert build(name, 2).to(device)(logits, target).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [1, 4])
+def test_an_empty_batch(name: str, classes: int, device: torch.device) -> None:
+    logits = torch.zeros(0, classes, 4, 3, device=device)
+    target = torch.zeros(0, 4, 3, dtype=torch.int64, device=device)
+    value, gradient = value_and_gradient(build(name, classes).to(device), logits, target)
+    assert value.item() == 0
+    assert gradient.shape == logits.shape
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(name: str, dtype: torch.dtype, device: torch.device) -> None:
@@ -367,6 +401,16 @@ def test_the_loss_keeps_the_logits_as_they_are() -> None:
 
 
 # Class weights
+
+
+@pytest.mark.parametrize("name", ["wce", "wdice"])
+def test_the_loss_keeps_its_own_class_weights(name: str) -> None:
+    weights = torch.tensor(weights_for(4))
+    loss = build_loss(name, num_classes=4, class_weights=weights)
+    logits, target = random_batch(15)
+    value = loss(logits, target)
+    weights[0] = 100.0
+    assert torch.equal(loss(logits, target), value)
 
 
 def test_class_weights() -> None:
@@ -430,6 +474,13 @@ def test_class_weights_refuses_an_unknown_scale() -> None:
 def test_build_loss_refuses(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_loss(name, **{"num_classes": 3, **arguments})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_number_of_classes_may_be_numpys(name: str) -> None:
+    logits, target = random_batch(16)
+    loss = build_loss(name, num_classes=np.int64(4), class_weights=weights_for(4))  # type: ignore[arg-type]
+    assert torch.equal(loss(logits, target), build(name, 4)(logits, target))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -104,6 +104,40 @@ def test_in_pieces_is_as_all_at_once(seed: int, cuts: list[int]) -> None:
     assert_same(metrics.compute(), measure(logits, target), rel=1e-8)
 
 
+def test_large_batches_are_measured_in_pieces_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 4, 300, 300, generator=generator)
+    target = torch.randint(0, 4, (5, 300, 300), generator=generator)
+    target[:, :9] = IGNORE
+    sizes = []
+    bincount = torch.bincount
+
+    def recorded(index: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        sizes.append(len(index))
+        return bincount(index, *arguments, **keywords)
+
+    monkeypatch.setattr(torch, "bincount", recorded)
+    actual = measure(logits, target)
+    assert max(sizes) <= 2**19
+    assert_same(actual, expected_metrics(logits, target), rel=1e-6)
+
+
+def test_an_empty_batch_adds_nothing(device: torch.device) -> None:
+    logits, target = random_batch(10)
+    metrics = SegmentationMetrics(5)
+    metrics.update(logits.to(device), target.to(device))
+    before = metrics.compute()
+    metrics.update(logits[:0].to(device), target[:0].to(device))
+    assert_same(metrics.compute(), before)
+
+
+def test_the_numbers_of_classes_and_bins_may_be_numpys() -> None:
+    logits, target = random_batch(11)
+    metrics = SegmentationMetrics(np.int64(5), num_bins=np.int64(7))  # type: ignore[arg-type]
+    metrics.update(logits, target)
+    assert_same(metrics.compute(), measure(logits, target, num_bins=7))
+
+
 def test_reset_forgets(device: torch.device) -> None:
     metrics = SegmentationMetrics(5)
     for seed in (3, 4):

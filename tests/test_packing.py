@@ -1,5 +1,6 @@
 """Packing: what is stored, what is refused, and what stays on the disk when something goes wrong."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -82,6 +83,10 @@ def test_a_pack_holds_what_the_reader_gives(root: Path, packs: Path) -> None:
     train = np.concatenate([source.load(s)[1].ravel() for s in source.samples if s.split == "train"])
     counts = np.bincount(train, minlength=256)[:3]
     assert np.array_equal(data.frequencies, counts / counts.sum())
+    assert np.array_equal(data.train_pixels, counts)
+    val = np.concatenate([source.load(s)[1].ravel() for s in source.samples if s.split == "val"])
+    assert np.array_equal(data.val_pixels, np.bincount(val, minlength=256)[:3])
+    assert data.train_pixels.dtype == data.val_pixels.dtype == np.int64
 
 
 def test_more_samples_than_a_record_batch(tmp_path: Path, packs: Path) -> None:
@@ -165,6 +170,14 @@ def test_a_pack_that_was_damaged_or_deleted_is_written_again(root: Path, packs: 
     assert path.read_bytes() == whole
 
 
+def test_another_pack_under_a_packs_name_is_written_again(root: Path, packs: Path) -> None:
+    path = pack(dataset(root), packs, SIZE)
+    whole = path.read_bytes()
+    shutil.copy(pack(dataset(root, max_train=2), packs, SIZE), path)
+    assert pack(dataset(root), packs, SIZE) == path
+    assert path.read_bytes() == whole
+
+
 def test_every_bad_file_is_named_at_once(root: Path, packs: Path) -> None:
     images, masks = root / "images" / "train", root / "masks" / "train"
     (images / "s000.png").unlink()
@@ -195,16 +208,15 @@ def test_every_bad_file_is_named_at_once(root: Path, packs: Path) -> None:
     assert files(packs) == set()
 
 
-def test_a_long_list_of_bad_files_is_cut(tmp_path: Path, packs: Path) -> None:
+def test_a_long_list_of_bad_files_is_whole(tmp_path: Path, packs: Path) -> None:
     root = build(tmp_path / "data", train=30)
     for mask in (root / "masks" / "train").iterdir():
         mask.write_bytes(b"")
     with pytest.raises(InputError) as error:
         pack(dataset(root), packs, SIZE)
     lines = str(error.value).splitlines()
-    assert len(lines) == 22
+    assert len(lines) == 31
     assert "30 problems" in lines[0]
-    assert lines[-1] == "  ... and 10 more"
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -219,8 +231,50 @@ def test_a_split_without_a_labelled_pixel_is_refused(root: Path, packs: Path, sp
 def test_masks_that_cannot_be_read_do_not_tell_the_classes(root: Path, packs: Path) -> None:
     for mask in (root / "masks").rglob("*.png"):
         mask.write_bytes(b"")
-    with pytest.raises(InputError, match=r"the masks do not tell which classes there are:\n  \S*train/s000\.png: "):
+    with pytest.raises(InputError) as error:
         pack(dataset(root, classes=None), packs, SIZE)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 10
+    assert "(9 problems)" in lines[0]
+    assert sorted(lines[1:9]) == lines[1:9]  # each mask once, although the scan and the loading met it
+    assert "masks/train/s000.png: cannot be read as an image" in lines[1]
+    assert lines[-1].endswith("masks: the masks do not tell which classes there are")
+
+
+@pytest.mark.parametrize("scan_fails", [False, True])
+def test_what_is_wrong_with_single_files_is_said_where_the_masks_tell_the_classes(
+    root: Path, packs: Path, scan_fails: bool
+) -> None:
+    images, masks = root / "images" / "train", root / "masks" / "train"
+    (images / "s000.png").unlink()
+    (masks / "s001.png").unlink()
+    Image.fromarray(np.zeros((8, 11), np.uint8)).save(masks / "s002.png")
+    (images / "s003.png").write_bytes(b"not a picture")
+    if scan_fails:
+        Image.fromarray(np.arange(80, dtype=np.uint8).reshape(SIZE)).save(masks / "s004.png")
+    with pytest.raises(InputError) as error:
+        pack(dataset(root, classes=None), packs, SIZE)
+    lines = str(error.value).splitlines()
+    for line, part in zip(
+        lines,
+        (
+            "problems)",
+            "masks/train/s000.png: a mask without an image",
+            "images/train/s001.png: an image without a mask",
+            "masks/train/s002.png: 11 x 8 pixels, but its image s002.png is 10 x 8 pixels",
+            "images/train/s003.png: cannot be read as an image",
+            *(["masks: 80 distinct values, so the masks look like photographs"] if scan_fails else []),
+        ),
+        strict=True,
+    ):
+        assert part in line
+    assert files(packs) == set()
+
+
+def test_reading_the_masks_for_their_classes_counts_as_progress(root: Path, packs: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    pack(dataset(root, classes=None, max_train=2), packs, SIZE, lambda done, total: calls.append((done, total)))
+    assert calls == [(n, 8 + 5) for n in range(1, 14)]
 
 
 def test_a_directory_that_cannot_be_made_is_named(root: Path, tmp_path: Path) -> None:
@@ -228,6 +282,17 @@ def test_a_directory_that_cannot_be_made_is_named(root: Path, tmp_path: Path) ->
     for directory in (tmp_path / "file", tmp_path / "file" / "packs"):
         with pytest.raises(InputError, match=f"{directory}: cannot write the packed data there"):
             pack(dataset(root), directory, SIZE)
+
+
+def test_a_disk_too_full_for_the_directory_itself_is_reported(
+    root: Path, packs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(InputError, match=f"{packs / 'deep'}: No space left on device.*bytes are free there"):
+        pack(dataset(root), packs / "deep", SIZE)
 
 
 PRELUDE = """

@@ -39,7 +39,7 @@ def result(epoch: int, score: float = 0.5, **values: float) -> dict[str, Any]:
 
 def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
     storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
-    return optuna.load_study(study_name=directory.name, storage=storage).trials
+    return optuna.load_study(study_name="tune_seg", storage=storage).trials
 
 
 def run_to_the_end(records: Records, record: Record, score: float) -> None:
@@ -163,6 +163,26 @@ def test_a_process_that_dies_before_optuna_was_told_finishes_the_trial(tmp_path:
     assert asked(continued).number == 1
 
 
+def test_a_journal_whose_last_line_was_cut_off_goes_on_without_it(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    run_to_the_end(records, asked(records), 0.5)
+    journal = tmp_path / "trials.journal"
+    whole = journal.read_bytes()
+    for cut in (1, 5, 40):
+        journal.write_bytes(whole[:-cut])
+        continued = open_records(tmp_path)
+        assert sorted(continued.trials) == [0]
+        assert continued.trials[0].history == records.trials[0].history
+
+
+def test_a_renamed_directory_keeps_its_study(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    records = open_records(tmp_path / "before")
+    run_to_the_end(records, asked(records), 0.5)
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert open_records(tmp_path / "after").trials == records.trials
+
+
 def test_baselines_come_first_and_grids_are_gone_through_evenly(tmp_path: Path) -> None:
     space = {**SPACE, "training.seed": {"grid": [0, 1, 2]}}
     records = open_records(tmp_path, space=space, baselines=[{"loss.end": "focal", "loss.gamma": 2.0}], search={"trials": 7})
@@ -180,6 +200,18 @@ def test_the_grid_sampler_runs_every_point_once_and_ends(tmp_path: Path) -> None
         seen.append((record.config.loss.end, record.config.augmentation.resize))
     assert records.target == 4
     assert sorted(seen) == [(end, size) for end in ("ce", "focal") for size in ((0.5, 2.0), (1.0, 1.0))]
+
+
+def test_a_grid_continued_in_another_order_runs_what_is_left(tmp_path: Path) -> None:
+    parameters = {"loss.end": {"choice": ["ce", "dice", "wce"]}, "acw": {"choice": [True, False]}}
+    first = open_records(tmp_path, space=parameters, search={"sampler": "grid", "trials": 9})
+    for _ in range(3):
+        run_to_the_end(first, asked(first), 0.5)
+    turned = dict(reversed(parameters.items()))
+    second = open_records(tmp_path, space=turned, search={"sampler": "grid", "trials": 9})
+    while second.ask() is not None:
+        pass
+    assert len({(r.config.loss.end, r.config.acw) for r in second.trials.values()}) == len(second.trials) == 6
 
 
 def test_a_trial_that_began_again_replaces_its_epochs(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ CLASSES = ("road", "pole", "light")
 
 
 def record(number: int, score: float, state: State = State.COMPLETED, epochs: int = 3, **values: Any) -> Record:
-    assignment = {key: values.pop(key) for key in ("loss.end", "loss.gamma") if key in values}
+    assignment = {f"loss.{key}": values.pop(key) for key in ("end", "gamma") if key in values}
     config = parse(StudyConfig, {}).trial(assignment)
     recalls = values.pop("class_recall", [0.9, 0.5, 0.1])
     history = [result(epoch, score, class_recall=recalls, **values) for epoch in range(1, epochs + 1)]
@@ -43,9 +43,9 @@ def test_completed_trials_stand_before_stopped_ones_and_the_best_first() -> None
 def test_the_winner_is_measured_against_the_second_and_against_plain_cross_entropy() -> None:
     text = printed(
         [
-            record(0, 0.5, **{"loss.end": "ce"}, class_recall=[0.9, 0.0, 0.004]),
-            record(1, 0.75, **{"loss.end": "focal", "loss.gamma": 1.5}, class_recall=[0.8, 0.4, 0.0]),
-            record(2, 0.625, **{"loss.end": "dice"}, class_recall=[0.8, 0.6, 0.005]),
+            record(0, 0.5, end="ce", class_recall=[0.9, 0.0, 0.004]),
+            record(1, 0.75, end="focal", gamma=1.5, class_recall=[0.8, 0.4, 0.0]),
+            record(2, 0.625, end="dice", class_recall=[0.8, 0.6, 0.005]),
         ]
     )
     assert "Winner: trial 1, focal, s_rec 0.7500; +0.1250 over the second (trial 2, dice)" in text
@@ -57,12 +57,12 @@ def test_the_winner_is_measured_against_the_second_and_against_plain_cross_entro
 
 
 def test_a_class_that_does_not_occur_is_not_missed() -> None:
-    text = printed([record(0, 0.5, **{"loss.end": "ce"}, class_recall=[0.9, 0.5, math.nan])])
+    text = printed([record(0, 0.5, end="ce", class_recall=[0.9, 0.5, math.nan])])
     assert "finds every class" in text
 
 
 def test_a_narrow_terminal_still_shows_rank_score_and_state() -> None:
-    text = printed([record(0, 0.5, **{"loss.end": "ce"})], width=100)
+    text = printed([record(0, 0.5, end="ce")], width=100)
     assert "0.5000" in text and "completed" in text and "miou" not in text
 
 
@@ -88,7 +88,7 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
     report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 3}}), target=4)
     with report:
         report.update(record(0, 0.5, State.RUNNING, epochs=1))
-        report.update(record(0, 0.5, **{"loss.end": "dice"}))
+        report.update(record(0, 0.5, end="dice"))
         report.update(record(1, 0.4, State.PRUNED, epochs=1))
     lines = console.export_text().splitlines()
     assert len(lines) == 2

@@ -76,8 +76,8 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert search(config) == 0
     printed = capsys.readouterr().out
     directory = tmp_path / "studies" / "small"
-    assert "Winner: trial" in printed and "over plain cross entropy" in printed
-    assert f"mlflow ui --backend-store-uri {default_uri(directory)}" in printed
+    assert "Winner: trial" in printed
+    assert f"-m mlflow ui --backend-store-uri {default_uri(directory)}" in printed
     rows = results(config)
     assert [row["trial"] for row in rows] == [0, 1, 2, 3]
     assert (rows[0]["loss"], rows[0]["state"], rows[0]["epochs"]) == ("ce acw" if rows[0]["acw"] else "ce", "completed", 3)
@@ -170,7 +170,7 @@ def test_a_dry_run_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--gpus-per-trial", "64"], "compute.gpus_per_trial: a trial asks for 64 GPUs, and no machine has more than"),
+        (["--gpus-per-trial", "64"], "compute.gpus_per_trial: a trial asks for 64 GPUs; the machines have"),
         (["--cpus-per-trial", "4096"], "compute.cpus_per_trial: a trial asks for 4096 CPUs"),
         (["--set", "model.encoder=resnet19"], "model.encoder: unknown name 'resnet19'"),
         (["--set", "compute.gpus_per_trial=-1"], "compute.gpus_per_trial: Input should be greater than or equal to 0"),
@@ -248,6 +248,54 @@ def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, caps
     assert "Expected more than 1 value per channel" in bad["error"]
 
 
+def test_a_trial_that_loses_its_worker_begins_again(tmp_path: Path) -> None:
+    space = {"training.seed": {"grid": [0, 1]}}
+    config = write_config(tmp_path / "lost.yaml", space=space, baselines=[], training=SMALL["training"] | {"epochs": 30})
+    command = [sys.executable, "-m", "tune_seg.search", str(config), "--studies", str(tmp_path / "studies")]
+    command += ["--trials", "1", "--set", "search.early_stopping.kind=none"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not trial_workers(process.pid):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(2)  # some epochs
+        os.kill(trial_workers(process.pid)[0], signal.SIGKILL)
+        printed, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    assert "failed" not in printed
+    (row,) = results(config)
+    assert (row["state"], row["epochs"]) == ("completed", 30)
+    client = MlflowClient(default_uri(tmp_path / "studies" / "lost"))
+    (run,) = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()], "tags.`tune_seg.trial` = '0'"
+    )
+    assert run.info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "s_rec")] == list(range(1, 31))
+
+
+def trial_workers(driver: int) -> list[int]:
+    """The processes in which Ray trains trials for the process `driver`; Ray names them after what they are doing."""
+    parents = {}
+    names = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                names[int(entry.name)] = (entry / "cmdline").read_text()
+            except OSError:
+                continue  # it has ended meanwhile
+
+    def descends(process: int) -> bool:
+        return process == driver or (process in parents and descends(parents[process]))
+
+    return [
+        process for process, name in names.items() if name.startswith("ray::ResourceTrainable.train") and descends(process)
+    ]
+
+
 def test_a_study_whose_every_trial_fails_gives_up(tmp_path: Path) -> None:
     space = {"training.seed": {"grid": list(range(20))}}
     training = {"batch_size": 1, "epochs": 1}
@@ -260,16 +308,21 @@ def test_a_study_whose_every_trial_fails_gives_up(tmp_path: Path) -> None:
 
 def test_slots_follow_the_machines() -> None:
     nodes = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 3.0}]
-    allotted = cluster.allot(ComputeConfig(cpus_per_trial=2), nodes)
+    allotted = cluster.allot(ComputeConfig(cpus_per_trial=2), "auto", nodes)
     assert (allotted.gpus_per_trial, allotted.max_concurrent) == (1.0, 2)
-    assert cluster.allot(ComputeConfig(cpus_per_trial=2, gpus_per_trial=0.0), nodes).max_concurrent == 5
-    assert cluster.allot(ComputeConfig(gpus_per_trial=0.4), nodes).max_concurrent == 4
-    assert cluster.allot(ComputeConfig(gpus_per_trial=0.25), nodes).max_concurrent == 8
-    assert cluster.allot(ComputeConfig(max_concurrent=3), nodes).max_concurrent == 2
+    assert cluster.allot(ComputeConfig(cpus_per_trial=2, gpus_per_trial=0.0), "auto", nodes).max_concurrent == 5
+    assert cluster.allot(ComputeConfig(gpus_per_trial=0.4), "auto", nodes).max_concurrent == 4
+    assert cluster.allot(ComputeConfig(gpus_per_trial=0.25), "auto", nodes).max_concurrent == 8
+    assert cluster.allot(ComputeConfig(max_concurrent=3), "auto", nodes).max_concurrent == 2
     with pytest.raises(InputError, match=r"above 1 it must be a whole number, got 1.5"):
-        cluster.allot(ComputeConfig(gpus_per_trial=1.5), nodes)
-    with pytest.raises(InputError, match=r"asks for 3 GPUs, and no machine has more than 2"):
-        cluster.allot(ComputeConfig(gpus_per_trial=3.0), nodes)
+        cluster.allot(ComputeConfig(gpus_per_trial=1.5), "auto", nodes)
+    with pytest.raises(InputError, match=r"asks for 3 GPUs; the machines have 8 CPUs and 2 GPUs; 3 CPUs and 0 GPUs"):
+        cluster.allot(ComputeConfig(gpus_per_trial=3.0), "auto", nodes)
+    with pytest.raises(InputError, match=r"no machine has 4 CPUs and 1 GPUs together"):
+        cluster.allot(ComputeConfig(cpus_per_trial=4), "auto", [{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}])
+    assert cluster.allot(ComputeConfig(), "cpu", nodes).gpus_per_trial == 0.0
+    with pytest.raises(InputError, match=r"training.device cuda does not go with 0 GPUs a trial"):
+        cluster.allot(ComputeConfig(), "cuda", [{"CPU": 2.0}])
 
 
 @contextmanager

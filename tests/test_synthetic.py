@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_seg.config import DataConfig
-from tune_seg.data import SyntheticDataset, pack, read
+from tune_seg.data import SyntheticDataset, pack, read, synthetic
 from tune_seg.data.dataset import SPLITS, SplitName
 from tune_seg.data.synthetic import CLASS_NAMES, TRAIN_IMAGES, VAL_IMAGES, scene
 
@@ -80,15 +81,53 @@ def test_another_process_draws_the_same() -> None:
     assert answer == here
 
 
-def test_rare_things_lie_in_front_of_frequent_ones() -> None:
-    """A sign or a light covers what is behind it: its neighbours are sky, buildings or trees, and its post."""
-    masks = np.stack([scene(0, "train", index, SIZE)[1] for index in range(96)])
-    for name in ("sign", "traffic light"):
-        inside = masks == CLASS_NAMES.index(name)
-        beside = np.roll(inside, 1, axis=2) & ~inside
-        names = {CLASS_NAMES[label] for label in np.unique(masks[beside])}
-        assert "building" in names
-        assert len(names) >= 2
+def test_rare_things_lie_in_front_of_frequent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The street is painted first, then the things from far to near, each over all that lies behind it."""
+    paints = {
+        "_draw_sky": {"sky"},
+        "_draw_facades": {"building"},
+        "_draw_ground": {"road", "pavement"},
+        "_draw_tree": {"tree"},
+        "_draw_car": {"car"},
+        "_draw_pole": {"pole"},
+        "_draw_sign": {"sign", "pole"},
+        "_draw_traffic_light": {"traffic light", "pole"},
+        "_draw_pedestrian": {"pedestrian"},
+    }
+    painted: list[tuple[str, float, np.ndarray, np.ndarray]] = []
+
+    def record(name: str) -> None:
+        draw = getattr(synthetic, name)
+
+        def recorded(canvas: Any, rng: Any, street: Any, *nearness: float) -> None:
+            mask, colours = canvas.mask.copy(), canvas.colours.copy()
+            canvas.mask[:] = 255
+            canvas.colours[:] = np.nan
+            draw(canvas, rng, street, *nearness)
+            here = canvas.mask != 255
+            assert np.array_equal(here, ~np.isnan(canvas.colours).any(2))  # label and colour at the same pixels
+            assert {CLASS_NAMES[label] for label in np.unique(canvas.mask[here])} <= paints[name]
+            painted.append((name, *(nearness or (0.0,)), here, canvas.mask.copy()))
+            canvas.mask[~here] = mask[~here]
+            canvas.colours[~here] = colours[~here]
+
+        monkeypatch.setattr(synthetic, name, recorded)
+
+    for name in paints:
+        record(name)
+    names = set()
+    for index in range(24):
+        painted.clear()
+        _, mask = scene(0, "train", index, SIZE)
+        assert [name for name, *_ in painted[:3]] == ["_draw_sky", "_draw_facades", "_draw_ground"]
+        distances = [nearness for _, nearness, *_ in painted]
+        assert distances == sorted(distances)
+        expected = np.full(SIZE, 255, np.uint8)
+        for name, _, here, labels in painted:
+            expected[here] = labels[here]
+            names.add(name)
+        assert np.array_equal(mask, expected)
+    assert names == set(paints)
 
 
 def test_a_rare_class_has_the_colours_of_a_frequent_one() -> None:

@@ -121,7 +121,20 @@ def test_bfloat16_trains_on_every_device(packed: PackedData, device: torch.devic
 def test_a_loss_that_leaves_the_finite_numbers_ends_the_trial(packed: PackedData) -> None:
     results = run(trial(training={"epochs": 5, "optimizer": "sgd", "lr": 1e30}), packed)
     assert len(results) < 5
-    assert not np.isfinite(results[-1]["train_loss"])
+    assert [result["diverged"] for result in results[-2:]] in ([True], [False, True])
+
+
+def test_weights_ruined_by_the_last_step_end_the_trial(packed: PackedData) -> None:
+    # the only loss of the only epoch was taken before the step
+    (result,) = run(trial(training={"epochs": 1, "batch_size": 8, "optimizer": "sgd", "lr": 1e30}), packed)
+    assert np.isfinite(result["train_loss"])
+    assert result["diverged"]
+
+
+def test_a_background_is_left_out_of_iou_and_dice_alone(packed: PackedData) -> None:
+    (whole,) = run(trial(training={"epochs": 1}), packed)
+    (without,) = run(trial(training={"epochs": 1}, evaluation={"background": packed.class_names[0]}), packed)
+    assert {key for key in whole if not same(whole[key], without[key])} == {"miou", "mdice"}
 
 
 class TestLossProgram:

@@ -68,24 +68,38 @@ def stop() -> None:
     ray.shutdown()
 
 
-def allot(compute: ComputeConfig, nodes: Sequence[Node]) -> ComputeConfig:
+def allot(compute: ComputeConfig, device: str, nodes: Sequence[Node]) -> ComputeConfig:
     """`compute` with what it leaves open filled in: GPUs per trial (one, where there are any) and trials at once.
 
+    Args:
+        compute: what the user asks for.
+        device: `training.device`; on `cpu` no trial is given a GPU.
+        nodes: what :func:`start` returned.
+
     Raises:
-        InputError: a trial asks for more than any machine has, or for a fraction of GPUs above one.
+        InputError: a trial asks for more than any machine has, for a fraction of GPUs above one, or for a GPU where there
+            is none.
     """
     gpus = compute.gpus_per_trial
     if gpus is None:
-        gpus = 1.0 if any(node.get("GPU", 0.0) >= 1.0 for node in nodes) else 0.0
+        gpus = 1.0 if device != "cpu" and any(node.get("GPU", 0.0) >= 1.0 for node in nodes) else 0.0
+    if (device == "cuda" and not gpus) or (device == "cpu" and gpus):
+        raise InputError(f"training.device {device} does not go with {gpus:g} GPUs a trial: {_have(nodes)}")
     if gpus > 1.0 and not gpus.is_integer():
         raise InputError(f"compute.gpus_per_trial: above 1 it must be a whole number, got {gpus:g}")
     for key, name, asked in (("cpus_per_trial", "CPU", compute.cpus_per_trial), ("gpus_per_trial", "GPU", gpus)):
-        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
-        if asked > most:
-            raise InputError(f"compute.{key}: a trial asks for {asked:g} {name}s, and no machine has more than {most:g}")
+        if asked > max((node.get(name, 0.0) for node in nodes), default=0.0):
+            raise InputError(f"compute.{key}: a trial asks for {asked:g} {name}s; {_have(nodes)}")
     slots = sum(_slots(node, compute.cpus_per_trial, gpus) for node in nodes)
+    if not slots:
+        raise InputError(f"no machine has {compute.cpus_per_trial} CPUs and {gpus:g} GPUs together; {_have(nodes)}")
     at_once = min(compute.max_concurrent or slots, slots)
     return compute.model_copy(update={"gpus_per_trial": gpus, "max_concurrent": at_once})
+
+
+def _have(nodes: Sequence[Node]) -> str:
+    machines = (f"{node.get('CPU', 0.0):g} CPUs and {node.get('GPU', 0.0):g} GPUs" for node in nodes)
+    return f"the machines have {'; '.join(machines)}"
 
 
 def _slots(node: Node, cpus: int, gpus: float) -> int:

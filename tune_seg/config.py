@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
@@ -18,8 +18,20 @@ from tune_seg.schedules import DEFAULT_FRACTIONS
 METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
 """What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
 
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic would take true for 1
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_no_switch)]
+Number = Annotated[float, BeforeValidator(_no_switch)]
+Positive = Annotated[Integer, Field(ge=1)]
+Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
+Fraction = Annotated[Number, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[Number, Field(ge=0.0)]
+AboveZero = Annotated[Number, Field(gt=0.0)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
@@ -47,7 +59,7 @@ class SplitConfig(_Section):
     train: Path | None = None
     val: Path | None = None
     val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -119,14 +131,15 @@ class TrainingConfig(_Section):
     epochs: Positive = 30
     batch_size: Positive = 12
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0.0)] = 1e-3
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-4
+    lr: AboveZero = 1e-3
+    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.9
+    weight_decay: NonNegative = 1e-4
     lr_schedule: Literal["linear", "polynomial", "step", "cosine", "constant"] = "linear"
-    lr_power: Annotated[float, Field(gt=0.0)] = 0.9
-    lr_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    lr_power: AboveZero = 0.9
+    lr_factor: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.95
     lr_every: Positive = 5
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Positive | None = None
 
@@ -135,10 +148,10 @@ class AugmentationConfig(_Section):
     """What is done to a training image after it was normalised; validation images are only normalised."""
 
     flip: Fraction = 0.5
-    resize: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]] = (0.5, 2.0)
+    resize: tuple[AboveZero, AboveZero] = (0.5, 2.0)
     crop: Size | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]] = (
+    std: tuple[AboveZero, AboveZero, AboveZero] = (
         0.229,
         0.224,
         0.225,
@@ -151,11 +164,17 @@ class AugmentationConfig(_Section):
         return self
 
 
+class EvaluationConfig(_Section):
+    """`background` is the name of a class that mIoU and mDSC leave out, as Hossain section IV does; none by default."""
+
+    background: str | None = None
+
+
 class CompoundWeights(_Section):
     """The fixed weights of a compound loss; 1 : 1 as in Taubert section 5."""
 
-    start: Annotated[float, Field(gt=0.0)] = 1.0
-    end: Annotated[float, Field(gt=0.0)] = 1.0
+    start: AboveZero = 1.0
+    end: AboveZero = 1.0
 
 
 class LossConfig(_Section):
@@ -164,8 +183,8 @@ class LossConfig(_Section):
     kind: LossKind = LossKind.STATIC
     start: str | None = None
     end: str = "ce"
-    gamma: Annotated[float, Field(ge=0.0)] = 2.0
-    alpha: Annotated[float, Field(ge=0.0)] | tuple[Annotated[float, Field(ge=0.0)], ...] | None = None
+    gamma: NonNegative = 2.0
+    alpha: NonNegative | Annotated[tuple[NonNegative, ...], Field(min_length=1)] | None = None
     weights: CompoundWeights = CompoundWeights()
     class_weights: Literal["mean", "sum"] = "mean"
 
@@ -212,6 +231,7 @@ class TrialConfig(_Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     loss: LossConfig = LossConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     acw: bool = False
@@ -261,7 +281,7 @@ class SearchConfig(_Section):
 
     sampler: str = "tpe"
     trials: Positive = 100
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
     @field_validator("sampler")
@@ -274,7 +294,7 @@ class ComputeConfig(_Section):
     """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine."""
 
     cpus_per_trial: Positive = 1
-    gpus_per_trial: Annotated[float, Field(ge=0.0)] | None = None
+    gpus_per_trial: NonNegative | None = None
     max_concurrent: Positive | None = None
     address: str | None = None
 
@@ -332,7 +352,9 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     """
     *sections, leaf = key.split(".")
     for section in sections:
-        values = values.setdefault(section, {})
+        if values.get(section) is None:
+            values[section] = {}
+        values = values[section]
         if not isinstance(values, dict):
             raise InputError(f"{key}: {section} is a value, not a section")
     values[leaf] = value
@@ -365,7 +387,7 @@ def _explain(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
     path = [part for part in detail["loc"] if isinstance(part, str) and not _is_branch_of_union(part)]
     key = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {key}; the keys {_where(path[:-1])} are {', '.join(_fields(model, path[:-1]))}"
+        return f"unknown key {key}; the keys {_where(path[:-1])} are {', '.join(fields_of(model, path[:-1]))}"
     message = detail["msg"].removeprefix("Value error, ")
     if not key or isinstance(detail["input"], dict):
         return f"{key}: {message}" if key and key not in message else message
@@ -374,15 +396,18 @@ def _explain(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
 
 def _is_branch_of_union(part: str) -> bool:
     # pydantic puts the branch of a union that it tried into the location: `float`, `tuple[str, ...]`
-    return part in ("float", "int", "str") or "[" in part
+    return part in ("float", "int", "str") or part.startswith(("constrained-", "function-")) or "[" in part
 
 
 def _where(path: Sequence[str]) -> str:
     return f"of {'.'.join(path)}" if path else "at the top level"
 
 
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+def fields_of(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys of the section at `path`; empty where a value stands there."""
     for part in path:
+        if part not in model.model_fields:
+            return []
         inner = model.model_fields[part].annotation
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []

@@ -1,5 +1,7 @@
 """Layers that a model is wrapped with."""
 
+import operator
+
 import torch
 from torch import Tensor, nn
 
@@ -30,11 +32,15 @@ class AdaptiveClassWeight(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        try:
+            classes = operator.index(num_classes)  # of NumPy's integers too
+        except TypeError:
+            classes = 0
+        if isinstance(num_classes, bool) or classes < 1:
             raise InputError(
                 f"AdaptiveClassWeight: num_classes = {num_classes!r} is not possible; allowed: a whole number >= 1"
             )
-        self.weight = nn.Parameter(torch.ones(num_classes))
+        self.weight = nn.Parameter(torch.ones(classes))
 
     def forward(self, logits: Tensor) -> Tensor:
         """Logits (N, C, ...) to weighted logits (N, C, ...)."""

@@ -1,12 +1,18 @@
 """Metrics of a segmentation over a whole data set: overlap, recall, accuracy and calibration."""
 
 import math
+import operator
 from collections.abc import Iterable
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from tune_seg.errors import InputError
+
+_CPU_BLOCK: Final = 2**19
+"""Logits to work on at a time on a CPU, so that the temporaries, of up to 8 bytes each, stay in the cache. A GPU takes
+the whole batch, to launch few kernels."""
 
 
 class SegmentationMetrics:
@@ -53,17 +59,14 @@ class SegmentationMetrics:
     confusion: Tensor
 
     def __init__(self, num_classes: int, ignore_index: int = 255, num_bins: int = 10, background: int | None = None) -> None:
-        for key, value in (("num_classes", num_classes), ("num_bins", num_bins)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"metrics: {key} = {value!r} is not possible; allowed: a whole number >= 1")
+        self.num_classes = _count("num_classes", num_classes)
+        self.num_bins = _count("num_bins", num_bins)
         if background is not None and background not in range(num_classes):
             raise InputError(
                 f"metrics: background = {background!r} is not possible; "
                 f"allowed: a class from 0 to {num_classes - 1}, or None"
             )
-        self.num_classes = num_classes
         self.ignore_index = ignore_index
-        self.num_bins = num_bins
         self.background = background
         self.reset()
 
@@ -91,6 +94,13 @@ class SegmentationMetrics:
                 f"needed: (N, {self.num_classes}, H, W) and (N, H, W)"
             )
         self._to(logits.device)
+        images = len(logits)
+        if logits.device.type == "cpu":
+            images = max(1, _CPU_BLOCK // max(1, math.prod(logits.shape[1:])))
+        for start in range(0, len(logits), max(1, images)):
+            self._add(logits[start : start + images], target[start : start + images])
+
+    def _add(self, logits: Tensor, target: Tensor) -> None:
         ignored = target == self.ignore_index
         truth = target.masked_fill(ignored, 0)
 
@@ -156,6 +166,17 @@ class SegmentationMetrics:
         self._bin_count = self._bin_count.to(device)
         self._bin_positive = self._bin_positive.to(device)
         self._bin_output = self._bin_output.to(device)
+
+
+def _count(key: str, value: int) -> int:
+    """`value`, of NumPy's integers too, as a whole number of at least 1."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if isinstance(value, bool) or count < 1:
+        raise InputError(f"metrics: {key} = {value!r} is not possible; allowed: a whole number >= 1")
+    return count
 
 
 def _tally(index: Tensor, size: int, weights: Tensor | None = None) -> Tensor:

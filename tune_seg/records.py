@@ -5,6 +5,7 @@ epoch went, and how each ended. The results table and MLflow are views of it. A 
 ended is simply still open in the journal; it is handed out again before any new one.
 """
 
+import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
-from tune_seg.samplers import build_sampler
+from tune_seg.samplers import build_sampler, planned_points
 from tune_seg.space import Space
 
 
@@ -43,6 +44,9 @@ _OPTUNA_STATES = {
     State.PRUNED: TrialState.PRUNED,
     State.DIVERGED: TrialState.FAIL,
 }
+
+_STUDY = "tune_seg"
+"""The study's name in its own journal: a directory that is renamed keeps its study."""
 
 _HOPELESS = 3
 """So many trials may fail before any has finished an epoch."""
@@ -68,6 +72,11 @@ class Record:
     def best(self, objective: str) -> Mapping[str, Any]:
         """The result of the epoch with the largest `objective`; empty before the first."""
         return max(self.history, key=lambda result: sortable(result[objective]), default={})
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line."""
+        return self.error.split("\n", 1)[0]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -98,10 +107,11 @@ class Records:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
-        storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
+        journal = directory / "trials.journal"
+        _drop_torn_line(journal)
         self._study = optuna.create_study(
-            storage=storage,
-            study_name=directory.name,
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name=_STUDY,
             directions=["maximize"] * len(config.objectives),
             load_if_exists=True,
         )
@@ -110,8 +120,8 @@ class Records:
         existing = self._study.get_trials(deepcopy=False)
         # a fresh seed a session: a continued random search must not draw the same values again
         self._study.sampler = build_sampler(config.search, session=len(existing))
-        self._planned = space.enumerate() if config.search.sampler == "grid" else None
-        self._grid = space.grid_points()
+        self._points = planned_points(config, space)
+        self._once = config.search.sampler == "grid"  # each point once, instead of again and again
         self.observers: list[Callable[[Record], None]] = []
         self.trials: dict[int, Record] = {}
         self._handles: dict[int, optuna.trial.Trial] = {}
@@ -128,7 +138,10 @@ class Records:
     def target(self) -> int:
         """How many trials the study has when it is finished."""
         wanted = self.config.search.trials
-        return wanted if self._planned is None else min(wanted, len(self.config.baselines) + len(self._planned))
+        if not self._once:
+            return wanted
+        baselines = max(0, len(self.config.baselines) - len(self.trials))
+        return min(wanted, len(self.trials) + baselines + len(self._left()))
 
     def ask(self) -> Record | None:
         """The next trial to run: one that an earlier session left open, else a new one; None when all are handed out.
@@ -150,6 +163,7 @@ class Records:
     def report(self, number: int, result: Mapping[str, Any]) -> Record:
         """Add the result of an epoch; a trial that began again after a failure replaces what it had."""
         record = self.trials[number]
+        record.state = State.RUNNING
         record.history = [*record.history[: int(result["epoch"]) - 1], dict(result)]
         self._notify(record)
         return record
@@ -162,15 +176,18 @@ class Records:
         trial.set_user_attr("outcome", {"state": state.value, "history": record.history, "error": error})
         if state.ended:
             if len(self.config.objectives) == 1:
+                told = self._study.get_trials(deepcopy=False)[number].intermediate_values
                 for result in record.history:
-                    trial.report(self._scores(result)[0], step=int(result["epoch"]))
+                    if result["epoch"] not in told:  # by a process that ended before it had told all
+                        trial.report(self._scores(result)[0], step=int(result["epoch"]))
             values = self._scores(record.last) if state is State.COMPLETED else None
             self._study.tell(number, values, state=_OPTUNA_STATES[state])
         self._notify(record)
         return record
 
     def _scores(self, result: Mapping[str, Any]) -> list[float]:
-        # Optuna refuses nan. Only f1 can be undefined (a class never predicted), and 0 is the least it can be.
+        # Optuna refuses nan. Of a trial that has not diverged only f1 can be undefined (a class is never predicted), and 0
+        # is the least that it can be.
         scores = (float(result[name]) for name in self.config.objectives)
         return [0.0 if math.isnan(score) else score for score in scores]
 
@@ -186,8 +203,15 @@ class Records:
         baselines = self.config.baselines
         if number < len(baselines):
             return baselines[number]
-        points = self._grid if self._planned is None else self._planned
-        return points[(number - len(baselines)) % len(points)]
+        if self._once:
+            return self._left()[0]
+        return self._points[(number - len(baselines)) % len(self._points)]
+
+    def _left(self) -> list[dict[str, Any]]:
+        """The points of the grid that neither a trial nor a baseline to come has."""
+        taken = {_key(record.assignment) for record in self.trials.values()}
+        taken |= {_key(baseline) for baseline in self.config.baselines}
+        return [point for point in self._points if _key(point) not in taken]
 
     def _adopt(self, trial: optuna.trial.Trial) -> Record:
         assignment = self._space.sample(trial)
@@ -229,3 +253,16 @@ class Records:
     def _notify(self, record: Record) -> None:
         for observer in self.observers:
             observer(record)
+
+
+def _key(assignment: Mapping[str, Any]) -> str:
+    return json.dumps(assignment, sort_keys=True)
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Cut off what a full disk or a power loss left of a line: Optuna would refuse the whole file for it."""
+    if not journal.exists():
+        return
+    with open(journal, "rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)

@@ -62,25 +62,29 @@ class LiveReport:
             self._started = time.monotonic()
         self._records[record.number] = record
         if record.state is not State.RUNNING and not self._console.is_terminal:
-            self._console.print(self._line(record), soft_wrap=True, highlight=False)
+            self._console.print(self._line(record), soft_wrap=True, highlight=False, markup=False)
 
     def _line(self, record: Record) -> str:
         objective = self._config.objectives[0]
-        ended = sum(other.state is not State.RUNNING for other in self._records.values())
-        score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.error
+        ended = sum(other.state is not State.RUNNING for other in self._all())
+        score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.reason
         return (
             f"[{ended}/{self._target}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
             f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
         )
 
+    def _all(self) -> list[Record]:
+        return list(self._records.values())  # a copy: the table is drawn in a thread of its own while trials are added
+
     def _epochs(self) -> tuple[int, float]:
         """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
-        done = sum(len(record.history) for record in self._records.values())
-        ended = [len(record.history) for record in self._records.values() if record.state is not State.RUNNING]
+        records = self._all()
+        done = sum(len(record.history) for record in records)
+        ended = [len(record.history) for record in records if record.state is not State.RUNNING]
         full = self._config.training.epochs
         mean = (sum(ended) + full) / (len(ended) + 1)
-        running = sum(max(0.0, mean - len(r.history)) for r in self._records.values() if r.state is State.RUNNING)
-        return done, done + running + mean * max(0, self._target - len(self._records))
+        running = sum(max(0.0, mean - len(r.history)) for r in records if r.state is State.RUNNING)
+        return done, done + running + mean * max(0, self._target - len(records))
 
     def _remaining(self) -> str:
         done, expected = self._epochs()
@@ -93,8 +97,9 @@ class LiveReport:
     def _render(self) -> RenderableType:
         objective = self._config.objectives[0]
         done, expected = self._epochs()
-        ended = [record for record in self._records.values() if record.state is not State.RUNNING]
-        running = [record for record in self._records.values() if record.state is State.RUNNING]
+        records = self._all()
+        ended = [record for record in records if record.state is not State.RUNNING]
+        running = [record for record in records if record.state is State.RUNNING]
         table = Table(title=f"{len(ended)}/{self._target} trials, {self._remaining()}", title_justify="left")
         for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
             table.add_column(name, justify="left" if name in ("loss", "state") else "right")
@@ -159,7 +164,7 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     console.print(_verdict(winner, completed, objective), soft_wrap=True)
     plain = _plain_cross_entropy(completed)
     if plain is not None:
-        console.print(_missed(plain, completed, class_names), soft_wrap=True)
+        console.print(_missed(plain, completed, class_names), soft_wrap=True, markup=False)
 
 
 def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, wide: bool) -> Table:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import yaml
 
 from tune_seg.config import METRICS, StudyConfig, flatten, parse
 from tune_seg.errors import InputError
-from tune_seg.records import Record
+from tune_seg.records import Record, Records, State
+
+_PAUSE = 5.0
+"""Seconds between two writings of the results, which take longer the more trials there are."""
 
 
 def write_study(config: StudyConfig, path: Path) -> None:
@@ -32,9 +35,13 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     """
     if not path.exists():
         return
-    before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
+    try:
+        before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
+    except (yaml.YAMLError, InputError) as error:
+        raise InputError(f"{path} cannot be read ({error}); mend it, or use another --study NAME") from None
     now = _identity(config)
-    open_yet = {key for key in ("data.content", "device") if now[key] is None}  # known once the data are packed
+    # known once the data are packed and the machines asked
+    open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
     if different:
         lines = "\n".join(f"  {key}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
@@ -44,14 +51,32 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
         )
 
 
-def write_results(records: Iterable[Record], path: Path) -> None:
-    """Write one row a trial: number, state, loss and varied keys, metrics of the last epoch, epochs trained, seconds."""
-    rows = [_row(record) for record in sorted(records, key=lambda record: record.number)]
-    names = dict.fromkeys(name for row in rows for name in row)
-    table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial)
-    os.replace(partial, path)
+class ResultsFile:
+    """`results.parquet`: one row a trial, written anew when a trial has ended, but at most every few seconds.
+
+    A row holds the number, state, loss and varied keys, the metrics of the last epoch, the epochs trained, the seconds
+    they took, and why the trial failed.
+    """
+
+    def __init__(self, records: Records, path: Path) -> None:
+        self._records = records
+        self._path = path
+        self._written = 0.0
+
+    def update(self, record: Record) -> None:
+        """A trial has changed."""
+        if record.state is not State.RUNNING and time.monotonic() - self._written > _PAUSE:
+            self.write()
+
+    def write(self) -> None:
+        """Write all trials as they stand."""
+        rows = [_row(record) for _, record in sorted(self._records.trials.items())]
+        names = dict.fromkeys(name for row in rows for name in row)
+        table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+        partial = self._path.with_suffix(".partial")
+        pq.write_table(table, partial)
+        os.replace(partial, self._path)
+        self._written = time.monotonic()
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -77,9 +102,7 @@ def _column(values: list[Any]) -> pa.Array:
 def _identity(config: StudyConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search"})
     search = config.search.model_dump(mode="json", exclude={"trials"})
-    identity = flatten({**values, "search": search, "data": {"content": config.data.content}})
-    gpus = config.compute.gpus_per_trial
-    return {**identity, "device": None if gpus is None else "cuda" if gpus else "cpu"}
+    return flatten({**values, "search": search, "data": {"content": config.data.content}})
 
 
 def _replace(path: Path, content: bytes) -> None:

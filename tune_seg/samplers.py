@@ -12,8 +12,8 @@ from tune_seg.config import SearchConfig, StudyConfig
 from tune_seg.errors import InputError
 from tune_seg.space import Space
 
-# PartialFixedSampler wraps another sampler; a grid is laid out by the space, which knows its conditions
-_NOT_BY_NAME = {"PartialFixedSampler", "GridSampler"}
+# PartialFixedSampler wraps another sampler. Grids and brute force are one thing here, `grid`, which the space lays out.
+_NOT_BY_NAME = {"PartialFixedSampler", "GridSampler", "BruteForceSampler"}
 _CLASSES = {
     name.removesuffix("Sampler").lower(): getattr(optuna.samplers, name)
     for name in optuna.samplers.__all__
@@ -53,26 +53,42 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
 
 
 def check_sampler(config: StudyConfig, space: Space) -> None:
-    """Let the sampler suggest two trials in memory, so that what it cannot do is said before anything starts.
+    """Let the sampler suggest and learn from trials in memory, so that what it cannot do is said before anything starts.
 
     Raises:
         InputError: an unknown sampler, or one that cannot serve this space or these objectives.
     """
-    for _ in sample_trials(config, space, 2):
-        pass
+    study = _study_in_memory(config)
+    try:
+        for score in range(3):
+            trial = study.ask()
+            space.sample(trial)
+            study.tell(trial, [float(score)] * len(config.objectives))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error
 
 
 def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
-    """`count` assignments as the study's sampler suggests them before it has seen any result."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = build_sampler(config.search, session=0)
-    planned = space.enumerate() if config.search.sampler == "grid" else space.grid_points()
-    study = optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)
+    """`count` assignments as the study's sampler suggests them, after its baselines and before it has seen any result."""
+    study = _study_in_memory(config)
+    planned = planned_points(config, space)
     for number in range(count):
         study.enqueue_trial(space.stored(planned[number % len(planned)]))
-        try:
-            yield space.sample(study.ask())
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error
+        yield space.sample(study.ask())
+
+
+def planned_points(config: StudyConfig, space: Space) -> list[dict[str, Any]]:
+    """What is not left to the sampler: every assignment for the sampler `grid`, else the points of the grid parameters.
+
+    Raises:
+        InputError: the sampler `grid` cannot enumerate a float.
+    """
+    return space.enumerate() if config.search.sampler == "grid" else space.grid_points()
+
+
+def _study_in_memory(config: StudyConfig) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = build_sampler(config.search, session=0)
+    return optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)

@@ -1,6 +1,7 @@
 """The search command: `python -m tune_seg.search [CONFIG.yaml] [--data ROOT] [--set key=value ...] ...`."""
 
 import argparse
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tune_seg.config import StudyConfig, parse, set_key
+from tune_seg.config import StudyConfig, fields_of, parse, set_key
 from tune_seg.errors import InputError
 
 _DEFAULT = "default"
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load_config(arguments)
         name = arguments.study or (Path(arguments.config).stem if arguments.config else _DEFAULT)
+        if not re.fullmatch(r"[\w][\w. -]*", name) or name == "packs":
+            raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs")
         directory = arguments.studies.absolute() / name
         return _dry_run(config, directory) if arguments.dry_run else _search(config, directory)
     except InputError as error:
@@ -39,23 +42,27 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         InputError: a file that is missing or not YAML, an unknown key, an impossible value.
     """
     values = _read(arguments.config or _DEFAULT)
-    overrides = {
+    if arguments.data is not None and values.get("data", {}).get("format") == "synthetic":
+        del values["data"]["format"]  # the preset's generated images give way to the user's own
+    options = {
         "data.root": arguments.data,
         "search.trials": arguments.trials,
         "training.epochs": arguments.epochs,
+        "training.threads": arguments.cpus_per_trial,
         "compute.cpus_per_trial": arguments.cpus_per_trial,
         "compute.gpus_per_trial": arguments.gpus_per_trial,
         "compute.max_concurrent": arguments.max_concurrent,
         "compute.address": arguments.address,
         "mlflow_uri": arguments.mlflow_uri,
     }
-    if arguments.data is not None and values.get("data", {}).get("format") == "synthetic":
-        values["data"].pop("format")  # the preset's generated images give way to the user's own
-    for key, value in overrides.items():
+    for key, value in options.items():
         if value is not None:
-            set_key(values, key, value)
+            _override(values, key, value)
     for assignment in arguments.set:
-        _override(values, assignment)
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set takes key=value, got {assignment!r}")
+        _override(values, key, _yaml(text, f"--set {assignment}: the value"))
     config = parse(StudyConfig, values)
     if config.training.threads is None:
         threads = config.training.model_copy(update={"threads": config.compute.cpus_per_trial})
@@ -78,31 +85,57 @@ def _read(name: str) -> dict[str, Any]:
             raise InputError(f"{name}: neither a file nor a preset; the presets are {', '.join(presets())}")
         path = presets()[name]
     try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {error}") from None
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text: {error}") from None
+    values = _yaml(text, str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected keys such as data, model, training, space; got {type(values).__name__}")
+    values = {key: value for key, value in values.items() if value is not None}  # `space:` with nothing below it
+    for key, value in values.items():
+        if (key == "space" or fields_of(StudyConfig, [key])) and not isinstance(value, dict):
+            raise InputError(f"{path}: {key} is a section with keys of its own, got {value!r}")
+    baselines = values.get("baselines", [])
+    if not isinstance(baselines, list) or not all(isinstance(baseline, dict) for baseline in baselines):
+        raise InputError(f"{path}: baselines is a list of {{key: value}}, got {baselines!r}")
     return values
 
 
-def _override(values: dict[str, Any], assignment: str) -> None:
-    key, equals, text = assignment.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set takes key=value, got {assignment!r}")
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key which stands twice, where PyYAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"the key {key} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(text: str, what: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {assignment}: the value is not YAML: {error}") from None
+        raise InputError(f"{what} is not YAML: {error}") from None
+
+
+def _override(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key of the configuration; a key that is set no longer varies."""
     space = values.setdefault("space", {})
-    if key.startswith("space."):  # its keys are dotted themselves
-        space[key.removeprefix("space.")] = value
+    if key.startswith("space."):  # its keys are dotted themselves; null takes one out
+        space.pop(key.removeprefix("space."), None)
+        if value is not None:
+            space[key.removeprefix("space.")] = value
+        return
+    if isinstance(value, dict) and fields_of(StudyConfig, key.split(".")):
+        for part, inner in value.items():
+            _override(values, f"{key}.{part}", inner)
         return
     set_key(values, key, value)
-    if key in space:  # a key that is set no longer varies
+    if key in space:
         del space[key]
-        baselines = [b for b in values.get("baselines", []) if b.get(key, value) == value]
-        values["baselines"] = [{k: v for k, v in b.items() if k != key} for b in baselines]
+        agreeing = [baseline for baseline in values.get("baselines", []) if baseline.get(key, value) == value]
+        values["baselines"] = [{k: v for k, v in baseline.items() if k != key} for baseline in agreeing]
 
 
 def _dry_run(config: StudyConfig, directory: Path) -> int:
@@ -115,6 +148,8 @@ def _dry_run(config: StudyConfig, directory: Path) -> int:
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
     trials = config.search.trials
+    if config.search.sampler == "grid":
+        trials = min(trials, len(config.baselines) + len(plan.space.enumerate()))
     print(
         f"\n# training steps: {plan.steps_per_trial} a trial that runs to its end, "
         f"{plan.steps_per_trial * trials} for {trials} trials without early stopping"
@@ -127,12 +162,15 @@ def _search(config: StudyConfig, directory: Path) -> int:
 
     from tune_seg.study import plan_study, run_study
 
-    # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console()
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no width of its own; rich takes 80, too few for the ranked table
-    return run_study(plan_study(config, directory), console).value
+    # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return run_study(plan_study(config, directory), console).value
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,5 @@
 """Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from ray.tune.search import Searcher
 from tune_seg.config import EarlyStoppingConfig
 from tune_seg.early_stopping import SuccessiveHalving
 from tune_seg.records import Record, Records, State
+from tune_seg.trial import ERROR, RESULT
 
-_PREFIX = "epoch_result/"  # Tune flattens the dictionary that a step reports
+_PREFIX = f"{RESULT}/"  # Tune flattens the dictionary that a step reports
 
 
 class _NotSaved:
@@ -31,13 +31,13 @@ class StudySearcher(_NotSaved, Searcher):
 
     Args:
         records: the study's trials.
-        payload: what else the trainable needs: the packed data and the device.
+        pack: the file of the packed data.
     """
 
-    def __init__(self, records: Records, payload: Mapping[str, Any]) -> None:
+    def __init__(self, records: Records, pack: Path) -> None:
         super().__init__()
         self._records = records
-        self._payload = payload
+        self._pack = pack
         self._numbers: dict[str, int] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
@@ -49,20 +49,24 @@ class StudySearcher(_NotSaved, Searcher):
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
             return finished
         self._numbers[trial_id] = record.number
-        return {"number": record.number, "trial": record.config.model_dump(mode="json"), **self._payload}
+        return {"number": record.number, "trial": record.config.model_dump(mode="json"), "pack": str(self._pack)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._records.report(self._numbers[trial_id], _epoch(result))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        number = self._numbers[trial_id]
         if error or not result:
-            return  # StudyScheduler has closed it, with the reason
-        record = self._records.report(self._numbers[trial_id], _epoch(result))
-        self._records.close(record.number, _outcome(record))
+            self._records.close(number, State.FAILED, "its worker process was lost, again after two more tries")
+        elif ERROR in result:
+            self._records.close(number, State.FAILED, result[ERROR])
+        else:
+            record = self._records.report(number, _epoch(result))
+            self._records.close(number, _outcome(record))
 
 
 class StudyScheduler(_NotSaved, FIFOScheduler):
-    """Stops the trials that successive halving gives up, and closes those that end with an error.
+    """Stops the trials that successive halving gives up.
 
     Args:
         records: the study's trials; the scores of an earlier session count at once.
@@ -81,12 +85,11 @@ class StudyScheduler(_NotSaved, FIFOScheduler):
                 self._judge(record, result)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if ERROR in result:
+            return str(TrialScheduler.CONTINUE)  # the trial ends by itself
         record = self._records.trials[trial.config["number"]]
         stop = self._judge(record, _epoch(result))
         return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._records.close(trial.config["number"], State.FAILED, _reason(trial))
 
     def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
         group = record.config.loss.kind
@@ -98,12 +101,6 @@ def _epoch(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outcome(record: Record) -> State:
-    if not math.isfinite(record.last["train_loss"]):
+    if record.last["diverged"]:
         return State.DIVERGED
     return State.COMPLETED if record.last["epoch"] >= record.config.training.epochs else State.PRUNED
-
-
-def _reason(trial: Trial) -> str:
-    """The last line of the newest traceback that Tune has written down for the trial: the exception and its message."""
-    lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "unknown error")

@@ -15,16 +15,18 @@ whose condition does not hold is not sampled, and its key keeps the value that t
 """
 
 import json
+import math
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from tune_seg.config import StudyConfig, TrialConfig, flatten
+from tune_seg.config import LossKind, StudyConfig, TrialConfig, flatten
 from tune_seg.errors import InputError
+from tune_seg.losses.catalogue import LOSSES
 
 if TYPE_CHECKING:
     import optuna
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 _KINDS = ("float", "int", "choice", "grid")
 _REFERENCE = re.compile(r"^\s*(?P<key>[A-Za-z_][\w.]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>[0-9.eE+-]+))?\s*$")
 _PROBES = 512
+_TRIES = 64
+"""So many draws of the other parameters may pass before one lets a conditional parameter be sampled."""
+_NAMES = {"loss.kind": tuple(LossKind), "loss.start": tuple(LOSSES), "loss.end": tuple(LOSSES)}
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ class Space:
             raise InputError(f"baselines: {unused[0]} is not sampled in {dict(baseline)}: its condition does not hold")
         self.config.trial(chosen)
 
-    def _walk(self, choose: Any) -> dict[str, Any]:
+    def _walk(self, choose: Callable[[Parameter, Mapping[str, Any]], Any]) -> dict[str, Any]:
         chosen: dict[str, Any] = {}
         values = dict(self._defaults)
         for parameter in self.parameters:
@@ -199,13 +204,21 @@ class Space:
     def _probe(self) -> tuple[TrialConfig, ...]:
         """Try the ends of every range, every choice and random points between: each must give a valid trial."""
         rng = random.Random(0)
-        probes = tuple(
-            self.config.trial(self._walk(lambda parameter, values: _probe_value(parameter, values, rng)))
-            for _ in range(_PROBES if self.parameters else 1)
-        )
+        # each value once by itself, as far as conditions let it, then values together
+        assignments = [assignment for parameter in self.parameters for assignment in self._each_value(parameter, rng)]
+        assignments += [self._walk(_prober(rng)) for _ in range(_PROBES if self.parameters else 1)]
+        probes = tuple(self.config.trial(assignment) for assignment in assignments)
         for baseline in self.config.baselines:
             self._check_baseline(baseline, rng)
         return probes
+
+    def _each_value(self, parameter: Parameter, rng: random.Random) -> Iterator[dict[str, Any]]:
+        """An assignment for every choice, or both ends, of `parameter`; what conditions never let be sampled is left out."""
+        domain = parameter.domain
+        for pick in domain.values if isinstance(domain, Choice) else (0, 1):
+            choose = _prober(rng, forced=parameter.key, pick=pick)
+            walks = (self._walk(choose) for _ in range(_TRIES))
+            yield next((walk for walk in walks if parameter.key in walk), {})
 
     def _known(self, key: str) -> None:
         if key not in self._defaults:
@@ -231,6 +244,8 @@ class Space:
         if len(raw) != 2 or not isinstance(log, bool):
             raise InputError(f"space.{key}: a {kind} is [low, high] with log: true or false, got {dict(spec)}")
         low, high = (self._bound(key, end) for end in raw)
+        if kind == "int" and not all(bound.offset.is_integer() for bound in (low, high)):
+            raise InputError(f"space.{key}: the ends of an int are whole numbers, got [{low}, {high}]")
         if low.key is None and high.key is None and low.offset > high.offset:
             raise InputError(f"space.{key}: the low end {low} lies above the high end {high}")
         if log and low.key is None and low.offset <= 0:
@@ -238,41 +253,55 @@ class Space:
         return Range(low, high, kind == "int", log)
 
     def _bound(self, key: str, end: Any) -> Bound:
-        if isinstance(end, int | float) and not isinstance(end, bool):
-            return Bound(float(end))
-        try:
-            return Bound(float(end))  # YAML reads 1e-3 as text
-        except (TypeError, ValueError):
-            pass
-        match = _REFERENCE.match(str(end))
-        if match is None:
+        number = _number(end)
+        if number is not None:
+            return Bound(number)
+        match = _REFERENCE.match(end) if isinstance(end, str) else None
+        offset = _number(match["offset"] or 0.0) if match else None
+        if match is None or offset is None:
             raise InputError(f"space.{key}: a bound is a number or `other.key + number`, got {end!r}")
         self._known(match["key"])
-        offset = float(match["offset"]) if match["offset"] else 0.0
         return Bound(-offset if match["sign"] == "-" else offset, match["key"])
 
     def _conditions(self, key: str, raw: Any) -> tuple[Mapping[str, tuple[Any, ...]], ...]:
         alternatives = [raw] if isinstance(raw, dict) else raw
         if not isinstance(alternatives, list) or not all(isinstance(entry, dict) and entry for entry in alternatives):
             raise InputError(f"space.{key}: when is {{other.key: [values]}}, or a list of these (any may hold): {raw!r}")
-        for entry in alternatives:
-            for other in entry:
-                self._known(other)
-        return tuple(
+        conditions = tuple(
             {other: tuple(allowed) if isinstance(allowed, list) else (allowed,) for other, allowed in entry.items()}
             for entry in alternatives
         )
+        for other, allowed in ((other, allowed) for entry in conditions for other, allowed in entry.items()):
+            self._known(other)
+            for value in allowed:
+                if other in _NAMES and value not in _NAMES[other]:
+                    raise InputError(
+                        f"space.{key}: the condition {other} in {list(allowed)} can never hold for {value!r}; "
+                        f"the values are {', '.join(_NAMES[other])}"
+                    )
+        return conditions
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.parameters))
+
+
+def _number(end: Any) -> float | None:
+    """A finite number, also as text, as which YAML reads 1e-3; None for anything else."""
+    try:
+        number = None if isinstance(end, bool) else float(end)
+    except (TypeError, ValueError):
+        return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _ends(parameter: Parameter, values: Mapping[str, Any]) -> tuple[float, float]:
     assert isinstance(parameter.domain, Range)
     bounds = parameter.domain.low, parameter.domain.high
     for bound in bounds:
-        if bound.key is not None and values[bound.key] is None:
-            raise InputError(f"space.{parameter.key}: its bound {bound} has no value where {bound.key} is not sampled")
+        if bound.key is not None and _number(values[bound.key]) is None:
+            raise InputError(
+                f"space.{parameter.key}: its bound {bound} has no value where {bound.key} is {values[bound.key]}"
+            )
     low, high = (bound.value(values) for bound in bounds)
     if low > high or (parameter.domain.log and low <= 0):
         other = bounds[0].key or bounds[1].key
@@ -307,12 +336,30 @@ def _check_value(parameter: Parameter, value: Any, values: Mapping[str, Any]) ->
         raise InputError(f"baselines: {parameter.key} cannot be {value!r} in the space: {parameter.domain}")
 
 
+def _prober(
+    rng: random.Random, forced: str | None = None, pick: Any = None
+) -> Callable[[Parameter, Mapping[str, Any]], Any]:
+    """Chooses values to try; for the parameter `forced` the choice `pick`, or the end number `pick` of its range."""
+
+    def choose(parameter: Parameter, values: Mapping[str, Any]) -> Any:
+        if parameter.key != forced:
+            return _probe_value(parameter, values, rng)
+        if isinstance(parameter.domain, Choice):
+            return pick
+        return _rounded(parameter.domain, _ends(parameter, values)[pick])
+
+    return choose
+
+
 def _probe_value(parameter: Parameter, values: Mapping[str, Any], rng: random.Random) -> Any:
     if isinstance(parameter.domain, Choice):
         return rng.choice(parameter.domain.values)
     low, high = _ends(parameter, values)
-    value = rng.choice((low, high, rng.uniform(low, high)))
-    return round(value) if parameter.domain.integer else value
+    return _rounded(parameter.domain, rng.choice((low, high, rng.uniform(low, high))))
+
+
+def _rounded(domain: Range, value: float) -> float:
+    return round(value) if domain.integer else value
 
 
 def _values(parameter: Parameter, values: Mapping[str, Any]) -> Sequence[Any]:

@@ -2,27 +2,31 @@
 
 import fcntl
 import importlib
+import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
 from tune_seg import cluster
-from tune_seg.config import ModelConfig, StudyConfig
+from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import get_spec
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
-from tune_seg.results import check_same_study, write_results, write_study
-from tune_seg.samplers import check_sampler
+from tune_seg.results import ResultsFile, check_same_study, write_study
+from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
 
@@ -51,6 +55,7 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
         InputError: the configuration, the space, or the layout of the data is wrong.
     """
     space = Space(config)
+    planned_points(config, space)
     check_sampler(config, space)
     return Plan(config, space, read(config.data), directory)
 
@@ -75,41 +80,59 @@ def run_study(plan: Plan, console: Console) -> Outcome:
     with _locked(directory):
         check_same_study(plan.config, directory / "study.yaml")
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
-        # the data, which are packed meanwhile.
+        # the data, which are packed meanwhile. What either finds wrong ends the packing.
         with ThreadPoolExecutor(1) as starter, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
-            ray_start = starter.submit(cluster.start, plan.config.compute.address)
+            machines = starter.submit(_machines, plan.config)
+            models = checker.submit(_check_models, _models(plan))
             try:
-                models_check = checker.submit(_check_models, _models(plan))
-                packed = _pack(plan, console)
+                packed = _pack(plan, console, checks=(machines, models))
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
-                models_check.result()
-                data = plan.config.data.model_copy(update={"content": packed.content_id})
-                compute = cluster.allot(plan.config.compute, ray_start.result())
-                config = plan.config.model_copy(update={"data": data, "compute": compute})
+                models.result()
+                compute = machines.result()
+                config = _settled(plan.config, packed, compute)
                 check_same_study(config, directory / "study.yaml")
-                return _run(config, plan.space, packed, directory, console)
+                return _run(config, compute, plan.space, packed, directory, console)
             finally:
-                ray_start.exception()  # waits: what has not started yet cannot be stopped
+                machines.exception()  # waits: what has not started yet cannot be stopped
                 cluster.stop()
 
 
-def _run(config: StudyConfig, space: Space, packed: PackedData, directory: Path, console: Console) -> Outcome:
-    write_study(config, directory / "study.yaml")
+def _machines(config: StudyConfig) -> ComputeConfig:
+    return cluster.allot(config.compute, config.training.device, cluster.start(config.compute.address))
+
+
+def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) -> StudyConfig:
+    """The configuration with what only the data and the machines could tell, of all that a trial's result depends on."""
+    device = "cuda" if compute.gpus_per_trial else "cpu"
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"content": packed.content_id}),
+            "training": config.training.model_copy(update={"device": device}),
+        }
+    )
+
+
+def _run(
+    config: StudyConfig, compute: ComputeConfig, space: Space, packed: PackedData, directory: Path, console: Console
+) -> Outcome:
+    described, results = directory / "study.yaml", directory / "results.parquet"
+    write_study(config, described)
     records = Records(directory, config, space)
     tracker = Tracker(config.mlflow_uri or default_uri(directory), directory, records.study_id, config.objectives[0])
     report = LiveReport(console, config, records.target)
-    results = directory / "results.parquet"
-    records.observers += [report.update, tracker.update]
+    written = ResultsFile(records, results)
     before = list(records.trials.values())
     report.begin(before)
     tracker.start(before)
+    records.observers += [report.update, tracker.update, written.update]
+    _warn_of_classes(console, packed)
     try:
         with report:
-            _fit(config, records, packed, directory)
+            _fit(compute, records, packed, directory)
     finally:
-        write_results(records.trials.values(), results)
+        written.write()
         outcome = _outcome(records)
-        tracker.finish(interrupted=outcome is not Outcome.FINISHED, artifacts=[results])
+        tracker.finish(interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
     final_report(console, config, list(records.trials.values()), packed.class_names)
     _say_where(console, directory, tracker, outcome)
     _say_failures(console, records)
@@ -123,20 +146,20 @@ def _outcome(records: Records) -> Outcome:
     return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
 
 
-def _fit(config: StudyConfig, records: Records, packed: PackedData, directory: Path) -> None:
+def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory: Path) -> None:
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
     from tune_seg.searcher import StudyScheduler, StudySearcher
     from tune_seg.trial import SegmentationTrial
 
-    compute = config.compute
-    payload = {"pack": str(packed.path), "device": "cuda" if compute.gpus_per_trial else "cpu"}
+    for left in directory.glob(".ray-*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage:
         tune.Tuner(
             tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(records, payload),
+                search_alg=StudySearcher(records, packed.path),
                 scheduler=StudyScheduler(records),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
@@ -153,17 +176,23 @@ def _fit(config: StudyConfig, records: Records, packed: PackedData, directory: P
         ).fit()
 
 
-def _pack(plan: Plan, console: Console) -> PackedData:
-    """Pack the data, unless that was done before, and check what needs the number of classes."""
+def _pack(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> PackedData:
+    """Pack the data, unless that was done before, and check what needs the number of classes.
+
+    Raises:
+        InputError: as :func:`tune_seg.data.pack`, or as the first of `checks` that finds something wrong meanwhile.
+    """
     config = plan.config
-    with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
-        task = progress.add_task("Packing images", total=len(plan.dataset.samples))
-        path = pack(
-            plan.dataset,
-            plan.directory.parent / "packs",
-            config.data.size,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
+        task = bar.add_task("Packing images", total=len(plan.dataset.samples))
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            for check in checks:
+                if check.done():
+                    check.result()
+
+        path = pack(plan.dataset, plan.directory.parent / "packs", config.data.size, progress=progress)
     packed = PackedData(path)
     if config.data.content not in (None, packed.content_id):
         raise InputError(
@@ -171,6 +200,9 @@ def _pack(plan: Plan, console: Console) -> PackedData:
             f"give it the data that it had, or remove data.content"
         )
     for trial in plan.space.probes:
+        background = trial.evaluation.background
+        if background not in (None, *packed.class_names):
+            raise InputError(f"evaluation.background: no class {background!r}; they are {', '.join(packed.class_names)}")
         if "focal" in trial.loss.components:
             get_spec("focal").check({"alpha": trial.loss.alpha}, num_classes=packed.num_classes)
     return packed
@@ -208,26 +240,48 @@ def _locked(directory: Path) -> Iterator[None]:
     with open(directory / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(f"study directory {directory} is in use by another process; wait for it to end") from None
+        except OSError as error:
+            raise InputError(
+                f"study directory {directory}: its file system cannot lock a file ({error.strerror}); "
+                f"choose another with --studies DIR"
+            ) from error
         yield
 
 
+def _warn_of_classes(console: Console, packed: PackedData) -> None:
+    unseen = [
+        name
+        for name, train, val in zip(packed.class_names, packed.train_pixels, packed.val_pixels, strict=True)
+        if val and not train
+    ]
+    if unseen:
+        console.print(
+            f"Warning: {', '.join(unseen)} in the validation images and in no training image: no loss can find them.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
 def _say_where(console: Console, directory: Path, tracker: Tracker, outcome: Outcome) -> None:
-    console.print(f"Results: {directory / 'results.parquet'}; configuration: {directory / 'study.yaml'}", soft_wrap=True)
+    lines = [f"Results: {directory / 'results.parquet'}; configuration: {directory / 'study.yaml'}"]
     if tracker.uri.startswith("sqlite:"):
-        console.print(f"MLflow UI: mlflow ui --backend-store-uri {tracker.uri}", soft_wrap=True)
+        command = shlex.join([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri])
+        lines.append(f"MLflow UI: {command}")
     else:
-        console.print(f"MLflow: {tracker.uri}, experiment {directory.name}", soft_wrap=True)
+        lines.append(f"MLflow: {tracker.uri}, experiment {directory.name}")
     if tracker.error:
-        console.print(f"MLflow lacks some results ({tracker.error}); run the command again to send them.", soft_wrap=True)
+        lines.append(f"MLflow lacks some results ({tracker.error}); run the command again to send them.")
     if outcome is not Outcome.FINISHED:
-        console.print("The study is not finished: run the same command again to continue it.")
+        lines.append("The study is not finished: run the same command again to continue it.")
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _say_failures(console: Console, records: Records) -> None:
     failed = [record for record in records.trials.values() if record.state is State.FAILED]
     for record in failed[:3]:
-        console.print(f"Trial {record.number} failed: {record.error}", soft_wrap=True, markup=False)
-    if len(failed) > 3:
-        console.print(f"... and {len(failed) - 3} more; `error` in results.parquet has each reason.")
+        console.print(f"Trial {record.number} failed: {record.reason}", soft_wrap=True, markup=False)
+    if failed:
+        console.print("`error` in results.parquet holds the whole traceback of each failed trial.")

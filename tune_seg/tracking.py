@@ -31,6 +31,7 @@ _STATUS = {
     State.FAILED: "FAILED",
 }
 _PAUSE = 5.0
+_LONGEST_TAG = 500
 _STOP = object()
 
 
@@ -129,7 +130,6 @@ class Tracker:
         if not self._parent:
             tags = {"tune_seg.study": self._study_id}
             self._parent = client.create_run(self._experiment, tags=tags, run_name=name).info.run_id
-            client.log_artifact(self._parent, str(self._directory / "study.yaml"))
         client.update_run(self._parent, status="RUNNING")
         return client
 
@@ -154,13 +154,13 @@ class Tracker:
 
         child = self._sent.get(record.number)
         if child is None:
-            tags = {
+            labels = {
                 "mlflow.parentRunId": self._parent,
                 "tune_seg.study": self._study_id,
                 "tune_seg.trial": str(record.number),
             }
             name = f"{record.number:03d} {record.config.loss_name}"
-            run = client.create_run(self._experiment, tags=tags, run_name=name)
+            run = client.create_run(self._experiment, tags=labels, run_name=name)
             child = self._sent[record.number] = _Child(run.info.run_id, epochs=0)
         if not child.state:
             client.log_batch(child.run_id, params=[Param(key, str(value)) for key, value in record.params.items()])
@@ -179,8 +179,8 @@ class Tracker:
         if record.state.ended:
             for which, result in (("best", record.best(self._objective)), ("last", record.last)):
                 metrics += [Metric(f"{which}/{name}", float(result[name]), now, 0) for name in METRICS]
-        ending = [RunTag("tune_seg.state", record.state.value), RunTag("tune_seg.error", record.error)]
-        client.log_batch(child.run_id, metrics=metrics, tags=[tag for tag in ending if tag.value])
+        tags = [RunTag("tune_seg.state", record.state.value), RunTag("tune_seg.error", record.reason[:_LONGEST_TAG])]
+        client.log_batch(child.run_id, metrics=metrics, tags=tags)
         status = _STATUS[record.state]
         if record.state is State.RUNNING:
             client.update_run(child.run_id, status=status)
@@ -190,6 +190,9 @@ class Tracker:
 
     def _close(self, client: "MlflowClient") -> None:
         status, artifacts = self._final
+        for child in self._sent.values():
+            if child.state in ("", State.RUNNING):  # interrupted: it runs again when the study is continued
+                client.set_terminated(child.run_id, "KILLED")
         for path in artifacts:
             client.log_artifact(self._parent, str(path))
         client.set_terminated(self._parent, status)

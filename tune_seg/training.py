@@ -42,7 +42,7 @@ class Trainer:
         if device.type == "cpu" and training.threads is not None:
             torch.set_num_threads(training.threads)  # another number of threads adds in another order
         self.epochs_done = 0
-        self._train_loss = 0.0
+        self._diverged = False
         self.steps = steps_per_epoch(len(data.train), training.batch_size)
         torch.manual_seed(training.seed)
         model = build_model(config.model, data.num_classes, acw=config.acw)
@@ -58,25 +58,22 @@ class Trainer:
 
         Returns:
             every metric of :func:`~tune_seg.evaluation.evaluate`, and `epoch` (from 1), `train_loss` (mean over the
-            iterations), `lr` and `end_weight` (of the epoch's last iteration), `train_seconds`, `eval_seconds`.
+            iterations), `diverged` (whether loss or outputs have left the finite numbers), `lr` and `end_weight` (of the
+            epoch's last iteration), `train_seconds`, `eval_seconds`.
         """
         started = time.perf_counter()
-        self._train_loss = self._train().item()  # the one wait for the device in an epoch of training
+        train_loss = self._train().item()  # the one wait for the device in an epoch of training
         trained = time.perf_counter()
-        metrics = evaluate(
-            self.model,
-            self.data,
-            self.config.augmentation,
-            batch_size=self.config.training.batch_size,
-            device=self.device,
-            autocast=self._autocast(),
-        )
+        metrics = evaluate(self.model, self.data, self.config, device=self.device, autocast=self._autocast())
+        # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
+        self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
         self.epochs_done += 1
         last = self.epochs_done * self.steps - 1
         return {
             "epoch": self.epochs_done,
             **metrics,
-            "train_loss": self._train_loss,
+            "train_loss": train_loss,
+            "diverged": self._diverged,
             "lr": learning_rate(self.config.training, last, self.steps),
             "end_weight": self.loss.weights(last)[1],
             "train_seconds": trained - started,
@@ -85,8 +82,8 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether every epoch of the configuration is trained, or the loss has left the finite numbers."""
-        return self.epochs_done >= self.config.training.epochs or not math.isfinite(self._train_loss)
+        """Whether every epoch of the configuration is trained, or the training has left the finite numbers."""
+        return self.epochs_done >= self.config.training.epochs or self._diverged
 
     def _train(self) -> torch.Tensor:
         training = self.config.training

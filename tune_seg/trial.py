@@ -1,38 +1,63 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that is used again for the next trial."""
 
-from typing import Any
+import traceback
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
 
+if TYPE_CHECKING:
+    from tune_seg.training import Trainer
+
 RESULT = "epoch_result"
 """The key under which a step reports what :meth:`tune_seg.training.Trainer.epoch` returned."""
 
+ERROR = "epoch_error"
+"""The key under which a step reports why it could not: a failure that would come again is not tried again, as Tune would."""
+
 
 class SegmentationTrial(tune.Trainable):
-    """Trains the configuration `config["trial"]` on the packed data `config["pack"]` on `config["device"]`.
+    """Trains the configuration `config["trial"]` on the packed data `config["pack"]`.
 
     Nothing of a former trial is left in the actor but the mapped data file: the model, the optimiser and every
     generator are made anew.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        self._trainer: Trainer | None = None
+        self._error = ""
+        try:
+            self._begin(config)
+        except Exception as error:
+            self._error = _described(error)
+
+    def _begin(self, config: dict[str, Any]) -> None:
         # here, because the process that steers the study names this class too, and need not wait for torch
         import torch
 
         from tune_seg.training import Trainer
 
-        self._trainer = Trainer(
-            parse(TrialConfig, config["trial"]), PackedData(config["pack"]), torch.device(config["device"])
-        )
+        trial = parse(TrialConfig, config["trial"])
+        self._trainer = Trainer(trial, PackedData(config["pack"]), torch.device(trial.training.device))
 
     def step(self) -> dict[str, Any]:
-        result = self._trainer.epoch()
-        return {RESULT: result, "done": self._trainer.done}
+        try:
+            if self._trainer is not None:
+                result = self._trainer.epoch()
+                return {RESULT: result, "done": self._trainer.done}
+        except Exception as error:
+            self._error = _described(error)
+        return {ERROR: self._error, "done": True}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        del self._trainer  # its memory is free before the next model takes its own
+        self._trainer = None  # its memory is free before the next model takes its own
         self.setup(new_config)
         return True
+
+
+def _described(error: Exception) -> str:
+    """The exception in one line, then its traceback."""
+    first, *_ = f"{type(error).__name__}: {error}".splitlines()
+    return f"{first}\n{''.join(traceback.format_exception(error))}"

@@ -37,7 +37,5 @@ def read_camvid(config: DataConfig) -> FileDataset:
             *match(config.root / "train", config.root / "trainannot", "train"),
             *match(config.root / "val", config.root / "valannot", "val"),
         ),
-        declared=declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
-        ignore_label=VOID if config.ignore_label is None else config.ignore_label,
-        masks=config.root,
+        classes=declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
     )

@@ -1,7 +1,7 @@
 """What every reader turns a data set into: samples, class names, and a way to load one sample."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,6 @@ SPLITS: tuple[SplitName, SplitName] = ("train", "val")
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
-
-_MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,19 @@ class Dataset(ABC):
             InputError: the classes are not declared, and the masks do not tell.
         """
 
+    @property
+    def masks_to_scan(self) -> int:
+        """How many masks must be read before the classes are known."""
+        return 0
+
+    def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
+        """The class names; `progress` gets the number of masks read so far, where it takes reading them.
+
+        Raises:
+            InputError: as :attr:`class_names` does.
+        """
+        return self.class_names
+
     @abstractmethod
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         """The image, uint8 (H, W, 3) RGB, and the mask, uint8 (H, W) of class indices with 255 = ignored.
@@ -81,8 +92,10 @@ def spread(samples: Sequence[Sample], most: int | None) -> tuple[Sample, ...]:
 
 
 def problems_error(what: str, problems: Sequence[str]) -> InputError:
-    """One error that names all `problems`, a line each; of a long list the first lines and the number of the rest."""
-    lines = [f"  {problem}" for problem in problems[:_MOST_LINES]]
-    if len(problems) > _MOST_LINES:
-        lines.append(f"  ... and {len(problems) - _MOST_LINES} more")
-    return InputError("\n".join([what, *lines]))
+    """One error that names all `problems`, a line each."""
+    return InputError(printable("\n".join([what, *(f"  {problem}" for problem in problems)])))
+
+
+def printable(text: str) -> str:
+    """`text` with the bytes of file names that are not UTF-8, which no terminal or log takes, as backslash escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

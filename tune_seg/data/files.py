@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +11,80 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
-from tune_seg.data.dataset import Dataset, Image, Mask, Sample, SplitName, problems_error
-from tune_seg.data.labels import Labels, found
+from tune_seg.data.dataset import Dataset, Image, Mask, Sample, SplitName, printable, problems_error
+from tune_seg.data.labels import Labels, Occurrence, found
 from tune_seg.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 Raw = npt.NDArray[np.uint8 | np.uint16]
 Decoded = TypeVar("Decoded")
+
+_ORIENTATION = 0x0112
+_TURNED = range(2, 9)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH = 24  # the byte of the file, in the header chunk, which comes first
+
+
+class Scan:
+    """Which classes there are, by every mask of a data set: each distinct value is one.
+
+    It covers the whole set, however few samples of it are used, so that a class has the same index whatever
+    `data.max_train` and `data.max_val` are. The masks are read once, when the labels are first asked for.
+
+    Arguments:
+        masks: the masks.
+        ignore_label: the raw value that is no class.
+        folder: where the masks lie, for messages.
+    """
+
+    def __init__(self, masks: tuple[Path, ...], ignore_label: int, folder: Path) -> None:
+        self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
+        self._labels: Labels | None = None
+        self._failure: str | None = None
+
+    @property
+    def masks_to_read(self) -> int:
+        """How many masks must be read before the labels are known."""
+        return len(self._masks) if self._labels is None and self._failure is None else 0
+
+    def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
+        """What the raw values mean.
+
+        Raises:
+            InputError: the masks hold too many or too few distinct values.
+        """
+        if self._labels is None and self._failure is None:
+            try:
+                self._labels = self._read(progress)
+            except InputError as error:
+                self._failure = printable(str(error))
+        if self._labels is None:
+            raise InputError(self._failure)
+        return self._labels
+
+    def describe(self) -> dict[str, Any]:
+        """All that the labels follow from, as a value that JSON can hold."""
+        return {"masks": [_stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
+
+    def _read(self, progress: Callable[[int], None] | None) -> Labels:
+        values: dict[int, Occurrence] = {}
+        unreadable: list[str] = []
+        pool = ThreadPoolExecutor()
+        try:
+            for done, (path, answer) in enumerate(zip(self._masks, pool.map(_distinct, self._masks), strict=True), start=1):
+                if isinstance(answer, InputError):
+                    unreadable.append(str(answer))
+                else:
+                    for value in answer:
+                        values.setdefault(value, Occurrence(0, path)).masks += 1
+                if progress is not None:
+                    progress(done)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if unreadable and len(values.keys() - {self._ignore_label}) < 2:
+            raise InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
+        return found(values, self._ignore_label, self._folder)
 
 
 @dataclass(frozen=True)
@@ -27,65 +93,53 @@ class FileDataset(Dataset):
 
     Arguments:
         samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` refuses it.
-        declared: what the raw values mean; None: every distinct value of the masks is a class.
-        ignore_label: the raw value to ignore where the classes are not declared.
-        masks: the folder of the masks, for messages.
+        classes: what the raw values mean, or the scan that finds out.
     """
 
-    declared: Labels | None
-    ignore_label: int
-    masks: Path
-
-    @cached_property
-    def labels(self) -> Labels:
-        """What the raw values mean; where nobody declared it, every mask is read once to find out.
-
-        Raises:
-            InputError: the masks hold too many or too few distinct values, or none can be read.
-        """
-        if self.declared is not None:
-            return self.declared
-        values: set[int] = set()
-        unreadable: list[str] = []
-        with ThreadPoolExecutor() as pool:
-            for answer in pool.map(_distinct, [sample.mask for sample in self.samples if sample.mask is not None]):
-                if isinstance(answer, InputError):
-                    unreadable.append(str(answer))
-                else:
-                    values |= answer
-        if unreadable and len(values) < 2:
-            raise problems_error("the masks do not tell which classes there are:", unreadable)
-        return found(values, self.ignore_label, str(self.masks))
+    classes: Labels | Scan
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return self.labels.class_names
+        return self._labels().class_names
+
+    @property
+    def masks_to_scan(self) -> int:
+        return self.classes.masks_to_read if isinstance(self.classes, Scan) else 0
+
+    def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
+        return self._labels(progress).class_names
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
-        if sample.image is None:
-            raise InputError(f"{sample.mask}: a mask without an image (no image has its name)")
-        if sample.mask is None:
-            raise InputError(f"{sample.image}: an image without a mask (no PNG has its name)")
         problems: list[str] = []
-        image = _try(read_image, sample.image, problems)
-        raw = _try(read_mask, sample.mask, problems)
-        if image is not None and raw is not None and image.shape[:2] != raw.shape:
+        if printable(sample.id) != sample.id:
+            problems.append(f"{sample.image or sample.mask}: the file name is not UTF-8; rename the file")
+        if sample.image is None:
+            problems.append(f"{sample.mask}: a mask without an image (no image has its name)")
+        if sample.mask is None:
+            problems.append(f"{sample.image}: an image without a mask (no PNG has its name)")
+        image = None if sample.image is None else _try(partial(read_image, sample.image), problems)
+        raw = None if sample.mask is None else _try(partial(read_mask, sample.mask), problems)
+        if sample.image is not None and image is not None and raw is not None and image.shape[:2] != raw.shape:
             problems.append(f"{sample.mask}: {_size(raw)}, but its image {sample.image.name} is {_size(image)}")
-        if raw is not None:
+        labels = _try(self._labels, problems)
+        mask = None
+        if raw is not None and labels is not None:
             try:
-                mask = self.labels.translate(raw)
+                mask = labels.translate(raw)
             except InputError as error:
                 problems.append(f"{sample.mask}: {error}")
-        if image is None or problems:
-            raise InputError("\n".join(problems))
+        if image is None or mask is None or problems:
+            raise InputError(printable("\n".join(problems)))
         return image, mask
 
     def source(self) -> dict[str, Any]:
         return {
-            "labels": None if self.declared is None else self.declared.describe(),
-            "ignore_label": self.ignore_label,
+            "labels": self.classes.describe(),
             "samples": [(sample.id, sample.split, _stamp(sample.image), _stamp(sample.mask)) for sample in self.samples],
         }
+
+    def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
+        return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
 
 
 def match(images: Path, masks: Path, split: SplitName) -> list[Sample]:
@@ -103,7 +157,7 @@ def read_image(path: Path) -> Image:
     """An image file as uint8 (H, W, 3) RGB; transparency is dropped.
 
     Raises:
-        InputError: it cannot be decoded, or it has more than 8 bits a channel.
+        InputError: it cannot be decoded, it has more than 8 bits a channel, or it is stored turned or mirrored.
     """
     image = _decode(path)
     if image.mode.startswith(("I", "F")):
@@ -120,8 +174,12 @@ def read_mask(path: Path) -> Raw:
     image = _decode(path)
     if image.mode == "1":
         return np.asarray(image, np.uint8)
-    if image.mode in ("L", "P"):
+    if image.mode == "P":
         return np.asarray(image)
+    if image.mode == "L":
+        grey = np.asarray(image)
+        largest = 2 ** _png_bit_depth(path) - 1  # what Pillow stretches to 255
+        return grey if largest == 255 else grey // np.uint8(255 // largest)
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16)
     raise InputError(
@@ -139,12 +197,31 @@ def _decode(path: Path) -> pillow.Image:
     except Exception as error:  # Pillow raises whatever its decoder met in the damaged bytes, not only OSError
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
+    if _orientation(image) in _TURNED:
+        # a mask drawn on what a viewer shows would not lie on the pixels as they are stored
+        raise InputError(
+            f"{path}: stored turned or mirrored, with an EXIF orientation that viewers undo; store it upright "
+            "(for instance with ImageMagick: mogrify -auto-orient)"
+        )
     return image
 
 
-def _try(read: Callable[[Path], Decoded], path: Path, problems: list[str]) -> Decoded | None:
+def _orientation(image: pillow.Image) -> object:
     try:
-        return read(path)
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # a damaged EXIF block, which viewers pass over too
+        return None
+
+
+def _png_bit_depth(path: Path) -> int:
+    with path.open("rb") as file:
+        head = file.read(_PNG_BIT_DEPTH + 1)
+    return head[_PNG_BIT_DEPTH] if head.startswith(_PNG_SIGNATURE) else 8
+
+
+def _try(read: Callable[[], Decoded], problems: list[str]) -> Decoded | None:
+    try:
+        return read()
     except InputError as error:
         problems.append(str(error))
         return None

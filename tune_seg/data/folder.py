@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tune_seg.config import DataConfig, SplitConfig
 from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
-from tune_seg.data.files import FileDataset, match
+from tune_seg.data.files import FileDataset, Scan, match
 from tune_seg.data.labels import declared
 from tune_seg.errors import InputError
 
@@ -28,13 +28,13 @@ def read_folder(config: DataConfig) -> FileDataset:
         InputError: a folder is missing or empty, or a list names what is not there.
     """
     assert config.root is not None
+    samples = _split(config.root, config.split)
     classes = config.classes or _class_file(config.root)
-    return FileDataset(
-        samples=_split(config.root, config.split),
-        declared=None if classes is None else declared(classes, config.ignore_label, IGNORE_LABEL),
-        ignore_label=IGNORE_LABEL if config.ignore_label is None else config.ignore_label,
-        masks=config.root / "masks",
-    )
+    if classes is not None:
+        return FileDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL))
+    ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
+    masks = tuple(sample.mask for sample in samples if sample.mask is not None)
+    return FileDataset(samples, Scan(masks, ignore_label, config.root / "masks"))
 
 
 def _split(root: Path, split: SplitConfig) -> tuple[Sample, ...]:
@@ -84,18 +84,17 @@ def _by_lists(samples: list[Sample], lists: Mapping[SplitName, Path]) -> tuple[S
 def _by_fraction(samples: list[Sample], fraction: float, seed: int) -> tuple[Sample, ...]:
     if len(samples) < 2:
         raise InputError(f"{samples[0].image or samples[0].mask}: one sample cannot both train and validate; add more")
-    # each sample draws for itself, so that a file that is added later moves no other to the other side
-    drawn = {sample.id: _uniform(sample.id, seed) for sample in samples}
-    first, last = min(drawn, key=drawn.__getitem__), max(drawn, key=drawn.__getitem__)
-    val = {id for id, value in drawn.items() if value < fraction} - {last} | {first}
+    # each sample draws its own place, so that a file that is added later moves at most one other to the other side
+    shuffled = sorted((sample.id for sample in samples), key=lambda id: _drawn(id, seed))
+    val = set(shuffled[: min(max(round(len(samples) * fraction), 1), len(samples) - 1)])
     return (
         *(sample for sample in samples if sample.id not in val),
         *(replace(sample, split="val") for sample in samples if sample.id in val),
     )
 
 
-def _uniform(id: str, seed: int) -> float:
-    return int.from_bytes(blake2b(f"{seed}/{id}".encode(), digest_size=8).digest()) / 2**64
+def _drawn(id: str, seed: int) -> bytes:
+    return blake2b(f"{seed}/{id}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _class_file(root: Path) -> tuple[str, ...] | None:

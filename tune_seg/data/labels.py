@@ -1,8 +1,9 @@
 """Which raw value of a mask means which class, and which values are ignored."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tune_seg.errors import InputError
 
 _UNKNOWN = MAX_CLASSES
 _MOST_FOUND = 64
+_RAREST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,19 @@ def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | Non
     )
 
 
-def found(values: Iterable[int], ignored: int, where: str) -> Labels:
+@dataclass
+class Occurrence:
+    """Where a raw value occurs: in how many masks, and in which one first."""
+
+    masks: int
+    first: Path
+
+
+def found(values: Mapping[int, Occurrence], ignored: int, where: Path) -> Labels:
     """The labels of masks whose classes nobody declared: every value that occurs is a class, but the ignored one.
 
     Arguments:
-        values: the distinct raw values of all masks.
+        values: the distinct raw values of all masks, and where they occur.
         ignored: the raw value to ignore.
         where: the folder, for messages.
 
@@ -115,6 +125,7 @@ def found(values: Iterable[int], ignored: int, where: str) -> Labels:
     if len(classes) > _MOST_FOUND:
         raise InputError(
             f"{where}: {len(classes)} distinct values, so the masks look like photographs or colours, not labels. "
+            f"The rarest values are in {_rarest(values)}. "
             "A mask holds a class number in each pixel; if these are class numbers, declare them with data.classes"
         )
     if len(classes) < 2 and ignored in distinct:
@@ -134,3 +145,13 @@ def found(values: Iterable[int], ignored: int, where: str) -> Labels:
         {value: index for index, value in enumerate(classes)},
         frozenset({ignored}),
     )
+
+
+def _rarest(values: Mapping[int, Occurrence]) -> str:
+    """A few masks that hold the values which the fewest masks hold, each with such a value."""
+    named: dict[str, int] = {}
+    for value in sorted(values, key=lambda value: (values[value].masks, value)):
+        named.setdefault(values[value].first.name, value)
+        if len(named) == _RAREST_NAMED:
+            break
+    return ", ".join(f"{name} ({value})" for name, value in named.items())

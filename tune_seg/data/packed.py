@@ -28,6 +28,7 @@ class PackedData:
         class_names: by class index.
         size: (H, W) in pixels.
         content_id: the same for equal content, wherever it came from.
+        train_pixels, val_pixels: int64 (C,), the number of pixels of each class in each split that are not ignored.
         frequencies: float64 (C,), the share of each class in the training pixels that are not ignored.
         train, val: the two splits.
 
@@ -41,8 +42,9 @@ class PackedData:
         self.class_names = summary.class_names
         self.size = summary.size
         self.content_id = summary.content_id
-        pixels = np.array(summary.pixels["train"], np.float64)
-        self.frequencies: npt.NDArray[np.float64] = pixels / pixels.sum()
+        self.train_pixels: npt.NDArray[np.int64] = np.array(summary.pixels["train"], np.int64)
+        self.val_pixels: npt.NDArray[np.int64] = np.array(summary.pixels["val"], np.int64)
+        self.frequencies: npt.NDArray[np.float64] = self.train_pixels / self.train_pixels.sum()
         height, width = self.size
         self._images: list[npt.NDArray[np.uint8]] = []
         self._masks: list[npt.NDArray[np.uint8]] = []

@@ -43,7 +43,8 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
         dataset: what :func:`tune_seg.data.read` gave.
         directory: where packs are kept; it is made if need be.
         size: (H, W) in pixels.
-        progress: called as (samples done, samples in all) after each sample, in the calling thread.
+        progress: called as (done, in all) after each sample, in the calling thread; where the classes are not declared,
+            every mask that is read to find them counts as well, before the samples.
 
     Returns:
         The path of the pack, for :class:`tune_seg.data.PackedData`.
@@ -63,7 +64,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
     with _disk_errors(directory, needed):
         directory.mkdir(parents=True, exist_ok=True)
         _clear_abandoned(directory)
-        if shutil.disk_usage(directory).free < needed:
+        if _free(directory) < needed:
             raise _no_space(directory, needed)
         try:
             path = directory / f"{_write(dataset, partial, size, progress)}{SUFFIX}"
@@ -79,28 +80,36 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
 def _write(dataset: Dataset, partial: Path, size: tuple[int, int], progress: Progress | None) -> str:
     """Write the pack to `partial` and return its content id."""
     samples = sorted(dataset.samples, key=lambda sample: (SPLITS.index(sample.split), sample.id))
-    num_classes = len(dataset.class_names)
+    scanned = dataset.masks_to_scan
+    total = scanned + len(samples)
+    class_names: tuple[str, ...] = ()
+    unclear: dict[str, None] = {}  # the lines of a message, in order
+    try:
+        class_names = dataset.find_classes(lambda done: None if progress is None else progress(done, total))
+    except InputError as error:  # what is wrong with single samples is said all the same
+        unclear = dict.fromkeys(str(error).splitlines())
     digest = blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT_VERSION, dataset.class_names, size]).encode())
-    pixels = {split: np.zeros(num_classes, np.int64) for split in SPLITS}
+    digest.update(json.dumps([FORMAT_VERSION, class_names, size]).encode())
+    pixels = {split: np.zeros(len(class_names), np.int64) for split in SPLITS}
     problems: list[str] = []
     with pa.OSFile(str(partial), "wb") as sink:
         writer = pa.ipc.new_file(sink, schema(size))
         batch = _Batch(size)
         for done, (sample, answer) in enumerate(_decoded(dataset, samples, size), start=1):
             if isinstance(answer, InputError):
-                problems.extend(str(answer).splitlines())
+                problems.extend(line for line in str(answer).splitlines() if line not in unclear)
             elif not problems:  # what is bad is refused in the end, so nothing more needs writing
                 image, mask = answer
                 digest.update(json.dumps([sample.split, sample.id]).encode())
                 digest.update(image.data)
                 digest.update(mask.data)
-                pixels[sample.split] += np.bincount(mask.ravel(), minlength=256)[:num_classes]
+                pixels[sample.split] += np.bincount(mask.ravel(), minlength=256)[: len(class_names)]
                 batch.add(sample, image, mask)
                 if batch.full or done == len(samples):
                     writer.write_batch(batch.take())
             if progress is not None:
-                progress(done, len(samples))
+                progress(scanned + done, total)
+        problems += unclear
         if problems:
             raise problems_error(f"the data set cannot be used ({len(problems)} problems):", problems)
         for split in SPLITS:
@@ -115,7 +124,7 @@ def _write(dataset: Dataset, partial: Path, size: tuple[int, int], progress: Pro
             writer,
             Summary(
                 content_id,
-                dataset.class_names,
+                class_names,
                 size,
                 {split: sum(sample.split == split for sample in samples) for split in SPLITS},
                 {split: tuple(counts.tolist()) for split, counts in pixels.items()},
@@ -254,6 +263,12 @@ def _disk_errors(directory: Path, needed: int) -> Iterator[None]:
 def _no_space(directory: Path, needed: int, reason: str = "not enough space") -> InputError:
     return InputError(
         f"{directory}: {reason}. The packed data needs {needed} bytes ({needed / 2**20:.1f} MiB), "
-        f"{shutil.disk_usage(directory).free} bytes are free there. Make space, raise the quota or the limit on file "
+        f"{_free(directory)} bytes are free there. Make space, raise the quota or the limit on file "
         "sizes, name another directory, or pack less with a smaller data.size, data.max_train and data.max_val"
     )
+
+
+def _free(directory: Path) -> int:
+    """Free bytes where `directory` is, or would be made."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))
+    return shutil.disk_usage(there).free

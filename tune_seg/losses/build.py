@@ -1,6 +1,7 @@
 """The one door through which losses are built."""
 
 import importlib
+import operator
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ def build_loss(
     The module's ``forward(logits, target)`` takes logits of shape (N, C, H, W), any floating type, and an int64 target
     of shape (N, H, W) whose values lie in [0, C) or equal ``ignore_index``, and returns a scalar in float32 (float64
     for float64 logits). Another target value is the caller's error: torch raises on a CPU, and on a GPU it may stop the
-    process. Pixels labelled ``ignore_index`` count nowhere; where all are ignored, the loss and its gradient are 0. The
+    process. Logits must be finite, at ignored pixels too: an infinite one makes the gradient nan. Pixels labelled
+    ``ignore_index`` count nowhere; where all are ignored, and for an empty batch, the loss and its gradient are 0. The
     class weights are a buffer of the module: move it with ``.to(device)`` as any other.
 
     Args:
@@ -42,18 +44,22 @@ def build_loss(
         >>> loss(logits, target).backward()  # doctest: +SKIP
     """
     spec = get_spec(name)
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    try:
+        classes = operator.index(num_classes)  # of NumPy's integers too
+    except TypeError:
+        classes = 0
+    if isinstance(num_classes, bool) or classes < 1:
         raise InputError(f"loss {name!r}: num_classes = {num_classes!r} is not possible; allowed: a whole number >= 1")
-    spec.check(params, num_classes=num_classes)
+    spec.check(params, num_classes=classes)
     if class_weights is not None:
-        class_weights = check_class_weights(class_weights, num_classes)
+        class_weights = check_class_weights(class_weights, classes)
     elif spec.needs_class_weights:
         raise InputError(
-            f"loss {name!r}: class_weights = None is not possible; give {num_classes} non-negative numbers, "
+            f"loss {name!r}: class_weights = None is not possible; give {classes} non-negative numbers, "
             "for instance tune_seg.losses.class_weights(pixel counts)"
         )
     module, _, class_name = spec.implementation.partition(":")
     implementation = getattr(importlib.import_module(module), class_name)
     weights = {"class_weights": class_weights} if spec.needs_class_weights else {}
-    loss: nn.Module = implementation(num_classes, ignore_index=ignore_index, **weights, **params)
+    loss: nn.Module = implementation(classes, ignore_index=ignore_index, **weights, **params)
     return loss

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from tune_seg.errors import InputError
 
@@ -23,7 +22,6 @@ class Parameter:
         default: Its value where none is given; None stands for "off".
         lower: The smallest value allowed, None where there is no bound.
         upper: The largest value allowed, None where there is no bound.
-        type: The type of the number.
         per_class: Whether a sequence with one number per class does as well.
     """
 
@@ -32,7 +30,6 @@ class Parameter:
     default: float | None
     lower: float | None = None
     upper: float | None = None
-    type: Literal["float"] = "float"
     per_class: bool = False
 
     @property

@@ -4,6 +4,7 @@ For a loss of many steps autograd keeps a tensor of the logits' size for nearly 
 again. Written down by hand the gradient shares most of the value's work, and only the gradient itself is kept.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ class _FusedSum(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, index: Tensor, valid: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
         images = len(logits)
         if logits.device.type == "cpu":
-            images = max(1, _CPU_BLOCK // max(1, logits[0].numel()))
+            images = max(1, _CPU_BLOCK // max(1, math.prod(logits.shape[1:])))
         gradient = torch.empty_like(logits)
         total = logits.new_zeros(())
         blocks = zip(*(torch.split(tensor, images) for tensor in (logits, index, valid, gradient)), strict=True)

@@ -54,7 +54,7 @@ def check_class_weights(weights: Tensor | Sequence[float], num_classes: int) -> 
     Raises:
         InputError: The number of weights is not C, one is negative or not finite, or all are 0.
     """
-    tensor = torch.as_tensor(weights).detach()
+    tensor = torch.as_tensor(weights).detach().clone()  # not the caller's own, which may change later
     if not tensor.is_floating_point():
         tensor = tensor.to(torch.float32)
     allowed = f"allowed: {num_classes} finite numbers >= 0, one for each class, at least one of them > 0"

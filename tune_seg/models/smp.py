@@ -1,6 +1,7 @@
 """Any architecture and encoder of segmentation-models-pytorch (SMP), by the names that its documentation uses."""
 
 import difflib
+import logging
 from collections.abc import Iterable
 
 import segmentation_models_pytorch as smp
@@ -57,6 +58,7 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]]) -> None:
         InputError: as :func:`build_model`, or naming the size and the nearest sizes that fit.
     """
     _encoder(config)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what they end in is said below
     model = build_model(config, num_classes=2).eval()  # fetches encoder weights once, before any trial needs them
     for height, width in sizes:
         try:
