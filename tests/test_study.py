@@ -250,7 +250,7 @@ def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, caps
 
 def test_a_trial_that_loses_its_worker_begins_again(tmp_path: Path) -> None:
     space = {"training.seed": {"grid": [0, 1]}}
-    config = write_config(tmp_path / "lost.yaml", space=space, baselines=[], training=SMALL["training"] | {"epochs": 30})
+    config = write_config(tmp_path / "lost.yaml", space=space, baselines=[], training=SMALL["training"] | {"epochs": 40})
     command = [sys.executable, "-m", "tune_seg.search", str(config), "--studies", str(tmp_path / "studies")]
     command += ["--trials", "1", "--set", "search.early_stopping.kind=none"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -259,21 +259,23 @@ def test_a_trial_that_loses_its_worker_begins_again(tmp_path: Path) -> None:
         while not trial_workers(process.pid):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
-        time.sleep(2)  # some epochs
-        os.kill(trial_workers(process.pid)[0], signal.SIGKILL)
+        time.sleep(1)  # some epochs
+        while not (workers := trial_workers(process.pid)):  # between two epochs Ray gives it another name
+            assert process.poll() is None
+        os.kill(workers[0], signal.SIGKILL)
         printed, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, printed
     assert "failed" not in printed
     (row,) = results(config)
-    assert (row["state"], row["epochs"]) == ("completed", 30)
+    assert (row["state"], row["epochs"]) == ("completed", 40)
     client = MlflowClient(default_uri(tmp_path / "studies" / "lost"))
     (run,) = client.search_runs(
         [experiment.experiment_id for experiment in client.search_experiments()], "tags.`tune_seg.trial` = '0'"
     )
     assert run.info.status == "FINISHED"
-    assert [point.step for point in client.get_metric_history(run.info.run_id, "s_rec")] == list(range(1, 31))
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "s_rec")] == list(range(1, 41))
 
 
 def trial_workers(driver: int) -> list[int]:
