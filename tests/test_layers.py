@@ -35,7 +35,7 @@ def test_weight_is_learnt_and_its_gradient_is_the_sum_over_the_class(device: tor
 
 
 def test_the_number_of_classes_may_be_numpys() -> None:
-    assert AdaptiveClassWeight(np.int64(3)).weight.shape == (3,)  # type: ignore[arg-type]
+    assert AdaptiveClassWeight(np.int64(3)).weight.shape == (3,)
 
 
 @pytest.mark.parametrize("num_classes", [0, -1, 2.0, True, "3"])

@@ -479,7 +479,7 @@ def test_build_loss_refuses(name: str, arguments: dict[str, Any], message: str) 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_number_of_classes_may_be_numpys(name: str) -> None:
     logits, target = random_batch(16)
-    loss = build_loss(name, num_classes=np.int64(4), class_weights=weights_for(4))  # type: ignore[arg-type]
+    loss = build_loss(name, num_classes=np.int64(4), class_weights=weights_for(4))
     assert torch.equal(loss(logits, target), build(name, 4)(logits, target))
 
 

@@ -133,7 +133,7 @@ def test_an_empty_batch_adds_nothing(device: torch.device) -> None:
 
 def test_the_numbers_of_classes_and_bins_may_be_numpys() -> None:
     logits, target = random_batch(11)
-    metrics = SegmentationMetrics(np.int64(5), num_bins=np.int64(7))  # type: ignore[arg-type]
+    metrics = SegmentationMetrics(np.int64(5), num_bins=np.int64(7))
     metrics.update(logits, target)
     assert_same(metrics.compute(), measure(logits, target, num_bins=7))
 

@@ -29,14 +29,15 @@ def study(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def tracked(directory: Path, uri: str | None = None, interrupted: bool = False, **values: Any) -> Iterator[Records]:
+def tracked(
+    directory: Path, uri: str | None = None, interrupted: bool = False, **values: Any
+) -> Iterator[tuple[Records, Tracker]]:
     records = open_records(directory, **values)
     tracker = Tracker(uri or default_uri(directory), directory, records.study_id, "s_rec")
     records.observers.append(tracker.update)
     tracker.start(records.trials.values())
-    yield records
+    yield records, tracker
     tracker.finish(interrupted=interrupted, artifacts=[directory / "study.yaml"])
-    records.error = tracker.error  # type: ignore[attr-defined]
 
 
 def runs(directory: Path, uri: str | None = None) -> tuple[MlflowClient, list[Run], dict[int, Run]]:
@@ -57,7 +58,7 @@ def history(client: MlflowClient, run: Run, name: str) -> list[tuple[int, float]
 
 
 def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -> None:
-    with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.5}]) as records:
+    with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.5}]) as (records, _):
         number = asked(records).number
         for epoch, score in ((1, 0.3), (2, 0.8), (3, 0.5)):
             records.report(number, result(epoch, score, lr=0.1 / epoch, end_weight=epoch / 3, f1=math.nan))
@@ -85,7 +86,7 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
 
 
 def test_how_a_trial_ended_shows(study: Path) -> None:
-    with tracked(study, interrupted=True) as records:
+    with tracked(study, interrupted=True) as (records, _):
         for state in (State.PRUNED, State.DIVERGED, State.FAILED):
             number = asked(records).number
             records.report(number, result(1, lr=0.1, end_weight=1.0))
@@ -98,12 +99,12 @@ def test_how_a_trial_ended_shows(study: Path) -> None:
 
 
 def test_a_continued_study_goes_on_in_the_same_runs(study: Path) -> None:
-    with tracked(study, interrupted=True) as records:
+    with tracked(study, interrupted=True) as (records, _):
         run_to_the_end_with_lr(records)
         interrupted = asked(records).number
         records.report(interrupted, result(1, 0.4, lr=0.1, end_weight=1.0))
     before = runs(study)
-    with tracked(study) as records:
+    with tracked(study) as (records, _):
         while records.ask() is not None:
             pass
         for number in range(1, 4):
@@ -155,13 +156,13 @@ def free_port() -> int:
 
 def test_what_a_server_missed_is_sent_when_the_study_is_continued(study: Path, tmp_path: Path) -> None:
     port = free_port()
-    with tracked(study, f"http://127.0.0.1:{port}", search={"trials": 2}) as records:  # nobody listens there
+    with tracked(study, f"http://127.0.0.1:{port}", search={"trials": 2}) as (records, tracker):  # nobody listens there
         run_to_the_end_with_lr(records)
-    assert "Connection" in records.error or "Max retries" in records.error  # type: ignore[attr-defined]
+    assert "Connection" in tracker.error or "Max retries" in tracker.error
     with server(tmp_path, port) as uri:
-        with tracked(study, uri, search={"trials": 2}) as records:
+        with tracked(study, uri, search={"trials": 2}) as (records, tracker):
             run_to_the_end_with_lr(records)
-        assert records.error == ""  # type: ignore[attr-defined]
+        assert tracker.error == ""
         client, (parent,), children = runs(study, uri)
         assert sorted(children) == [0, 1]
         assert [step for step, _ in history(client, children[0], "s_rec")] == [1, 2, 3]

@@ -1,6 +1,7 @@
 """Layers that a model is wrapped with."""
 
 import operator
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class AdaptiveClassWeight(nn.Module):
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: SupportsIndex) -> None:
         super().__init__()
         try:
             classes = operator.index(num_classes)  # of NumPy's integers too

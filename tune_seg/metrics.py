@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -58,13 +58,19 @@ class SegmentationMetrics:
 
     confusion: Tensor
 
-    def __init__(self, num_classes: int, ignore_index: int = 255, num_bins: int = 10, background: int | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: SupportsIndex,
+        ignore_index: int = 255,
+        num_bins: SupportsIndex = 10,
+        background: int | None = None,
+    ) -> None:
         self.num_classes = _count("num_classes", num_classes)
         self.num_bins = _count("num_bins", num_bins)
-        if background is not None and background not in range(num_classes):
+        if background is not None and background not in range(self.num_classes):
             raise InputError(
                 f"metrics: background = {background!r} is not possible; "
-                f"allowed: a class from 0 to {num_classes - 1}, or None"
+                f"allowed: a class from 0 to {self.num_classes - 1}, or None"
             )
         self.ignore_index = ignore_index
         self.background = background
@@ -168,7 +174,7 @@ class SegmentationMetrics:
         self._bin_output = self._bin_output.to(device)
 
 
-def _count(key: str, value: int) -> int:
+def _count(key: str, value: SupportsIndex) -> int:
     """`value`, of NumPy's integers too, as a whole number of at least 1."""
     try:
         count = operator.index(value)

@@ -3,6 +3,7 @@
 import importlib
 import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from tune_seg.losses.weighting import check_class_weights
 def build_loss(
     name: str,
     *,
-    num_classes: int,
+    num_classes: SupportsIndex,
     class_weights: Tensor | Sequence[float] | None = None,
     ignore_index: int = 255,
     **params: object,
