@@ -77,19 +77,35 @@ def dice(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -
 
 
 def exact_pixel_loss(name: str, logits: Sequence[float], true_class: int, digits: int, gamma: float = 2.0) -> float:
-    """ce, focal or dual_focal of one pixel, evaluated literally with the given number of decimal digits."""
+    """A loss of one pixel with its default parameters, evaluated literally with the given number of decimal digits."""
     with localcontext() as context:
         context.prec = digits
         context.Emin, context.Emax = -(10**8), 10**8
         top = max(logits)
         exponentials = [(Decimal(logit) - Decimal(top)).exp() for logit in logits]
         p = [value / sum(exponentials) for value in exponentials]
-        if name == "ce":
-            loss = -p[true_class].ln()
-        elif name == "focal":
-            loss = -((1 - p[true_class]) ** Decimal(gamma)) * p[true_class].ln()
-        else:
-            loss = -sum(((1 - (int(c == true_class) - p[c]) ** 2).ln() for c in range(len(p))), start=Decimal(0))
+        y, one, zero = p[true_class], Decimal(1), Decimal(0)
+        wrong = [value for c, value in enumerate(p) if c != true_class]
+        match name:
+            case "ce":
+                loss = -y.ln()
+            case "focal":
+                loss = -((1 - y) ** Decimal(gamma)) * y.ln()
+            case "dual_focal":
+                loss = -(one - (1 - y) ** 2).ln() - sum(((one - value**2).ln() for value in wrong), start=zero)
+            case "dual_focal_2021":
+                loss = -y.ln() - sum(((one - value).ln() for value in wrong), start=zero) + (1 - y) + sum(wrong)
+            case "dual_ce":
+                loss = -y.ln() + 2 * sum(((2 + value).ln() for value in wrong), start=zero)
+            case "poly1":
+                loss = -y.ln() + 1 - y
+            case "tao_dual_focal":
+                below = max(
+                    (value for value, logit in zip(p, logits, strict=True) if logit < logits[true_class]), default=zero
+                )
+                loss = -((1 - y + below) ** 5) * y.ln()
+            case _:
+                raise ValueError(name)
         return float(loss)
 
 

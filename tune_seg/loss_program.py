@@ -50,7 +50,7 @@ class LossProgram(nn.Module):
 
 def _component(name: str, config: LossConfig, frequencies: Tensor) -> nn.Module:
     spec = LOSSES[name]
-    weights = class_weights(frequencies, normalise=config.class_weights) if spec.needs_class_weights else None
+    weights = class_weights(frequencies, normalise=config.class_weights) if spec.class_weights != "unused" else None
     chosen: dict[str, Any] = {"gamma": config.gamma, "alpha": config.alpha}
-    params = {parameter.name: chosen[parameter.name] for parameter in spec.parameters}
+    params = {parameter.name: chosen[parameter.name] for parameter in spec.parameters if parameter.name in chosen}
     return build_loss(name, num_classes=len(frequencies), class_weights=weights, **params)

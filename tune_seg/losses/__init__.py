@@ -11,7 +11,8 @@ Example:
 import importlib
 from typing import TYPE_CHECKING
 
-from tune_seg.losses.catalogue import LOSSES, LossSpec, Parameter, get_spec
+from tune_seg.losses.catalogue import LOSSES, get_spec
+from tune_seg.losses.spec import LossSpec, Parameter
 
 if TYPE_CHECKING:
     from tune_seg.losses.build import build_loss

@@ -54,13 +54,13 @@ def build_loss(
     spec.check(params, num_classes=classes)
     if class_weights is not None:
         class_weights = check_class_weights(class_weights, classes)
-    elif spec.needs_class_weights:
+    elif spec.class_weights == "required":
         raise InputError(
             f"loss {name!r}: class_weights = None is not possible; give {classes} non-negative numbers, "
             "for instance tune_seg.losses.class_weights(pixel counts)"
         )
     module, _, class_name = spec.implementation.partition(":")
     implementation = getattr(importlib.import_module(module), class_name)
-    weights = {"class_weights": class_weights} if spec.needs_class_weights else {}
+    weights = {} if spec.class_weights == "unused" else {"class_weights": class_weights}
     loss: nn.Module = implementation(classes, ignore_index=ignore_index, **weights, **params)
     return loss

@@ -1,116 +1,15 @@
 """What each loss is called, needs and accepts, without importing torch.
 
 The command line checks a configuration against this page before it loads anything heavy. To add a loss, write its file
-beside this one and add its :class:`LossSpec` to ``LOSSES``; nothing else has to know about it.
+beside this one and add its :class:`~tune_seg.losses.spec.LossSpec` to ``LOSSES``; nothing else has to know about it.
+:func:`get_spec` also describes losses that do not belong to the package.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from tune_seg.errors import InputError
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One number that a loss takes.
-
-    Attributes:
-        name: The keyword under which ``build_loss`` takes it.
-        description: One line for a help text.
-        default: Its value where none is given; None stands for "off".
-        lower: The smallest value allowed, None where there is no bound.
-        upper: The largest value allowed, None where there is no bound.
-        per_class: Whether a sequence with one number per class does as well.
-    """
-
-    name: str
-    description: str
-    default: float | None
-    lower: float | None = None
-    upper: float | None = None
-    per_class: bool = False
-
-    @property
-    def allowed(self) -> str:
-        """The allowed values in words, for a message or a help text."""
-        bounds = [f">= {self.lower:g}"] if self.lower is not None else []
-        bounds += [f"<= {self.upper:g}"] if self.upper is not None else []
-        words = " and ".join(["a finite number", *bounds])
-        if self.per_class:
-            words += ", or a list of such numbers, one for each class"
-        return f"{words}, or None" if self.default is None else words
-
-    def check(self, value: object, *, loss: str, num_classes: int | None = None) -> None:
-        """Refuse a value that the loss cannot use.
-
-        Args:
-            value: What the user gave.
-            loss: Name of the loss, for the message.
-            num_classes: Length that a list of values must have; None leaves its length unchecked.
-
-        Raises:
-            InputError: The value has the wrong type, the wrong length or lies outside the bounds.
-        """
-        if value is None and self.default is None:
-            return
-        # Tensors and arrays, recognised by their method because this module must not import torch.
-        plain: object = value.tolist() if hasattr(value, "tolist") else value
-        numbers: Sequence[object] = [plain]
-        if self.per_class and isinstance(plain, list | tuple):
-            numbers = plain
-            if not numbers or (num_classes is not None and len(numbers) != num_classes):
-                expected = "at least one value" if num_classes is None else f"{num_classes} values, one for each class"
-                raise InputError(f"loss {loss!r}: {self.name} = {value!r} has {len(numbers)} values; give {expected}")
-        if not all(self._admits(number) for number in numbers):
-            raise InputError(f"loss {loss!r}: {self.name} = {value!r} is not possible; allowed: {self.allowed}")
-
-    def _admits(self, number: object) -> bool:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            return False
-        return (self.lower is None or number >= self.lower) and (self.upper is None or number <= self.upper)
-
-
-@dataclass(frozen=True, slots=True)
-class LossSpec:
-    """How a loss describes itself.
-
-    Attributes:
-        name: The name users write.
-        implementation: The class, as ``"module:class"``; ``build_loss`` imports it when it is first needed.
-        formula: The loss of one pixel (or one image) in one line; P is the one-hot truth, p the softmax output.
-        source: Paper and equation.
-        needs_class_weights: Whether the loss cannot be built without class weights.
-        parameters: What the loss takes besides.
-    """
-
-    name: str
-    implementation: str
-    formula: str
-    source: str
-    needs_class_weights: bool = False
-    parameters: tuple[Parameter, ...] = ()
-
-    def check(self, params: Mapping[str, object], *, num_classes: int | None = None) -> None:
-        """Refuse parameters that this loss does not have, or values that it cannot use.
-
-        Args:
-            params: Parameter name to value, as the user gave them; what is left out takes its default.
-            num_classes: Length that a list of values must have; None leaves its length unchecked.
-
-        Raises:
-            InputError: A name is unknown or a value impossible; the message says what is allowed.
-        """
-        known = {parameter.name: parameter for parameter in self.parameters}
-        for key, value in params.items():
-            if key not in known:
-                allowed = ", ".join(known) or "none"
-                raise InputError(
-                    f"loss {self.name!r}: unknown parameter {key!r} (value {value!r}); its parameters: {allowed}"
-                )
-            known[key].check(value, loss=self.name, num_classes=num_classes)
-
+from tune_seg.losses.spec import LossSpec, Parameter
 
 _SPECS = (
     LossSpec(
@@ -118,13 +17,14 @@ _SPECS = (
         implementation="tune_seg.losses.cross_entropy:CrossEntropyLoss",
         formula="-sum_c P_c log p_c",
         source="Hossain eq. (3); Taubert eq. (1) with all weights 1",
+        proper=True,
     ),
     LossSpec(
         name="wce",
         implementation="tune_seg.losses.cross_entropy:CrossEntropyLoss",
         formula="-sum_c w_c P_c log p_c, divided by the sum of the pixels' weights",
         source="Hossain eq. (4); Taubert eq. (1)",
-        needs_class_weights=True,
+        class_weights="required",
     ),
     LossSpec(
         name="focal",
@@ -143,22 +43,125 @@ _SPECS = (
         source="Hossain eq. (7)",
     ),
     LossSpec(
+        name="dual_focal_2021",
+        implementation="tune_seg.losses.dual_focal_2021:DualFocalLoss2021",
+        formula="sum_c [-P_c log p_c - beta (1 - P_c) log(rho - p_c) + alpha |P_c - p_c|^gamma]",
+        source="Hossain et al. 2021, doi 10.1016/j.neucom.2021.07.055",
+        parameters=(
+            Parameter("alpha", "weight of the distance |P - p|^gamma", default=1.0, lower=0.0),
+            Parameter("beta", "weight of the false classes", default=1.0, lower=0.0),
+            Parameter("gamma", "exponent of the distance", default=1.0, lower=0.0),
+            Parameter("rho", "where the false classes' logarithm would end", default=1.0, lower=1.0),
+        ),
+    ),
+    LossSpec(
+        name="dual_ce",
+        implementation="tune_seg.losses.dual_ce:DualCrossEntropyLoss",
+        formula="sum_c [-P_c log p_c + beta (1 - P_c) log(alpha + p_c)]",
+        source="Hossain eq. (10); Li et al. 2019, doi 10.1109/TVT.2019.2895651",
+        parameters=(
+            Parameter("alpha", "what is added to a false class's output", default=2.0, lower=1.0, open=True),
+            Parameter("beta", "weight of the false classes", default=2.0, lower=1.0, open=True),
+        ),
+    ),
+    LossSpec(
+        name="sigmoid_ce",
+        implementation="tune_seg.losses.sigmoid:SigmoidCrossEntropyLoss",
+        formula="-P log s - (1 - P) log(1 - s), s the sigmoid of one logit, or of x_1 - x_0",
+        source="Hossain eq. (8)",
+        proper=True,
+        max_classes=2,
+    ),
+    LossSpec(
+        name="sigmoid_focal",
+        implementation="tune_seg.losses.sigmoid:SigmoidFocalLoss",
+        formula="-alpha (1 - s)^gamma P log s - (1 - alpha) s^gamma (1 - P) log(1 - s)",
+        source="Hossain eq. (9); Lin et al. 2017, arXiv 1708.02002, eq. (5)",
+        parameters=(
+            Parameter("gamma", "how much well-classified pixels are played down", default=2.0, lower=0.0),
+            Parameter("alpha", "weight of class 1; class 0 has 1 - alpha", default=0.25, lower=0.0, upper=1.0),
+        ),
+        max_classes=2,
+    ),
+    LossSpec(
+        name="ce_max_pool",
+        implementation="tune_seg.losses.max_pooling:MaxPooledCrossEntropyLoss",
+        formula="max_w sum_u w_u ce_u with |w|_p <= n^(-1/q), max(w) <= n^(-1/q) (m n)^(-1/p), 1/p + 1/q = 1",
+        source="Taubert eq. (4); Rota Bulo et al. 2017, arXiv 1704.02966",
+        parameters=(
+            Parameter("p", "norm that bounds the pixels' weights", default=1.3, lower=1.0, open=True),
+            Parameter(
+                "m", "at least this share of the pixels is given weight", default=0.1, lower=0.0, upper=1.0, open=True
+            ),
+        ),
+    ),
+    LossSpec(
+        name="poly1",
+        implementation="tune_seg.losses.poly1:Poly1Loss",
+        formula="-log p_y + epsilon (1 - p_y)",
+        source="Leng et al. 2022, arXiv 2204.12511, eq. (6)",
+        parameters=(Parameter("epsilon", "weight of the first polynomial term; 0 gives ce", default=1.0, lower=-1.0),),
+    ),
+    LossSpec(
+        name="logit_adjusted_ce",
+        implementation="tune_seg.losses.logit_adjusted:LogitAdjustedCrossEntropyLoss",
+        formula="-log softmax(x - tau log w)_y, w the inverse class frequencies",
+        source="Menon et al. 2021, arXiv 2007.07314, eq. (10)",
+        class_weights="required",
+        parameters=(Parameter("tau", "strength of the adjustment; 0 gives ce", default=1.0, lower=0.0),),
+    ),
+    LossSpec(
+        name="recall_ce",
+        implementation="tune_seg.losses.recall:RecallLoss",
+        formula="-(1 - R_y) log p_y, R_c the recall of class c in the batch",
+        source="Tian et al. 2022, arXiv 2106.14917, eq. (5)",
+    ),
+    LossSpec(
+        name="margin_ls",
+        implementation="tune_seg.losses.margin:MarginLabelSmoothingLoss",
+        formula="-log p_y + penalty sum_c max(0, max_j x_j - x_c - margin)",
+        source="Liu et al. 2022, arXiv 2111.15430, eq. (7)",
+        parameters=(
+            Parameter("margin", "distance between logits that costs nothing", default=10.0, lower=0.0),
+            Parameter("penalty", "cost of what exceeds it; 0 gives ce", default=0.1, lower=0.0),
+        ),
+    ),
+    LossSpec(
+        name="nacl",
+        implementation="tune_seg.losses.nacl:NeighbourAwareCalibrationLoss",
+        formula="-log p_y + penalty sum_c |t_c - x_c|, t_c the share of class c around the pixel",
+        source="Murugesan et al. 2023, arXiv 2303.06268, eq. (6)",
+        parameters=(
+            Parameter("penalty", "cost of the distance; 0 gives ce", default=0.1, lower=0.0),
+            Parameter("radius", "the window has 2 radius + 1 pixels a side", default=1, lower=1, integer=True),
+        ),
+    ),
+    LossSpec(
+        name="tao_dual_focal",
+        implementation="tune_seg.losses.tao_dual_focal:TaoDualFocalLoss",
+        formula="-(1 - p_y + p_j)^gamma log p_y, p_j the largest output below p_y",
+        source="Tao et al. 2023, arXiv 2305.13665, eq. (6); not Hossain's dual focal loss",
+        parameters=(Parameter("gamma", "how much well-classified pixels are played down", default=5.0, lower=0.0),),
+    ),
+    LossSpec(
         name="dice",
         implementation="tune_seg.losses.dice:DiceLoss",
         formula="1 - 2 (sum_c sum_x P p + s) / (sum_c sum_x (P^2 + p^2) + s + eps), s = 1, eps = 1e-5",
         source="Taubert eq. (2) with all weights 1",
+        family="region",
     ),
     LossSpec(
         name="wdice",
         implementation="tune_seg.losses.dice:DiceLoss",
         formula="1 - 2 (sum_c w_c sum_x P p + s) / (sum_c w_c sum_x (P^2 + p^2) + s + eps), s = 1, eps = 1e-5",
         source="Taubert eq. (2)",
-        needs_class_weights=True,
+        family="region",
+        class_weights="required",
     ),
 )
 
 LOSSES: Mapping[str, LossSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
-"""Every loss by its name."""
+"""Every loss of the package by its name."""
 
 
 def get_spec(name: str) -> LossSpec:

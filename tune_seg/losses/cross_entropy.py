@@ -33,4 +33,4 @@ class CrossEntropyLoss(SegmentationLoss):
         if weights is None:
             return safe_ratio(total, (target != self.ignore_index).sum())
         index, valid = self.split_target(target)
-        return safe_ratio(total, (weights[index] * valid).sum())
+        return safe_ratio(total, (weights.index_select(0, index.flatten()) * valid.flatten()).sum())

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
+from tune_seg.losses.base import SegmentationLoss, shares
+from tune_seg.losses.fused import true_class_sum
 
 
 class FocalLoss(SegmentationLoss):
@@ -40,13 +40,23 @@ class FocalLoss(SegmentationLoss):
         self.register_buffer("alpha", per_class, persistent=False)
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        surprise = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="none")
-        if 0 < self.gamma < 1:
-            # The derivative of (1 - p)^gamma is infinite at p = 1, although its product with log p is 0. The smallest
-            # normal number keeps it finite and is far below what a float can resolve next to p = 1.
-            surprise = surprise.clamp_min(torch.finfo(logits.dtype).tiny)
-        loss = (-torch.expm1(-surprise)) ** self.gamma * surprise
         index, valid = self.split_target(target)
+        weight = shares(valid, logits.dtype)
         if self.alpha is not None:
-            loss = loss * self.alpha.to(logits.dtype)[index]
-        return safe_ratio((loss * valid).sum(), valid.sum())
+            weight = weight * self.alpha.to(logits.dtype).index_select(0, index.flatten()).view_as(weight)
+        return true_class_sum(logits, index, weight, self._curve)
+
+    def _curve(self, log_p: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        # d/d log p of -q^gamma log p, with q = 1 - p and dq = -p d log p
+        q = above_zero(-torch.expm1(log_p))
+        factor = q**self.gamma
+        loss = -factor * log_p
+        return loss, -factor - self.gamma * loss / q * log_p.exp()
+
+
+def above_zero(q: Tensor) -> Tensor:
+    """q, or the smallest normal number where q is 0: a power of it can then be divided by q.
+
+    Its own size is lost below what a float can resolve next to 1, and the loss and its gradient vanish there.
+    """
+    return q.clamp_min(torch.finfo(q.dtype).tiny)

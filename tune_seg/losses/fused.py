@@ -6,47 +6,74 @@ again. Written down by hand the gradient shares most of the value's work, and on
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tune_seg.losses.base import as_numbers
+
 ValueAndGradient = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Logits (n, C, H, W), class index (n, 1, H, W), valid (n, 1, H, W) as 0.0 or 1.0, gradient (n, C, H, W) -> the sum of
-the images' losses, a scalar. Fills the gradient, which must be 0 at pixels that are not valid and may serve as work
-space until then; leaves its other arguments as they are."""
+"""Logits (n, C, H, W), class index (n, 1, H, W), weight (n, 1, H, W), gradient (n, C, H, W) -> the sum of the images'
+losses, a scalar. A pixel that does not count has weight 0; any other has one weight, or for a loss over regions 1. Fills
+the gradient, which must be 0 at pixels of weight 0 and may serve as work space until then; leaves its other arguments
+as they are."""
+
+Curve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""log p_y and y, both (n, 1, H, W) -> the loss of each pixel and its derivative with respect to log p_y."""
 
 _CPU_BLOCK: Final = 2**20
 """Logits to work on at a time on a CPU: temporaries of 4 MiB stay in the cache, and the allocator need not ask the
 system for fresh pages, which costs more than the arithmetic. A GPU takes the whole batch, to launch few kernels."""
 
 
-def fused_sum(logits: Tensor, index: Tensor, valid: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
+def fused_sum(logits: Tensor, index: Tensor, weight: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
     """The sum of the images' losses, a scalar that can be differentiated once with respect to the logits.
 
     Args:
         logits: (N, C, H, W), float32 or float64.
-        index: True class, one that exists where the pixel is not valid, (N, H, W) int64.
-        valid: Which pixels count, (N, H, W) bool.
+        index: True class, one that exists where the pixel does not count, (N, H, W) int64.
+        weight: Of each pixel, 0 where it does not count, (N, H, W), bool or of the logits' type.
         value_and_gradient: The loss.
     """
-    channel = valid.unsqueeze(1).to(logits.dtype)
-    total: Tensor = _FusedSum.apply(logits, index.unsqueeze(1), channel, value_and_gradient)
+    numbers = as_numbers(weight, logits.dtype) if weight.dtype is torch.bool else weight
+    total: Tensor = _apply(logits, index.unsqueeze(1), numbers.unsqueeze(1), value_and_gradient)
     return total
+
+
+def true_class_sum(logits: Tensor, index: Tensor, weight: Tensor, curve: Curve) -> Tensor:
+    """The weighted sum over the pixels of a loss that depends on log p_y alone, y the true class; as :func:`fused_sum`.
+
+    Args:
+        logits, index, weight: As for :func:`fused_sum`.
+        curve: The loss of a pixel.
+    """
+    return fused_sum(logits, index, weight, partial(_true_class, curve=curve))
+
+
+def _true_class(logits: Tensor, index: Tensor, weight: Tensor, gradient: Tensor, *, curve: Curve) -> Tensor:
+    top = logits.amax(dim=1, keepdim=True)
+    total = torch.sub(logits, top, out=gradient).exp_().sum(dim=1, keepdim=True)
+    loss, slope = curve(logits.gather(1, index) - top - total.log(), index)
+    slope = slope * weight
+    # d log p_y / dx_j = P_j - p_j
+    gradient.mul_(-slope / total).scatter_add_(1, index, slope)
+    return (loss * weight).sum()
 
 
 class _FusedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, index: Tensor, valid: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, index: Tensor, weight: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
         images = len(logits)
         if logits.device.type == "cpu":
             images = max(1, _CPU_BLOCK // max(1, math.prod(logits.shape[1:])))
         gradient = torch.empty_like(logits)
         total = logits.new_zeros(())
-        blocks = zip(*(torch.split(tensor, images) for tensor in (logits, index, valid, gradient)), strict=True)
-        for block_logits, block_index, block_valid, block_gradient in blocks:
-            total += value_and_gradient(block_logits, block_index, block_valid, block_gradient)
+        blocks = zip(*(torch.split(tensor, images) for tensor in (logits, index, weight, gradient)), strict=True)
+        for block_logits, block_index, block_weight, block_gradient in blocks:
+            total += value_and_gradient(block_logits, block_index, block_weight, block_gradient)
         ctx.save_for_backward(gradient)
         return total
 
@@ -54,4 +81,11 @@ class _FusedSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
+        # Reading a factor back makes a GPU wait; on a CPU it saves a pass over a tensor of the logits' size.
+        if upstream.device.type == "cpu" and upstream.item() == 1.0:
+            return gradient, None, None, None
         return gradient * upstream, None, None, None
+
+
+# A compiled program calls this as it is: it is fused already, and tracing would unroll its blocks.
+_apply = torch.compiler.disable(_FusedSum.apply)

@@ -1,0 +1,72 @@
+"""Max-pooled cross entropy."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tune_seg.losses.base import SegmentationLoss
+
+
+class MaxPooledCrossEntropyLoss(SegmentationLoss):
+    """``max_w sum_u w_u ce_u`` over weights w >= 0 with ``|w|_p <= n^(-1/q)`` and ``w_u <= n^(-1/q) (m n)^(-1/p)``.
+
+    Taubert eq. (4); Rota Bulò et al. 2017, *Loss Max-Pooling for Semantic Image Segmentation*, eq. (3) to (5). u runs
+    over the n valid pixels of the whole batch, and 1/p + 1/q = 1. The weights move from pixels that are classified well
+    to those that are not, and carry no gradient.
+
+    Args:
+        num_classes: C.
+        p: Norm that bounds the weights, above 1. Towards infinity the loss becomes the mean.
+        m: At least this share of the pixels is given weight.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Example:
+        >>> MaxPooledCrossEntropyLoss(num_classes=3)(logits, target)  # doctest: +SKIP
+    """
+
+    def __init__(self, num_classes: int, *, p: float = 1.3, m: float = 0.1, ignore_index: int = 255) -> None:
+        super().__init__(num_classes, ignore_index=ignore_index)
+        self.p = p
+        self.m = m
+
+    def compute(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="none")
+        valid = target != self.ignore_index
+        # Left out of a compiled program: the number of steps depends on the data.
+        weights = torch.compiler.disable(max_pooling_weights)(losses.detach(), valid, p=self.p, m=self.m)
+        return (losses * weights).sum()
+
+
+def max_pooling_weights(losses: Tensor, valid: Tensor, *, p: float, m: float) -> Tensor:
+    """The weights that maximise the weighted sum of the losses; of the losses' shape, 0 where a pixel does not count.
+
+    With c_u = losses_u^q the optimum is ``w_u = cap min(1, c_u / t)^(1/p)``, cap the bound on a weight: in proportion to
+    losses^(q - 1), as Hölder's inequality has it, up to the bound. The threshold t solves ``sum_u min(c_u, t) = m n t``,
+    which says that the norm of w is used up. The left side less the right is concave and piecewise linear in t, so that
+    Newton's method from the right, ``t <- (sum of the c_u <= t) / (m n - number of c_u > t)``, falls monotonically and
+    ends, after a few steps, exactly on the solution's piece. Each step is a pass over the pixels: nothing is sorted.
+
+    Args:
+        losses: Non-negative; 0 where ``valid`` is False.
+        valid: Which pixels count.
+        p: As :class:`MaxPooledCrossEntropyLoss`.
+        m: As :class:`MaxPooledCrossEntropyLoss`, a share of the valid pixels.
+    """
+    q = p / (p - 1)
+    count = valid.sum().to(torch.float64)
+    allowed = m * count
+    largest = losses.max() if losses.numel() else losses.new_zeros(())
+    # Relative to the largest, which no power then takes out of a float's range.
+    powers = (losses / torch.where(largest > 0, largest, 1)) ** q
+    threshold, above = powers.sum(dtype=torch.float64) / allowed, -1
+    while True:
+        beyond = powers > threshold
+        now_above = int(beyond.sum())
+        if now_above in (above, 0):
+            break
+        above = now_above
+        threshold = powers.masked_fill(beyond, 0).sum(dtype=torch.float64) / (allowed - above)
+    cap = count ** (1 / p - 1) * allowed ** (-1 / p)
+    # The threshold is 0 where no more than m n losses are above 0.
+    below = (powers / torch.where(threshold > 0, threshold, 1)) ** (1 / p)
+    return torch.where(valid, cap * torch.where(beyond, 1, below), 0).to(losses.dtype)

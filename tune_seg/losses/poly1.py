@@ -1,0 +1,33 @@
+"""Poly-1 cross entropy."""
+
+from torch import Tensor
+
+from tune_seg.losses.base import SegmentationLoss, shares
+from tune_seg.losses.fused import true_class_sum
+
+
+class Poly1Loss(SegmentationLoss):
+    """``-log p_y + epsilon (1 - p_y)``, y the true class, averaged over the valid pixels.
+
+    Leng et al. 2022, *PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions*, eq. (6): cross
+    entropy with the first coefficient of its expansion in 1 - p_y raised by epsilon. ``epsilon=0`` is cross entropy.
+
+    Args:
+        num_classes: C.
+        epsilon: At least -1, where the first term is gone.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Example:
+        >>> Poly1Loss(num_classes=3, epsilon=2.0)(logits, target)  # doctest: +SKIP
+    """
+
+    def __init__(self, num_classes: int, *, epsilon: float = 1.0, ignore_index: int = 255) -> None:
+        super().__init__(num_classes, ignore_index=ignore_index)
+        self.epsilon = epsilon
+
+    def compute(self, logits: Tensor, target: Tensor) -> Tensor:
+        index, valid = self.split_target(target)
+        return true_class_sum(logits, index, shares(valid, logits.dtype), self._curve)
+
+    def _curve(self, log_p: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        return -log_p - self.epsilon * log_p.expm1(), -1 - self.epsilon * log_p.exp()
