@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tests import reference_pixels
+from tests import reference_pixels, reference_regions
 from tune_seg.losses import LOSSES, build_loss
 
 IGNORE = 255
@@ -70,6 +70,16 @@ CASES = (
     Case("tao_dual_focal", {"gamma": 0.5}, smooth=False),
     Case("dice", parts="images"),
     Case("wdice", parts="images"),
+    Case("tversky", parts="images"),
+    Case("tversky", {"alpha": 1.4, "beta": [0.2, 0.9, 1.0, 0.5]}, parts="images"),
+    Case("focal_tversky", parts="images"),
+    Case("unified_focal", parts=None),
+    Case("unified_focal", {"variant": "symmetric", "gamma": 0.3, "weight": 0.2}, parts=None),
+    Case("lovasz_softmax", parts=None, smooth=False),
+    Case("jaccard_metric", parts=None),
+    Case("jaccard_metric", {"smoothing": 0.1}, parts=None, smooth=False),
+    Case("ml1_ace", parts="images", smooth=False),
+    Case("ml1_ace", {"bins": 7, "binning": "soft"}, parts="images", smooth=False),
 )
 
 
@@ -100,7 +110,8 @@ def build(case: Case | str, classes: int, **params: Any) -> nn.Module:
 def reference(case: Case, logits: Any, target: Any) -> float:
     """The loss of float64 logits and int64 labels in numpy."""
     classes = logits.shape[1]
-    function: Callable[..., float] = getattr(reference_pixels, case.name)
+    module = reference_pixels if hasattr(reference_pixels, case.name) else reference_regions
+    function: Callable[..., float] = getattr(module, case.name)
     return function(logits, target, IGNORE, weights_for(classes), **params_for(case, classes))
 
 

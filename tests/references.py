@@ -140,7 +140,7 @@ def metrics(
     bins: int = 10,
     background: int | None = None,
 ) -> dict[str, float | list[float]]:
-    """Every metric from the pixels themselves, without a confusion matrix.
+    """Every metric from the pixels themselves, without a confusion matrix; the adaptive error to the resolution it has.
 
     Takes the float32 softmax as well: where it rounds an output across a bin's edge, the calibration jumps.
     """
@@ -173,6 +173,21 @@ def metrics(
         if inside.any():
             gap += abs(one_hot[inside].mean() - p[inside].mean(dtype=np.float64))
     calibration = 1 - 4 / bins * gap
+
+    pixels, certain = len(truth), np.arange(len(truth))
+    confidence, right = p[certain, predicted].astype(np.float64), truth == predicted
+    expected_error, class_errors = 0.0, [0.0] * classes
+    for b in range(bins):
+        inside = which[certain, predicted] == b
+        if inside.any():
+            expected_error += inside.sum() / pixels * abs(right[inside].mean() - confidence[inside].mean())
+        for c in range(classes):
+            inside = which[:, c] == b
+            if inside.any():
+                difference = one_hot[inside, c].mean() - p[inside, c].mean(dtype=np.float64)
+                class_errors[c] += inside.sum() / pixels * abs(difference)
+    log_p = np.moveaxis(logits - logsumexp(logits, axis=1, keepdims=True), 1, -1)[valid]
+
     accuracy = float((truth == predicted).mean())
     mean_recall = float(np.mean([recall[c] for c in seen]))
 
@@ -186,6 +201,11 @@ def metrics(
         "miou": float(np.mean([iou[c] for c in foreground])),
         "mdice": float(np.mean([overlap[c] for c in foreground])),
         "calibration": calibration,
+        "ece": float(expected_error),
+        "sce": float(np.mean(class_errors)),
+        "ace": adaptive_calibration_error(p, truth, bins, output_cells(p, which)),
+        "brier": float(((p.astype(np.float64) - one_hot) ** 2).sum(axis=1).mean()),
+        "nll": float(-log_p[certain, truth].mean()),
         "s_acc": harmonic(accuracy),
         "s_rec": harmonic(mean_recall),
         "class_recall": recall,
@@ -193,3 +213,29 @@ def metrics(
         "class_iou": iou,
         "class_dice": overlap,
     }
+
+
+def adaptive_calibration_error(
+    p: NDArray[np.float32], truth: Labels, ranges: int, alike: NDArray[np.generic] | None = None
+) -> float:
+    """Nixon et al. 2019, from the sorted outputs (M, C) of each class.
+
+    Pixels for which `alike` (M, C) is the same count as if their outputs were: by default those whose outputs are.
+    """
+    errors = []
+    for c in range(p.shape[1]):
+        order = np.argsort(p[:, c], kind="stable")
+        gap = (truth == c)[order] - p[order, c].astype(np.float64)
+        _, group = np.unique((p if alike is None else alike)[order, c], return_inverse=True)
+        gap = (np.bincount(group, gap) / np.bincount(group))[group]
+        # each pixel `ranges` times, so that their number can be divided by it
+        errors.append(np.abs(np.repeat(gap, ranges).reshape(ranges, -1).mean(axis=1)).mean())
+    return float(np.mean(errors))
+
+
+def output_cells(p: NDArray[np.float32], bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The cells of the metrics: in an octave of the distance from 0 or 1 there are 128, in those below 2^-24 one."""
+    mantissa, exponent = np.frexp(np.minimum(p, 1 - p))
+    fine = np.where(exponent < -23, -(10**4), 128 * exponent + np.floor(256 * mantissa)).astype(np.int64)
+    cells: NDArray[np.int64] = (fine * 2 + (p > 0.5)) * 10**5 + bins
+    return cells

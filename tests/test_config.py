@@ -2,12 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tune_seg.config import StudyConfig, TrialConfig, flatten, parse
+from tune_seg.config import StudyConfig, TrialConfig, parse
 from tune_seg.errors import InputError
+from tune_seg.keys import flatten, set_key
+from tune_seg.schedules import Keyframe
 from tune_seg.search import _parser, load_config, presets
 
 
@@ -38,6 +43,57 @@ def arguments(*argv: str) -> argparse.Namespace:
         ("loss.alpha=[]", "loss.alpha: "),
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.lr.x=3", "training.lr.x: lr is a value, not a section"),
+        ("loss.params.focl.gamma=1", "loss.params.focl: unknown loss 'focl'; the losses are ce, wce, focal"),
+        (
+            "loss.params.focal.gama=1",
+            "loss.params.focal.gama: loss 'focal': unknown parameter 'gama' (value 1); its parameters: gamma, alpha",
+        ),
+        (
+            "loss.params.focal.gamma=-1",
+            "loss.params.focal.gamma: loss 'focal': gamma = -1 is not possible; allowed: a finite",
+        ),
+        ("loss.params.focal.gamma=.nan", "loss.params.focal.gamma: loss 'focal': gamma = nan is not possible"),
+        ("loss.params.focal.gamma=high", "loss.params.focal.gamma: loss 'focal': gamma = 'high' is not possible"),
+        ("loss.params.focal=2", "loss.params.focal: Input should be a valid dictionary, got 2"),
+        ("loss={end: unified_focal, gamma: 2}", "loss.gamma: loss 'unified_focal': gamma = 2.0 is not possible"),
+        ("loss.kind=program", "loss.kind program needs loss.components"),
+        ("loss.components.a={loss: ce}", "loss.components.a: give either weight, which is constant, or keyframes"),
+        (
+            "loss.components.a={loss: ce, weight: 1, keyframes: [{at: 0, weight: 1}]}",
+            "loss.components.a: give either weight",
+        ),
+        ("loss.components.a={loss: cee, weight: 1}", "loss.components.a.loss: unknown loss 'cee'; the losses are ce"),
+        ("loss.components.a={weight: 1}", "loss.components.a.loss: Field required"),
+        ("loss.components.a={loss: ce, weight: -1}", "loss.components.a.weight: Input should be greater than or equal to 0"),
+        ("loss.components.a={loss: ce, weight: .inf}", "loss.components.a.weight: Input should be a finite number, got inf"),
+        (
+            "loss.components.a={loss: ce, wait: 1}",
+            "unknown key loss.components.a.wait; the keys of loss.components.a are loss",
+        ),
+        (
+            "loss.components.a={loss: ce, weight: 1, params: {gamma: 1}}",
+            "loss.components.a.params.gamma: loss 'ce': unknown parameter 'gamma' (value 1); its parameters: none",
+        ),
+        ("loss.components.a={loss: ce, keyframes: []}", "loss.components.a.keyframes: give at least one keyframe"),
+        (
+            "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1}, {at: 1.5, weight: 1}]}",
+            "loss.components.a.keyframes.1.at: Input should be less than or equal to 1, got 1.5",
+        ),
+        (
+            "loss.components.a={loss: ce, keyframes: [{at: 0.5, weight: 1}, {at: 0.5, weight: 1}]}",
+            "loss.components.a.keyframes: keyframes.1.at = 0.5 does not lie after keyframes.0.at = 0.5",
+        ),
+        (
+            "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1, move: jump}]}",
+            "loss.components.a.keyframes.0.move: Input should be 'hold', 'linear', 'cosine' or 'oscillating', got 'jump'",
+        ),
+        (
+            "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1, mov: hold}]}",
+            "unknown key loss.components.a.keyframes.0.mov; the keys of loss.components.a.keyframes.0 are at, weight, move",
+        ),
+        ("loss.components.a.keyframes.0.at=0.5", "loss.components.a.loss: Field required"),
+        ("loss.components={a-b: {loss: ce, weight: 1}}", "loss.components: 'a-b' is no name"),
+        ("acw_options.lr=0", "acw_options.lr: Input should be greater than 0, got 0"),
         ("no equals sign", "--set takes key=value"),
         ("training.lr=[", "the value is not YAML"),
     ],
@@ -151,3 +207,135 @@ def test_trial_replaces_dotted_keys() -> None:
 
 def test_flatten_gives_dotted_keys() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
+
+
+PROGRAM = """
+loss:
+  kind: program
+  params: {"focal": {alpha: [0.25, 0.75]}}
+  components:
+    overlap: {loss: wdice, keyframes: [{at: 0.0, weight: 1.0}, {at: 0.5, weight: 0.2, move: cosine}, {at: 0.9, weight: 0.0}]}
+    entropy: {loss: focal, params: {gamma: 1.5e-0}, weight: 1.0}
+    calib:   {loss: ml1_ace, keyframes: [{at: 0.3, weight: 0.0, move: oscillating, cycles: 3}, {at: 0.9, weight: 1.0}]}
+"""
+
+
+def test_a_program_reads_back_the_same_and_offers_its_components(tmp_path: Path) -> None:
+    path = tmp_path / "program.yaml"
+    path.write_text(PROGRAM)
+    config = load_config(arguments(str(path)))
+    assert parse(StudyConfig, yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
+    calib, entropy, overlap = config.components  # whatever their order in the file
+    assert (overlap.name, overlap.loss, overlap.params) == ("overlap", "wdice", {})
+    assert overlap.keyframes == (Keyframe(0.0, 1.0), Keyframe(0.5, 0.2, "cosine"), Keyframe(0.9, 0.0))
+    assert entropy.params == {"gamma": 1.5, "alpha": (0.25, 0.75)}
+    assert entropy.keyframes == (Keyframe(0.0, 1.0),)
+    assert calib.keyframes[0] == Keyframe(0.3, 0.0, "oscillating", 3)
+    assert config.loss_name == "ml1_ace*+focal+wdice*"
+    assert config.loss_params == {
+        "loss": "ml1_ace*+focal+wdice*",
+        "loss.kind": "program",
+        "loss.components.entropy.params.gamma": 1.5,
+        "loss.params.focal.alpha": (0.25, 0.75),
+        "loss.gamma": 1.5,
+        "acw": False,
+    }
+
+
+def test_the_keys_of_a_program_can_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "program.yaml"
+    space = {
+        "loss.components.overlap.keyframes.1.at": {"float": [0.2, 0.8]},
+        "loss.components.entropy.weight": {"int": [1, 2]},
+    }
+    path.write_text(f"{PROGRAM}\nspace: {space}\nbaselines: [{{loss.components.overlap.keyframes.1.at: 0.4}}]")
+    config = load_config(
+        arguments(
+            str(path),
+            *("--set", "loss.components.overlap.keyframes.1.at=0.4"),
+            *("--set", "loss.components.entropy.loss=tao_dual_focal"),
+            *("--set", "loss.components.calib.keyframes.0={at: 0.1, weight: 0.5}"),
+        )
+    )
+    assert config.loss.components["overlap"].curve[1] == Keyframe(0.4, 0.2, "cosine")
+    assert config.loss.components["entropy"].loss == "tao_dual_focal"
+    assert config.loss.components["calib"].curve[0].weight == 0.5
+    assert set(config.space) == {"loss.components.entropy.weight"}
+    assert config.baselines == ({},)
+    replaced = load_config(arguments(str(path), "--set", "loss.components={only: {loss: ce, weight: 1}}"))
+    assert (set(replaced.loss.components), replaced.space) == ({"only"}, {})
+    for key, message in (
+        ("overlap.keyframes.3.at", "keyframes has no entry 3; its entries are 0 to 2"),
+        ("overlap.keyframes.first.at", "keyframes has no entry first; its entries are 0 to 2"),
+        ("overlap.loss.x", "loss is a value, not a section"),
+    ):
+        with pytest.raises(InputError, match=f"loss.components.{key}: {message}"):
+            load_config(arguments(str(path), "--set", f"loss.components.{key}=0.4"))
+
+
+@pytest.mark.parametrize(
+    ("keyframes", "message"),
+    [
+        ({"a": [(0.2, 0.0, "hold"), (0.6, 1.0)], "b": [(0.3, 1.0), (0.5, 0.0)]}, "every weight is 0 from 0.5 to 0.6"),
+        ({"a": [(0.25, 0.0), (0.5, 1.0)], "b": [(0.75, 0.0), (1.0, 1.0)]}, "every weight is 0 from 0 to 0.25"),
+        ({"a": [(0.0, 1.0), (0.5, 0.0)]}, "every weight is 0 from 0.5 to 1"),
+        ({"a": [(0.0, 0.0)], "b": [(0.0, 0.0)]}, "every weight is 0 from 0 to 1"),
+    ],
+)
+def test_a_program_that_learns_nothing_for_a_while_is_refused(keyframes: dict[str, Any], message: str) -> None:
+    components = {
+        name: {"loss": "ce", "keyframes": [dict(zip(("at", "weight", "move"), entry, strict=False)) for entry in entries]}
+        for name, entries in keyframes.items()
+    }
+    with pytest.raises(InputError, match=f"loss.components: {message} of the training"):
+        parse(TrialConfig, {"loss": {"kind": "program", "components": components}})
+
+
+def test_a_weight_that_is_0_for_a_moment_alone_is_no_such_program() -> None:
+    keyframes = [{"at": 0.2, "weight": 1.0}, {"at": 0.5, "weight": 0.0}, {"at": 0.7, "weight": 1.0}]
+    parse(TrialConfig, {"loss": {"kind": "program", "components": {"a": {"loss": "ce", "keyframes": keyframes}}}})
+
+
+def test_the_old_kinds_offer_their_components_too() -> None:
+    static = parse(TrialConfig, {"loss": {"end": "wce"}})
+    assert [(term.name, term.loss, term.keyframes) for term in static.components] == [("end", "wce", (Keyframe(0.0, 1.0),))]
+    moving = {"kind": "naive", "start": "dice", "end": "ce"}
+    start, end = parse(TrialConfig, {"loss": moving, "schedule": {"start": 0.25}}).components
+    assert (start.name, start.complement, end.name, end.complement) == ("start", True, "end", False)
+    assert start.keyframes == end.keyframes == (Keyframe(0.25, 0.0), Keyframe(0.9, 1.0))
+    fixed = parse(TrialConfig, {"loss": moving | {"kind": "compound", "weights": {"start": 0.5}}}).components
+    assert [term.keyframes for term in fixed] == [(Keyframe(0.0, 0.5),), (Keyframe(0.0, 1.0),)]
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"),
+    [
+        ({"end": "focal"}, {"loss.gamma": 2.0}),
+        ({"end": "focal", "gamma": 0.5}, {"loss.gamma": 0.5}),
+        ({"end": "focal", "params": {"focal": {"gamma": 0.5}}}, {"loss.params.focal.gamma": 0.5, "loss.gamma": 0.5}),
+        ({"end": "dice", "gamma": 0.5}, {}),
+        ({"end": "tversky", "gamma": 0.5, "alpha": [0.5, 1]}, {"loss.alpha": (0.5, 1.0)}),
+        (
+            {"kind": "compound", "start": "focal_tversky", "end": "focal"},
+            {"loss.params.focal_tversky.gamma": 4 / 3, "loss.params.focal.gamma": 2.0},
+        ),
+        ({"kind": "compound", "start": "focal_tversky", "end": "focal", "gamma": 1.5}, {"loss.gamma": 1.5}),
+    ],
+)
+def test_the_tables_show_the_parameters_in_force(loss: dict[str, Any], shown: dict[str, Any]) -> None:
+    always = {"loss", "loss.kind", "loss.start", "loss.end", "acw"}
+    params = parse(TrialConfig, {"loss": loss}).loss_params
+    assert {key: value for key, value in params.items() if key not in always} == shown
+
+
+NAMES = st.sampled_from(["focal", "tversky", "my_pkg.losses:MyLoss", "my_pkg.losses:Outer.Inner", "a:B"])
+
+
+@given(NAMES, st.sampled_from(["gamma", "alpha_2"]), st.integers())
+def test_keys_that_flatten_gives_are_the_keys_that_set(loss: str, parameter: str, value: int) -> None:
+    values = {"loss": {"params": {loss: {parameter: 0}}, "end": "ce"}, "list": [{"at": 1}, {"at": {"deep": [2, 3]}}]}
+    flat = flatten(values)
+    assert flat == {f"loss.params.{loss}.{parameter}": 0, "loss.end": "ce", "list.0.at": 1, "list.1.at.deep": [2, 3]}
+    for key in flat:
+        set_key(values, key, value)
+    assert flatten(values) == dict.fromkeys(flat, value)

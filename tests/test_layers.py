@@ -48,3 +48,36 @@ def test_refuses_an_impossible_number_of_classes(num_classes: int) -> None:
 def test_refuses_logits_of_another_number_of_classes(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="3"):
         AdaptiveClassWeight(3)(torch.zeros(shape))
+
+
+def test_positive_weights_read_the_same_and_start_at_1(device: torch.device) -> None:
+    layer = AdaptiveClassWeight(3, positive=True).to(device)
+    assert torch.equal(layer.weight, torch.ones(3, device=device))
+    assert [tuple(parameter.shape) for parameter in layer.parameters()] == [(3,)]
+    assert all(torch.equal(parameter, torch.zeros(3, device=device)) for parameter in layer.parameters())
+    logits = torch.randn(2, 3, 4, 5, device=device)
+    assert torch.equal(layer(logits), logits)
+    assert "num_classes=3" in repr(layer)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_positive_weights_stay_positive_whatever_the_gradient(positive: bool, device: torch.device) -> None:
+    layer = AdaptiveClassWeight(3, positive=positive).to(device)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    for _ in range(20):
+        optimizer.zero_grad()
+        layer(torch.ones(1, 3, 2, 2, device=device)).sum().backward()  # pushes every weight down
+        optimizer.step()
+    assert bool((layer.weight > 0).all()) == positive
+    assert bool((layer.weight < 1).all())
+
+
+def test_the_gradient_of_a_positive_weight_goes_through_the_exponential(device: torch.device) -> None:
+    layer = AdaptiveClassWeight(2, positive=True).to(device)
+    (learnt,) = layer.parameters()
+    with torch.no_grad():
+        learnt.copy_(torch.tensor([-1.0, 0.5]))
+    logits = torch.randn(2, 2, 3, 3, device=device)
+    layer(logits).sum().backward()
+    torch.testing.assert_close(layer.weight, learnt.exp())
+    torch.testing.assert_close(learnt.grad, learnt.exp() * logits.sum(dim=(0, 2, 3)))

@@ -60,7 +60,7 @@ def test_class_weights_refuses_an_unknown_scale() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("cee", {}, r"'cee'.*ce, wce, focal, .*dice, wdice"),
+        ("cee", {}, r"'cee'.*ce, wce, focal, .*dice, wdice, tversky"),
         ("focal", {"gama": 2.0}, r"'focal'.*'gama'.*2\.0.*gamma, alpha"),
         ("ce", {"gamma": 2.0}, r"'ce'.*'gamma'.*none"),
         ("focal", {"gamma": -0.5}, r"gamma = -0\.5.*>= 0"),
@@ -82,8 +82,13 @@ def test_class_weights_refuses_an_unknown_scale() -> None:
         ("logit_adjusted_ce", {}, r"'logit_adjusted_ce'.*class_weights = None"),
         ("dual_ce", {"beta": 1.0}, r"beta = 1\.0.*> 1"),
         ("dual_focal_2021", {"rho": 0.5}, r"rho = 0\.5.*>= 1"),
+        ("unified_focal", {"gamma": 1.0}, r"gamma = 1\.0.*>= 0 and < 1"),
+        ("unified_focal", {"variant": "both"}, r"variant = 'both'.*'asymmetric', 'symmetric'"),
+        ("unified_focal", {"background": 3}, "background = 3"),
         ("nacl", {"radius": 1.0}, r"radius = 1\.0.*a whole number and >= 1"),
+        ("ml1_ace", {"bins": 0}, "bins = 0.*a whole number and >= 1"),
         ("sigmoid_ce", {}, r"'sigmoid_ce'.*num_classes = 3.*at most 2"),
+        ("tversky", {"alpha": [1.0, 2.0]}, "alpha.*2 values.*3 values"),
         ("ce", {"num_classes": 2.0}, r"num_classes = 2\.0"),
     ],
 )

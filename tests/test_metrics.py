@@ -49,7 +49,9 @@ def pixel(probabilities: list[float]) -> Tensor:
 def assert_same(actual: dict[str, Any], expected: dict[str, Any], **tolerance: float) -> None:
     assert actual.keys() == expected.keys()
     for key, value in expected.items():
-        assert actual[key] == pytest.approx(value, nan_ok=True, **tolerance), key
+        # the logarithms are taken in float32
+        allowed = {"rel": 1e-6, "abs": 1e-6} if key == "nll" else tolerance
+        assert actual[key] == pytest.approx(value, nan_ok=True, **allowed), key
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,6 +93,11 @@ def test_agrees_with_scikit_learn(classes: int, device: torch.device) -> None:
     assert computed["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, prediction))
     precision = sklearn.metrics.precision_score(truth, prediction, average=None)
     assert computed["class_precision"] == pytest.approx(list(precision))
+    outputs = logits.softmax(dim=1).movedim(1, -1)[valid].double().numpy()
+    outputs /= outputs.sum(axis=1, keepdims=True)
+    assert computed["nll"] == pytest.approx(sklearn.metrics.log_loss(truth, outputs))
+    if classes == 2:  # of which scikit-learn counts one
+        assert computed["brier"] == pytest.approx(2 * sklearn.metrics.brier_score_loss(truth, outputs[:, 1]))
 
 
 # Derandomised: torch's softmax differs in the last bit with a pixel's place in the batch, which may cross a bin's edge.
@@ -110,15 +117,17 @@ def test_large_batches_are_measured_in_pieces_of_bounded_size(monkeypatch: pytes
     target = torch.randint(0, 4, (5, 300, 300), generator=generator)
     target[:, :9] = IGNORE
     sizes = []
-    bincount = torch.bincount
+    softmax = Tensor.softmax
 
-    def recorded(index: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
-        sizes.append(len(index))
-        return bincount(index, *arguments, **keywords)
+    def recorded(scores: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        sizes.append(scores.numel())
+        return softmax(scores, *arguments, **keywords)
 
-    monkeypatch.setattr(torch, "bincount", recorded)
-    actual = measure(logits, target)
-    assert max(sizes) <= 2**19
+    with monkeypatch.context() as patch:
+        patch.setattr(Tensor, "softmax", recorded)
+        actual = measure(logits, target)
+    assert sum(sizes) == logits.numel()
+    assert max(sizes) <= 2**17
     assert_same(actual, expected_metrics(logits, target), rel=1e-6)
 
 
@@ -182,13 +191,102 @@ def test_by_hand() -> None:
     assert computed["calibration"] == pytest.approx(calibration)
     assert computed["s_acc"] == pytest.approx(2 * calibration * (2 / 3) / (calibration + 2 / 3))
     assert computed["s_rec"] == pytest.approx(2 * calibration * (3 / 4) / (calibration + 3 / 4))
+    # The predicted class has .85, right, .65, wrong, and .75, right; for each class the gaps are .15, .65 and .25.
+    assert computed["ece"] == pytest.approx((0.15 + 0.65 + 0.25) / 3)
+    assert computed["sce"] == pytest.approx((0.15 + 0.65 + 0.25) / 3)
+    assert measure(logits, target, num_bins=3)["ace"] == pytest.approx((0.15 + 0.65 + 0.25) / 3)
+    # Two ranges of one and a half pixels: of class 0, .25 false and half of .35 true; the other half, and .85 true.
+    assert measure(logits, target, num_bins=2)["ace"] == pytest.approx((abs(0.25 - 0.65 / 2) + 0.65 / 2 + 0.15) / 3)
+    assert computed["brier"] == pytest.approx(2 * (0.15**2 + 0.65**2 + 0.25**2) / 3)
+    assert computed["nll"] == pytest.approx(-(math.log(0.85) + math.log(0.35) + math.log(0.75)) / 3)
 
 
 def test_perfectly_calibrated_outputs() -> None:
     # Eight pixels with output .75 for class 0, of which 3/4 are of class 0: two bins, both on the identity.
     logits = pixel([0.75, 0.25]).expand(8, 2, 1, 1)
     target = torch.tensor([0] * 6 + [1] * 2).view(8, 1, 1)
-    assert measure(logits, target)["calibration"] == pytest.approx(1.0, abs=1e-6)
+    computed = measure(logits, target)
+    assert computed["calibration"] == pytest.approx(1.0, abs=1e-6)
+    for key in ("ece", "sce", "ace"):
+        assert computed[key] == pytest.approx(0.0, abs=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), ranges=st.sampled_from([1, 3, 10]))
+def test_the_adaptive_error_is_exact_where_no_range_ends_inside_a_cell(seed: int, ranges: int) -> None:
+    # Thirty outputs in cells of their own, divided into ranges of whole pixels.
+    generator = torch.Generator().manual_seed(seed)
+    positive = torch.linspace(0.02, 0.97, 30)[torch.randperm(30, generator=generator)]
+    outputs = torch.stack([1 - positive, positive], dim=1)
+    target = torch.randint(0, 2, (30,), generator=generator)
+    expected = references.adaptive_calibration_error(outputs.log().softmax(dim=1).numpy(), target.numpy(), ranges)
+    assert measure(outputs.log(), target, num_bins=ranges)["ace"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0, 30.0])
+def test_the_adaptive_error_elsewhere_has_the_resolution_of_the_cells(spread: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 4, (20_000,), generator=generator)
+    logits = torch.randn(20_000, 4, generator=generator) * spread
+    logits.scatter_add_(1, target.unsqueeze(1), torch.full((20_000, 1), 2.0))
+    expected = references.adaptive_calibration_error(logits.softmax(dim=1).numpy(), target.numpy(), ranges=10)
+    assert measure(logits, target)["ace"] == pytest.approx(expected, rel=2**-7)
+
+
+def test_equal_outputs_need_no_order() -> None:
+    # Saturated outputs, of which two thirds are right in the first half of the pixels and one third in the second.
+    prediction = torch.zeros(300, dtype=torch.int64)
+    logits = 1e4 * torch.nn.functional.one_hot(prediction, 3).float()
+    target = torch.cat([torch.tensor([0, 0, 1]).repeat(50), torch.tensor([0, 2, 1]).repeat(50)])
+    computed = measure(logits, target)
+    # half of the pixels are right, a third is of class 1 and a sixth of class 2
+    assert computed["ace"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 6) / 3)
+    assert measure(logits.flip(0), target.flip(0))["ace"] == pytest.approx(computed["ace"], abs=1e-12)
+
+
+def test_logits_of_ten_thousand_have_a_finite_likelihood(device: torch.device) -> None:
+    target = torch.tensor([0, 1, 1], device=device)
+    logits = 1e4 * (2 * torch.nn.functional.one_hot(torch.tensor([0, 1, 0], device=device), 2) - 1)
+    assert measure(logits.float(), target)["nll"] == pytest.approx(2e4 / 3)
+    assert measure(logits.to(torch.bfloat16), target)["nll"] == pytest.approx(2e4 / 3, rel=1e-2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), cut=st.integers(0, 4))
+def test_merged_is_as_all_at_once(seed: int, cut: int) -> None:
+    logits, target = random_batch(seed)
+    parts = [SegmentationMetrics(5) for _ in range(3)]
+    for metrics, span in zip(parts, (slice(cut), slice(cut, None), slice(0)), strict=True):
+        metrics.update(logits[span], target[span])
+    whole = SegmentationMetrics(5)
+    for start, stop in ((0, cut), (cut, 4)):
+        whole.update(logits[start:stop], target[start:stop])
+    first, second, nothing = parts
+    first.merge(nothing)
+    first.merge(second)
+    assert torch.equal(first.confusion, whole.confusion)
+    assert_same(first.compute(), whole.compute(), rel=1e-12)
+
+
+def test_what_is_merged_may_have_been_seen_on_another_device(device: torch.device) -> None:
+    logits, target = random_batch(12)
+    there, here = SegmentationMetrics(5), SegmentationMetrics(5)
+    there.update(logits.to(device), target.to(device))
+    here.merge(there)
+    assert here.confusion.device.type == "cpu"
+    assert_same(here.compute(), there.compute(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_classes", 4), ("ignore_index", 0), ("num_bins", 15), ("background", 1)])
+def test_refuses_to_merge_what_was_made_with_other_arguments(key: str, value: int) -> None:
+    arguments: dict[str, Any] = {"num_classes": 3, key: value}
+    with pytest.raises(InputError, match=f"{key} = {value}"):
+        SegmentationMetrics(3).merge(SegmentationMetrics(**arguments))
+
+
+def test_many_classes_take_little_memory() -> None:
+    state = [value for value in vars(SegmentationMetrics(150)).values() if isinstance(value, Tensor)]
+    assert sum(tensor.nbytes for tensor in state) < 16 * 2**20
 
 
 def test_an_output_of_one_is_in_the_last_bin() -> None:
@@ -269,7 +367,8 @@ def test_other_precisions(dtype: torch.dtype, device: torch.device) -> None:
 def test_logits_that_are_nan_raise_nothing(device: torch.device) -> None:
     logits, target = random_batch(8)
     computed = measure(torch.full_like(logits, math.nan).to(device), target.to(device))
-    assert math.isnan(computed["calibration"])
+    for key in ("calibration", "ece", "sce", "ace", "brier", "nll"):
+        assert math.isnan(computed[key]), key
     assert 0 <= computed["accuracy"] <= 1
 
 

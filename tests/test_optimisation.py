@@ -8,7 +8,7 @@ import torch
 from tune_seg.config import ModelConfig, TrainingConfig
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.models import build_model
-from tune_seg.optimisation import build_optimizer, learning_rate
+from tune_seg.optimisation import build_optimizer, learning_rate, learning_rate_factor
 
 STEPS = 7
 
@@ -43,20 +43,43 @@ def test_agrees_with_torch_schedulers() -> None:
         scheduler.step()
 
 
+@pytest.mark.parametrize("positive", [True, False])
 @pytest.mark.parametrize(
     ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_adaptive_class_weights_are_not_decayed(name: str, kind: type) -> None:
-    model = build_model(ModelConfig(), num_classes=3, acw=True)
+def test_adaptive_class_weights_are_not_decayed(name: str, kind: type, positive: bool) -> None:
+    model = build_model(ModelConfig(), num_classes=3, acw=True, acw_positive=positive)
     config = TrainingConfig.model_validate({"optimizer": name, "weight_decay": 0.5, "lr": 0.1})
     optimizer = build_optimizer(config, model)
     assert type(optimizer) is kind
-    weight = next(module.weight for module in model.modules() if isinstance(module, AdaptiveClassWeight))
+    layer = next(module for module in model.modules() if isinstance(module, AdaptiveClassWeight))
+    (learnt,) = layer.parameters()
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert len(decay) == len(list(model.parameters()))
-    assert decay.pop(id(weight)) == 0.0
+    assert decay.pop(id(learnt)) == 0.0
     assert set(decay.values()) == {0.5}
     # with no gradient but a zero one, only the decay could move it
-    weight.grad = torch.zeros_like(weight)
+    with torch.no_grad():
+        learnt.add_(0.25)
+    before = layer.weight.detach().clone()
+    learnt.grad = torch.zeros_like(learnt)
     optimizer.step()
-    assert torch.equal(weight, torch.ones(3))
+    assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_adaptive_class_weights_may_have_their_own_learning_rate(positive: bool) -> None:
+    model = build_model(ModelConfig(), num_classes=3, acw=True, acw_positive=positive)
+    layer = next(module for module in model.modules() if isinstance(module, AdaptiveClassWeight))
+    learnt = {id(p) for p in layer.parameters()}
+    for own, expected in ((None, 0.1), (0.7, 0.7)):
+        groups = build_optimizer(TrainingConfig(lr=0.1), model, acw_lr=own).param_groups
+        rates = {id(p): (group["lr"], group["initial_lr"]) for group in groups for p in group["params"]}
+        assert {rate for p, rate in rates.items() if p in learnt} == {(expected, expected)}
+        assert {rate for p, rate in rates.items() if p not in learnt} == {(0.1, 0.1)}
+
+
+def test_one_factor_serves_every_learning_rate() -> None:
+    config = TrainingConfig(epochs=4, lr=0.1, lr_schedule="cosine")
+    for iteration in range(4 * STEPS):
+        assert learning_rate(config, iteration, STEPS) == 0.1 * learning_rate_factor(config, iteration, STEPS)

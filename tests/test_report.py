@@ -2,14 +2,18 @@
 
 import io
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from rich.console import Console
 
-from tests.test_records import result
-from tune_seg.config import StudyConfig, parse
+from tests.test_records import asked, open_records, result
+from tune_seg.config import CALIBRATION_ERRORS, StudyConfig, parse
 from tune_seg.records import Record, State
 from tune_seg.report import LiveReport, final_report, pareto_front, ranked
+from tune_seg.results import ResultsFile
 
 CLASSES = ("road", "pole", "light")
 
@@ -77,6 +81,70 @@ def test_the_pareto_front_holds_what_nothing_beats() -> None:
     assert [entry.number for entry in pareto_front(records, ("recall", "calibration"))] == [0, 1, 3]
     text = printed(records, objective=["recall", "calibration"])
     assert "Pareto front over recall, calibration: trials 1, 3, 0" in text
+
+
+def scaled(calibration: Sequence[float], s_rec: Sequence[float] = (0.5, 0.5, 0.5)) -> dict[str, Any]:
+    """What a last epoch adds: the metrics as trained, with one temperature, with one per class."""
+    names = ("unscaled", "temperature", "class_temperature")
+    scores = {f"{name}/calibration": value for name, value in zip(names, calibration, strict=True)}
+    return {**scores, **{f"{name}/s_rec": value for name, value in zip(names, s_rec, strict=True)}, "temperature/T": 1.32}
+
+
+def test_the_winner_is_measured_against_plain_cross_entropy_with_one_temperature() -> None:
+    records = [
+        record(0, 0.5, end="ce", **scaled((0.7, 0.93, 0.95), (0.41, 0.52, 0.63))),
+        record(1, 0.75, end="focal", **scaled((0.91, 0.94, 0.96), (0.74, 0.76, 0.78))),
+        *(record(number, 0.6, end="dice", **scaled((0.1, 0.2, 0.3))) for number in (2, 3, 4)),
+    ]
+    _, _, after = printed(records).partition("Calibration after training")
+    assert "scored on the half of the validation images that the temperatures were not fitted on" in after
+    lines = [[cell for cell in line.split() if cell != "│"] for line in after.splitlines() if line.startswith("│")]
+    assert [line[0] for line in lines] == ["1", "2", "3", "0"]  # the three best, and plain cross entropy
+    assert lines[0] == ["1", "focal", "0.7400", "0.7600", "0.7800", "1.3200"]
+    assert (
+        "Winner's calibration 0.9100 as trained; plain cross entropy with one temperature (T = 1.32) reaches 0.9300: "
+        "one scalar after training calibrates at least as well as the winner's loss." in after
+    )
+    _, _, after = printed(records, objective="recall").partition("Calibration after training")
+    assert "calibration as trained" in after and "0.9600" in after and "0.7800" not in after
+
+
+def test_a_winner_that_calibrates_better_than_one_temperature_is_said_to() -> None:
+    plain = record(0, 0.5, end="ce", **scaled((0.7, 0.8, 0.9)))
+    text = printed([plain, record(1, 0.75, end="focal", **scaled((0.85, 0.9, 0.9)))])
+    assert "reaches 0.8000: the winner's loss calibrates better than one scalar after training." in text
+    text = printed([plain, record(1, 0.25, end="focal", **scaled((0.85, 0.9, 0.9)))])
+    assert (
+        "The winner is plain cross entropy: calibration 0.7000 as trained, 0.8000 with one temperature (T = 1.32)." in text
+    )
+
+
+def test_temperatures_are_left_out_where_nothing_was_scored_with_them() -> None:
+    # an older study, and one with a single validation image
+    assert "temperature" not in printed([record(0, 0.5, end="ce"), record(1, 0.6, end="focal")])
+    assert "temperature" not in printed([record(0, 0.5, end="ce", **scaled([math.nan] * 3, [math.nan] * 3))])
+    # a trial of an older version beside a newer one
+    text = printed([record(0, 0.5, end="ce"), record(1, 0.6, end="focal", **scaled((0.8, 0.9, 0.9)))])
+    assert "Calibration after training" in text and "Winner's calibration" not in text
+
+
+def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    errors = dict.fromkeys(CALIBRATION_ERRORS, 0.25)
+    for state, values in (
+        (State.PRUNED, errors),
+        (State.COMPLETED, {**errors, "temperature/nll": 0.125, "class_temperature/T": [1.0, 2.0]}),
+        (State.COMPLETED, {}),  # by an earlier version
+    ):
+        number = asked(records).number
+        records.report(number, result(1, 0.5, **values))
+        records.close(number, state)
+    ResultsFile(records, tmp_path / "results.parquet").write()
+    table = pq.read_table(tmp_path / "results.parquet").to_pydict()
+    for name in CALIBRATION_ERRORS:
+        assert table[name] == [0.25, 0.25, None]
+    assert table["temperature/nll"] == [None, 0.125, None]
+    assert table["class_temperature/T"] == [None, [1.0, 2.0], None]
 
 
 def test_a_study_without_a_completed_trial_says_so() -> None:

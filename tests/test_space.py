@@ -8,12 +8,14 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_seg.config import StudyConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.samplers import NAMES, build_sampler, check_sampler, planned_points
+from tune_seg.search import _parser, load_config, presets
 from tune_seg.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -190,3 +192,184 @@ def test_every_sampler_by_name_serves_a_conditional_space(name: str) -> None:
         trial = study.ask()
         searched.config.trial(searched.sample(trial))
         study.tell(trial, float(score))
+
+
+def components(**entropy: Any) -> dict[str, Any]:
+    """A program of two losses, as a configuration's section `loss`."""
+    moving = [{"at": 0.0, "weight": 1.0}, {"at": 0.4, "weight": 0.5, "move": "cosine"}, {"at": 0.9, "weight": 0.0}]
+    overlap = {"loss": "wdice", "keyframes": moving}
+    return {"kind": "program", "components": {"overlap": overlap, "entropy": {"loss": "focal", "weight": 1.0} | entropy}}
+
+
+KEYFRAMES: dict[str, Any] = {
+    "loss.components.overlap.keyframes.2.at": {"float": ["loss.components.overlap.keyframes.1.at + 0.1", 1.0]},
+    "loss.components.overlap.keyframes.1.at": {"float": [0.1, 0.6]},
+    "loss.components.overlap.keyframes.1.weight": {"float": [0.0, 2.0]},
+    "loss.components.overlap.keyframes.1.move": {"choice": ["hold", "linear", "cosine", "oscillating"]},
+    "loss.components.overlap.keyframes.1.cycles": {
+        "int": [1, 4],
+        "when": {"loss.components.overlap.keyframes.1.move": ["oscillating"]},
+    },
+    "loss.components.overlap.loss": {"choice": ["dice", "wdice"]},
+    "loss.components.entropy.loss": {"choice": ["ce", "focal"]},
+    "loss.components.entropy.weight": {"float": [0.1, 1.0]},
+    "loss.components.entropy.params.gamma": {"float": [0.5, 5.0], "when": {"loss.components.entropy.loss": ["focal"]}},
+}
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31 - 1))
+def test_the_keyframes_of_a_program_can_be_searched(seed: int) -> None:
+    searched = space(KEYFRAMES, loss=components(), search={"sampler": "random", "seed": seed})
+    study = optuna.create_study(sampler=build_sampler(searched.config.search, session=0))
+    for _ in range(4):
+        values = searched.sample(study.ask())
+        key = "loss.components.overlap.keyframes"
+        assert values[f"{key}.1.at"] + 0.1 <= values[f"{key}.2.at"] <= 1.0
+        entropy, overlap = searched.config.trial(values).components
+        assert overlap.loss == values["loss.components.overlap.loss"]
+        assert [keyframe.at for keyframe in overlap.keyframes] == [0.0, values[f"{key}.1.at"], values[f"{key}.2.at"]]
+        assert (overlap.keyframes[1].weight, overlap.keyframes[1].move, overlap.keyframes[1].cycles) == (
+            values[f"{key}.1.weight"],
+            values[f"{key}.1.move"],
+            values.get(f"{key}.1.cycles", 1),
+        )
+        assert entropy.keyframes[0].weight == values["loss.components.entropy.weight"]
+        gamma = values.get("loss.components.entropy.params.gamma")
+        assert entropy.params == ({} if gamma is None else {"gamma": gamma})
+        assert (gamma is None) == (entropy.loss == "ce")
+
+
+def test_a_parameter_of_a_loss_can_be_searched_though_the_configuration_does_not_mention_it() -> None:
+    parameters = {
+        "loss.params.focal.gamma": {"float": [0.5, 5.0]},
+        "loss.params.focal.alpha": {"choice": [None, 0.25]},
+        "loss.params.tversky.alpha": {"float": [0.1, "loss.params.focal.gamma + 0.5"]},
+    }
+    searched = space(parameters, loss={"kind": "compound", "start": "tversky", "end": "focal"})
+    for trial in searched.probes:
+        start, end = trial.components
+        assert set(start.params) == {"alpha"} and 0.1 <= start.params["alpha"] <= 5.5
+        assert 0.5 <= end.params["gamma"] <= 5.0 and end.params["alpha"] in (None, 0.25)
+
+
+FOCAL_OR_NOT: dict[str, Any] = {
+    "loss.kind": {"choice": ["static", "compound", "naive"]},
+    "loss.start": {"choice": ["dice", "focal"], "when": {"loss.kind": ["compound", "naive"]}},
+    "loss.end": {"choice": ["ce", "focal"]},
+}
+PROGRAM_OR_NOT: dict[str, Any] = {"loss.kind": {"choice": ["static", "program"]}}
+GAMMA: dict[str, Any] = {"float": [0.5, 5.0]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "loss", "key", "when"),
+    [
+        (FOCAL_OR_NOT, {}, "loss.gamma", None),
+        (FOCAL_OR_NOT, {}, "loss.params.focal.gamma", None),
+        ({"loss.end": {"choice": ["ce", "focal"]}}, {}, "loss.gamma", "{loss.end: [focal]}"),
+        ({"loss.end": {"choice": ["ce", "focal", "tversky"]}}, {}, "loss.alpha", "{loss.end: [focal, tversky]}"),
+        ({"loss.end": {"choice": ["ce", "focal", "tversky"]}}, {}, "loss.params.tversky.beta", "{loss.end: [tversky]}"),
+        (
+            {"loss.kind": {"choice": ["static", "naive"]}},
+            {"start": "focal"},
+            "loss.gamma",
+            "{loss.kind: [naive], loss.start: [focal]}",
+        ),
+        (
+            PROGRAM_OR_NOT,
+            components(),
+            "loss.components.entropy.params.gamma",
+            "{loss.kind: [program], loss.components.entropy.loss: [focal]}",
+        ),
+        (
+            {"loss.components.entropy.loss": {"choice": ["ce", "focal"]}},
+            components(),
+            "loss.components.entropy.params.gamma",
+            "{loss.components.entropy.loss: [focal]}",
+        ),
+        (
+            {"loss.components.entropy.loss": {"choice": ["ce", "focal"]}},
+            components(),
+            "loss.gamma",
+            "{loss.components.entropy.loss: [focal]}",
+        ),
+    ],
+)
+def test_a_parameter_without_effect_is_refused_with_the_condition_to_add(
+    parameters: dict[str, Any], loss: dict[str, Any], key: str, when: str | None
+) -> None:
+    with pytest.raises(
+        InputError, match=rf"^space\.{key}: it is sampled where it has no effect: the losses in force"
+    ) as error:
+        space(parameters | {key: GAMMA}, loss=loss)
+    advice = str(error.value).partition("add when: ")[2]
+    assert when is None or advice == when
+    # and with that condition it is sampled wherever it has an effect, and accepted
+    searched = space(parameters | {key: GAMMA | {"when": yaml.safe_load(advice)}}, loss=loss)
+    parameter = next(parameter for parameter in searched.parameters if parameter.key == key)
+    assert parameter.when
+
+
+@pytest.mark.parametrize(
+    ("parameters", "loss", "message"),
+    [
+        ({"loss.gamma": GAMMA}, {"end": "dice"}, "in force are dice. In no configuration does a loss take its value from"),
+        ({"loss.params.dice.gamma": GAMMA}, {}, "unknown key loss.params.dice.gamma; the parameters of dice are none"),
+        ({"loss.params.dise.gamma": GAMMA}, {}, "space: loss.params.dise.gamma: unknown loss 'dise'; the losses are ce"),
+        ({"loss.params.focal.gamma": GAMMA}, {"end": "ce"}, "the losses in force are ce. In no configuration"),
+        # another key sets it for the only loss that has it
+        ({"loss.gamma": GAMMA}, {"end": "focal", "params": {"focal": {"gamma": 1.0}}}, "In no configuration"),
+        ({"loss.params.focal.gamma": GAMMA}, components(params={"gamma": 1.0}), "In no configuration"),
+        ({"loss.components.overlap.params.gamma": GAMMA}, components(), "focal, wdice. In no configuration"),
+        ({"loss.components.other.params.gamma": GAMMA}, components(), "unknown key loss.components.other.params.gamma"),
+        (
+            {"loss.components.overlap.keyframes.3.at": GAMMA},
+            components(),
+            "unknown key loss.components.overlap.keyframes.3.at",
+        ),
+        (
+            {"loss.params.focal.gamma": {"float": [-1, 2]}},
+            {"end": "focal"},
+            "loss.params.focal.gamma: loss 'focal': gamma = -1",
+        ),
+        (
+            {"loss.components.overlap.keyframes.1.at": {"float": [0.2, 0.95]}},
+            components(),
+            "loss.components.overlap.keyframes: keyframes.2.at = 0.9 does not lie after keyframes.1.at = 0.95",
+        ),
+        ({"loss.components.entropy.loss": {"choice": ["ce", "focl"]}}, components(), "unknown loss 'focl'"),
+        (
+            {
+                "loss.components.entropy.weight": {"float": [0, 1]},
+                "loss.components.overlap.keyframes.1.weight": {"choice": [0]},
+            },
+            components(),
+            "loss.components: every weight is 0 from 0.4 to 0.9",
+        ),
+        # what the configuration itself sets, for nobody
+        ({}, {"gamma": 2.0}, "^loss.gamma: 2.0 has no effect in any configuration of the study: the losses in force are ce"),
+        ({"loss.end": {"choice": ["ce", "dice"]}}, {"alpha": 0.5}, "^loss.alpha: 0.5 has no effect .* are ce, dice. Remove"),
+        ({}, {"params": {"focal": {"gamma": 1.0}}}, "^loss.params.focal.gamma: 1.0 has no effect"),
+        ({}, components(params={"gamma": 1.0}) | {"kind": "static"}, "^loss.components.entropy.params.gamma: 1.0 has no"),
+        ({}, {"end": "focal", "gamma": 2.0, "params": {"focal": {"gamma": 1.0}}}, "^loss.gamma: 2.0 has no effect"),
+    ],
+)
+def test_parameters_that_do_nothing_are_refused(parameters: dict[str, Any], loss: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        space(parameters, loss=loss)
+
+
+def test_a_base_value_that_some_configuration_uses_is_accepted() -> None:
+    space({"loss.end": {"choice": ["ce", "focal"]}}, loss={"gamma": 1.0, "params": {"focal": {"alpha": 0.5}}})
+    # the base gives what is not sampled, and the space the rest
+    when = {"loss.end": ["tversky"]}
+    space(
+        {"loss.end": {"choice": ["ce", "focal", "tversky"]}, "loss.alpha": {"float": [0.1, 1.0], "when": when}},
+        loss={"alpha": 0.5},
+    )
+
+
+def test_every_preset_samples_only_what_has_an_effect() -> None:
+    for name in presets():
+        Space(load_config(_parser().parse_args([name])))

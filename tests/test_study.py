@@ -121,6 +121,69 @@ def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path:
         np.testing.assert_equal(seen["shuffled"][loss], expected)  # to the last bit, with nan equal to nan
 
 
+def test_a_study_searches_the_keyframes_of_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    falling = [{"at": 0.0, "weight": 1.0}, {"at": 0.4, "weight": 0.5, "move": "cosine"}, {"at": 0.9, "weight": 0.0}]
+    loss = {
+        "kind": "program",
+        "components": {
+            "overlap": {"loss": "wdice", "keyframes": falling},
+            "entropy": {"loss": "focal", "weight": 1.0},
+            "more": {"loss": "dual_focal", "keyframes": [{"at": 0.5, "weight": 0.0}, {"at": 1.0, "weight": 0.25}]},
+        },
+    }
+    at = "loss.components.overlap.keyframes.1.at"
+    move = "loss.components.overlap.keyframes.1.move"
+    space = {
+        at: {"float": [0.1, 0.5]},
+        move: {"grid": ["hold", "oscillating"]},
+        "loss.components.overlap.keyframes.1.cycles": {"int": [2, 3], "when": {move: ["oscillating"]}},
+        "loss.components.overlap.keyframes.2.at": {"float": [f"{at} + 0.1", 1.0]},
+        "loss.components.entropy.params.gamma": {"float": [0.5, 5.0]},
+        "acw": {"grid": [True, False]},
+        "acw_options.positive": {"choice": [True, False], "when": {"acw": [True]}},
+    }
+    config = write_config(tmp_path / "program.yaml", loss=loss, space=space, baselines=[{at: 0.25, move: "hold"}])
+    early = ("--set", "search.early_stopping.kind=none", "--epochs", "2")
+    assert search(config, *early, "--trials", "5") == 0
+    assert "focal+dual_focal*+wdice*" in capsys.readouterr().out
+    rows = results(config)
+    assert [row["state"] for row in rows] == ["completed"] * 5
+    assert (rows[0][at], rows[0][move]) == (0.25, "hold")
+    assert len({row[at] for row in rows}) == 5
+    assert {(row[move], row["acw"]) for row in rows[1:]} == {(m, a) for m in ("hold", "oscillating") for a in (True, False)}
+    for row in rows:
+        assert row["loss.components.overlap.keyframes.2.at"] >= row[at] + 0.1
+        assert row["loss.components.entropy.params.gamma"] == row["loss.gamma"]
+        assert row["acw_weight"] is None if not row["acw"] else len(row["acw_weight"]) == len(row["class_recall"])
+
+    directory = tmp_path / "studies" / "program"
+    client = MlflowClient(default_uri(directory))
+    experiment = client.get_experiment_by_name("program")
+    assert experiment is not None
+    children = client.search_runs([experiment.experiment_id], "tags.`tune_seg.trial` != ''")
+    for run in children:
+        row = rows[int(run.data.tags["tune_seg.trial"])]
+        weights = {name for name in run.data.metrics if name.startswith("weight/")}
+        assert weights == {"weight/overlap", "weight/entropy", "weight/more"}
+        learnt = [value for name, value in run.data.metrics.items() if name.startswith("acw/")]
+        assert sorted(learnt) == sorted(row["acw_weight"] or [])
+        assert run.data.params[at] == str(row[at])
+    # the file that the study has written describes it, keyframes and all
+    assert (
+        main([str(directory / "study.yaml"), "--studies", str(directory.parent), "--study", "program", "--trials", "6"]) == 0
+    )
+    assert len(results(config)) == 6
+
+
+def test_losses_that_cannot_take_the_classes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = {"loss.end": {"choice": ["ce", "sigmoid_focal"]}}
+    config = write_config(tmp_path / "classes.yaml", space=space, baselines=[])
+    assert search(config) == 2
+    assert "error: loss.end: loss 'sigmoid_focal': num_classes = 10 is not possible; it takes at most 2" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:
     config = write_config(tmp_path / "stopped.yaml", training=SMALL["training"] | {"epochs": 6})
     directory = tmp_path / "studies" / "stopped"

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.test_records import asked, open_records, result
-from tune_seg.config import METRICS
+from tune_seg.config import CALIBRATION_ERRORS, METRICS
 from tune_seg.records import Records, State
 from tune_seg.tracking import Tracker, default_uri
 
@@ -30,10 +30,14 @@ def study(tmp_path: Path) -> Path:
 
 @contextmanager
 def tracked(
-    directory: Path, uri: str | None = None, interrupted: bool = False, **values: Any
+    directory: Path,
+    uri: str | None = None,
+    interrupted: bool = False,
+    class_names: Sequence[str] = (),
+    **values: Any,
 ) -> Iterator[tuple[Records, Tracker]]:
     records = open_records(directory, **values)
-    tracker = Tracker(uri or default_uri(directory), directory, records.study_id, "s_rec")
+    tracker = Tracker(uri or default_uri(directory), directory, records.study_id, "s_rec", class_names=class_names)
     records.observers.append(tracker.update)
     tracker.start(records.trials.values())
     yield records, tracker
@@ -83,6 +87,47 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
     assert {name for name in child.data.metrics if "/" not in name} == {*METRICS, "lr", "end_weight", "train_loss"}
     assert (child.data.metrics["best/s_rec"], child.data.metrics["last/s_rec"]) == (0.8, 0.5)
     assert all(math.isnan(value) for _, value in history(client, child, "f1"))
+
+
+def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study: Path) -> None:
+    scaled: dict[str, Any] = {"unscaled/nll": 0.4, "temperature/nll": 0.25, "temperature/s_rec": math.nan}
+    scaled |= {"temperature/T": 1.5, "class_temperature/T": [1.0, 2.0]}
+    with tracked(study) as (records, _):
+        number = asked(records).number
+        for epoch in (1, 2, 3):
+            errors = dict.fromkeys(CALIBRATION_ERRORS, 0.5 / epoch)
+            of_last = scaled if epoch == 3 else {}
+            records.report(number, result(epoch, epoch / 10, lr=0.1, end_weight=1.0, **errors, **of_last))
+        records.close(number, State.COMPLETED)
+    client, _, children = runs(study)
+    child = children[number]
+    for name in CALIBRATION_ERRORS:
+        assert history(client, child, name) == [(1, 0.5), (2, 0.25), (3, 0.5 / 3)]
+        assert child.data.metrics[f"best/{name}"] == child.data.metrics[f"last/{name}"] == 0.5 / 3
+    assert history(client, child, "temperature/nll") == [(3, 0.25)]
+    assert (child.data.metrics["unscaled/nll"], child.data.metrics["temperature/T"]) == (0.4, 1.5)
+    assert all(math.isnan(value) for _, value in history(client, child, "temperature/s_rec"))
+    assert "class_temperature/T" not in child.data.metrics  # one metric is one number
+
+
+def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
+    names = ["road", "traffic light", "a/b", "tree (dead)", "tree [dead]", "Straße", "..", "x//y", "1:2"]
+    with tracked(study, class_names=names) as (records, _):
+        number = asked(records).number
+        for epoch in (1, 2, 3):
+            weights: dict[str, Any] = {"weights": {"overlap": 1 - epoch / 4, "entropy": 1.0}}
+            acw: dict[str, Any] = {"acw_weight": [epoch + index / 10 for index in range(len(names))]}
+            records.report(number, result(epoch, lr=0.1, **weights, **acw))
+        records.close(number, State.COMPLETED)
+    client, _, children = runs(study)
+    child = children[number]
+    assert history(client, child, "weight/overlap") == [(1, 0.75), (2, 0.5), (3, 0.25)]
+    assert history(client, child, "weight/entropy") == [(1, 1.0), (2, 1.0), (3, 1.0)]
+    assert "end_weight" not in child.data.metrics
+    sent = ["road", "traffic light", "a/b", "tree _dead__3", "tree _dead__4", "Straße", "__", "x__y", "1_2"]
+    assert {name for name in child.data.metrics if name.startswith("acw/")} == {f"acw/{name}" for name in sent}
+    for index, name in enumerate(sent):
+        assert history(client, child, f"acw/{name}") == [(epoch, epoch + index / 10) for epoch in (1, 2, 3)]
 
 
 def test_how_a_trial_ended_shows(study: Path) -> None:

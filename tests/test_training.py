@@ -1,6 +1,7 @@
 """A trial is a pure function of its configuration and the data."""
 
 import json
+import math
 import subprocess
 import sys
 from typing import Any
@@ -8,13 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.layers import AdaptiveClassWeight
-from tune_seg.loss_program import LossProgram
-from tune_seg.losses import build_loss, class_weights
 from tune_seg.training import Trainer
 
 TIMES = ("train_seconds", "eval_seconds")
@@ -131,48 +129,90 @@ def test_weights_ruined_by_the_last_step_end_the_trial(packed: PackedData) -> No
     assert result["diverged"]
 
 
+def test_the_last_planned_epoch_alone_scales_the_logits(packed: PackedData) -> None:
+    first, second, last = run(trial(training={"epochs": 3}), packed)
+    assert first.keys() == second.keys() == {name for name in last if "/" not in name}
+    assert math.isfinite(last["temperature/T"])
+    assert len(last["class_temperature/T"]) == packed.num_classes
+    stopped = Trainer(trial(training={"epochs": 3}), packed, torch.device("cpu")).epoch()
+    assert {name: value for name, value in stopped.items() if name not in TIMES} == first
+
+
 def test_a_background_is_left_out_of_iou_and_dice_alone(packed: PackedData) -> None:
     (whole,) = run(trial(training={"epochs": 1}), packed)
     (without,) = run(trial(training={"epochs": 1}, evaluation={"background": packed.class_names[0]}), packed)
     assert {key for key in whole if not same(whole[key], without[key])} == {"miou", "mdice"}
 
 
-class TestLossProgram:
-    frequencies = torch.tensor([0.7, 0.25, 0.05], dtype=torch.float64)
-    logits = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
-    target = torch.randint(0, 3, (2, 5, 5), generator=torch.Generator().manual_seed(1))
+PROGRAM: dict[str, Any] = {
+    "kind": "program",
+    "gamma": 1.5,
+    "components": {
+        "overlap": {
+            "loss": "wdice",
+            "keyframes": [{"at": 0.0, "weight": 1.0, "move": "cosine"}, {"at": 0.5, "weight": 0.0}],
+        },
+        "entropy": {"loss": "focal", "weight": 1.0},
+        "extra": {
+            "loss": "dual_focal",
+            "keyframes": [{"at": 0.25, "weight": 0.0, "move": "oscillating", "cycles": 2}, {"at": 1.0, "weight": 0.3}],
+        },
+    },
+}
 
-    def program(self, iterations: int = 10, **loss: Any) -> LossProgram:
-        config = trial(loss=loss)
-        return LossProgram(config.loss, config.schedule, self.frequencies, iterations)
 
-    def part(self, name: str, **params: Any) -> nn.Module:
-        return build_loss(name, num_classes=3, class_weights=class_weights(self.frequencies), **params)
+def test_a_program_trains_and_reports_its_weights(packed: PackedData) -> None:
+    config = trial(loss=PROGRAM, training={"epochs": 4})
+    first = run(config, packed)
+    torch.rand(1000)
+    run(trial(loss={"end": "dice"}), packed)
+    assert same(first, run(config, packed))
+    assert all(np.isfinite(result["train_loss"]) for result in first)
+    assert all(result["weights"].keys() == PROGRAM["components"].keys() for result in first)
+    # an epoch's last iterations of eight are 1, 3, 5 and 7; from 0 to 4 the weight falls along a quarter cosine
+    falling = [math.cos(math.pi / 2 * i / 4) for i in (1, 3)]
+    assert [result["weights"]["overlap"] for result in first] == pytest.approx([*falling, 0.0, 0.0])
+    assert not any("end_weight" in result for result in first)
 
-    def test_compound_is_the_weighted_sum_of_its_parts(self) -> None:
-        parts = self.part("dice")(self.logits, self.target), self.part("wce")(self.logits, self.target)
-        one_to_one = self.program(kind="compound", start="dice", end="wce")
-        torch.testing.assert_close(one_to_one(self.logits, self.target, 3), parts[0] + parts[1])
-        weighted = self.program(kind="compound", start="dice", end="wce", weights={"start": 0.25, "end": 2.0})
-        torch.testing.assert_close(weighted(self.logits, self.target, 3), 0.25 * parts[0] + 2 * parts[1])
-        assert weighted.weights(0) == weighted.weights(9) == (0.25, 2.0)
 
-    @pytest.mark.parametrize(("kind", "first", "last"), [("naive", "dice", "ce"), ("alternating", "ce", "ce")])
-    def test_schedules_are_pure_at_their_ends(self, kind: str, first: str, last: str) -> None:
-        program = self.program(kind=kind, start="dice", end="ce")
-        for name, iteration in ((first, 0), (last, 9)):
-            expected = self.part(name)(self.logits, self.target)
-            assert torch.equal(program(self.logits, self.target, iteration), expected)
+def test_a_schedule_reports_the_weights_of_both_its_losses(packed: PackedData) -> None:
+    results = run(trial(**SCHEDULED, training={"epochs": 4}), packed)
+    assert [sum(result["weights"].values()) for result in results] == [1.0] * 4
+    assert [result["end_weight"] for result in results] == [result["weights"]["end"] for result in results]
+    (static,) = run(trial(training={"epochs": 1}), packed)
+    assert (static["weights"], static["end_weight"]) == ({"end": 1.0}, 1.0)
+    assert "acw_weight" not in static
 
-    def test_parameters_reach_the_losses_that_have_them(self) -> None:
-        program = self.program(kind="compound", start="dice", end="focal", gamma=0.7, alpha=[0.1, 0.2, 0.3])
-        expected = self.part("dice")(self.logits, self.target) + self.part("focal", gamma=0.7, alpha=[0.1, 0.2, 0.3])(
-            self.logits, self.target
-        )
-        torch.testing.assert_close(program(self.logits, self.target, 0), expected)
 
-    def test_class_weights_can_be_scaled_as_hossain_does(self) -> None:
-        program = self.program(end="wdice", class_weights="sum")
-        weights = class_weights(self.frequencies, normalise="sum")
-        expected = build_loss("wdice", num_classes=3, class_weights=weights)(self.logits, self.target)
-        torch.testing.assert_close(program(self.logits, self.target, 0), expected)
+@pytest.mark.parametrize("positive", [True, False])
+def test_the_adaptive_class_weights_are_reported(packed: PackedData, positive: bool) -> None:
+    options = {"positive": positive, "lr": 0.25}
+    config = trial(
+        loss={"end": "wce"}, acw=True, acw_options=options, training={"optimizer": "sgd", "lr_schedule": "constant"}
+    )
+    results = run(config, packed)
+    assert all(len(result["acw_weight"]) == packed.num_classes for result in results)
+    assert results[0]["acw_weight"] != results[1]["acw_weight"] != [1.0] * packed.num_classes
+    if positive:
+        assert all(weight > 0 for result in results for weight in result["acw_weight"])
+    assert same(results, run(config, packed))
+
+
+def test_the_class_weights_own_learning_rate_moves_them_alone_faster(packed: PackedData) -> None:
+    def moved(**options: Any) -> float:
+        (result,) = run(trial(acw=True, acw_options=options, training={"epochs": 1, "optimizer": "adam"}), packed)
+        assert result["lr"] == pytest.approx(0.5e-3)  # that of the other parameters, at the last of two iterations
+        return max(abs(weight - 1) for weight in result["acw_weight"])
+
+    # Adam's first steps are as long as the learning rate, whatever the gradient: 1 + 1/2 of it in two iterations
+    assert moved() == pytest.approx(1.5e-3, rel=0.4)
+    assert moved(lr=0.1) == pytest.approx(0.15, rel=0.4)
+
+
+def test_positive_class_weights_start_as_all_others_do(packed: PackedData) -> None:
+    plain, positive = (
+        Trainer(trial(acw=True, acw_options={"positive": flag}), packed, torch.device("cpu")).model for flag in (False, True)
+    )
+    plain.eval(), positive.eval()
+    image = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(plain(image), positive(image))

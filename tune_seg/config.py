@@ -4,19 +4,29 @@ Pydantic models only, no torch and no Ray, so that reading and checking a config
 that one trial depends on is :class:`TrialConfig`; :class:`StudyConfig` adds the data, the objective and the search.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tune_seg.errors import InputError
-from tune_seg.losses.catalogue import LOSSES
-from tune_seg.schedules import DEFAULT_FRACTIONS
+from tune_seg.keys import flatten, holds_keys, set_key
+from tune_seg.loss_keys import LossInForce, losses_in_force
+from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.spec import Parameter
+from tune_seg.schedules import DEFAULT_FRACTIONS, Keyframe, Move, WeightCurve, schedule_keyframes
 
 METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
 """What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
+
+CALIBRATION_ERRORS = ("ece", "sce", "ace", "brier", "nll")
+"""Its other scalar metrics, of which smaller is better: recorded, not maximised."""
 
 
 def _no_switch(value: Any) -> Any:
@@ -40,16 +50,17 @@ class _Section(BaseModel):
 
 
 class LossKind(StrEnum):
-    """How the losses `loss.start` and `loss.end` are combined over training."""
+    """How losses are combined over training: `loss.start` and `loss.end`, or any number of `loss.components`."""
 
     STATIC = "static"  # `end` alone
     COMPOUND = "compound"  # a fixed weighted sum
     NAIVE = "naive"  # Taubert eq. (5)
     ALTERNATING = "alternating"  # Taubert eq. (6)
+    PROGRAM = "program"  # a sum whose weights follow keyframes
 
     @property
     def scheduled(self) -> bool:
-        """Whether the weights move during training."""
+        """Whether the loss moves between `start` and `end` as `schedule` says."""
         return self in (LossKind.NAIVE, LossKind.ALTERNATING)
 
 
@@ -177,34 +188,164 @@ class CompoundWeights(_Section):
     end: AboveZero = 1.0
 
 
+class KeyframeConfig(_Section):
+    """The weight of a component at one moment, `at` a fraction of all iterations; see :mod:`tune_seg.schedules`."""
+
+    at: Fraction
+    weight: NonNegative
+    move: Move = "linear"
+    cycles: Positive = 1
+
+
+class ComponentConfig(_Section):
+    """A term of a program: a loss, its parameters, and its weight: a constant, or keyframes over the training."""
+
+    loss: str
+    params: dict[str, Any] = {}
+    weight: NonNegative | None = None
+    keyframes: tuple[KeyframeConfig, ...] | None = None
+
+    @field_validator("loss")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        get_spec(name)
+        return name
+
+    @field_validator("keyframes")
+    @classmethod
+    def _in_order(cls, keyframes: tuple[KeyframeConfig, ...] | None) -> tuple[KeyframeConfig, ...] | None:
+        if keyframes is not None:
+            WeightCurve(_keyframes(keyframes))
+        return keyframes
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.weight is None) == (self.keyframes is None):
+            raise ValueError("give either weight, which is constant, or keyframes")
+        return self
+
+    @property
+    def curve(self) -> tuple[Keyframe, ...]:
+        """The weight over the training, at fractions of all iterations."""
+        return (Keyframe(0.0, self.weight),) if self.weight is not None else _keyframes(self.keyframes or ())
+
+
+def _keyframes(configs: Sequence[KeyframeConfig]) -> tuple[Keyframe, ...]:
+    return tuple(Keyframe(config.at, config.weight, config.move, config.cycles) for config in configs)
+
+
 class LossConfig(_Section):
-    """Which losses are in force, and their parameters. `static` uses `end` alone."""
+    """Which losses are in force, and their parameters. `static` uses `end` alone, `program` uses `components`.
+
+    `params` holds parameters by loss. `gamma` and `alpha` are given to every loss in force that has such a parameter,
+    unless `params` does; None leaves each loss its own default.
+    """
 
     kind: LossKind = LossKind.STATIC
     start: str | None = None
     end: str = "ce"
-    gamma: NonNegative = 2.0
+    gamma: NonNegative | None = None
     alpha: NonNegative | Annotated[tuple[NonNegative, ...], Field(min_length=1)] | None = None
+    params: dict[str, dict[str, Any]] = {}
+    components: dict[str, ComponentConfig] = {}
     weights: CompoundWeights = CompoundWeights()
     class_weights: Literal["mean", "sum"] = "mean"
 
     @field_validator("start", "end")
     @classmethod
     def _known(cls, name: str | None) -> str | None:
-        if name is not None and name not in LOSSES:
-            raise ValueError(f"unknown loss {name!r}; the losses are {', '.join(LOSSES)}")
+        if name is not None:
+            get_spec(name)
         return name
+
+    @field_validator("params")
+    @classmethod
+    def _possible(cls, params: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {loss: _read_params(f"loss.params.{loss}", loss, given) for loss, given in params.items()}
+
+    @field_validator("components")
+    @classmethod
+    def _named(cls, components: dict[str, ComponentConfig]) -> dict[str, ComponentConfig]:
+        for name in components:
+            if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+                raise ValueError(f"loss.components: {name!r} is no name; a name is letters, digits and _, a letter first")
+        # by name, because the order in which losses are summed shows in the last bits, and that of a file's keys must not
+        return {
+            name: component.model_copy(
+                update={"params": _read_params(f"loss.components.{name}.params", component.loss, component.params)}
+            )
+            for name, component in sorted(components.items())
+        }
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind is not LossKind.STATIC and self.start is None:
+        if self.kind is LossKind.PROGRAM:
+            self._check_program()
+        elif self.kind is not LossKind.STATIC and self.start is None:
             raise ValueError(f"loss.kind {self.kind} needs loss.start, the loss that it combines with loss.end")
+        self.check()
         return self
 
-    @property
-    def components(self) -> tuple[str, ...]:
-        """The names of the losses in force: (end,) or (start, end)."""
-        return (self.end,) if self.kind is LossKind.STATIC or self.start is None else (self.start, self.end)
+    def _check_program(self) -> None:
+        if not self.components:
+            raise ValueError("loss.kind program needs loss.components, each with a loss and its weight")
+        curves = [WeightCurve(component.curve) for component in self.components.values()]
+        times = sorted({0.0, 1.0, *(keyframe.at for curve in curves for keyframe in curve.keyframes)})
+        for begin, end in pairwise(times):
+            if all(curve.silent((begin + end) / 2) for curve in curves):
+                raise ValueError(
+                    f"loss.components: every weight is 0 from {begin:g} to {end:g} of the training, where nothing would be "
+                    f"learned; give one of them a weight there"
+                )
+
+    def check(self, num_classes: int | None = None) -> None:
+        """Refuse parameters that a loss in force cannot use.
+
+        Args:
+            num_classes: the number of classes, and the length of a list of values; None leaves both unchecked.
+
+        Raises:
+            InputError: naming the key, its value and what is allowed.
+        """
+        for choice in self.in_force():
+            _with_key(choice.key, choice.loss, {}, num_classes)
+            for name, value in choice.params.items():
+                _with_key(choice.keys[name], choice.loss, {name: value}, num_classes)
+
+    def in_force(self) -> tuple[LossInForce, ...]:
+        """The losses in force with the parameters that are set of each: (end,), (start, end) or those of the components."""
+        return losses_in_force(flatten({"loss": self.model_dump()}))
+
+
+def _read_params(key: str, loss: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` of `loss`, checked, with numbers that YAML reads as text (1e-3) as numbers and lists as tuples."""
+    try:
+        spec = get_spec(loss)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+    kinds = {parameter.name: parameter for parameter in spec.parameters}
+    read = {name: _read_param(kinds.get(name), value) for name, value in params.items()}
+    for name, value in read.items():
+        _with_key(f"{key}.{name}", loss, {name: value}, None)
+    return read
+
+
+def _read_param(parameter: Parameter | None, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and parameter is not None and not parameter.choices and not parameter.text:
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _with_key(key: str, loss: str, params: Mapping[str, Any], num_classes: int | None) -> None:
+    try:
+        get_spec(loss).check(params, num_classes=num_classes)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
 
 
 class ScheduleConfig(_Section):
@@ -225,6 +366,32 @@ class ScheduleConfig(_Section):
         return (start if self.start is None else self.start, end if self.end is None else self.end)
 
 
+class AcwConfig(_Section):
+    """How the adaptive class weights w are learnt: as exp(v), so that they stay above 0, and with a rate of their own."""
+
+    positive: bool = False
+    lr: AboveZero | None = None
+
+
+@dataclass(frozen=True)
+class Component:
+    """A loss in force, its parameters, and its weight over the training.
+
+    Attributes:
+        name: `start` or `end`, or the component's name in a program.
+        loss: the name of the loss.
+        params: the parameters that are set; the loss has its own defaults for the others.
+        keyframes: its weight, at fractions of all iterations.
+        complement: whether the weight is what these leave of 1, as it is for the start of a schedule.
+    """
+
+    name: str
+    loss: str
+    params: Mapping[str, Any]
+    keyframes: tuple[Keyframe, ...]
+    complement: bool = False
+
+
 class TrialConfig(_Section):
     """All that one trial depends on, besides the packed data: the same value gives the same result."""
 
@@ -235,6 +402,7 @@ class TrialConfig(_Section):
     loss: LossConfig = LossConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     acw: bool = False
+    acw_options: AcwConfig = AcwConfig()
 
     @model_validator(mode="after")
     def _schedule_in_order(self) -> Self:
@@ -247,25 +415,68 @@ class TrialConfig(_Section):
         return self
 
     @property
-    def loss_name(self) -> str:
-        """A short name of the loss in force, as the tables show it: `ce`, `dice+ce`, `dice>wce naive`."""
-        name = {LossKind.STATIC: self.loss.end, LossKind.COMPOUND: f"{self.loss.start}+{self.loss.end}"}.get(
-            self.loss.kind, f"{self.loss.start}>{self.loss.end} {self.loss.kind}"
+    def components(self) -> tuple[Component, ...]:
+        """The losses in force with their weights, the same for every kind of loss."""
+        loss, kind = self.loss, self.loss.kind
+        if kind is LossKind.PROGRAM:
+            curves = {name: component.curve for name, component in loss.components.items()}
+        elif kind is LossKind.COMPOUND:
+            curves = {"start": (Keyframe(0.0, loss.weights.start),), "end": (Keyframe(0.0, loss.weights.end),)}
+        elif kind.scheduled:
+            moving = schedule_keyframes(kind.value, *self.schedule.fractions(kind))
+            curves = {"start": moving, "end": moving}
+        else:
+            curves = {"end": (Keyframe(0.0, 1.0),)}
+        return tuple(
+            Component(name, choice.loss, choice.params, curve, complement=kind.scheduled and name == "start")
+            for choice, (name, curve) in zip(loss.in_force(), curves.items(), strict=True)
         )
+
+    @property
+    def loss_name(self) -> str:
+        """A short name of the loss in force, as the tables show it: `ce`, `dice+ce`, `dice>wce naive`, `wdice*+focal`.
+
+        In a program a star marks a weight that moves.
+        """
+        loss = self.loss
+        if loss.kind is LossKind.STATIC:
+            name = loss.end
+        elif loss.kind is LossKind.COMPOUND:
+            name = f"{loss.start}+{loss.end}"
+        elif loss.kind is LossKind.PROGRAM:
+            name = "+".join(f"{term.loss}{'*' if len(term.curve) > 1 else ''}" for term in loss.components.values())
+        else:
+            name = f"{loss.start}>{loss.end} {loss.kind}"
         return f"{name} acw" if self.acw else name
 
     @property
     def loss_params(self) -> dict[str, Any]:
-        """The loss in force in full: its short name and, by key, what of `loss`, `schedule` and `acw` matters to it."""
+        """The loss in force: its short name and, by key, what of `loss`, `schedule` and `acw` matters to it.
+
+        Of a program the parameters are named, and its keyframes are not: a study's records add those that it varies.
+        """
         params: dict[str, Any] = {"loss": self.loss_name, "loss.kind": self.loss.kind.value}
-        if self.loss.kind is not LossKind.STATIC:
-            params["loss.start"] = self.loss.start
-        params["loss.end"] = self.loss.end
-        if any(parameter.name == "gamma" for name in self.loss.components for parameter in LOSSES[name].parameters):
-            params["loss.gamma"] = self.loss.gamma
+        if self.loss.kind is not LossKind.PROGRAM:
+            params |= {choice.key: choice.loss for choice in self.loss.in_force()}
+        params |= self._loss_parameters()
         if self.loss.kind.scheduled:
             params["schedule.start"], params["schedule.end"] = self.schedule.fractions(self.loss.kind)
         return params | {"acw": self.acw}
+
+    def _loss_parameters(self) -> dict[str, Any]:
+        """Every parameter that is set, by the key that sets it, and gamma even where it is a loss's default."""
+        losses = self.loss.in_force()
+        params = {choice.keys[name]: value for choice in losses for name, value in choice.params.items()}
+        gammas = [
+            (choice, choice.params.get("gamma", parameter.default))
+            for choice in losses
+            for parameter in get_spec(choice.loss).parameters
+            if parameter.name == "gamma"
+        ]
+        if len({gamma for _, gamma in gammas}) == 1:
+            return params | {"loss.gamma": gammas[0][1]}
+        defaults = {f"loss.params.{choice.loss}.gamma": gamma for choice, gamma in gammas if "gamma" not in choice.params}
+        return params | defaults
 
 
 class EarlyStoppingConfig(_Section):
@@ -344,30 +555,6 @@ class StudyConfig(TrialConfig):
         return parse(TrialConfig, values)
 
 
-def set_key(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set the dotted `key` in the nested dictionary `values`, making sections on the way.
-
-    Raises:
-        InputError: a part of the key on the way is a value, not a section.
-    """
-    *sections, leaf = key.split(".")
-    for section in sections:
-        if values.get(section) is None:
-            values[section] = {}
-        values = values[section]
-        if not isinstance(values, dict):
-            raise InputError(f"{key}: {section} is a value, not a section")
-    values[leaf] = value
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one mapping with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
-
-
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -384,19 +571,26 @@ def parse(model: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def _explain(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
-    path = [part for part in detail["loc"] if isinstance(part, str) and not _is_branch_of_union(part)]
+    path = _key(model, detail["loc"])
     key = ".".join(path)
     if detail["type"] == "extra_forbidden":
         return f"unknown key {key}; the keys {_where(path[:-1])} are {', '.join(fields_of(model, path[:-1]))}"
     message = detail["msg"].removeprefix("Value error, ")
-    if not key or isinstance(detail["input"], dict):
+    if not key or holds_keys(detail["input"]):
         return f"{key}: {message}" if key and key not in message else message
     return f"{key}: {message}, got {detail['input']!r}"
 
 
-def _is_branch_of_union(part: str) -> bool:
-    # pydantic puts the branch of a union that it tried into the location: `float`, `tuple[str, ...]`
-    return part in ("float", "int", "str") or part.startswith(("constrained-", "function-")) or "[" in part
+def _key(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The parts of the key at pydantic's `location`, which goes on inside values: branches of unions, places in lists."""
+    path: list[str] = []
+    section: Any = model
+    for part in location:
+        if section is None:
+            break
+        path.append(str(part))
+        section = _section(section, str(part))
+    return path
 
 
 def _where(path: Sequence[str]) -> str:
@@ -404,12 +598,30 @@ def _where(path: Sequence[str]) -> str:
 
 
 def fields_of(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The keys of the section at `path`; empty where a value stands there."""
+    """The keys of the section at `path`; empty where they are the user's to choose, and where a value stands there."""
+    section: Any = model
     for part in path:
-        if part not in model.model_fields:
-            return []
-        inner = model.model_fields[part].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        section = None if section is None else _section(section, part)
+    return list(section.model_fields) if _is_model(section) else []
+
+
+def _section(above: Any, part: str) -> Any:
+    """The type of what stands at `part` of a section of type `above`: a model, a dictionary or a list of sections.
+
+    None where a value stands there.
+    """
+    if _is_model(above):
+        field = above.model_fields.get(part)
+        inner = None if field is None else field.annotation
+    else:
+        inner = get_args(above)[1 if get_origin(above) is dict else 0]
+    if NoneType in get_args(inner):
+        first, *others = (alternative for alternative in get_args(inner) if alternative is not NoneType)
+        inner = None if others else first
+    keyed = get_origin(inner) is dict and get_args(inner)[0] is str
+    listed = get_origin(inner) is tuple and _is_model(get_args(inner)[0])
+    return inner if _is_model(inner) or keyed or listed else None
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

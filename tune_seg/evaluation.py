@@ -1,16 +1,25 @@
-"""The metrics of a model over a whole validation split, in one pass."""
+"""The metrics of a model over a whole validation split, in one pass; after training, also with its logits scaled."""
 
+import math
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tune_seg.config import TrialConfig
+from tune_seg.config import CALIBRATION_ERRORS, TrialConfig
 from tune_seg.data import PackedData, batches
 from tune_seg.metrics import SegmentationMetrics
+from tune_seg.temperature import PixelSample, fit_temperature
+
+SCALED = ("calibration", *CALIBRATION_ERRORS, "s_rec", "s_acc", "recall", "accuracy")
+"""The metrics that :func:`evaluate` gives of scaled logits."""
 
 
+@torch.inference_mode()
 def evaluate(
     model: nn.Module,
     data: PackedData,
@@ -18,14 +27,30 @@ def evaluate(
     *,
     device: torch.device,
     autocast: AbstractContextManager[None],
+    scaling: bool = False,
 ) -> dict[str, Any]:
-    """Every metric of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images of `data`."""
-    background = config.evaluation.background
-    metrics = SegmentationMetrics(
-        data.num_classes, background=None if background is None else data.class_names.index(background)
-    )
-    model.eval()
-    with torch.inference_mode():
+    """Every metric of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images of `data`.
+
+    With `scaling`, temperatures (:func:`~tune_seg.temperature.fit_temperature`) are fitted to the images of even index,
+    and the metrics of the scaled logits taken over the others. Neighbouring frames of a video fall into both halves, so
+    that these are alike: with one parameter, or one a class, fitted to 10^5 pixels, overfitting is no concern.
+
+    Args:
+        model: images (N, 3, h, w) to logits (N, C, h, w); left in evaluation mode.
+        data: the packed data.
+        config: the trial; its batch size, normalisation and background are used.
+        device: where the model is.
+        autocast: the context that the model computes in.
+        scaling: whether to scale the logits, too. The model sees every image once all the same.
+
+    Returns:
+        the metrics over all images. With `scaling` also, over the images of odd index: `unscaled/NAME`,
+        `temperature/NAME` and `class_temperature/NAME` for every NAME of :data:`SCALED`, of the logits as they are,
+        divided by one temperature, and divided by one a class; `temperature/T`, a float, and `class_temperature/T`, a
+        list of C. All of these are nan with fewer than two images.
+    """
+
+    def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor]]:
         for images, target in batches(
             data.val,
             epoch=0,
@@ -34,8 +59,46 @@ def evaluate(
             augmentation=config.augmentation,
             device=device,
             train=False,
+            indices=indices,
         ):
             with autocast:
                 logits = model(images)
-            metrics.update(logits, target)
-    return metrics.compute()
+            yield logits, target
+
+    model.eval()
+    whole = _metrics(data, config)
+    everything = np.arange(len(data.val))
+    if not scaling:
+        for logits, target in outputs(everything):
+            whole.update(logits, target)
+        return whole.compute()
+
+    fitting, scoring = everything[::2], everything[1::2]
+    sample = PixelSample(len(fitting))
+    for logits, target in outputs(fitting):
+        whole.update(logits, target)
+        sample.update(logits, target)
+    one, per_class = (fit_temperature(sample.logits, sample.target, per_class=each) for each in (False, True))
+    if len(scoring) == 0:
+        one, per_class = one * math.nan, per_class * math.nan
+
+    scored = {name: _metrics(data, config) for name in ("unscaled", "temperature", "class_temperature")}
+    for logits, target in outputs(scoring):
+        scored["unscaled"].update(logits, target)
+        scored["temperature"].update(logits.float() / one.float(), target)
+        scored["class_temperature"].update(logits.float() / per_class.float().view(-1, 1, 1), target)
+    whole.merge(scored["unscaled"])
+    results = {name: metrics.compute() for name, metrics in scored.items()}
+    return {
+        **whole.compute(),
+        **{f"{name}/{metric}": result[metric] for name, result in results.items() for metric in SCALED},
+        "temperature/T": one.item(),
+        "class_temperature/T": per_class.tolist(),
+    }
+
+
+def _metrics(data: PackedData, config: TrialConfig) -> SegmentationMetrics:
+    background = config.evaluation.background
+    return SegmentationMetrics(
+        data.num_classes, background=None if background is None else data.class_names.index(background)
+    )

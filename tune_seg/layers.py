@@ -5,6 +5,7 @@ from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from tune_seg.errors import InputError
 
@@ -18,9 +19,11 @@ class AdaptiveClassWeight(nn.Module):
 
     Args:
         num_classes: C, at least 1.
+        positive: Learn the weights as ``w = exp(v)``, v started at 0, so that none can reach 0 or turn its class's logit
+            over. ``weight`` reads the same; what is learnt is ``parametrizations.weight.original``.
 
     Attributes:
-        weight: The weights, shape (C,), started at 1.
+        weight: The weights w, shape (C,), started at 1.
 
     Raises:
         InputError: ``num_classes`` is not a whole number of at least 1.
@@ -31,7 +34,7 @@ class AdaptiveClassWeight(nn.Module):
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(self, num_classes: SupportsIndex) -> None:
+    def __init__(self, num_classes: SupportsIndex, *, positive: bool = False) -> None:
         super().__init__()
         try:
             classes = operator.index(num_classes)  # of NumPy's integers too
@@ -42,13 +45,24 @@ class AdaptiveClassWeight(nn.Module):
                 f"AdaptiveClassWeight: num_classes = {num_classes!r} is not possible; allowed: a whole number >= 1"
             )
         self.weight = nn.Parameter(torch.ones(classes))
+        if positive:
+            parametrize.register_parametrization(self, "weight", _Exponential())
 
     def forward(self, logits: Tensor) -> Tensor:
         """Logits (N, C, ...) to weighted logits (N, C, ...)."""
-        num_classes = len(self.weight)
+        weight = self.weight
+        num_classes = len(weight)
         if logits.ndim < 2 or logits.shape[1] != num_classes:
             raise InputError(f"logits have shape {tuple(logits.shape)}; the layer was built for (N, {num_classes}, ...)")
-        return logits * self.weight.view(num_classes, *[1] * (logits.ndim - 2))
+        return logits * weight.view(num_classes, *[1] * (logits.ndim - 2))
 
     def extra_repr(self) -> str:
         return f"num_classes={len(self.weight)}"
+
+
+class _Exponential(nn.Module):
+    def forward(self, value: Tensor) -> Tensor:
+        return value.exp()
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight.log()

@@ -1,56 +1,84 @@
-"""The loss in force at every iteration: one loss, a fixed sum of two, or a scheduled move from one to the other."""
+"""The loss of a trial: a sum of losses whose weights move over the training."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from tune_seg.config import LossConfig, LossKind, ScheduleConfig
+from tune_seg.config import Component, LossConfig, TrialConfig
 from tune_seg.losses import build_loss, class_weights
-from tune_seg.losses.catalogue import LOSSES
-from tune_seg.schedules import build_schedule
+from tune_seg.losses.catalogue import get_spec
+from tune_seg.schedules import Complement, WeightCurve
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of a program: a name, the loss, and its weight at every iteration."""
+
+    name: str
+    loss: nn.Module
+    weight: Callable[[float], float]
 
 
 class LossProgram(nn.Module):
-    """The losses of a trial with their weights over its iterations (Taubert section 4).
+    """A weighted sum of losses, whose weights depend on the iteration.
 
     Args:
-        loss: which losses, how they are combined, their parameters.
-        schedule: when a scheduled one moves, as fractions of all iterations.
-        frequencies: (C,) shares of the classes among the training pixels, for the class-weighted losses.
-        iterations: how many iterations the training has in all.
+        terms: the losses with their names and weights.
 
     Shape:
         logits (N, C, H, W), target (N, H, W) -> scalar
+
+    Example:
+        >>> program = LossProgram([Term("start", dice, lambda i: 1 - i / 99), Term("end", ce, lambda i: i / 99)])
+        >>> program(logits, target, iteration=50)  # doctest: +SKIP
     """
 
-    def __init__(self, loss: LossConfig, schedule: ScheduleConfig, frequencies: Tensor, iterations: int) -> None:
+    def __init__(self, terms: Sequence[Term]) -> None:
         super().__init__()
-        self._config = loss
-        self.components = nn.ModuleList(_component(name, loss, frequencies) for name in loss.components)
-        kind = loss.kind
-        start, end = schedule.fractions(kind) if kind.scheduled else (0.0, 1.0)
-        self._end_weight = build_schedule(kind.value if kind.scheduled else "static", start * iterations, end * iterations)
+        self.losses = nn.ModuleList(term.loss for term in terms)
+        self._curves = {term.name: term.weight for term in terms}
 
-    def weights(self, iteration: int) -> tuple[float, float]:
-        """The weights of (start, end) at `iteration`; a static loss has (0, 1)."""
-        if self._config.kind is LossKind.COMPOUND:
-            return self._config.weights.start, self._config.weights.end
-        end = self._end_weight(iteration)
-        return 1.0 - end, end
+    def weights(self, iteration: int) -> dict[str, float]:
+        """The weight of every loss at `iteration` (from 0), by its name."""
+        return {name: curve(iteration) for name, curve in self._curves.items()}
 
     def forward(self, logits: Tensor, target: Tensor, iteration: int) -> Tensor:
-        """The weighted sum at `iteration`; a component whose weight is 0 is not computed."""
-        weights = self.weights(iteration)[-len(self.components) :]
-        terms = [
-            weight * loss(logits, target) for weight, loss in zip(weights, self.components, strict=True) if weight != 0.0
-        ]
+        """The weighted sum at `iteration`; a loss whose weight is 0 is not computed.
+
+        Where all weights are 0, so are the sum and its gradient.
+        """
+        weights = self.weights(iteration).values()
+        terms = [weight * loss(logits, target) for weight, loss in zip(weights, self.losses, strict=True) if weight != 0.0]
+        if not terms:
+            return (logits * 0.0).sum()
         return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
 
 
-def _component(name: str, config: LossConfig, frequencies: Tensor) -> nn.Module:
-    spec = LOSSES[name]
-    weights = class_weights(frequencies, normalise=config.class_weights) if spec.class_weights != "unused" else None
-    chosen: dict[str, Any] = {"gamma": config.gamma, "alpha": config.alpha}
-    params = {parameter.name: chosen[parameter.name] for parameter in spec.parameters if parameter.name in chosen}
-    return build_loss(name, num_classes=len(frequencies), class_weights=weights, **params)
+def build_program(config: TrialConfig, frequencies: Tensor, iterations: int) -> LossProgram:
+    """The loss of a trial (Taubert section 4, where it has the kind naive or alternating).
+
+    Args:
+        config: the trial.
+        frequencies: (C,) shares of the classes among the training pixels, for the class-weighted losses.
+        iterations: how many iterations the training has in all.
+
+    Raises:
+        InputError: a loss cannot be built.
+    """
+    return LossProgram([_term(component, config.loss, frequencies, iterations) for component in config.components])
+
+
+def loss_class_weights(loss: str, config: LossConfig, frequencies: Tensor) -> Tensor | None:
+    """The class weights (C,) that a loss is built with; None for one that has no use for them."""
+    if get_spec(loss).class_weights == "unused":
+        return None
+    return class_weights(frequencies, normalise=config.class_weights)
+
+
+def _term(component: Component, config: LossConfig, frequencies: Tensor, iterations: int) -> Term:
+    weights = loss_class_weights(component.loss, config, frequencies)
+    loss = build_loss(component.loss, num_classes=len(frequencies), class_weights=weights, **component.params)
+    curve = WeightCurve(tuple(replace(keyframe, at=keyframe.at * iterations) for keyframe in component.keyframes))
+    return Term(component.name, loss, Complement(curve) if component.complement else curve)

@@ -5,14 +5,23 @@ import operator
 from collections.abc import Iterable
 from typing import Final, SupportsIndex
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tune_seg.errors import InputError
 
-_CPU_BLOCK: Final = 2**19
-"""Logits to work on at a time on a CPU, so that the temporaries, of up to 8 bytes each, stay in the cache. A GPU takes
-the whole batch, to launch few kernels."""
+_CPU_BLOCK: Final = 2**17
+"""Logits to work on at a time on a CPU, so that the temporaries, of up to 8 bytes each, stay in the cache."""
+_GPU_BLOCK: Final = 2**25
+"""The same on a GPU: enough to launch few kernels, and few enough that the temporaries stay below 2 GB."""
+_MANTISSA_BITS: Final = 7
+"""Leading bits of an output's mantissa that choose its cell: a cell is 2^-7 wide relative to its end nearer to 0 or 1."""
+_LOWEST: Final = -24
+"""Outputs nearer to 0, or to 1, than two to this share a cell: float32 tells none of them apart near 1."""
+_SIDE: Final = ((-1 - _LOWEST) << _MANTISSA_BITS) + 2
+"""Cells on each side of 1/2: those of the octaves from 2^-24 to 1/2, one for what lies below them, one for 1/2 itself."""
+_STATE: Final = ("confusion", "_cell_count", "_cell_gap", "_confidence_gap", "_brier", "_nll")
 
 
 class SegmentationMetrics:
@@ -32,15 +41,26 @@ class SegmentationMetrics:
     - ``s_acc``, ``s_rec``: harmonic mean of calibration with accuracy, with recall (Taubert, section 5.1). 0, the
       worst, where calibration is 0 or below, as the harmonic mean has a pole among negative numbers and could rank such
       a model above every other, and where both are 0, as it is 0 in the limit.
+    - ``ece``, ``sce``, ``ace``: calibration errors, 0 at best. Expected: ``sum_b n_b/n |accuracy - mean confidence|``
+      over the N equal bins, the confidence being the output of the predicted class (Naeini et al. 2015; Guo et al. 2017
+      eq. (3)). Static: ``sum_b n_b/n |fraction of positives - mean output|`` for each class, then the mean of the C
+      classes; adaptive: the same with N ranges that hold equally many pixels each (Nixon et al. 2019).
+    - ``brier``: mean over the valid pixels of ``sum_c (p_c - P_c)^2``, 0 at best, 2 at worst (Brier 1950).
+    - ``nll``: mean over the valid pixels of ``-log p_y``, taken from the logits in float32 and finite for those of 1e4.
     - ``class_recall``, ``class_precision``, ``class_iou``, ``class_dice``: lists with one value per class, nan for a
       class that does not occur in the truth; precision also for one that is never predicted.
 
-    Logits that are nan make the calibration nan and raise nothing.
+    For ``ace`` the outputs are counted in cells, which are 2^-7 wide relative to the distance of an output from 0 or 1,
+    whichever is nearer. It is exact where no range ends inside a cell. A cell in which one ends is shared in proportion:
+    equal outputs, such as saturated ones, thus need no order, and outputs that agree to 2^-7 are taken for equal. The
+    cells take 94 kB for each class.
+
+    Logits that are nan make the calibration, its errors, ``brier`` and ``nll`` nan, and raise nothing.
 
     Args:
         num_classes: C, at least 1.
         ignore_index: Label of the pixels that count nowhere.
-        num_bins: N of the calibration.
+        num_bins: N of the calibration and of its errors.
         background: Class that ``miou`` and ``mdice`` leave out; None leaves out none.
 
     Attributes:
@@ -74,14 +94,19 @@ class SegmentationMetrics:
             )
         self.ignore_index = ignore_index
         self.background = background
+        self._cells_per_class = 2 * _SIDE + self.num_bins - 1
         self.reset()
 
     def reset(self) -> None:
         """Forget everything seen so far."""
         self.confusion = torch.zeros(self.num_classes, self.num_classes, dtype=torch.int64)
-        self._bin_count = torch.zeros(self.num_bins, dtype=torch.int64)
-        self._bin_positive = torch.zeros(self.num_bins, dtype=torch.int64)
-        self._bin_output = torch.zeros(self.num_bins, dtype=torch.float64)
+        # by class and cell of the output; the last entry takes all that is ignored
+        size = self.num_classes * self._cells_per_class + 1
+        self._cell_count = torch.zeros(size, dtype=torch.int64)
+        self._cell_gap = torch.zeros(size, dtype=torch.float64)
+        self._confidence_gap = torch.zeros(self.num_bins, dtype=torch.float64)
+        self._brier = torch.zeros((), dtype=torch.float64)
+        self._nll = torch.zeros((), dtype=torch.float64)
 
     @torch.no_grad()
     def update(self, logits: Tensor, target: Tensor) -> None:
@@ -100,41 +125,67 @@ class SegmentationMetrics:
                 f"needed: (N, {self.num_classes}, H, W) and (N, H, W)"
             )
         self._to(logits.device)
-        images = len(logits)
-        if logits.device.type == "cpu":
-            images = max(1, _CPU_BLOCK // max(1, math.prod(logits.shape[1:])))
-        for start in range(0, len(logits), max(1, images)):
-            self._add(logits[start : start + images], target[start : start + images])
+        scores, labels = logits.unsqueeze(-1).flatten(2), target.unsqueeze(-1).flatten(1)
+        block = _CPU_BLOCK if logits.device.type == "cpu" else _GPU_BLOCK
+        pixels = max(1, block // self.num_classes)
+        images = max(1, pixels // max(1, scores.shape[2]))
+        for image in range(0, len(scores), images):
+            for pixel in range(0, scores.shape[2], pixels):
+                part = slice(image, image + images), slice(pixel, pixel + pixels)
+                self._add(scores[part[0], :, part[1]], labels[part])
+
+    def merge(self, other: "SegmentationMetrics") -> None:
+        """Add all that `other` has seen, as if :meth:`update` had been given it here.
+
+        Raises:
+            InputError: `other` was made with other arguments.
+        """
+        for key in ("num_classes", "ignore_index", "num_bins", "background"):
+            if getattr(other, key) != getattr(self, key):
+                raise InputError(
+                    f"metrics: {key} = {getattr(other, key)!r} does not merge into {key} = {getattr(self, key)!r}; "
+                    "both must be made with the same arguments"
+                )
+        for name in _STATE:
+            state: Tensor = getattr(self, name)
+            state += getattr(other, name).to(state.device)
 
     def _add(self, logits: Tensor, target: Tensor) -> None:
+        """Add logits (N, C, M) and their target (N, M)."""
         ignored = target == self.ignore_index
         truth = target.masked_fill(ignored, 0)
 
         classes = self.num_classes
         # On a CPU max is 4 times as fast as argmax for the same indices.
-        prediction = logits.max(dim=1).indices
-        cell = (truth * classes + prediction).masked_fill_(ignored, classes * classes)
-        self.confusion += _tally(cell, classes * classes + 1)[:-1].view(classes, classes)
+        top, prediction = logits.max(dim=1)
+        pair = (truth * classes + prediction).masked_fill_(ignored, classes * classes)
+        self.confusion += _tally(pair, classes * classes + 1)[:-1].view(classes, classes)
 
         output = logits.softmax(dim=1, dtype=torch.float32)
-        bins = (output * self.num_bins).to(torch.int32).clamp_(0, self.num_bins - 1)
-        # The ignored pixels go into as many bins of their own: cheaper than taking them out of a tensor of this size.
-        bins += (ignored.to(torch.int32) * self.num_bins).unsqueeze(1)
-        size = 2 * self.num_bins
-        self._bin_output += _tally(bins, size, output.double())[: self.num_bins]
-        self._bin_count += _tally(bins, size)[: self.num_bins]
-        self._bin_positive += _tally(bins.gather(1, truth.unsqueeze(1)), size)[: self.num_bins]
+        confidence = _pick(output, prediction)
+        excess = (confidence.double() - (prediction == truth).double()).masked_fill_(ignored, 0)
+        self._confidence_gap += _tally(_bins(confidence, self.num_bins), self.num_bins, excess)
+        # -log p_y by way of the largest output: it is at least 1/C, and so never the logarithm of 0.
+        surprise = top.float() - _pick(logits, truth).float() - confidence.log()
+        self._nll += surprise.masked_fill_(ignored, 0).sum(dtype=torch.float64)
+
+        # The bins are read off the cells in the end: counting in few bins is slower, each sum waiting for the one before.
+        cell = _cells(output, self.num_bins)
+        offsets = torch.arange(classes, dtype=torch.int32, device=cell.device) * self._cells_per_class
+        cell += offsets.unsqueeze(1)
+        # Filling with a mask of one value a pixel takes four times as long.
+        last = classes * self._cells_per_class
+        cell = cell.add_((ignored.to(torch.int32) * last).unsqueeze(1)).clamp_(max=last).flatten().to(torch.int64)
+        self._cell_count.scatter_add_(0, cell, torch.ones_like(cell))
+        error = output.double()
+        error.scatter_add_(1, truth.unsqueeze(1), torch.full_like(excess, -1).unsqueeze(1))
+        self._cell_gap.scatter_add_(0, cell, error.flatten())
+        self._brier += error.square_().sum(dim=1).masked_fill_(ignored, 0).sum()
 
     def compute(self) -> dict[str, float | list[float]]:
         """The metrics of everything seen since the last reset; the class's docstring says what each one is."""
-        # One transfer from the device. Counts are exact in float64 up to 2^53 pixels.
-        parts = (self.confusion.flatten(), self._bin_count, self._bin_positive, self._bin_output)
-        numbers = torch.cat([part.double() for part in parts]).tolist()
-        classes, bins = self.num_classes, self.num_bins
-        cells, count, positive, output = (
-            numbers[: classes * classes],
-            *(numbers[classes * classes + k * bins :][:bins] for k in range(3)),
-        )
+        classes = self.num_classes
+        cells = self.confusion.flatten().tolist()
         hits = cells[:: classes + 1]
         truths = [sum(cells[c * classes : (c + 1) * classes]) for c in range(classes)]
         predictions = [sum(cells[c::classes]) for c in range(classes)]
@@ -150,15 +201,15 @@ class SegmentationMetrics:
 
         accuracy = sum(hits) / sum(truths) if seen else math.nan
         mean_recall = _mean(recall[c] for c in seen)
-        gaps = (abs(positive[b] - output[b]) / count[b] for b in range(bins) if count[b] > 0)
-        calibration = 1 - 4 / bins * sum(gaps) if seen else math.nan
+        reliability = self._reliability(sum(truths))
+        calibration = reliability["calibration"]
         return {
             "accuracy": accuracy,
             "recall": mean_recall,
             "f1": _mean(dice[c] if predictions[c] > 0 else math.nan for c in seen),
             "miou": _mean(iou[c] for c in foreground),
             "mdice": _mean(dice[c] for c in foreground),
-            "calibration": calibration,
+            **reliability,
             "s_acc": _harmonic_mean(calibration, accuracy),
             "s_rec": _harmonic_mean(calibration, mean_recall),
             "class_recall": recall,
@@ -167,11 +218,35 @@ class SegmentationMetrics:
             "class_dice": dice,
         }
 
+    def _reliability(self, pixels: int) -> dict[str, float]:
+        """The metrics that take the outputs for probabilities."""
+        if pixels == 0:
+            return dict.fromkeys(("calibration", "ece", "sce", "ace", "brier", "nll"), math.nan)
+        classes, bins = self.num_classes, self.num_bins
+        count = self._cell_count[:-1].view(classes, -1).cpu().numpy()
+        gap = self._cell_gap[:-1].view(classes, -1).cpu().numpy()
+
+        starts = _first_cells(bins)
+        bin_gap = np.add.reduceat(gap, starts, axis=1)
+        bin_count = np.add.reduceat(count, starts, axis=1).sum(axis=0)
+        filled = bin_count > 0
+
+        # A range's gap is the difference between the running gaps at its ends, in between linear in the pixels.
+        ends = np.linspace(0, pixels, bins + 1)
+        running = (np.pad(values.cumsum(axis=1), ((0, 0), (1, 0))) for values in (count, gap))
+        at_ends = np.array([np.interp(ends, *pair) for pair in zip(*running, strict=True)])
+        return {
+            "calibration": 1 - 4 / bins * float(np.sum(np.abs(bin_gap.sum(axis=0)[filled]) / bin_count[filled])),
+            "ece": self._confidence_gap.abs().sum().item() / pixels,
+            "sce": float(np.abs(bin_gap).sum()) / (classes * pixels),
+            "ace": float(np.abs(np.diff(at_ends)).sum()) / (classes * pixels),
+            "brier": self._brier.item() / pixels,
+            "nll": self._nll.item() / pixels,
+        }
+
     def _to(self, device: torch.device) -> None:
-        self.confusion = self.confusion.to(device)
-        self._bin_count = self._bin_count.to(device)
-        self._bin_positive = self._bin_positive.to(device)
-        self._bin_output = self._bin_output.to(device)
+        for name in _STATE:
+            setattr(self, name, getattr(self, name).to(device))
 
 
 def _count(key: str, value: SupportsIndex) -> int:
@@ -194,6 +269,42 @@ def _tally(index: Tensor, size: int, weights: Tensor | None = None) -> Tensor:
     # On a GPU bincount waits for the device, to learn the largest index.
     amounts = torch.ones_like(index, dtype=torch.int64) if weights is None else weights
     return torch.zeros(size, dtype=amounts.dtype, device=index.device).index_add_(0, index, amounts)
+
+
+def _pick(scores: Tensor, index: Tensor) -> Tensor:
+    """The score (N, M) of the class that `index` (N, M) gives for each pixel, out of (N, C, M)."""
+    return scores.gather(1, index.unsqueeze(1)).squeeze(1)
+
+
+def _bins(output: Tensor, num_bins: int) -> Tensor:
+    """The equal bin that each output lies in, int32."""
+    return (output * num_bins).to(torch.int32).clamp_(0, num_bins - 1)
+
+
+def _cells(output: Tensor, num_bins: int) -> Tensor:
+    """The cell of each float32 output, int32, rising with the output; no cell lies in two bins.
+
+    It counts the leading bits of the distance from 0 or 1 that the output has passed, plus the bins: either number only
+    rises with the output, so that their sum tells both.
+    """
+    # In place wherever possible: new memory costs more than the arithmetic.
+    distance = 1 - output
+    torch.minimum(output, distance, out=distance)
+    below = ((127 + _LOWEST) << _MANTISSA_BITS) - 1  # the leading bits of what is just below 2^-24
+    side = distance.view(torch.int32).bitwise_right_shift_(23 - _MANTISSA_BITS).sub_(below).clamp_(0, _SIDE - 1)
+    # All bits set above 1/2, none below: `torch.where` takes longer than all the rest.
+    upper = (0.5 - output).view(torch.int32).bitwise_right_shift_(31)
+    return side.bitwise_xor_(upper).add_(upper.bitwise_and_(2 * _SIDE)).add_(_bins(output, num_bins))
+
+
+def _first_cells(num_bins: int) -> list[int]:
+    """The first cell of each bin."""
+    edges = torch.arange(1, num_bins) / num_bins
+    # The product that chooses the bin is rounded: the first output of a bin can be a neighbour of the bin's edge.
+    nearby = torch.stack([edges.nextafter(torch.tensor(0.0)), edges, edges.nextafter(torch.tensor(1.0))])
+    inside = _bins(nearby, num_bins) == torch.arange(1, num_bins)
+    first = nearby.masked_fill(~inside, 2.0).amin(dim=0)
+    return [0, *_cells(first, num_bins).tolist()]
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,6 +1,7 @@
 """The optimiser and the learning rate at every iteration."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,16 +10,24 @@ from tune_seg.config import TrainingConfig
 from tune_seg.layers import AdaptiveClassWeight
 
 
-def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(config: TrainingConfig, model: nn.Module, *, acw_lr: float | None = None) -> torch.optim.Optimizer:
     """Adam, AdamW or SGD with momentum over the parameters of `model`.
 
     The weights of an :class:`~tune_seg.layers.AdaptiveClassWeight` layer are left out of the weight decay: decaying a
     scale that starts at 1 towards 0 would flatten the softmax, which the layer's paper does not intend.
+
+    Args:
+        config: the optimiser by name, with its settings.
+        model: what is trained.
+        acw_lr: the learning rate of the adaptive class weights at the start; None: that of all other parameters.
+
+    Returns:
+        The optimiser; `initial_lr` of each of its parameter groups is what a schedule multiplies.
     """
     scales = {id(p) for m in model.modules() if isinstance(m, AdaptiveClassWeight) for p in m.parameters()}
     groups = [
-        {"params": [p for p in model.parameters() if id(p) not in scales], "weight_decay": config.weight_decay},
-        {"params": [p for p in model.parameters() if id(p) in scales], "weight_decay": 0.0},
+        _group([p for p in model.parameters() if id(p) not in scales], config.lr, config.weight_decay),
+        _group([p for p in model.parameters() if id(p) in scales], config.lr if acw_lr is None else acw_lr, 0.0),
     ]
     groups = [group for group in groups if group["params"]]
     # fused: one pass over each parameter, on the CPU a third of the time of the default
@@ -28,11 +37,20 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Opt
     return optimizer(groups, lr=config.lr, fused=True)
 
 
-def learning_rate(config: TrainingConfig, iteration: int, steps_per_epoch: int) -> float:
-    """The learning rate in force at `iteration` (from 0) of `config.epochs * steps_per_epoch`.
+def _group(params: list[nn.Parameter], lr: float, weight_decay: float) -> dict[str, Any]:
+    return {"params": params, "lr": lr, "initial_lr": lr, "weight_decay": weight_decay}
 
-    linear: lr (1 - i/T), as Taubert section 5; polynomial: lr (1 - i/T)^lr_power; cosine: lr (1 + cos(pi i/T)) / 2;
-    step: lr lr_factor^k after k times `lr_every` epochs, as Hossain section IV; constant: lr.
+
+def learning_rate(config: TrainingConfig, iteration: int, steps_per_epoch: int) -> float:
+    """The learning rate in force at `iteration` (from 0) of `config.epochs * steps_per_epoch`: lr times the factor."""
+    return config.lr * learning_rate_factor(config, iteration, steps_per_epoch)
+
+
+def learning_rate_factor(config: TrainingConfig, iteration: int, steps_per_epoch: int) -> float:
+    """What the schedule multiplies every learning rate with at `iteration` (from 0) of `config.epochs * steps_per_epoch`.
+
+    linear: 1 - i/T, as Taubert section 5; polynomial: (1 - i/T)^lr_power; cosine: (1 + cos(pi i/T)) / 2;
+    step: lr_factor^k after k times `lr_every` epochs, as Hossain section IV; constant: 1.
     """
     progress = iteration / (config.epochs * steps_per_epoch)
     match config.lr_schedule:
@@ -46,4 +64,4 @@ def learning_rate(config: TrainingConfig, iteration: int, steps_per_epoch: int) 
             factor = config.lr_factor ** (iteration // steps_per_epoch // config.lr_every)
         case "constant":
             factor = 1.0
-    return config.lr * factor
+    return factor

@@ -22,6 +22,8 @@ _WIDE = 130
 """Characters that the ranked table takes with all its metrics."""
 _MISSED = 0.01
 """A class whose recall stays below this counts as missed."""
+_SCALED = 3
+"""So many of the best trials are shown with their logits scaled."""
 
 
 class LiveReport:
@@ -146,7 +148,7 @@ def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[R
 
 
 def final_report(console: Console, config: StudyConfig, records: Sequence[Record], class_names: Sequence[str]) -> None:
-    """Print the ranked table, what won and by how much, and which classes plain cross entropy missed."""
+    """Print the ranked table, what won and by how much, what plain cross entropy missed, and what temperatures change."""
     objective = config.objectives[0]
     order = ranked(records, objective)
     front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
@@ -165,6 +167,11 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     plain = _plain_cross_entropy(completed)
     if plain is not None:
         console.print(_missed(plain, completed, class_names), soft_wrap=True, markup=False)
+    shown = [r for rank, r in enumerate(completed) if (rank < _SCALED or r is plain) and _is_scaled(r)]
+    if shown:
+        console.print(_scaling(shown, objective if objective in ("s_rec", "s_acc") else "calibration"), soft_wrap=True)
+    if plain is not None and _is_scaled(plain) and _is_scaled(winner):
+        console.print(_against_one_temperature(winner, plain), soft_wrap=True)
 
 
 def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, wide: bool) -> Table:
@@ -182,7 +189,7 @@ def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, w
             f"{rank}{'*' if record.number in front else ''}",
             str(record.number),
             record.config.loss_name,
-            "\n".join(f"{key} {_cell(value)}" for key, value in settings.items()),
+            "\n".join(f"{key.removeprefix('loss.components.')} {_cell(value)}" for key, value in settings.items()),
             *(_cell(record.last.get(name)) for name in metrics),
             str(len(record.history)),
             record.state.value,
@@ -228,6 +235,41 @@ def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[st
             f"  {class_names[index]} (recall {recalls[index]:.3f}): {found if recall >= _MISSED else 'no trial finds it'}"
         )
     return "\n".join(lines)
+
+
+def _is_scaled(record: Record) -> bool:
+    """Whether the record is of a version that scaled logits, and there were images to score them on."""
+    return math.isfinite(record.last.get("unscaled/calibration", math.nan))
+
+
+def _scaling(records: Sequence[Record], metric: str) -> Table:
+    table = Table(
+        title="Calibration after training (scored on the half of the validation images that the temperatures were not "
+        "fitted on)",
+        title_justify="left",
+    )
+    for name in ("trial", "loss", f"{metric} as trained", "with one temperature", "with one per class", "temperature"):
+        table.add_column(name, justify="left" if name == "loss" else "right")
+    for record in records:
+        scores = (record.last[f"{scaling}/{metric}"] for scaling in ("unscaled", "temperature", "class_temperature"))
+        table.add_row(str(record.number), record.config.loss_name, *map(_cell, scores), _cell(record.last["temperature/T"]))
+    return table
+
+
+def _against_one_temperature(winner: Record, plain: Record) -> str:
+    """Whether the winner's loss calibrates better than one scalar that is fitted after plain cross entropy."""
+    own, scaled = winner.last["unscaled/calibration"], plain.last["temperature/calibration"]
+    temperature = f"one temperature (T = {plain.last['temperature/T']:.2f})"
+    if winner is plain:
+        return f"The winner is plain cross entropy: calibration {own:.4f} as trained, {scaled:.4f} with {temperature}."
+    answer = (
+        "the winner's loss calibrates better than one scalar after training"
+        if own > scaled
+        else "one scalar after training calibrates at least as well as the winner's loss"
+    )
+    return (
+        f"Winner's calibration {own:.4f} as trained; plain cross entropy with {temperature} reaches {scaled:.4f}: {answer}."
+    )
 
 
 def _cell(value: Any) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tune_seg.config import METRICS, StudyConfig, flatten, parse
+from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
 from tune_seg.errors import InputError
+from tune_seg.keys import flatten
 from tune_seg.records import Record, Records, State
 
 _PAUSE = 5.0
@@ -54,8 +56,8 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
 class ResultsFile:
     """`results.parquet`: one row a trial, written anew when a trial has ended, but at most every few seconds.
 
-    A row holds the number, state, loss and varied keys, the metrics of the last epoch, the epochs trained, the seconds
-    they took, and why the trial failed.
+    A row holds the number, state, loss and varied keys, the metrics of the last epoch, those of the scaled logits where
+    the trial ran to its end, the epochs trained, the seconds they took, and why the trial failed.
     """
 
     def __init__(self, records: Records, path: Path) -> None:
@@ -79,13 +81,22 @@ class ResultsFile:
         self._written = time.monotonic()
 
 
+def scaled(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What an epoch's result holds of the scaled logits, see :func:`tune_seg.evaluation.evaluate`: the last one's does."""
+    return {
+        name: value for name, value in result.items() if name.startswith(("unscaled/", "temperature/", "class_temperature/"))
+    }
+
+
 def _row(record: Record) -> dict[str, Any]:
     return {
         "trial": record.number,
         "state": record.state.value,
         **record.params,
-        **{name: record.last.get(name) for name in METRICS},
+        **{name: record.last.get(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
         "class_recall": record.last.get("class_recall"),
+        "acw_weight": record.last.get("acw_weight"),
+        **scaled(record.last),
         "epochs": len(record.history),
         "seconds": record.seconds,
         "error": record.error,

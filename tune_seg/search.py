@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from tune_seg.config import StudyConfig, fields_of, parse, set_key
+from tune_seg.config import StudyConfig, fields_of, parse
 from tune_seg.errors import InputError
+from tune_seg.keys import flatten, set_key, split_key
 
 _DEFAULT = "default"
 
@@ -127,15 +128,17 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
         if value is not None:
             space[key.removeprefix("space.")] = value
         return
-    if isinstance(value, dict) and fields_of(StudyConfig, key.split(".")):
+    if isinstance(value, dict) and fields_of(StudyConfig, split_key(key)):
         for part, inner in value.items():
             _override(values, f"{key}.{part}", inner)
         return
     set_key(values, key, value)
-    if key in space:
-        del space[key]
-        agreeing = [baseline for baseline in values.get("baselines", []) if baseline.get(key, value) == value]
-        values["baselines"] = [{k: v for k, v in baseline.items() if k != key} for baseline in agreeing]
+    fixed = {key: value, **flatten({key: value})}
+    for varied in [varied for varied in space if varied == key or varied.startswith(f"{key}.")]:
+        del space[varied]
+        now = fixed.get(varied)
+        agreeing = [baseline for baseline in values.get("baselines", []) if baseline.get(varied, now) == now]
+        values["baselines"] = [{k: v for k, v in baseline.items() if k != varied} for baseline in agreeing]
 
 
 def _dry_run(config: StudyConfig, directory: Path) -> int:

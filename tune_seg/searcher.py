@@ -1,5 +1,7 @@
 """Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,6 @@ from tune_seg.config import EarlyStoppingConfig
 from tune_seg.early_stopping import SuccessiveHalving
 from tune_seg.records import Record, Records, State
 from tune_seg.trial import ERROR, RESULT
-
-_PREFIX = f"{RESULT}/"  # Tune flattens the dictionary that a step reports
 
 
 class _NotSaved:
@@ -49,7 +49,12 @@ class StudySearcher(_NotSaved, Searcher):
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
             return finished
         self._numbers[trial_id] = record.number
-        return {"number": record.number, "trial": record.config.model_dump(mode="json"), "pack": str(self._pack)}
+        return {
+            "number": record.number,
+            "trial": record.config.model_dump(mode="json"),
+            "pack": str(self._pack),
+            "path": [os.path.abspath(entry) for entry in sys.path],
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._records.report(self._numbers[trial_id], _epoch(result))
@@ -97,7 +102,8 @@ class StudyScheduler(_NotSaved, FIFOScheduler):
 
 
 def _epoch(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(_PREFIX): value for key, value in result.items() if key.startswith(_PREFIX)}
+    (epoch,) = result[RESULT]
+    return dict(epoch)
 
 
 def _outcome(record: Record) -> State:

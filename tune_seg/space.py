@@ -24,19 +24,23 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from tune_seg.config import LossKind, StudyConfig, TrialConfig, flatten
+from tune_seg.config import LossKind, StudyConfig, TrialConfig
+from tune_seg.effects import check_base, check_sampled
 from tune_seg.errors import InputError
-from tune_seg.losses.catalogue import LOSSES
+from tune_seg.keys import flatten, split_key
+from tune_seg.loss_keys import chooses_loss
+from tune_seg.losses.catalogue import LOSSES, get_spec
+from tune_seg.losses.own import entry_points
+from tune_seg.losses.spec import LossSpec
 
 if TYPE_CHECKING:
     import optuna
 
 _KINDS = ("float", "int", "choice", "grid")
-_REFERENCE = re.compile(r"^\s*(?P<key>[A-Za-z_][\w.]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>[0-9.eE+-]+))?\s*$")
+_REFERENCE = re.compile(r"^\s*(?P<key>[A-Za-z_][\w.:]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>[0-9.eE+-]+))?\s*$")
 _PROBES = 512
 _TRIES = 64
 """So many draws of the other parameters may pass before one lets a conditional parameter be sampled."""
-_NAMES = {"loss.kind": tuple(LossKind), "loss.start": tuple(LOSSES), "loss.end": tuple(LOSSES)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,8 @@ class Space:
         """`assignment` as Optuna holds it, to be given as fixed values."""
         return {key: _stored(value) for key, value in assignment.items()}
 
-    def _check_baseline(self, baseline: Mapping[str, Any], rng: random.Random) -> None:
+    def _complete(self, baseline: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+        """An assignment that begins with `baseline`."""
         parameters = {parameter.key: parameter for parameter in self.parameters}
         for key in baseline:
             if key not in parameters:
@@ -188,7 +193,7 @@ class Space:
         chosen = self._walk(choose)
         if unused := [key for key in baseline if key not in chosen]:
             raise InputError(f"baselines: {unused[0]} is not sampled in {dict(baseline)}: its condition does not hold")
-        self.config.trial(chosen)
+        return chosen
 
     def _walk(self, choose: Callable[[Parameter, Mapping[str, Any]], Any]) -> dict[str, Any]:
         chosen: dict[str, Any] = {}
@@ -207,9 +212,12 @@ class Space:
         # each value once by itself, as far as conditions let it, then values together
         assignments = [assignment for parameter in self.parameters for assignment in self._each_value(parameter, rng)]
         assignments += [self._walk(_prober(rng)) for _ in range(_PROBES if self.parameters else 1)]
+        assignments += [self._complete(baseline, rng) for baseline in self.config.baselines]
+        # first, because a component's parameter that its loss lacks is refused below without a word of conditions
+        check_sampled(self._defaults, assignments, prefix="loss.components.")
         probes = tuple(self.config.trial(assignment) for assignment in assignments)
-        for baseline in self.config.baselines:
-            self._check_baseline(baseline, rng)
+        check_sampled(self._defaults, assignments)
+        check_base(self._defaults, assignments)
         return probes
 
     def _each_value(self, parameter: Parameter, rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -221,8 +229,20 @@ class Space:
             yield next((walk for walk in walks if parameter.key in walk), {})
 
     def _known(self, key: str) -> None:
-        if key not in self._defaults:
-            raise InputError(f"space: unknown key {key}; the keys that can vary are {', '.join(sorted(self._defaults))}")
+        """Refuse a key that is none; a parameter of a loss can vary though the configuration does not mention it."""
+        match split_key(key):
+            case ["loss", "params", loss, parameter]:
+                spec = _loss(f"space: {key}", loss)
+                names = [known.name for known in spec.parameters]
+                if parameter not in names:
+                    raise InputError(f"space: unknown key {key}; the parameters of {loss} are {', '.join(names) or 'none'}")
+            case ["loss", "components", name, "params", _] if f"loss.components.{name}.loss" in self._defaults:
+                pass  # which parameters there are depends on the loss, so the probes tell
+            case _ if key not in self._defaults:
+                raise InputError(
+                    f"space: unknown key {key}; the keys that can vary are loss.params.LOSS.PARAMETER, "
+                    f"{', '.join(sorted(self._defaults))}"
+                )
 
     def _parse(self, key: str, spec: Mapping[str, Any]) -> Parameter:
         self._known(key)
@@ -237,6 +257,10 @@ class Space:
         if not isinstance(raw, list) or not raw:
             raise InputError(f"space.{key}: {kind} takes a list of values, got {raw!r}")
         domain = self._range(key, spec, kind) if kind in ("float", "int") else Choice(tuple(raw), kind == "grid")
+        if chooses_loss(key):
+            for loss in raw:
+                if isinstance(loss, str):
+                    _loss(f"space.{key}", loss)
         return Parameter(key, domain, self._conditions(key, spec.get("when", [])))
 
     def _range(self, key: str, spec: Mapping[str, Any], kind: str) -> Range:
@@ -273,16 +297,33 @@ class Space:
         )
         for other, allowed in ((other, allowed) for entry in conditions for other, allowed in entry.items()):
             self._known(other)
-            for value in allowed:
-                if other in _NAMES and value not in _NAMES[other]:
-                    raise InputError(
-                        f"space.{key}: the condition {other} in {list(allowed)} can never hold for {value!r}; "
-                        f"the values are {', '.join(_NAMES[other])}"
-                    )
+            _check_names(key, other, allowed)
         return conditions
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.parameters))
+
+
+def _loss(where: str, name: str) -> LossSpec:
+    try:
+        return get_spec(name)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _check_names(key: str, other: str, allowed: Sequence[Any]) -> None:
+    """Refuse a condition on a loss, or on the kind of loss, that there is not."""
+    if other != "loss.kind" and not chooses_loss(other):
+        return
+    names = list(LossKind) if other == "loss.kind" else list(dict.fromkeys((*LOSSES, *entry_points())))
+    for value in allowed:
+        if chooses_loss(other) and isinstance(value, str) and ":" in value:
+            _loss(f"space.{key}: the condition {other}", value)
+        elif value not in names:
+            raise InputError(
+                f"space.{key}: the condition {other} in {list(allowed)} can never hold for {value!r}; "
+                f"the values are {', '.join(names)}"
+            )
 
 
 def _number(end: Any) -> float | None:
@@ -298,9 +339,9 @@ def _ends(parameter: Parameter, values: Mapping[str, Any]) -> tuple[float, float
     assert isinstance(parameter.domain, Range)
     bounds = parameter.domain.low, parameter.domain.high
     for bound in bounds:
-        if bound.key is not None and _number(values[bound.key]) is None:
+        if bound.key is not None and _number(values.get(bound.key)) is None:
             raise InputError(
-                f"space.{parameter.key}: its bound {bound} has no value where {bound.key} is {values[bound.key]}"
+                f"space.{parameter.key}: its bound {bound} has no value where {bound.key} is {values.get(bound.key)}"
             )
     low, high = (bound.value(values) for bound in bounds)
     if low > high or (parameter.domain.log and low <= 0):

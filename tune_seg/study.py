@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_seg import cluster
-from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig
+from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
-from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.catalogue import LOSSES
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
@@ -118,7 +118,13 @@ def _run(
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
     records = Records(directory, config, space)
-    tracker = Tracker(config.mlflow_uri or default_uri(directory), directory, records.study_id, config.objectives[0])
+    tracker = Tracker(
+        config.mlflow_uri or default_uri(directory),
+        directory,
+        records.study_id,
+        config.objectives[0],
+        class_names=packed.class_names,
+    )
     report = LiveReport(console, config, records.target)
     written = ResultsFile(records, results)
     before = list(records.trials.values())
@@ -203,9 +209,30 @@ def _pack(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Packed
         background = trial.evaluation.background
         if background not in (None, *packed.class_names):
             raise InputError(f"evaluation.background: no class {background!r}; they are {', '.join(packed.class_names)}")
-        if "focal" in trial.loss.components:
-            get_spec("focal").check({"alpha": trial.loss.alpha}, num_classes=packed.num_classes)
+        trial.loss.check(packed.num_classes)
+    _check_own_losses(plan.space.probes, packed)
     return packed
+
+
+def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None:
+    """Run each loss of the user's own once.
+
+    Raises:
+        InputError: it fails, or what it returns is no loss.
+    """
+    own = {loss.loss: (loss, trial.loss) for trial in trials for loss in trial.components if loss.loss not in LOSSES}
+    if not own:
+        return
+    # here, because the process that steers the study need not load torch for the losses of the package
+    import torch
+
+    from tune_seg.loss_program import loss_class_weights
+    from tune_seg.losses import check_loss
+
+    frequencies = torch.as_tensor(packed.frequencies)
+    for name, (loss, config) in own.items():
+        weights = loss_class_weights(name, config, frequencies)
+        check_loss(name, num_classes=packed.num_classes, class_weights=weights, **loss.params)
 
 
 def _models(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:

@@ -7,21 +7,26 @@ result, at the end, or when the study is continued. The study never waits for it
 import dataclasses
 import logging
 import os
+import posixpath
 import queue
+import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_seg.config import METRICS
+from tune_seg.config import CALIBRATION_ERRORS, METRICS
 from tune_seg.records import Record, State
+from tune_seg.results import scaled
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TRACKED = (*METRICS, "lr", "end_weight", "train_loss")
-"""The metrics that a run carries with their history; `best/NAME` and `last/NAME` stand beside the first eight."""
+_SCORES = (*METRICS, *CALIBRATION_ERRORS)
+
+TRACKED = (*_SCORES, "lr", "end_weight", "train_loss")
+"""The metrics that a run carries with their history; `best/NAME` and `last/NAME` stand beside the scores."""
 
 _STATUS = {
     State.RUNNING: "RUNNING",
@@ -43,14 +48,16 @@ class Tracker:
         directory: the study directory; its name names the experiment and the parent run.
         study_id: tells this study's runs from those of another study with its name.
         objective: the metric that makes an epoch the best of its trial.
+        class_names: of the data, under which the adaptive class weights are sent.
     """
 
-    def __init__(self, uri: str, directory: Path, study_id: str, objective: str) -> None:
+    def __init__(self, uri: str, directory: Path, study_id: str, objective: str, *, class_names: Sequence[str] = ()) -> None:
         self.uri = uri
         self.error = ""
         self._directory = directory
         self._study_id = study_id
         self._objective = objective
+        self._class_metrics = _metric_names("acw", class_names)
         self._final: tuple[str, list[Path]] = ("FINISHED", [])
         self._queue: queue.Queue[Any] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
@@ -169,16 +176,25 @@ class Tracker:
         if child.epochs is None:
             child.epochs = max((point.step for point in client.get_metric_history(child.run_id, "train_loss")), default=0)
         now = time.time_ns() // 1_000_000
+
+        def metrics_of(result: Mapping[str, Any], names: Iterable[str], step: int, prefix: str = "") -> list[Metric]:
+            # a journal of an earlier version lacks some
+            return [Metric(prefix + name, float(result[name]), now, step) for name in names if name in result]
+
         for epoch in record.history[child.epochs :]:
             step = int(epoch["epoch"])
-            client.log_batch(child.run_id, metrics=[Metric(name, float(epoch[name]), now, step) for name in TRACKED])
+            single = [name for name, value in scaled(epoch).items() if not isinstance(value, list)]
+            named = {f"weight/{name}": weight for name, weight in epoch.get("weights", {}).items()}
+            named |= zip(self._class_metrics, epoch.get("acw_weight", ()), strict=False)
+            metrics = metrics_of(epoch, (*TRACKED, *single), step) + metrics_of(named, named, step)
+            client.log_batch(child.run_id, metrics=metrics)
             child.epochs = step
         if child.state == record.state:
             return
         metrics = []
         if record.state.ended:
             for which, result in (("best", record.best(self._objective)), ("last", record.last)):
-                metrics += [Metric(f"{which}/{name}", float(result[name]), now, 0) for name in METRICS]
+                metrics += metrics_of(result, _SCORES, 0, prefix=f"{which}/")
         tags = [RunTag("tune_seg.state", record.state.value), RunTag("tune_seg.error", record.reason[:_LONGEST_TAG])]
         client.log_batch(child.run_id, metrics=metrics, tags=tags)
         status = _STATUS[record.state]
@@ -205,6 +221,17 @@ class _Child:
     run_id: str
     epochs: int | None = None
     state: str = ""
+
+
+def _metric_names(group: str, names: Iterable[str]) -> list[str]:
+    """`group/NAME` for each name, with what MLflow does not allow replaced by `_`, and all different."""
+    allowed = []
+    for name in names:
+        plain = re.sub(r"[^\w.\- /]", "_", name)
+        if not plain or posixpath.normpath(f"{group}/{plain}") != f"{group}/{plain}":  # MLflow takes it for a path
+            plain = re.sub(r"[./]", "_", plain) or "_"
+        allowed.append(f"{group}/{plain}")
+    return [f"{name}_{index}" if allowed.count(name) > 1 else name for index, name in enumerate(allowed)]
 
 
 def default_uri(directory: Path) -> str:

@@ -11,9 +11,10 @@ from torch import nn
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, steps_per_epoch
 from tune_seg.evaluation import evaluate
-from tune_seg.loss_program import LossProgram
+from tune_seg.layers import AdaptiveClassWeight
+from tune_seg.loss_program import build_program
 from tune_seg.models import build_model
-from tune_seg.optimisation import build_optimizer, learning_rate
+from tune_seg.optimisation import build_optimizer, learning_rate, learning_rate_factor
 
 
 class Trainer:
@@ -45,37 +46,47 @@ class Trainer:
         self._diverged = False
         self.steps = steps_per_epoch(len(data.train), training.batch_size)
         torch.manual_seed(training.seed)
-        model = build_model(config.model, data.num_classes, acw=config.acw)
+        model = build_model(config.model, data.num_classes, acw=config.acw, acw_positive=config.acw_options.positive)
         # channels last is the layout that both cuDNN and oneDNN convolve fastest in
         self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = build_optimizer(training, self.model)
-        self.loss = LossProgram(
-            config.loss, config.schedule, torch.as_tensor(data.frequencies), training.epochs * self.steps
-        ).to(device)
+        self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
+        self.loss = build_program(config, torch.as_tensor(data.frequencies), training.epochs * self.steps).to(device)
 
     def epoch(self) -> dict[str, Any]:
         """Train for one epoch, evaluate, and return what is known of it.
 
         Returns:
-            every metric of :func:`~tune_seg.evaluation.evaluate`, and `epoch` (from 1), `train_loss` (mean over the
-            iterations), `diverged` (whether loss or outputs have left the finite numbers), `lr` and `end_weight` (of the
-            epoch's last iteration), `train_seconds`, `eval_seconds`.
+            every metric of :func:`~tune_seg.evaluation.evaluate`, in the last epoch also of the scaled logits, and
+            `epoch` (from 1), `train_loss` (mean over the iterations), `diverged` (whether loss or outputs have left the
+            finite numbers), `lr` and `weights` (that of each loss by its name; both of the epoch's last iteration),
+            `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive class weights, one number per class, of
+            a model that has them), `train_seconds`, `eval_seconds`.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
         trained = time.perf_counter()
-        metrics = evaluate(self.model, self.data, self.config, device=self.device, autocast=self._autocast())
+        metrics = evaluate(
+            self.model,
+            self.data,
+            self.config,
+            device=self.device,
+            autocast=self._autocast(),
+            scaling=self.epochs_done + 1 == self.config.training.epochs,
+        )
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
         self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
         self.epochs_done += 1
         last = self.epochs_done * self.steps - 1
+        weights = self.loss.weights(last)
         return {
             "epoch": self.epochs_done,
             **metrics,
             "train_loss": train_loss,
             "diverged": self._diverged,
             "lr": learning_rate(self.config.training, last, self.steps),
-            "end_weight": self.loss.weights(last)[1],
+            "weights": weights,
+            **({"end_weight": weights["end"]} if "end" in weights else {}),
+            **self._acw_weight(),
             "train_seconds": trained - started,
             "eval_seconds": time.perf_counter() - trained,
         }
@@ -84,6 +95,10 @@ class Trainer:
     def done(self) -> bool:
         """Whether every epoch of the configuration is trained, or the training has left the finite numbers."""
         return self.epochs_done >= self.config.training.epochs or self._diverged
+
+    def _acw_weight(self) -> dict[str, list[float]]:
+        layers = [module for module in self.model.modules() if isinstance(module, AdaptiveClassWeight)]
+        return {"acw_weight": layers[0].weight.tolist()} if layers else {}
 
     def _train(self) -> torch.Tensor:
         training = self.config.training
@@ -101,8 +116,9 @@ class Trainer:
             device=self.device,
             train=True,
         ):
+            factor = learning_rate_factor(training, iteration, self.steps)
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(training, iteration, self.steps)
+                group["lr"] = group["initial_lr"] * factor
             with self._autocast():
                 logits = self.model(images)
             loss = self.loss(logits, target, iteration)

@@ -1,5 +1,6 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that is used again for the next trial."""
 
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from tune_seg.training import Trainer
 
 RESULT = "epoch_result"
-"""The key under which a step reports what :meth:`tune_seg.training.Trainer.epoch` returned."""
+"""The key under which a step reports what :meth:`tune_seg.training.Trainer.epoch` returned, in a list of one.
+
+Tune flattens the dictionaries that a step reports, and leaves what is in a list alone.
+"""
 
 ERROR = "epoch_error"
 """The key under which a step reports why it could not: a failure that would come again is not tried again, as Tune would."""
@@ -20,6 +24,8 @@ ERROR = "epoch_error"
 
 class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`.
+
+    A loss of the user's own is imported from where the process that steers the study finds it, `config["path"]`.
 
     Nothing of a former trial is left in the actor but the mapped data file: the model, the optimiser and every
     generator are made anew.
@@ -39,6 +45,7 @@ class SegmentationTrial(tune.Trainable):
 
         from tune_seg.training import Trainer
 
+        sys.path += [entry for entry in config["path"] if entry not in sys.path]
         trial = parse(TrialConfig, config["trial"])
         self._trainer = Trainer(trial, PackedData(config["pack"]), torch.device(trial.training.device))
 
@@ -46,7 +53,7 @@ class SegmentationTrial(tune.Trainable):
         try:
             if self._trainer is not None:
                 result = self._trainer.epoch()
-                return {RESULT: result, "done": self._trainer.done}
+                return {RESULT: [result], "done": self._trainer.done}
         except Exception as error:
             self._error = _described(error)
         return {ERROR: self._error, "done": True}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,6 +34,7 @@ def batches(
     augmentation: AugmentationConfig,
     device: torch.device | str,
     train: bool,
+    indices: npt.NDArray[np.integer] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one epoch: images float32 (B, 3, h, w) in channels_last memory format, targets int64 (B, h, w).
 
@@ -49,17 +51,18 @@ def batches(
         device: where the batches are wanted. On a GPU the bytes are sent from pinned memory without waiting, and the
             transform runs there.
         train: whether these are training batches.
+        indices: the samples to take, (samples,); all by default.
     """
-    order = np.arange(len(split))
-    steps = -(-len(split) // batch_size)
+    order = np.arange(len(split)) if indices is None else indices.copy()
+    steps = -(-len(order) // batch_size)
     if train:
         np.random.default_rng((_STREAM, seed, epoch)).shuffle(order)
-        steps = steps_per_epoch(len(split), batch_size)
+        steps = steps_per_epoch(len(order), batch_size)
     target_device = torch.device(device)
     for step in range(steps):
-        indices = order[step * batch_size : (step + 1) * batch_size]
-        images, masks = (send(tensor, target_device) for tensor in split.gather(indices))
+        chosen = order[step * batch_size : (step + 1) * batch_size]
+        images, masks = (send(tensor, target_device) for tensor in split.gather(chosen))
         if train:
-            yield augment(images, masks, draw(seed, epoch, indices), augmentation)
+            yield augment(images, masks, draw(seed, epoch, chosen), augmentation)
         else:
             yield normalise(images, augmentation), masks.to(torch.int64)

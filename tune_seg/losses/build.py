@@ -1,14 +1,15 @@
 """The one door through which losses are built."""
 
-import importlib
 import operator
 from collections.abc import Sequence
 from typing import SupportsIndex
 
+import torch
 from torch import Tensor, nn
 
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.own import load
 from tune_seg.losses.weighting import check_class_weights
 
 
@@ -30,7 +31,8 @@ def build_loss(
     class weights are a buffer of the module: move it with ``.to(device)`` as any other.
 
     Args:
-        name: One of ``tune_seg.losses.LOSSES``, which also describes each loss's parameters.
+        name: One of ``tune_seg.losses.LOSSES``, which also describes each loss's parameters, or a loss of your own: the
+            name of an entry point, or its path ``package.module:ClassOrFactory``.
         num_classes: C, at least 1.
         class_weights: One finite, non-negative weight per class, shape (C,). The losses that do not weight classes
             leave them unused, so that a study can pass the same ones to every loss.
@@ -38,7 +40,8 @@ def build_loss(
         **params: The loss's own parameters, for instance ``gamma`` of ``focal``.
 
     Raises:
-        InputError: Unknown name or parameter, an impossible value, or class weights that are missing or wrong.
+        InputError: Unknown name or parameter, an impossible value, class weights that are missing or wrong, or a loss of
+            your own that cannot be imported or is no module.
 
     Example:
         >>> loss = build_loss("wce", num_classes=3, class_weights=[0.5, 1.0, 1.5])
@@ -59,8 +62,49 @@ def build_loss(
             f"loss {name!r}: class_weights = None is not possible; give {classes} non-negative numbers, "
             "for instance tune_seg.losses.class_weights(pixel counts)"
         )
-    module, _, class_name = spec.implementation.partition(":")
-    implementation = getattr(importlib.import_module(module), class_name)
     weights = {} if spec.class_weights == "unused" else {"class_weights": class_weights}
-    loss: nn.Module = implementation(classes, ignore_index=ignore_index, **weights, **params)
+    loss = load(name, spec.implementation)(classes, ignore_index=ignore_index, **weights, **params)
+    if not isinstance(loss, nn.Module):
+        raise InputError(f"loss {name!r}: {spec.implementation} returned {loss!r}; expected a torch.nn.Module")
     return loss
+
+
+def check_loss(
+    name: str,
+    *,
+    num_classes: int,
+    class_weights: Tensor | Sequence[float] | None = None,
+    ignore_index: int = 255,
+    **params: object,
+) -> None:
+    """Build a loss and run it once, on small random logits with some ignored pixels. The arguments are `build_loss`'s.
+
+    A loss of the user's own is wrong at once, then, and not in every trial of a study.
+
+    Raises:
+        InputError: It cannot be built or run, or its result is no finite scalar with a finite gradient; the message says
+            what came of it.
+    """
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, num_classes, 8, 8, generator=generator).requires_grad_()
+    target = torch.randint(num_classes, (2, 8, 8), generator=generator)
+    target[:, 0] = ignore_index
+    run = f"loss {name!r}: run once on logits of shape {tuple(logits.shape)}, it"
+    try:
+        loss = build_loss(name, num_classes=num_classes, class_weights=class_weights, ignore_index=ignore_index, **params)
+        value = loss(logits, target)
+        if isinstance(value, Tensor) and value.requires_grad and value.ndim == 0:
+            value.backward()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{run} raised {type(error).__name__}: {error}") from error
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise InputError(f"{run} returned {what}; expected a scalar tensor")
+    if not bool(torch.isfinite(value)):
+        raise InputError(f"{run} returned {value.item()}; expected a finite number")
+    if logits.grad is None:
+        raise InputError(f"{run} returned {value.item()} without a gradient; expected one that depends on the logits")
+    if not bool(torch.isfinite(logits.grad).all()):
+        raise InputError(f"{run} returned {value.item()} with a gradient that is not finite everywhere")

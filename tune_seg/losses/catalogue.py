@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tune_seg.errors import InputError
+from tune_seg.losses import own
 from tune_seg.losses.spec import LossSpec, Parameter
 
 _SPECS = (
@@ -158,6 +159,85 @@ _SPECS = (
         family="region",
         class_weights="required",
     ),
+    LossSpec(
+        name="tversky",
+        implementation="tune_seg.losses.dice:TverskyLoss",
+        formula="1 - (sum_c (alpha_c + beta_c) sum_x P p + 2 s) / (sum_c sum_x (alpha_c P^2 + beta_c p^2) + s + eps)",
+        source="Taubert section 3.2; Salehi et al. 2017, arXiv 1706.05721",
+        family="region",
+        class_weights="optional",
+        parameters=(
+            Parameter("alpha", "cost of missed pixels; None: the class weights", default=None, lower=0.0, per_class=True),
+            Parameter("beta", "cost of false alarms; None: the class weights", default=None, lower=0.0, per_class=True),
+        ),
+    ),
+    LossSpec(
+        name="focal_tversky",
+        implementation="tune_seg.losses.focal_tversky:FocalTverskyLoss",
+        formula="sum_c (1 - T_c)^(1/gamma), T_c = (sum_x P p + 1) / (sum_x [P p + alpha P (1 - p) + beta (1 - P) p] + 1)",
+        source="Abraham & Khan 2019, arXiv 1810.07842, eq. (4)",
+        family="region",
+        parameters=(
+            Parameter("alpha", "cost of missed pixels", default=0.7, lower=0.0),
+            Parameter("beta", "cost of false alarms", default=0.3, lower=0.0),
+            Parameter("gamma", "above 1: hard classes count more", default=4 / 3, lower=1.0),
+        ),
+    ),
+    LossSpec(
+        name="unified_focal",
+        implementation="tune_seg.losses.unified_focal:UnifiedFocalLoss",
+        formula="weight * modified focal + (1 - weight) * modified focal Tversky",
+        source="Yeung et al. 2022, arXiv 2102.04525, eq. (10) to (19)",
+        family="region",
+        parameters=(
+            Parameter("weight", "share of the focal part", default=0.5, lower=0.0, upper=1.0),
+            Parameter(
+                "delta", "cost of missing a rare class; 1 - delta: of a false alarm", default=0.6, lower=0.0, upper=1.0
+            ),
+            Parameter(
+                "gamma", "how much easy pixels and classes are played down", default=0.5, lower=0.0, upper=1.0, below=True
+            ),
+            Parameter("background", "the class that is not rare", default=0, lower=0, integer=True),
+            Parameter(
+                "variant",
+                "whether rare classes are spared the playing down",
+                default="asymmetric",
+                choices=("asymmetric", "symmetric"),
+            ),
+        ),
+    ),
+    LossSpec(
+        name="lovasz_softmax",
+        implementation="tune_seg.losses.lovasz:LovaszSoftmaxLoss",
+        formula="mean over the present classes of the Lovasz extension of 1 - IoU_c at |P_c - p_c|",
+        source="Berman et al. 2018, arXiv 1705.08790, eq. (8) to (12)",
+        family="region",
+    ),
+    LossSpec(
+        name="jaccard_metric",
+        implementation="tune_seg.losses.jaccard:JaccardMetricLoss",
+        formula="mean over the present classes of 1 - (|p + t| - |p - t|) / (|p + t| + |p - t|), t the smoothed truth",
+        source="Wang et al. 2023, arXiv 2302.05666, eq. (6)",
+        family="region",
+        parameters=(
+            Parameter(
+                "smoothing", "share of the truth spread over all classes", default=0.0, lower=0.0, upper=1.0, below=True
+            ),
+        ),
+    ),
+    LossSpec(
+        name="ml1_ace",
+        implementation="tune_seg.losses.ml1_ace:MarginalL1CalibrationLoss",
+        formula="mean over images, classes and their bins that are not empty of |mean of P_c - mean of p_c|",
+        source="Barfoot et al. 2024, arXiv 2403.06759 (hard); 2025, arXiv 2506.03942 (soft)",
+        family="calibration",
+        parameters=(
+            Parameter("bins", "how many bins", default=20, lower=1, integer=True),
+            Parameter(
+                "binning", "a pixel counts in its bin, or in the two nearest", default="hard", choices=("hard", "soft")
+            ),
+        ),
+    ),
 )
 
 LOSSES: Mapping[str, LossSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
@@ -168,15 +248,20 @@ def get_spec(name: str) -> LossSpec:
     """The description of a loss.
 
     Args:
-        name: One of ``LOSSES``.
+        name: One of ``LOSSES``, the name of an entry point, or the path ``package.module:ClassOrFactory`` of a loss of the
+            user's own; :mod:`tune_seg.losses.own` says what such a loss must be.
 
     Raises:
-        InputError: There is no such loss; the message lists those there are.
+        InputError: There is no such loss, and the message lists those there are; or it cannot be imported or used.
 
     Example:
         >>> [parameter.name for parameter in get_spec("focal").parameters]
         ['gamma', 'alpha']
     """
-    if name not in LOSSES:
-        raise InputError(f"unknown loss {name!r}; the losses: {', '.join(LOSSES)}")
-    return LOSSES[name]
+    if name in LOSSES:
+        return LOSSES[name]
+    path = name if ":" in name else own.entry_points().get(name)
+    if path is None:
+        names = ", ".join(dict.fromkeys((*LOSSES, *own.entry_points())))
+        raise InputError(f"unknown loss {name!r}; the losses are {names}, or your own as package.module:ClassOrFactory")
+    return own.describe(name, path)

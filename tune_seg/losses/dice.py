@@ -1,5 +1,6 @@
-"""Dice loss with squared denominators, plain (`dice`) and class-weighted (`wdice`)."""
+"""Dice loss with squared denominators, plain (`dice`) and class-weighted (`wdice`), and `tversky`, which contains both."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -8,12 +9,55 @@ from torch import Tensor
 
 from tune_seg.losses.base import SegmentationLoss, safe_ratio
 from tune_seg.losses.fused import fused_sum
+from tune_seg.losses.overlap import of_class
 
 SMOOTHING: Final = 1.0
 EPSILON: Final = 1e-5
 
 
-class DiceLoss(SegmentationLoss):
+class TverskyLoss(SegmentationLoss):
+    """``1 - (sum_c (alpha_c + beta_c) sum_x P p + 2 s) / (sum_c sum_x (alpha_c P^2 + beta_c p^2) + s + eps)`` per image.
+
+    Taubert section 3.2, after Salehi et al. 2017, arXiv 1706.05721, averaged over the images that have a valid pixel;
+    s = 1, eps = 1e-5. With alpha and beta both the class weights it is the weighted Dice loss.
+
+    Args:
+        num_classes: C.
+        class_weights: Weights (C,); None weights every class 1.
+        alpha: Cost of missed pixels, at least 0, one number for all classes or one per class; None takes the class
+            weights.
+        beta: Cost of false alarms, likewise.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Example:
+        >>> TverskyLoss(num_classes=3, alpha=1.4, beta=0.6)(logits, target)  # doctest: +SKIP
+    """
+
+    alpha: Tensor
+    beta: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        class_weights: Tensor | None = None,
+        alpha: float | Sequence[float] | Tensor | None = None,
+        beta: float | Sequence[float] | Tensor | None = None,
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__(num_classes, ignore_index=ignore_index)
+        weights = 1.0 if class_weights is None else class_weights
+        for name, cost in (("alpha", alpha), ("beta", beta)):
+            values = torch.as_tensor(weights if cost is None else cost, dtype=torch.float64)
+            self.register_buffer(name, values.expand(num_classes).clone(), persistent=False)
+
+    def compute(self, logits: Tensor, target: Tensor) -> Tensor:
+        index, valid = self.split_target(target)
+        loss = partial(_value_and_gradient, alpha=self.alpha.to(logits.dtype), beta=self.beta.to(logits.dtype))
+        return safe_ratio(fused_sum(logits, index, valid, loss), valid.any(dim=2).any(dim=1).sum())
+
+
+class DiceLoss(TverskyLoss):
     """``1 - 2 (sum_c w_c sum_x P p + s) / (sum_c w_c sum_x (P^2 + p^2) + s + eps)`` per image, s = 1, eps = 1e-5.
 
     Taubert eq. (2), averaged over the images that have a valid pixel. The smoothing counts twice in the numerator, so
@@ -28,47 +72,49 @@ class DiceLoss(SegmentationLoss):
         >>> DiceLoss(num_classes=3)(logits, target)  # doctest: +SKIP
     """
 
-    class_weights: Tensor | None
-
     def __init__(self, num_classes: int, *, class_weights: Tensor | None = None, ignore_index: int = 255) -> None:
-        super().__init__(num_classes, ignore_index=ignore_index)
-        self.register_buffer("class_weights", class_weights, persistent=False)
-
-    def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        index, valid = self.split_target(target)
-        weights = logits.new_ones(self.num_classes) if self.class_weights is None else self.class_weights.to(logits.dtype)
-        total = fused_sum(logits, index, valid, partial(_value_and_gradient, weights=weights[:, None, None]))
-        return safe_ratio(total, valid.any(dim=2).any(dim=1).sum())
+        super().__init__(num_classes, class_weights=class_weights, ignore_index=ignore_index)
 
 
-def _value_and_gradient(logits: Tensor, index: Tensor, valid: Tensor, gradient: Tensor, *, weights: Tensor) -> Tensor:
+def _value_and_gradient(
+    logits: Tensor, index: Tensor, valid: Tensor, gradient: Tensor, *, alpha: Tensor, beta: Tensor
+) -> Tensor:
     """The loss summed over the images that have a valid pixel, and its gradient. See `fused.ValueAndGradient`.
 
-    With I = sum_c w_c sum_x P p and E = sum_c w_c sum_x (P - p)^2 the sum in the formula's denominator is E + 2 I, so
-    that the loss is (E - s + eps) / (E + 2 I + s + eps): no difference of two large sums, which float32 could not
-    resolve for a good prediction of a large image.
+    The sum in the denominator is I + R, with I = sum_c (alpha_c + beta_c) sum_x P p the one in the numerator and R what
+    remains, so that the loss is (R - s + eps) / (I + R + s + eps): no difference of two large sums, which float32 could
+    not resolve for a good prediction of a large image. A false class adds beta p_c^2 to R. The true class y, with
+    q = 1 - p_y the sum of the other outputs, adds alpha + beta p_y^2 - (alpha + beta) p_y = q (alpha - beta + beta q):
+    what is added is as small as the errors, and for alpha = beta the weighted sum of the (P - p)^2.
 
     Args:
         logits: (n, C, H, W).
         index: (n, 1, H, W).
         valid: (n, 1, H, W).
         gradient: (n, C, H, W), filled here.
-        weights: Class weights (C, 1, 1).
+        alpha: Cost of missed pixels (C,).
+        beta: Cost of false alarms (C,).
     """
     per_image = (1, 2, 3)
     p = logits.softmax(dim=1)
-    weight_true = weights.flatten()[index] * valid
-    error = gradient.copy_(p).scatter_add_(1, index, -valid).square_().mul_(weights).sum(dim=1, keepdim=True)
-    squared_error = (error * valid).sum(dim=per_image, keepdim=True)
-    intersection = (p.gather(1, index) * weight_true).sum(dim=per_image, keepdim=True)
-    numerator = squared_error - SMOOTHING + EPSILON
-    denominator = squared_error + 2 * intersection + SMOOTHING + EPSILON
+    p_true = p.gather(1, index).mul_(valid)
+    false = gradient.copy_(p).scatter_(1, index, 0.0).mul_(valid)
+    q = false.sum(dim=1, keepdim=True)
+    squares = false.square_().sum(dim=(2, 3), keepdim=True)
+    beta_true = of_class(beta, index)
+    skew = of_class(alpha - beta, index)
+    total = of_class(alpha + beta, index)
+    beta = beta.view(-1, 1, 1)
+    rest = (beta * squares).sum(dim=1, keepdim=True) + (q * (skew + beta_true * q)).sum(dim=per_image, keepdim=True)
+    intersection = (total * p_true).sum(dim=per_image, keepdim=True)
+    numerator = rest - SMOOTHING + EPSILON
+    denominator = intersection + rest + SMOOTHING + EPSILON
     loss = numerator / denominator * valid.amax(dim=per_image, keepdim=True)
 
-    by_error = (1 - numerator / denominator) / denominator
-    by_intersection = -2 * numerator / denominator.square()
-    # dL/dp = 2 w (p - P) dL/dE + w P dL/dI, then back through the softmax.
-    torch.mul(p, weights, out=gradient).mul_(2 * by_error * valid)
-    gradient.scatter_add_(1, index, weight_true * (by_intersection - 2 * by_error))
-    gradient.sub_((gradient * p).sum(dim=1, keepdim=True)).mul_(p)
+    by_rest = (1 - numerator / denominator) / denominator
+    by_intersection = -numerator / denominator.square()
+    # The false outputs are taken as free, p_y = 1 - q as given by them: dL/dp_y = 0. Then back through the softmax.
+    by_q = by_rest * (2 * beta_true * q + skew) - by_intersection * total
+    torch.addcmul(by_q, p, 2 * by_rest * beta, out=gradient).mul_(p).scatter_(1, index, 0.0)
+    gradient.addcmul_(p, gradient.sum(dim=1, keepdim=True), value=-1).mul_(valid)
     return loss.sum()

@@ -16,13 +16,14 @@ from tune_seg.layers import AdaptiveClassWeight
 _ARCHITECTURES = {architecture.__name__: architecture for architecture in smp.MODEL_ARCHITECTURES_MAPPING.values()}
 
 
-def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False) -> nn.Module:
+def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False, acw_positive: bool = False) -> nn.Module:
     """A model with logits (N, C, H, W) for images (N, 3, H, W).
 
     Args:
         config: architecture, encoder and encoder weights.
         num_classes: C.
         acw: end the model with an :class:`~tune_seg.layers.AdaptiveClassWeight` layer (Hossain eq. (21)).
+        acw_positive: give that layer positive weights.
 
     Raises:
         InputError: an unknown name, an encoder that the architecture cannot use, weights that do not exist for the
@@ -48,7 +49,7 @@ def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False) -> 
             f"model: {config.architecture} cannot be built with encoder {config.encoder} and weights {config.weights}: "
             f"{_first_line(error)}"
         ) from error
-    return nn.Sequential(model, AdaptiveClassWeight(num_classes)) if acw else model
+    return nn.Sequential(model, AdaptiveClassWeight(num_classes, positive=acw_positive)) if acw else model
 
 
 def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]]) -> None:

@@ -1,0 +1,77 @@
+"""Refuses a parameter of a loss that does nothing: no loss in force takes it, or another key sets it there.
+
+A study that varies such a key spends trials on differences that are none, and its table says that they matter.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tune_seg.errors import InputError
+from tune_seg.loss_keys import losses_in_force, sets_parameter
+
+
+def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]], prefix: str = "loss.") -> None:
+    """Refuse a parameter of a loss that is sampled where it has no effect.
+
+    Args:
+        base: the configuration with dotted keys.
+        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        prefix: only keys that begin so are looked at.
+
+    Raises:
+        InputError: naming the key and the losses in force, with the condition under which to sample it.
+    """
+    seen = [{**base, **assignment} for assignment in assignments]
+    for assignment, values in zip(assignments, seen, strict=True):
+        sampled = [key for key in assignment if key.startswith(prefix) and sets_parameter(key)]
+        for key in sampled:
+            if assignment[key] is not None and key not in _effective(values):
+                raise InputError(
+                    f"space.{key}: it is sampled where it has no effect: the losses in force are {_in_force([values])}. "
+                    f"{_advice(key, seen)}"
+                )
+
+
+def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a parameter of a loss that `base` sets and that has no effect whatever is sampled; the arguments are as above.
+
+    Raises:
+        InputError: naming the key, its value and the losses in force.
+    """
+    seen = [{**base, **assignment} for assignment in assignments]
+    effective = set().union(*map(_effective, seen))
+    for key, value in base.items():
+        if sets_parameter(key) and value is not None and key not in effective:
+            raise InputError(
+                f"{key}: {value!r} has no effect in any configuration of the study: the losses in force are "
+                f"{_in_force(seen)}. Remove the key"
+            )
+
+
+def _effective(values: Mapping[str, Any]) -> set[str]:
+    return {key for loss in losses_in_force(values) for key in loss.keys.values()}
+
+
+def _in_force(seen: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(loss.loss for values in seen for loss in losses_in_force(values)))
+
+
+def _advice(key: str, seen: Sequence[Mapping[str, Any]]) -> str:
+    """The condition under which `key` has an effect, as far as `seen` shows."""
+    losses: dict[str, dict[str, None]] = {}  # in the order seen, by the key that chooses them
+    kinds: dict[str, dict[str, None]] = {}
+    for values in seen:
+        for loss in losses_in_force({**values, key: 0.0}):
+            if key in loss.keys.values():
+                losses.setdefault(loss.key, {})[loss.loss] = None
+                kinds.setdefault(loss.key, {})[str(values["loss.kind"])] = None
+    if not losses:
+        return "In no configuration does a loss take its value from this key: take it out of the space"
+    every_kind = {str(values["loss.kind"]) for values in seen}
+    conditions = [
+        (f"loss.kind: [{', '.join(kinds[place])}], " if set(kinds[place]) != every_kind else "")
+        + f"{place}: [{', '.join(found)}]"
+        for place, found in losses.items()
+    ]
+    when = f"{{{conditions[0]}}}" if len(conditions) == 1 else f"[{', '.join(f'{{{entry}}}' for entry in conditions)}]"
+    return f"Sample it only where it has one: add when: {when}"

@@ -1,0 +1,125 @@
+"""Temperature scaling: the scalar, or one scalar a class, by which a trained model's logits are best divided."""
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor
+
+from tune_seg.errors import InputError
+
+_BOUNDS: Final = (1e-2, 1e2)
+"""Smallest and largest 1/T. Logits that separate the classes without an error would take it to infinity."""
+_TOLERANCES: Final = {"ftol": 1e-14, "gtol": 1e-8}
+"""Of L-BFGS-B; its own end the search where the temperature of a rare class, on which little depends, is a guess."""
+
+
+def fit_temperature(logits: Tensor, target: Tensor, *, per_class: bool = False, ignore_index: int = 255) -> Tensor:
+    """The T that minimises the mean negative log-likelihood of ``logits / T`` (Guo et al. 2017, section 4.2).
+
+    One T for all classes leaves every prediction as it is. One T a class, by which this class's logit is divided, can
+    change them; it is the diagonal of their vector scaling, without the bias. Either problem is convex in 1/T, which is
+    kept between 0.01 and 100.
+
+    Args:
+        logits: (M, C), any floating type; the work is done in float64 on their device.
+        target: (M,), int64, values in [0, C) or ``ignore_index``.
+        per_class: whether to fit one T a class.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Returns:
+        T, float64, on the device of the logits; of shape (C,) if ``per_class``, else (). 1 where no pixel is valid, nan
+        where a logit of a valid pixel is not finite.
+
+    Raises:
+        InputError: The shapes do not fit.
+
+    Example:
+        >>> logits = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
+        >>> fit_temperature(logits, torch.tensor([0, 0, 0, 1])).item()  # 3 of 4 are right: 4 / T is log(3)
+        3.64...
+    """
+    if logits.ndim != 2 or target.shape != logits.shape[:1]:
+        raise InputError(
+            f"temperature: logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit; needed: (M, C) and (M,)"
+        )
+    valid = target != ignore_index
+    scores, truth = logits.detach()[valid].double(), target[valid].unsqueeze(1)
+    shape = logits.shape[1:] if per_class else ()
+    if len(truth) == 0:
+        return scores.new_ones(shape)
+    if not scores.isfinite().all():
+        return scores.new_full(shape, float("nan"))
+
+    def error_of(inverse: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean negative log-likelihood at 1/T, and p - P, shape (M, C)."""
+        log_output = (scores * inverse).log_softmax(dim=1)
+        nll = -log_output.gather(1, truth).mean()
+        return nll, log_output.exp_().scatter_add_(1, truth, torch.full_like(truth, -1, dtype=torch.float64))
+
+    # Little depends on the temperature of a rare class. In units of how much its gradient varies between pixels, all
+    # temperatures matter about equally, and a quarter of the steps suffices.
+    spread = (error_of(scores.new_ones(()))[1] * scores).square_().mean(dim=0)
+    steepness = (spread if per_class else spread.sum(dim=0, keepdim=True)).sqrt()
+    unit = steepness.masked_fill(steepness == 0, 1.0).cpu().numpy()
+
+    def objective(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        nll, error = error_of(scores.new_tensor(point / unit))
+        gradient = error.mul_(scores).mean(dim=0)
+        gradient = gradient if per_class else gradient.sum(dim=0, keepdim=True)
+        return nll.item(), gradient.cpu().numpy() / unit
+
+    bounds = np.outer(unit, _BOUNDS)
+    result = minimize(objective, unit, jac=True, method="L-BFGS-B", bounds=bounds, options=_TOLERANCES)
+    return 1 / scores.new_tensor(result.x / unit).view(shape)
+
+
+class PixelSample:
+    """Some pixels of a known number of images: the same number from each, at evenly spaced places among its valid ones.
+
+    Which pixels are taken depends on the targets alone; no random number is drawn.
+
+    Args:
+        images: How many images :meth:`update` will be shown in all, at least 1.
+        limit: How many pixels to take at most. Each image gives at most ``limit // images`` of them, but one at least.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Raises:
+        InputError: An argument is not possible.
+    """
+
+    def __init__(self, images: int, limit: int = 2**18, ignore_index: int = 255) -> None:
+        for key, value in (("images", images), ("limit", limit)):
+            if value < 1:
+                raise InputError(f"temperature: {key} = {value!r} is not possible; allowed: a whole number >= 1")
+        self.ignore_index = ignore_index
+        self._share = max(1, limit // images)
+        self._logits: list[Tensor] = []
+        self._target: list[Tensor] = []
+
+    @torch.no_grad()
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Take the pixels of a batch.
+
+        Args:
+            logits: (N, C, H, W), any floating type.
+            target: (N, H, W), int64.
+        """
+        for scores, labels in zip(logits.flatten(2), target.flatten(1), strict=True):
+            valid = (labels != self.ignore_index).nonzero().squeeze(1)
+            count = min(self._share, len(valid))
+            places = valid[torch.arange(count, device=valid.device) * len(valid) // max(1, count)]
+            self._logits.append(scores[:, places].T.float())
+            self._target.append(labels[places])
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits of the pixels, float32 (M, C), in the order of the images."""
+        return torch.cat(self._logits)
+
+    @property
+    def target(self) -> Tensor:
+        """The labels of the pixels, int64 (M,)."""
+        return torch.cat(self._target)
