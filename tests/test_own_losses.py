@@ -122,6 +122,17 @@ def test_a_factory_may_need_class_weights_and_declare_ranges(module: Callable[[s
     assert power == Parameter("power", "how strong", default=1.0, lower=0.0, upper=2.0)
 
 
+def test_a_class_whose_ranges_hide_the_parameters_of_a_module_still_trains(module: Callable[[str, str], str]) -> None:
+    ranges = '    parameters = [Parameter("temperature", "the divisor", default=1.0, lower=0.0, open=True)]\n'
+    text = TEMPERED.replace("    def __init__", ranges + "\n    def __init__", 1)
+    path = f"{module('own_h', text)}:Tempered"
+    assert get_spec(path).parameters[0].range == "> 0"
+    config = parse(TrialConfig, {"loss": {"end": path, "params": {path: {"temperature": 0.5}}}})
+    program = build_program(config, torch.tensor([0.5, 0.3, 0.2]), 10).to("cpu").train()
+    assert list(program.parameters()) == []
+    assert program(torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64), 0).item() > 0
+
+
 def test_a_class_may_carry_a_whole_description(module: Callable[[str, str], str]) -> None:
     path = f"{module('own_spec', SPECIFIED)}:Specified"
     spec = get_spec(path)
@@ -202,6 +213,11 @@ def test_it_is_a_loss_like_any_other_in_a_program_and_a_space(module: Callable[[
             "def Loss(num_classes, ignore_index): pass\nLoss.parameters = (Parameter('k', '', default=1.0),)",
             "broken_NR:Loss",
             "it declares 'k', which its signature lacks; expected",
+        ),
+        (
+            "def Loss(num_classes, ignore_index): pass\nLoss.parameters = ('k',)",
+            "broken_NR:Loss",
+            r"its `parameters` are \('k',\); expected a tuple of tune_seg.losses.Parameter",
         ),
     ],
 )

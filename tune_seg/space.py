@@ -11,7 +11,8 @@ Written in YAML as `key: {kind: values, when: conditions}`, where `key` is a dot
     training.seed: {grid: [0, 1, 2]}
 
 `choice` and `grid` list values; a choice is up to the sampler, a grid is gone through evenly by every sampler. A parameter
-whose condition does not hold is not sampled, and its key keeps the value that the configuration gives it.
+whose condition does not hold is not sampled, and its key keeps the value that the configuration gives it. The parameters of
+losses (`loss.params.focal.gamma`) can vary though the configuration does not mention them.
 """
 
 import json

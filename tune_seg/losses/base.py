@@ -54,6 +54,12 @@ def as_numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.view(torch.uint8).to(dtype)
 
 
+def of_class(table: Tensor, index: Tensor) -> Tensor:
+    """The entry of each pixel's class, of the index's shape, in a table (C,)."""
+    # table[index] takes 10 times as long on a CPU.
+    return table.index_select(0, index.flatten()).view_as(index)
+
+
 def shares(valid: Tensor, dtype: torch.dtype) -> Tensor:
     """The weight of each pixel in a mean over the valid ones, (N, H, W): 1 / their number, or 0."""
     return as_numbers(valid, dtype) / valid.sum().clamp_min(1)

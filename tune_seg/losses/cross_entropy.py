@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
+from tune_seg.losses.base import SegmentationLoss, of_class, safe_ratio
 
 
 class CrossEntropyLoss(SegmentationLoss):
@@ -33,4 +33,4 @@ class CrossEntropyLoss(SegmentationLoss):
         if weights is None:
             return safe_ratio(total, (target != self.ignore_index).sum())
         index, valid = self.split_target(target)
-        return safe_ratio(total, (weights.index_select(0, index.flatten()) * valid.flatten()).sum())
+        return safe_ratio(total, (of_class(weights, index) * valid).sum())

@@ -7,9 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
+from tune_seg.losses.base import SegmentationLoss, of_class, safe_ratio
 from tune_seg.losses.fused import fused_sum
-from tune_seg.losses.overlap import of_class
 
 SMOOTHING: Final = 1.0
 EPSILON: Final = 1e-5

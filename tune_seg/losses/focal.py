@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, shares
+from tune_seg.losses.base import SegmentationLoss, of_class, shares
 from tune_seg.losses.fused import true_class_sum
 
 
@@ -43,7 +43,7 @@ class FocalLoss(SegmentationLoss):
         index, valid = self.split_target(target)
         weight = shares(valid, logits.dtype)
         if self.alpha is not None:
-            weight = weight * self.alpha.to(logits.dtype).index_select(0, index.flatten()).view_as(weight)
+            weight = weight * of_class(self.alpha.to(logits.dtype), index)
         return true_class_sum(logits, index, weight, self._curve)
 
     def _curve(self, log_p: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,28 +63,37 @@ def _true_class(logits: Tensor, index: Tensor, weight: Tensor, gradient: Tensor,
     return (loss * weight).sum()
 
 
-class _FusedSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, index: Tensor, weight: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
-        images = len(logits)
-        if logits.device.type == "cpu":
-            images = max(1, _CPU_BLOCK // max(1, math.prod(logits.shape[1:])))
-        gradient = torch.empty_like(logits)
-        total = logits.new_zeros(())
-        blocks = zip(*(torch.split(tensor, images) for tensor in (logits, index, weight, gradient)), strict=True)
-        for block_logits, block_index, block_weight, block_gradient in blocks:
-            total += value_and_gradient(block_logits, block_index, block_weight, block_gradient)
-        ctx.save_for_backward(gradient)
-        return total
+def blocks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """The tensors, the first of them logits (N, C, H, W), cut into pieces of some images each."""
+    logits = tensors[0]
+    images = len(logits)
+    if logits.device.type == "cpu":
+        images = _CPU_BLOCK // max(1, math.prod(logits.shape[1:]))
+    return list(zip(*(torch.split(tensor, max(1, images)) for tensor in tensors), strict=True))
+
+
+class KeptGradient(torch.autograd.Function):
+    """A function of the logits, its first argument, whose forward pass saves the gradient with respect to them."""
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         # Reading a factor back makes a GPU wait; on a CPU it saves a pass over a tensor of the logits' size.
-        if upstream.device.type == "cpu" and upstream.item() == 1.0:
-            return gradient, None, None, None
-        return gradient * upstream, None, None, None
+        if upstream.device.type != "cpu" or upstream.item() != 1.0:
+            gradient = gradient * upstream
+        return gradient, *(None for _ in ctx.needs_input_grad[1:])
+
+
+class _FusedSum(KeptGradient):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, index: Tensor, weight: Tensor, value_and_gradient: ValueAndGradient) -> Tensor:
+        gradient = torch.empty_like(logits)
+        total = logits.new_zeros(())
+        for block in blocks(logits, index, weight, gradient):
+            total += value_and_gradient(*block)
+        ctx.save_for_backward(gradient)
+        return total
 
 
 # A compiled program calls this as it is: it is fused already, and tracing would unroll its blocks.

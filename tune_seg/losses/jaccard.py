@@ -1,16 +1,12 @@
 """Jaccard metric loss."""
 
-import math
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from tune_seg.losses.base import SegmentationLoss, as_numbers
-
-_CPU_BLOCK: Final = 2**20
-"""Logits to work on at a time on a CPU, as in `fused`."""
+from tune_seg.losses.fused import KeptGradient, blocks
 
 
 class JaccardMetricLoss(SegmentationLoss):
@@ -39,7 +35,7 @@ class JaccardMetricLoss(SegmentationLoss):
         return loss
 
 
-class _JaccardMetric(torch.autograd.Function):
+class _JaccardMetric(KeptGradient):
     """With S_c = |p + t| and D_c = |p - t| of a class, its loss is 2 D_c / (S_c + D_c).
 
     These are sums over the whole batch: it is gone through once to sum up and once more to differentiate.
@@ -47,18 +43,15 @@ class _JaccardMetric(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, index: Tensor, valid: Tensor, smoothing: float) -> Tensor:
-        images, classes = logits.shape[:2]
-        if logits.device.type == "cpu":
-            images = _CPU_BLOCK // max(1, math.prod(logits.shape[1:]))
+        classes = logits.shape[1]
         gradient = torch.empty_like(logits)
-        splits = (torch.split(tensor, max(1, images)) for tensor in (logits, index, valid, gradient))
-        blocks = list(zip(*splits, strict=True))
+        parts = blocks(logits, index, valid, gradient)
         level = smoothing / classes
         over_pixels = (0, 2, 3)
 
         distance = logits.new_zeros(classes)
         mass = torch.zeros_like(distance)
-        for block_logits, block_index, block_valid, work in blocks:
+        for block_logits, block_index, block_valid, work in parts:
             p = torch.softmax(block_logits, dim=1, out=work)
             distance += _difference(p, block_index, level).abs_().mul_(block_valid).sum(dim=over_pixels)
             mass += (p * block_valid).sum(dim=over_pixels)
@@ -73,7 +66,7 @@ class _JaccardMetric(torch.autograd.Function):
         by_distance = (share * size / whole.square()).view(-1, 1, 1)
         by_size = (share * -distance / whole.square()).view(-1, 1, 1)
 
-        for _, block_index, block_valid, work in blocks:
+        for _, block_index, block_valid, work in parts:
             p = work
             slope = _difference(p, block_index, level).sign_().mul_(by_distance).add_(by_size)
             # from dL/dp back through the softmax
@@ -81,15 +74,6 @@ class _JaccardMetric(torch.autograd.Function):
             work.mul_(slope)
         ctx.save_for_backward(gradient)
         return share * (distance / whole).sum()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        # Reading a factor back makes a GPU wait; on a CPU it saves a pass over a tensor of the logits' size.
-        if upstream.device.type == "cpu" and upstream.item() == 1.0:
-            return gradient, None, None, None
-        return gradient * upstream, None, None, None
 
 
 # A compiled program calls this as it is: it is fused already, and tracing would unroll its blocks.

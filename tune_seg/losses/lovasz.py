@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from tune_seg.losses.base import SegmentationLoss
+from tune_seg.losses.fused import KeptGradient
 
 
 class LovaszSoftmaxLoss(SegmentationLoss):
@@ -34,7 +34,7 @@ class LovaszSoftmaxLoss(SegmentationLoss):
         return loss
 
 
-class _LovaszSoftmax(torch.autograd.Function):
+class _LovaszSoftmax(KeptGradient):
     """The order of the errors stays the same around almost every point, so that there the loss is linear in them.
 
     The factor of an error e_(k) is J(k) - J(k - 1). With G true pixels in all, and t true and f false ones among the
@@ -55,15 +55,6 @@ class _LovaszSoftmax(torch.autograd.Function):
         gradient = factor.scatter_(1, index, -factor.gather(1, index))
         ctx.save_for_backward(gradient.sub_((gradient * p).sum(dim=1, keepdim=True)).mul_(p))
         return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        # Reading a factor back makes a GPU wait; on a CPU it saves a pass over a tensor of the logits' size.
-        if upstream.device.type == "cpu" and upstream.item() == 1.0:
-            return gradient, None, None
-        return gradient * upstream, None, None
 
 
 # A compiled program calls this as it is: NumPy's part cannot be traced.

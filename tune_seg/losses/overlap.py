@@ -60,8 +60,8 @@ def tversky_power(
     whole = seen.hits + cost + smoothing
     distance = cost / whole
     # An exponent below 1 has an infinite derivative at 0, where nothing is left to gain: it is taken as 0 there, and
-    # below the smallest normal number, whose inverse a float can just hold.
-    nothing = distance < torch.finfo(distance.dtype).tiny
+    # below the smallest normal number, whose inverse, which bounds the derivatives, a float can just hold.
+    nothing = torch.minimum(cost, distance) < torch.finfo(distance.dtype).tiny
     base = distance.masked_fill(nothing, 1.0)
     slope = (exponent * base ** (exponent - 1)).masked_fill(nothing, 0.0)
     by_cost = slope * (seen.hits + smoothing) / whole.square()
@@ -86,9 +86,3 @@ def differentiate(
     by_missing = by_missing + (by.misses - by.hits).gather(1, index.flatten(1)).view_as(index)
     torch.add(by.alarms[:, :, None, None], by_missing, out=gradient).mul_(p).scatter_(1, index, 0.0)
     gradient.addcmul_(p, gradient.sum(dim=1, keepdim=True), value=-1).mul_(valid)
-
-
-def of_class(table: Tensor, index: Tensor) -> Tensor:
-    """The entry of each pixel's class; table (C,), index and result (n, 1, H, W)."""
-    # table[index] takes 10 times as long on a CPU.
-    return table.index_select(0, index.flatten()).view_as(index)

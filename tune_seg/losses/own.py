@@ -113,15 +113,21 @@ def describe(name: str, path: str) -> LossSpec:
     spec = getattr(loss, "spec", None)
     if not isinstance(spec, LossSpec):
         summary = (loss.__doc__ or "").strip().split("\n")[0]
-        declared = getattr(loss, "parameters", ())
-        if not isinstance(declared, tuple):  # every torch.nn.Module has a method of this name
-            declared = ()
-        spec = LossSpec(name, path, formula=summary or "not given", source=path, parameters=declared)
+        spec = LossSpec(name, path, formula=summary or "not given", source=path, parameters=_declared(name, loss))
     parameters = _parameters(name, signature, spec.parameters)
     needs: Literal["unused", "optional", "required"] = "unused"
     if class_weights is not None:
         needs = "required" if class_weights.default is inspect.Parameter.empty else "optional"
     return dataclasses.replace(spec, name=name, implementation=path, class_weights=needs, parameters=parameters)
+
+
+def _declared(name: str, loss: Callable[..., Any]) -> tuple[Parameter, ...]:
+    declared = getattr(loss, "parameters", ())
+    if not isinstance(declared, list | tuple):
+        return ()  # every torch.nn.Module has a method of this name
+    if not all(isinstance(parameter, Parameter) for parameter in declared):
+        raise InputError(f"loss {name!r}: its `parameters` are {declared!r}; expected a tuple of tune_seg.losses.Parameter")
+    return tuple(declared)
 
 
 def _parameters(name: str, signature: inspect.Signature, declared: tuple[Parameter, ...]) -> tuple[Parameter, ...]:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from tune_seg.errors import InputError
-from tune_seg.losses.base import SegmentationLoss, as_numbers
+from tune_seg.losses.base import SegmentationLoss, as_numbers, of_class
+from tune_seg.losses.focal import above_zero
 from tune_seg.losses.fused import fused_sum
-from tune_seg.losses.overlap import Overlap, differentiate, measure, of_class, tversky_power
+from tune_seg.losses.overlap import Overlap, differentiate, measure, tversky_power
 
 EPSILON: Final = 1e-7
 
@@ -126,9 +127,7 @@ class UnifiedFocalLoss(SegmentationLoss):
         behind = logits.amax(dim=1, keepdim=True) - logits.gather(1, index)
         is_top = as_numbers(behind == 0, logits.dtype)
         surprise = behind - torch.lerp(p_top, is_top, is_top).log() - torch.log1p(-missing * is_top)
-        # (1 - p_y)^gamma has an infinite derivative at p_y = 1, although its product with log p_y is 0: the smallest
-        # normal number keeps it finite, and is far below what a float can resolve next to 1.
-        base = missing.clamp_min(torch.finfo(logits.dtype).tiny)
+        base = above_zero(missing)
         exponent = of_class(self.focus.to(logits.dtype), index)
         factor = of_class(self.factor.to(logits.dtype), index) * base.pow(exponent) * valid * per_pixel
         focal = factor * surprise
