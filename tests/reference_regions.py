@@ -77,7 +77,7 @@ def focal_tversky(
     beta: float = 0.3,
     gamma: float = 4 / 3,
 ) -> float:
-    """Abraham & Khan eq. (4)."""
+    """Abraham & Khan."""
     losses = []
     for truth, p in _images(logits, target, ignore):
         indices = [_tversky_index(truth[c], p[c], alpha, beta, 1.0) for c in range(len(p))]
@@ -116,7 +116,7 @@ def unified_focal(
 
 
 def lovasz_softmax(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -> float:
-    """Berman et al. eq. (8) to (12), with the Jaccard loss of every set of mispredicted pixels counted by itself."""
+    """Berman et al., with the Jaccard loss of every set of mispredicted pixels counted by itself."""
     truth, p = _batch(logits, target, ignore)
     losses = []
     for c in range(len(p)):
@@ -138,7 +138,7 @@ def lovasz_softmax(logits: Array, target: Labels, ignore: int, weights: Sequence
 
 
 def jaccard_metric(logits: Array, target: Labels, ignore: int, weights: Sequence[float], smoothing: float = 0.0) -> float:
-    """Wang et al. 2023 eq. (6)."""
+    """Wang et al. 2023."""
     truth, p = _batch(logits, target, ignore)
     smoothed = (1 - smoothing) * truth + smoothing / len(p)
     losses = []

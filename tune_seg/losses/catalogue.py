@@ -100,14 +100,14 @@ _SPECS = (
         name="poly1",
         implementation="tune_seg.losses.poly1:Poly1Loss",
         formula="-log p_y + epsilon (1 - p_y)",
-        source="Leng et al. 2022, arXiv 2204.12511, eq. (6)",
+        source="Leng et al. 2022, arXiv 2204.12511",
         parameters=(Parameter("epsilon", "weight of the first polynomial term; 0 gives ce", default=1.0, lower=-1.0),),
     ),
     LossSpec(
         name="logit_adjusted_ce",
         implementation="tune_seg.losses.logit_adjusted:LogitAdjustedCrossEntropyLoss",
         formula="-log softmax(x - tau log w)_y, w the inverse class frequencies",
-        source="Menon et al. 2021, arXiv 2007.07314, eq. (10)",
+        source="Menon et al. 2021, arXiv 2007.07314",
         class_weights="required",
         parameters=(Parameter("tau", "strength of the adjustment; 0 gives ce", default=1.0, lower=0.0),),
     ),
@@ -115,13 +115,13 @@ _SPECS = (
         name="recall_ce",
         implementation="tune_seg.losses.recall:RecallLoss",
         formula="-(1 - R_y) log p_y, R_c the recall of class c in the batch",
-        source="Tian et al. 2022, arXiv 2106.14917, eq. (5)",
+        source="Tian et al. 2022, arXiv 2106.14917",
     ),
     LossSpec(
         name="margin_ls",
         implementation="tune_seg.losses.margin:MarginLabelSmoothingLoss",
         formula="-log p_y + penalty sum_c max(0, max_j x_j - x_c - margin)",
-        source="Liu et al. 2022, arXiv 2111.15430, eq. (7)",
+        source="Liu et al. 2022, arXiv 2111.15430",
         parameters=(
             Parameter("margin", "distance between logits that costs nothing", default=10.0, lower=0.0),
             Parameter("penalty", "cost of what exceeds it; 0 gives ce", default=0.1, lower=0.0),
@@ -131,7 +131,7 @@ _SPECS = (
         name="nacl",
         implementation="tune_seg.losses.nacl:NeighbourAwareCalibrationLoss",
         formula="-log p_y + penalty sum_c |t_c - x_c|, t_c the share of class c around the pixel",
-        source="Murugesan et al. 2023, arXiv 2303.06268, eq. (6)",
+        source="Murugesan et al. 2023, arXiv 2303.06268",
         parameters=(
             Parameter("penalty", "cost of the distance; 0 gives ce", default=0.1, lower=0.0),
             Parameter("radius", "the window has 2 radius + 1 pixels a side", default=1, lower=1, integer=True),
@@ -141,7 +141,7 @@ _SPECS = (
         name="tao_dual_focal",
         implementation="tune_seg.losses.tao_dual_focal:TaoDualFocalLoss",
         formula="-(1 - p_y + p_j)^gamma log p_y, p_j the largest output below p_y",
-        source="Tao et al. 2023, arXiv 2305.13665, eq. (6); not Hossain's dual focal loss",
+        source="Tao et al. 2023, arXiv 2305.13665; not Hossain's dual focal loss",
         parameters=(Parameter("gamma", "how much well-classified pixels are played down", default=5.0, lower=0.0),),
     ),
     LossSpec(
@@ -175,7 +175,7 @@ _SPECS = (
         name="focal_tversky",
         implementation="tune_seg.losses.focal_tversky:FocalTverskyLoss",
         formula="sum_c (1 - T_c)^(1/gamma), T_c = (sum_x P p + 1) / (sum_x [P p + alpha P (1 - p) + beta (1 - P) p] + 1)",
-        source="Abraham & Khan 2019, arXiv 1810.07842, eq. (4)",
+        source="Abraham & Khan 2019, arXiv 1810.07842",
         family="region",
         parameters=(
             Parameter("alpha", "cost of missed pixels", default=0.7, lower=0.0),
@@ -187,7 +187,7 @@ _SPECS = (
         name="unified_focal",
         implementation="tune_seg.losses.unified_focal:UnifiedFocalLoss",
         formula="weight * modified focal + (1 - weight) * modified focal Tversky",
-        source="Yeung et al. 2022, arXiv 2102.04525, eq. (10) to (19)",
+        source="Yeung et al. 2022, arXiv 2102.04525",
         family="region",
         parameters=(
             Parameter("weight", "share of the focal part", default=0.5, lower=0.0, upper=1.0),
@@ -210,14 +210,14 @@ _SPECS = (
         name="lovasz_softmax",
         implementation="tune_seg.losses.lovasz:LovaszSoftmaxLoss",
         formula="mean over the present classes of the Lovasz extension of 1 - IoU_c at |P_c - p_c|",
-        source="Berman et al. 2018, arXiv 1705.08790, eq. (8) to (12)",
+        source="Berman et al. 2018, arXiv 1705.08790",
         family="region",
     ),
     LossSpec(
         name="jaccard_metric",
         implementation="tune_seg.losses.jaccard:JaccardMetricLoss",
         formula="mean over the present classes of 1 - (|p + t| - |p - t|) / (|p + t| + |p - t|), t the smoothed truth",
-        source="Wang et al. 2023, arXiv 2302.05666, eq. (6)",
+        source="Wang et al. 2023, arXiv 2302.05666",
         family="region",
         parameters=(
             Parameter(

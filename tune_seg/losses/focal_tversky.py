@@ -10,7 +10,7 @@ from tune_seg.losses.overlap import differentiate, measure, tversky_power
 class FocalTverskyLoss(SegmentationLoss):
     """``sum_c (1 - T_c)^(1/gamma)`` per image, T_c = (TP + 1) / (TP + alpha FN + beta FP + 1), the Tversky index.
 
-    Abraham & Khan 2019, arXiv 1810.07842, eq. (4), averaged over the images that have a valid pixel. TP = sum_x P p,
+    Abraham & Khan 2019, arXiv 1810.07842, averaged over the images that have a valid pixel. TP = sum_x P p,
     FN = sum_x P (1 - p) and FP = sum_x (1 - P) p are those of the class. With alpha = beta = 0.5 and ``gamma=1`` a
     class costs its Dice loss.
 

@@ -12,7 +12,7 @@ from tune_seg.losses.fused import KeptGradient, blocks
 class JaccardMetricLoss(SegmentationLoss):
     """``1 - (|p + t| - |p - t|) / (|p + t| + |p - t|)``, averaged over the classes present in the batch.
 
-    Wang et al. 2023, *Jaccard Metric Losses*, arXiv 2302.05666, eq. (6). |.| is the sum of the absolute values over the
+    Wang et al. 2023, *Jaccard Metric Losses*, arXiv 2302.05666. |.| is the sum of the absolute values over the
     valid pixels of the batch, and t = (1 - smoothing) P + smoothing / C the smoothed truth. Unlike the soft Jaccard loss
     it is 0 at p = t, and above 0 elsewhere, for a smoothed truth as well; without smoothing the two are the same.
 

@@ -10,7 +10,7 @@ from tune_seg.losses.base import SegmentationLoss, safe_ratio
 class LogitAdjustedCrossEntropyLoss(SegmentationLoss):
     """``-log softmax(x + tau log pi)_y``, pi the class frequencies, averaged over the valid pixels.
 
-    Menon et al. 2021, *Long-Tail Learning via Logit Adjustment*, eq. (10): a class must win by more the rarer it is, so
+    Menon et al. 2021, *Long-Tail Learning via Logit Adjustment*: a class must win by more the rarer it is, so
     that the logits without the adjustment, which are what the model is evaluated with, rank the classes as if they were
     equally frequent. The class weights w are inverse frequencies up to a factor, which the softmax cancels, so that
     log pi is -log w here. A class of weight 0, which never occurs in training, is taken to be as rare as the rarest that

@@ -15,7 +15,7 @@ from tune_seg.losses.fused import KeptGradient
 class LovaszSoftmaxLoss(SegmentationLoss):
     """The Lovász extension of the Jaccard loss ``1 - IoU_c``, averaged over the classes present in the batch.
 
-    Berman et al. 2018, arXiv 1705.08790, eq. (8) to (12). With the errors ``e_c = |P_c - p_c|`` of a class sorted from
+    Berman et al. 2018, arXiv 1705.08790. With the errors ``e_c = |P_c - p_c|`` of a class sorted from
     the largest down, its loss is ``sum_k e_(k) (J(k) - J(k - 1))``, where J(k) is the Jaccard loss of a prediction that
     is wrong at the first k pixels. All valid pixels of the batch count as one image; a class that none of them shows is
     left out. Where every output is 0 or 1 this is the mean Jaccard loss.

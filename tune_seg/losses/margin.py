@@ -12,7 +12,7 @@ from tune_seg.losses.fused import fused_sum
 class MarginLabelSmoothingLoss(SegmentationLoss):
     """``-log p_y + penalty sum_c max(0, max_j x_j - x_c - margin)``, averaged over the valid pixels.
 
-    Liu et al. 2022, *The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration*, eq. (7). The
+    Liu et al. 2022, *The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration*. The
     authors' code takes the mean over the classes in place of the published sum: its weight is C times this one. Where
     several logits are the largest, they share its gradient.
 

@@ -10,7 +10,7 @@ from tune_seg.losses.base import SegmentationLoss
 class MaxPooledCrossEntropyLoss(SegmentationLoss):
     """``max_w sum_u w_u ce_u`` over weights w >= 0 with ``|w|_p <= n^(-1/q)`` and ``w_u <= n^(-1/q) (m n)^(-1/p)``.
 
-    Taubert eq. (4); Rota Bulò et al. 2017, *Loss Max-Pooling for Semantic Image Segmentation*, eq. (3) to (5). u runs
+    Taubert eq. (4); Rota Bulò et al. 2017, *Loss Max-Pooling for Semantic Image Segmentation*. u runs
     over the n valid pixels of the whole batch, and 1/p + 1/q = 1. The weights move from pixels that are classified well
     to those that are not, and carry no gradient.
 

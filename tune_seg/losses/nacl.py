@@ -13,7 +13,7 @@ from tune_seg.losses.fused import fused_sum
 class NeighbourAwareCalibrationLoss(SegmentationLoss):
     """``-log p_y + penalty sum_c |t_c - x_c|``, averaged over the valid pixels.
 
-    Murugesan et al. 2023, *Trust your neighbours: Penalty-based Constraints for Model Calibration* (NACL), eq. (6). t_c is
+    Murugesan et al. 2023, *Trust your neighbours: Penalty-based Constraints for Model Calibration* (NACL). t_c is
     the share of class c among the valid pixels of the window around the pixel, as far as the window lies in the image.
     The penalty pulls the logits themselves towards shares: adding a constant to all of them changes it. The authors' code
     takes the mean over the classes in place of the published sum: its weight is C times this one.

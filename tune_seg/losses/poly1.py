@@ -9,7 +9,7 @@ from tune_seg.losses.fused import true_class_sum
 class Poly1Loss(SegmentationLoss):
     """``-log p_y + epsilon (1 - p_y)``, y the true class, averaged over the valid pixels.
 
-    Leng et al. 2022, *PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions*, eq. (6): cross
+    Leng et al. 2022, *PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions*: cross
     entropy with the first coefficient of its expansion in 1 - p_y raised by epsilon. ``epsilon=0`` is cross entropy.
 
     Args:

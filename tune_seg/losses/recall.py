@@ -10,7 +10,7 @@ from tune_seg.losses.base import SegmentationLoss, safe_ratio
 class RecallLoss(SegmentationLoss):
     """``-(1 - R_y) log p_y``, R_c the recall of class c in the batch, averaged over the valid pixels.
 
-    Tian et al. 2022, *Striking the Right Balance: Recall Loss for Semantic Segmentation*, eq. (5). The recall carries no
+    Tian et al. 2022, *Striking the Right Balance: Recall Loss for Semantic Segmentation*. The recall carries no
     gradient. A pixel counts as found when no other logit exceeds that of its class.
 
     Args:

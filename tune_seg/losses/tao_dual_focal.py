@@ -13,7 +13,7 @@ from tune_seg.losses.fused import fused_sum
 class TaoDualFocalLoss(SegmentationLoss):
     """``-(1 - p_y + p_j)^gamma log p_y``, p_j the largest output below p_y, averaged over the valid pixels.
 
-    Tao, Dong and Xu 2023, *Dual Focal Loss for Calibration*, eq. (6). It shares its name, and nothing else, with Hossain's
+    Tao, Dong and Xu 2023, *Dual Focal Loss for Calibration*. It shares its name, and nothing else, with Hossain's
     dual focal loss (`dual_focal`). p_j is 0 where no output lies below p_y; the loss jumps where another output passes
     p_y.
 

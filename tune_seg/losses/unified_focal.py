@@ -18,7 +18,7 @@ EPSILON: Final = 1e-7
 class UnifiedFocalLoss(SegmentationLoss):
     """``weight * modified focal + (1 - weight) * modified focal Tversky``, for one common class among rare ones.
 
-    Yeung et al. 2022, *Unified Focal loss*, arXiv 2102.04525, eq. (10) to (19). With y a pixel's true class, the
+    Yeung et al. 2022, *Unified Focal loss*, arXiv 2102.04525. With y a pixel's true class, the
     asymmetric variant is
 
         modified focal:          -delta log p_y where y is rare, -(1 - delta) (1 - p_y)^gamma log p_y where it is the
