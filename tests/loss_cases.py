@@ -110,7 +110,7 @@ def build(case: Case | str, classes: int, **params: Any) -> nn.Module:
 def reference(case: Case, logits: Any, target: Any) -> float:
     """The loss of float64 logits and int64 labels in numpy."""
     classes = logits.shape[1]
-    module = reference_pixels if hasattr(reference_pixels, case.name) else reference_regions
+    module = reference_pixels if LOSSES[case.name].family == "pixel" else reference_regions
     function: Callable[..., float] = getattr(module, case.name)
     return function(logits, target, IGNORE, weights_for(classes), **params_for(case, classes))
 

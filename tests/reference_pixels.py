@@ -111,9 +111,10 @@ def ce_max_pool(
 ) -> float:
     """The multiplier of the norm's constraint by root finding: the weights follow from it by the KKT conditions."""
     losses = np.array([_surprise(x, y) for x, _, y in _pixels(logits, target, ignore)])
-    if not losses.any():
-        return 0.0
     n, q = len(losses), p / (p - 1)
+    losses = losses[losses > 0]  # a loss of 0 is given no weight
+    if not len(losses):
+        return 0.0
     radius, cap = n ** (-1 / q), n ** (-1 / q) * (m * n) ** (-1 / p)
 
     def pooled(log_multiplier: float) -> Array:
@@ -183,11 +184,3 @@ def tao_dual_focal(logits: Array, target: Labels, ignore: int, weights: Sequence
         next_below = below.max() if len(below) else 0.0
         losses.append(-((1 - p[y] + next_below) ** gamma) * np.log(p[y]))
     return float(np.mean(losses))
-
-
-def dice(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -> float:
-    return references.dice(logits, target, ignore, [1.0] * logits.shape[1])
-
-
-def wdice(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -> float:
-    return references.dice(logits, target, ignore, weights)

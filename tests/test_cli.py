@@ -1,5 +1,7 @@
 """The console command, and how light it is."""
 
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -88,6 +90,46 @@ def test_one_loss_is_printed_in_full() -> None:
         assert text in done.stdout
     assert "gamma: default 0.5; a finite number and >= 0 and < 1" in done.stdout
     assert "at most 2" in losses("sigmoid_ce").stdout
+
+
+def on_a_terminal(columns: int, **environment: str) -> str:
+    """What the command prints on a terminal of that width."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tune_seg.losses"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm", **environment},
+    )
+    os.close(terminal)
+    printed = b""
+    try:
+        while part := os.read(controller, 65536):
+            printed += part
+    except OSError:  # how Linux tells that nobody writes to it any more
+        pass
+    os.close(controller)
+    assert process.wait(60) == 0, printed.decode()
+    return re.sub(r"\x1b\[[0-9;]*m", "", printed.decode()).replace("\r\n", "\n")
+
+
+def test_on_a_narrow_terminal_the_losses_are_printed_one_after_another(tmp_path: Path) -> None:
+    info = tmp_path / "own_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tune_seg.losses]\nbroken = no_such_pkg:Loss\n")
+    printed = on_a_terminal(100, PYTHONPATH=str(tmp_path))
+    lines = printed.splitlines()
+    assert not re.search("[│┃]", printed)
+    assert [line for line in lines if line and line[0] != " "][:-1] == list(LOSSES)
+    assert lines[-1].startswith("cannot be used: loss 'broken': there is no module no_such_pkg")
+    for spec in LOSSES.values():
+        assert f"  formula        {spec.formula}" in lines and f"  source         {spec.source}" in lines
+    wide = on_a_terminal(180, PYTHONPATH=str(tmp_path))
+    rows = [cells for line in wide.splitlines() if (cells := cells_of(line)) and cells[0] not in ("", "name")]
+    assert [cells[0] for cells in rows] == list(LOSSES)  # no name is cut or folded
+    assert "cannot be used: loss 'broken'" in wide
 
 
 def test_an_unknown_loss_names_the_known_ones() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tune_seg.config import StudyConfig, TrialConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, set_key
+from tune_seg.losses import build_loss
 from tune_seg.schedules import Keyframe
 from tune_seg.search import _parser, load_config, presets
 
@@ -57,10 +58,13 @@ def arguments(*argv: str) -> argparse.Namespace:
         ("loss.params.focal=2", "loss.params.focal: Input should be a valid dictionary, got 2"),
         ("loss={end: unified_focal, gamma: 2}", "loss.gamma: loss 'unified_focal': gamma = 2.0 is not possible"),
         ("loss.kind=program", "loss.kind program needs loss.components"),
-        ("loss.components.a={loss: ce}", "loss.components.a: give either weight, which is constant, or keyframes"),
+        (
+            "loss.components.a={loss: ce}",
+            "loss.components.a: give either weight, which is constant, or keyframes; neither is given",
+        ),
         (
             "loss.components.a={loss: ce, weight: 1, keyframes: [{at: 0, weight: 1}]}",
-            "loss.components.a: give either weight",
+            "loss.components.a: give either weight, which is constant, or keyframes; both are: set the one that is not",
         ),
         ("loss.components.a={loss: cee, weight: 1}", "loss.components.a.loss: unknown loss 'cee'; the losses are ce"),
         ("loss.components.a={weight: 1}", "loss.components.a.loss: Field required"),
@@ -104,6 +108,39 @@ def test_bad_values_are_refused_by_name(assignment: str, message: str, tmp_path:
     with pytest.raises(InputError) as error:
         load_config(arguments(str(base), "--set", assignment))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "got"),
+    [
+        ("loss.end=cee", None),
+        ("objective=speed", None),
+        # said by no word of the message, though its letters are
+        ("training.optimizer=ada", "'ada'"),
+        ("training.lr=a", "'a'"),
+        ("training.lr=''", "''"),
+    ],
+)
+def test_a_value_is_said_once(assignment: str, got: str | None) -> None:
+    with pytest.raises(InputError) as error:
+        load_config(arguments("--set", assignment))
+    _, found, said = str(error.value).rpartition(", got ")
+    assert (said if found else None) == got
+    assert str(error.value).count(repr(assignment.partition("=")[2].strip("'"))) == 1
+
+
+@pytest.mark.parametrize(("text", "bins"), [("1e1", 10), ("12.0", 12), (7, 7)])
+def test_a_whole_number_may_be_written_as_text(text: Any, bins: int) -> None:
+    values = {"loss": {"end": "ml1_ace", "params": {"ml1_ace": {"bins": text}}}}
+    (term,) = parse(TrialConfig, values).components
+    assert (term.params["bins"], type(term.params["bins"])) == (bins, int)
+    assert build_loss(term.loss, num_classes=3, **term.params)
+
+
+@pytest.mark.parametrize("text", ["2.5", "inf", "nan", "0e0", "many"])
+def test_a_text_that_is_no_whole_number_in_the_range_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^loss\.params\.ml1_ace\.bins: loss 'ml1_ace': bins = .* is not possible"):
+        parse(TrialConfig, {"loss": {"end": "ml1_ace", "params": {"ml1_ace": {"bins": text}}}})
 
 
 def test_every_wrong_key_is_named_at_once() -> None:
@@ -237,7 +274,6 @@ def test_a_program_reads_back_the_same_and_offers_its_components(tmp_path: Path)
         "loss.kind": "program",
         "loss.components.entropy.params.gamma": 1.5,
         "loss.params.focal.alpha": (0.25, 0.75),
-        "loss.gamma": 1.5,
         "acw": False,
     }
 
@@ -312,7 +348,12 @@ def test_the_old_kinds_offer_their_components_too() -> None:
     [
         ({"end": "focal"}, {"loss.gamma": 2.0}),
         ({"end": "focal", "gamma": 0.5}, {"loss.gamma": 0.5}),
-        ({"end": "focal", "params": {"focal": {"gamma": 0.5}}}, {"loss.params.focal.gamma": 0.5, "loss.gamma": 0.5}),
+        ({"end": "focal", "params": {"focal": {"gamma": 0.5}}}, {"loss.params.focal.gamma": 0.5}),
+        (
+            # one is set, to what is the default of the other
+            {"kind": "compound", "start": "sigmoid_focal", "end": "focal", "params": {"focal": {"gamma": 2.0}}},
+            {"loss.params.focal.gamma": 2.0, "loss.params.sigmoid_focal.gamma": 2.0},
+        ),
         ({"end": "dice", "gamma": 0.5}, {}),
         ({"end": "tversky", "gamma": 0.5, "alpha": [0.5, 1]}, {"loss.alpha": (0.5, 1.0)}),
         (

@@ -154,6 +154,27 @@ def test_it_is_built_and_computes_what_it_says(module: Callable[[str, str], str]
     torch.testing.assert_close(weighted(logits, target), expected)
 
 
+@pytest.mark.parametrize("ignore_index", [255, -1])
+@pytest.mark.parametrize(
+    ("factory", "dtype"), [("Tempered", torch.float32), ("Tempered", torch.float64), ("weighted", torch.float32)]
+)
+def test_it_is_0_for_a_batch_without_a_valid_pixel(
+    module: Callable[[str, str], str], ignore_index: int, factory: str, dtype: torch.dtype
+) -> None:
+    name = module(f"own_zero_{abs(ignore_index)}_{factory}_{str(dtype)[-2:]}", TEMPERED + FACTORY)
+    loss = build_loss(f"{name}:{factory}", num_classes=3, class_weights=[0.5, 1.0, 1.5], ignore_index=ignore_index)
+    for size in (2, 0):  # all pixels ignored, and no pixels at all
+        logits = torch.randn(size, 3, 4, 4, dtype=dtype, requires_grad=True)
+        value = loss(logits, torch.full((size, 4, 4), ignore_index))
+        value.backward()  # type: ignore[no-untyped-call]
+        assert (value.item(), value.dtype, value.shape) == (0.0, dtype, ())
+        assert logits.grad is not None and torch.equal(logits.grad, torch.zeros_like(logits))
+    # one valid pixel is enough for its own value
+    logits, target = torch.randn(1, 3, 4, 4, dtype=dtype), torch.full((1, 4, 4), ignore_index)
+    target[0, 1, 2] = 1
+    assert 0 < loss(logits, target).item() < torch.inf
+
+
 def test_it_is_a_loss_like_any_other_in_a_program_and_a_space(module: Callable[[str, str], str]) -> None:
     path = f"{module('own_c', TEMPERED)}:Tempered"
     components = {"own": {"loss": path, "params": {"temperature": 0.5}, "weight": 2.0}, "ce": {"loss": "ce", "weight": 1.0}}
@@ -262,7 +283,7 @@ def test_a_loss_that_is_none_is_told_by_one_run(
     module: Callable[[str, str], str], request: pytest.FixtureRequest, body: str, message: str
 ) -> None:
     name = module(f"returning_{abs(hash(request.node.name))}", RETURNING.format(body))
-    with pytest.raises(InputError, match=rf"loss '{name}:Loss': run once on logits of shape \(2, 3, 8, 8\), it {message}"):
+    with pytest.raises(InputError, match=rf"loss '{name}:Loss': run once with logits of shape \(2, 3, 8, 8\), it {message}"):
         check_loss(f"{name}:Loss", num_classes=3)
     with pytest.raises(InputError, match=rf"{name}:no_module returned 3; expected a torch.nn.Module"):
         check_loss(f"{name}:no_module", num_classes=3)
@@ -306,7 +327,9 @@ def test_an_entry_point_gives_a_loss_a_name(
     monkeypatch.syspath_prepend(tmp_path / "site")
     spec = get_spec("tempered")
     assert (spec.name, spec.implementation, spec.source) == ("tempered", f"{name}:Tempered", f"{name}:Tempered")
-    assert build_loss("tempered", num_classes=3).num_classes == 3
+    logits, target = torch.randn(1, 3, 2, 2), torch.ones(1, 2, 2, dtype=torch.int64)
+    expected = torch.nn.functional.cross_entropy(logits / 2, target)
+    torch.testing.assert_close(build_loss("tempered", num_classes=3)(logits, target), expected)
     assert get_spec("ce").implementation.startswith("tune_seg.")  # a built-in loss goes before it
     with pytest.raises(InputError, match=r"unknown loss 'cee'; the losses are ce, .*ml1_ace, tempered, broken, or your own"):
         get_spec("cee")
@@ -319,8 +342,7 @@ def test_an_entry_point_gives_a_loss_a_name(
     ).stdout
     (line,) = [line for line in listed.splitlines() if " tempered " in line]
     assert "-log softmax(x / t)_y" in line and "temperature = 2, any" in line and f"{name}:Tempered" in line
-    (line,) = [line for line in listed.splitlines() if " broken " in line]
-    assert "cannot be used: loss 'broken': there is no module no_such_pkg" in line
+    assert listed.splitlines()[-1].startswith("cannot be used: loss 'broken': there is no module no_such_pkg")
     assert len([line for line in listed.splitlines() if " ce " in line]) == 1
 
 
@@ -379,5 +401,26 @@ def test_a_loss_that_is_none_ends_a_study_before_its_first_trial(tmp_path: Path)
     write_study(tmp_path, "mine_losses:Tempered")
     done = study(tmp_path, "mine.yaml")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "error: loss 'mine_losses:Tempered': run once on logits of shape (2, 10, 8, 8), it returned nan" in done.stderr
+    message = (
+        r"error: loss 'mine_losses:Tempered': run once with temperature = (0\.5|4\.0), logits of shape \(2, 10, 8, 8\), it "
+    )
+    assert re.search(message + "returned nan", done.stderr), done.stderr
     assert not (tmp_path / "studies" / "mine" / "trials.journal").exists()
+
+
+def test_a_loss_that_fails_for_one_choice_ends_a_study_before_its_first_trial(tmp_path: Path) -> None:
+    text = TEMPERED.replace("return loss /", "return loss / (self.temperature < 4) /")
+    (tmp_path / "mine_losses.py").write_text(HEADER + text)
+    write_study(tmp_path, "mine_losses:Tempered")  # 0.5, which is possible, and 4.0
+    done = study(tmp_path, "mine.yaml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert (
+        "error: loss 'mine_losses:Tempered': run once with temperature = 4.0, logits of shape (2, 10, 8, 8), it returned inf"
+    ) in done.stderr
+    assert not (tmp_path / "studies" / "mine" / "trials.journal").exists()
+    # and a study without that choice runs
+    values = yaml.safe_load((tmp_path / "mine.yaml").read_text())
+    values["space"]["loss.params.mine_losses:Tempered.temperature"]["grid"] = [0.5, 3.0]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    done = study(tmp_path, "mine.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -52,12 +52,13 @@ def test_dual_focal_is_exact_at_ten_thousand(true_class: int) -> None:
         assert value == pytest.approx(references.far_dual_focal(logits, true_class), rel=1e-6)
 
 
-@pytest.mark.parametrize("margin", [1.0, 4.0, 8.0, 16.0, 30.0])
-def test_dual_focal_keeps_its_relative_accuracy_near_a_perfect_prediction(margin: float) -> None:
-    value = build("dual_focal", 3)(torch.tensor([margin, 0.0, -1.0]).view(1, 3, 1, 1), torch.zeros(1, 1, 1).long())
-    assert value.item() == pytest.approx(
-        references.exact_pixel_loss("dual_focal", [margin, 0.0, -1.0], 0, 60), rel=2e-6, abs=0
-    )
+@pytest.mark.parametrize("name", ["focal", "dual_focal", "dual_focal_2021", "poly1", "tao_dual_focal"])
+@pytest.mark.parametrize("margin", [1.0, 4.0, 8.0, 12.0, 16.0, 25.0, 30.0])
+def test_a_sure_and_right_prediction_keeps_its_digits(name: str, margin: float) -> None:
+    logits = [margin, 0.0, -1.0]
+    value = build(name, 3)(*pixel(logits, 0)).item()
+    # The gamma-th power of a rounding error is gamma such errors.
+    assert value == pytest.approx(references.exact_pixel_loss(name, logits, 0, 250), rel=2e-6, abs=1e-37)
 
 
 def test_dice_keeps_its_relative_accuracy_for_a_perfect_large_image() -> None:
@@ -171,7 +172,9 @@ def test_dual_focal_2021_by_hand() -> None:
 def test_dual_focal_2021_gradient_is_finite_where_an_output_is_1(gamma: float, true_class: int) -> None:
     _, gradient = value_and_gradient(build("dual_focal_2021", 3, gamma=gamma), *pixel([200.0, 0.0, 0.0], true_class))
     assert torch.isfinite(gradient).all()
-    assert (gradient.abs().max() == 0) == (true_class == 0)
+    if true_class == 0:  # 1 - p_y is 2 exp(-200), no power of which below 1/5 leaves float32
+        slope = gamma * math.exp(gamma * (math.log(2) - 200))
+        assert gradient.flatten().tolist() == pytest.approx([-slope, slope / 2, slope / 2], rel=1e-4, abs=1e-30)
 
 
 def test_dual_ce_by_hand() -> None:
@@ -252,6 +255,31 @@ def test_max_pooling_agrees_with_a_convex_solver(losses: list[float], p: float, 
 
 def test_max_pooling_over_all_pixels_is_the_mean() -> None:
     assert_same_loss(build("ce_max_pool", 4, m=1.0), build("ce", 4))
+
+
+@pytest.mark.parametrize("p", [1.001, 1.01, 1.3, 50.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_max_pooling_over_all_pixels_is_the_mean_where_losses_are_equal(p: float, dtype: torch.dtype) -> None:
+    # What is left of the sum, divided by how many are left, can round to just below their common loss.
+    for high, low in itertools.product((1, 2, 4), (6, 20, 47, 50)):
+        losses = torch.tensor([0.7] * high + [0.1] * low, dtype=dtype)
+        weights = max_pooling_weights(losses, torch.ones(len(losses), dtype=torch.bool), p=p, m=1.0)
+        torch.testing.assert_close((weights * losses).sum(), losses.mean(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("p", [1.001, 1.02, 1.1, 1.3, 3.0])
+@pytest.mark.parametrize("m", [0.1, 0.5, 0.9])
+def test_max_pooling_spends_the_whole_norm_on_losses_of_any_size(p: float, m: float) -> None:
+    # For p near 1 the powers of these losses span more than a float; the norm is used up as long as n > m n.
+    losses = torch.cat([torch.linspace(4, 6, 50), torch.linspace(0.01, 0.1, 950)]).double()
+    weights = max_pooling_weights(losses, torch.ones(1000, dtype=torch.bool), p=p, m=m)
+    q = p / (p - 1)
+    assert (weights**p).sum().item() == pytest.approx(1000 ** (-p / q), rel=1e-9)
+    assert weights.max().item() <= 1000 ** (-1 / q) * (m * 1000) ** (-1 / p) * (1 + 1e-9)
+    # Hölder's equality below the bound: the weights follow the losses to the power q - 1.
+    free = weights < weights.max() * (1 - 1e-9)
+    ratio = weights[free].log() - (q - 1) * losses[free].log()
+    assert (ratio - ratio[-1])[weights[free] > 1e-300].abs().max().item() < 1e-6 * q
 
 
 def test_max_pooling_of_fewer_mistakes_than_pixels_that_are_given_weight() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from tests.test_records import asked, open_records, result
-from tune_seg.config import CALIBRATION_ERRORS, StudyConfig, parse
+from tune_seg.config import CALIBRATION_ERRORS, StudyConfig, TrialConfig, parse
 from tune_seg.records import Record, State
 from tune_seg.report import LiveReport, final_report, pareto_front, ranked
 from tune_seg.results import ResultsFile
 
 CLASSES = ("road", "pole", "light")
+RECALLS: dict[str, Any] = {"class_recall": [0.9, 0.5, 0.1]}
 
 
 def record(number: int, score: float, state: State = State.COMPLETED, epochs: int = 3, **values: Any) -> Record:
@@ -58,6 +60,42 @@ def test_the_winner_is_measured_against_the_second_and_against_plain_cross_entro
     assert "pole (recall 0.000): trial 2, dice, finds it with recall 0.600" in text
     assert "light (recall 0.004): no trial finds it" in text
     assert "loss.gamma 1.5000" in text
+
+
+def test_plain_cross_entropy_is_told_by_what_is_in_force() -> None:
+    def trial(number: int, score: float, **values: Any) -> Record:
+        config = parse(TrialConfig, values)
+        return Record(number, {}, config, False, State.COMPLETED, [result(1, score, **RECALLS)])
+
+    ce, focal = {"loss": "ce", "weight": 1.0}, {"loss": "focal", "weight": 1.0}
+    others = [
+        trial(0, 0.9, loss={"end": "focal"}),
+        trial(1, 0.8, loss={"end": "ce"}, acw=True),
+        trial(2, 0.7, loss={"kind": "compound", "start": "dice", "end": "ce"}),
+        # loss.end is ce, which this kind does not use
+        trial(3, 0.6, loss={"kind": "program", "components": {"a": ce, "b": focal}}),
+    ]
+    assert "lain cross entropy" not in printed(others)
+    for loss in ({"end": "ce"}, {"kind": "program", "end": "dice", "components": {"a": ce}}):
+        text = printed([*others, trial(4, 0.5, loss=loss), trial(5, 0.4, loss={"end": "ce"})])
+        assert "+0.4000 over plain cross entropy (trial 4, 0.5000)." in text
+
+
+def test_the_settings_name_a_parameter_without_the_section_that_it_lies_in() -> None:
+    values = parse(
+        StudyConfig,
+        {
+            "loss": {
+                "kind": "program",
+                "components": {"a": {"loss": "focal", "weight": 1.0}, "b": {"loss": "tversky", "weight": 1.0}},
+            }
+        },
+    )
+    assignment = {"loss.params.tversky.beta": 0.25, "loss.components.a.params.gamma": 1.5}
+    history = [result(1, 0.5, **RECALLS)]
+    text = printed([Record(0, assignment, values.trial(assignment), False, State.COMPLETED, history)])
+    assert re.search(r"(?<![.\w])tversky\.beta 0\.2500", text)
+    assert re.search(r"(?<![.\w])a\.params\.gamma 1\.5000", text)
 
 
 def test_a_class_that_does_not_occur_is_not_missed() -> None:

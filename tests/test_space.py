@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tune_seg.config import StudyConfig, parse
 from tune_seg.errors import InputError
-from tune_seg.samplers import NAMES, build_sampler, check_sampler, planned_points
+from tune_seg.samplers import NAMES, build_sampler, check_sampler, planned_points, sample_trials
 from tune_seg.search import _parser, load_config, presets
 from tune_seg.space import Space
 
@@ -348,16 +348,99 @@ def test_a_parameter_without_effect_is_refused_with_the_condition_to_add(
             "loss.components: every weight is 0 from 0.4 to 0.9",
         ),
         # what the configuration itself sets, for nobody
-        ({}, {"gamma": 2.0}, "^loss.gamma: 2.0 has no effect in any configuration of the study: the losses in force are ce"),
-        ({"loss.end": {"choice": ["ce", "dice"]}}, {"alpha": 0.5}, "^loss.alpha: 0.5 has no effect .* are ce, dice. Remove"),
-        ({}, {"params": {"focal": {"gamma": 1.0}}}, "^loss.params.focal.gamma: 1.0 has no effect"),
+        (
+            {"loss.end": {"choice": ["ce", "dice"]}},
+            {"params": {"focal": {"gamma": 1.0}}},
+            "^loss.params.focal.gamma: 1.0 has no effect in any configuration of the study: .* are ce, dice. Remove the key",
+        ),
         ({}, components(params={"gamma": 1.0}) | {"kind": "static"}, "^loss.components.entropy.params.gamma: 1.0 has no"),
-        ({}, {"end": "focal", "gamma": 2.0, "params": {"focal": {"gamma": 1.0}}}, "^loss.gamma: 2.0 has no effect"),
     ],
 )
 def test_parameters_that_do_nothing_are_refused(parameters: dict[str, Any], loss: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         space(parameters, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "loss"),
+    [
+        ({}, {"gamma": 2.0}),
+        ({"loss.end": {"choice": ["ce", "dice"]}}, {"alpha": 0.5}),
+        ({}, {"end": "focal", "gamma": 2.0, "params": {"focal": {"gamma": 1.0}}}),
+        ({}, components(params={"gamma": 1.0}) | {"gamma": 2.0, "alpha": [0.5, 1.0]}),
+    ],
+)
+def test_a_gamma_or_alpha_for_whatever_takes_it_may_be_given_for_nobody(
+    parameters: dict[str, Any], loss: dict[str, Any]
+) -> None:
+    for trial in space(parameters, loss=loss).probes:
+        for term in trial.components:
+            assert term.params in ({}, {"gamma": 1.0}, {"gamma": 1.0, "alpha": (0.5, 1.0)})
+
+
+ACW_OR_NOT: dict[str, Any] = {"acw": {"choice": [True, False]}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "values", "key", "parameter", "why", "when"),
+    [
+        ({}, {}, "acw_options.lr", {"float": [0.1, 1.0]}, "acw is false", "{acw: [true]}"),
+        (ACW_OR_NOT, {}, "acw_options.positive", {"choice": [True, False]}, "acw is false", "{acw: [true]}"),
+        (ACW_OR_NOT, {"acw": True}, "acw_options.lr", {"float": [0.1, 1.0]}, "acw is false", "{acw: [true]}"),
+        *(
+            (parameters, {"loss": components() | {"kind": "static"}}, key, parameter, "loss.kind is static", program)
+            for program in ["{loss.kind: [program]}"]
+            for parameters in ({}, PROGRAM_OR_NOT)
+            for key, parameter in {
+                "loss.components.entropy.weight": {"float": [0.1, 1.0]},
+                "loss.components.entropy.loss": {"choice": ["ce", "focal"]},
+                "loss.components.overlap.keyframes.1.at": {"float": [0.1, 0.6]},
+            }.items()
+        ),
+    ],
+)
+def test_a_key_of_a_section_that_is_not_in_force_is_refused_with_the_condition_to_add(
+    parameters: dict[str, Any], values: dict[str, Any], key: str, parameter: dict[str, Any], why: str, when: str
+) -> None:
+    with pytest.raises(InputError, match=rf"^space\.{key}: it is sampled where it has no effect: {why}\. ") as error:
+        space(parameters | {key: parameter}, **values)
+    advice = str(error.value).partition("add when: ")[2]
+    assert advice == when
+    # and with that condition it is sampled exactly where the section is in force
+    searched = space(parameters | {key: parameter | {"when": yaml.safe_load(advice)}}, **values)
+    (condition,) = yaml.safe_load(advice)
+    sampled = {(key in chosen, chosen.get(condition)) for chosen in sample_trials(searched.config, searched, 40)}
+    wanted = {(True, "program"), (False, "static")} if condition == "loss.kind" else {(True, True), (False, False)}
+    assert sampled == (wanted if parameters else {(False, None)})
+
+
+def test_a_key_of_a_section_that_is_always_in_force_needs_no_condition() -> None:
+    assert space({"acw_options.lr": {"float": [0.1, 1.0]}}, acw=True).probes
+    assert space({"loss.components.entropy.weight": {"float": [0.1, 1.0]}}, loss=components()).probes
+
+
+@pytest.mark.parametrize(
+    ("key", "section", "known", "other"),
+    [
+        ("training.learning_rate", "of training", "training.lr", "loss."),
+        ("loss.gam", "of loss", "loss.params.LOSS.PARAMETER", "training."),
+        ("loss.components.entropy.wait", "of loss.components.entropy", "loss.components.entropy.weight", "overlap"),
+        (
+            "loss.components.overlap.keyframes.0.ta",
+            "of loss.components.overlap.keyframes.0",
+            "keyframes.0.at",
+            "keyframes.1",
+        ),
+        ("schedule", "of schedule", "schedule.start", "loss."),
+        ("los", "", "training.lr", "data."),
+    ],
+)
+def test_an_unknown_key_lists_the_keys_of_the_nearest_section(key: str, section: str, known: str, other: str) -> None:
+    with pytest.raises(InputError) as error:
+        space({key: {"float": [0.1, 1.0]}}, loss=components())
+    head, _, listed = str(error.value).partition(" that can vary are ")
+    assert head == f"space: unknown key {key}; the keys {section}".rstrip()
+    assert known in listed and other not in listed
 
 
 def test_a_base_value_that_some_configuration_uses_is_accepted() -> None:

@@ -153,7 +153,7 @@ def test_a_study_searches_the_keyframes_of_a_program(tmp_path: Path, capsys: pyt
     assert {(row[move], row["acw"]) for row in rows[1:]} == {(m, a) for m in ("hold", "oscillating") for a in (True, False)}
     for row in rows:
         assert row["loss.components.overlap.keyframes.2.at"] >= row[at] + 0.1
-        assert row["loss.components.entropy.params.gamma"] == row["loss.gamma"]
+        assert "loss.gamma" not in row
         assert row["acw_weight"] is None if not row["acw"] else len(row["acw_weight"]) == len(row["class_recall"])
 
     directory = tmp_path / "studies" / "program"
@@ -182,6 +182,33 @@ def test_losses_that_cannot_take_the_classes_are_refused(tmp_path: Path, capsys:
     assert "error: loss.end: loss 'sigmoid_focal': num_classes = 10 is not possible; it takes at most 2" in (
         capsys.readouterr().err
     )
+
+
+def test_losses_that_cannot_take_the_classes_are_refused_before_an_image_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "mine"
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+        for stem in "abcd":
+            (root / part / f"{stem}.png").write_bytes(b"no image")
+    message = "loss.end: loss 'sigmoid_ce': num_classes = 3 is not possible; it takes at most 2"
+    space = {"loss.end": {"choice": ["ce", "sigmoid_ce"]}}
+    data = {"size": [48, 48], "classes": ["x", "y", "z"]}
+    config = write_config(tmp_path / "early.yaml", space=space, baselines=[], data=data)
+    for options in (["--dry-run"], []):
+        assert search(config, "--data", str(root), *options) == 2
+        assert message in (printed := capsys.readouterr()).err
+        assert "no image" not in printed.err and "loss.end: choice" not in printed.out
+    assert not (tmp_path / "studies").exists()
+    # two classes it takes
+    data["classes"] = ["x", "y"]
+    write_config(config, space=space, baselines=[], data=data)
+    assert search(config, "--data", str(root), "--dry-run") == 0
+    # and where the masks tell how many classes there are, they must be read first
+    del data["classes"]
+    write_config(config, space=space, baselines=[], data=data)
+    assert search(config, "--data", str(root), "--dry-run") == 0
 
 
 def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:

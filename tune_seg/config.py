@@ -221,7 +221,8 @@ class ComponentConfig(_Section):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.weight is None) == (self.keyframes is None):
-            raise ValueError("give either weight, which is constant, or keyframes")
+            given = "neither is given" if self.weight is None else "both are: set the one that is not wanted to null"
+            raise ValueError(f"give either weight, which is constant, or keyframes; {given}")
         return self
 
     @property
@@ -335,9 +336,10 @@ def _read_param(parameter: Parameter | None, value: Any) -> Any:
         return tuple(value)
     if isinstance(value, str) and parameter is not None and not parameter.choices and not parameter.text:
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        return int(number) if parameter.integer and number.is_integer() else number
     return value
 
 
@@ -473,7 +475,7 @@ class TrialConfig(_Section):
             for parameter in get_spec(choice.loss).parameters
             if parameter.name == "gamma"
         ]
-        if len({gamma for _, gamma in gammas}) == 1:
+        if len({gamma for _, gamma in gammas}) == 1 and not any("gamma" in choice.params for choice, _ in gammas):
             return params | {"loss.gamma": gammas[0][1]}
         defaults = {f"loss.params.{choice.loss}.gamma": gamma for choice, gamma in gammas if "gamma" not in choice.params}
         return params | defaults
@@ -578,7 +580,8 @@ def _explain(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if not key or holds_keys(detail["input"]):
         return f"{key}: {message}" if key and key not in message else message
-    return f"{key}: {message}, got {detail['input']!r}"
+    said = isinstance(detail["input"], str) and repr(detail["input"]) in message
+    return f"{key}: {message}" if said else f"{key}: {message}, got {detail['input']!r}"
 
 
 def _key(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -32,6 +32,27 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
                 )
 
 
+def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a key of `acw_options` sampled without `acw`, and one of `loss.components` without a program.
+
+    Raises:
+        InputError: naming the key, with the condition under which to sample it.
+    """
+    for assignment in assignments:
+        values = {**base, **assignment}
+        for key in assignment:
+            for section, other, needed in (("acw_options.", "acw", True), ("loss.components.", "loss.kind", "program")):
+                if key.startswith(section) and values[other] != needed:
+                    raise InputError(
+                        f"space.{key}: it is sampled where it has no effect: {other} is {_yaml(values[other])}. "
+                        f"Sample it only where it has one: add when: {{{other}: [{_yaml(needed)}]}}"
+                    )
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a parameter of a loss that `base` sets and that has no effect whatever is sampled; the arguments are as above.
 
@@ -41,7 +62,9 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
     seen = [{**base, **assignment} for assignment in assignments]
     effective = set().union(*map(_effective, seen))
     for key, value in base.items():
-        if sets_parameter(key) and value is not None and key not in effective:
+        # loss.gamma and loss.alpha are for whatever has them: files that are used for several studies may give them
+        own = sets_parameter(key) and key not in ("loss.gamma", "loss.alpha")
+        if own and value is not None and key not in effective:
             raise InputError(
                 f"{key}: {value!r} has no effect in any configuration of the study: the losses in force are "
                 f"{_in_force(seen)}. Remove the key"

@@ -3,7 +3,7 @@
 A parameter of a loss may be set at three places. Where more than one is, the first of these counts: for one component of a
 program (`loss.components.NAME.params.gamma`), for a loss wherever it is in force (`loss.params.focal.gamma`), and for every
 loss in force that has the parameter (`loss.gamma`, `loss.alpha`). All functions take a configuration with dotted keys, as
-:func:`tune_seg.config.flatten` gives it.
+:func:`tune_seg.keys.flatten` gives it.
 """
 
 import re

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tune_seg.config import LossKind, StudyConfig
+from tune_seg.config import StudyConfig
 from tune_seg.records import Record, State, sortable
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
@@ -189,12 +189,16 @@ def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, w
             f"{rank}{'*' if record.number in front else ''}",
             str(record.number),
             record.config.loss_name,
-            "\n".join(f"{key.removeprefix('loss.components.')} {_cell(value)}" for key, value in settings.items()),
+            "\n".join(f"{_short(key)} {_cell(value)}" for key, value in settings.items()),
             *(_cell(record.last.get(name)) for name in metrics),
             str(len(record.history)),
             record.state.value,
         )
     return table
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("loss.components.").removeprefix("loss.params.")
 
 
 def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Text:
@@ -215,10 +219,8 @@ def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Tex
 
 def _plain_cross_entropy(completed: Sequence[Record]) -> Record | None:
     """The best trial with cross entropy and nothing else."""
-    plain = [
-        r for r in completed if r.config.loss.kind is LossKind.STATIC and r.config.loss.end == "ce" and not r.config.acw
-    ]
-    return plain[0] if plain else None
+    plain = (r for r in completed if [term.loss for term in r.config.components] == ["ce"] and not r.config.acw)
+    return next(plain, None)
 
 
 def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[str]) -> str:

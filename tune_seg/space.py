@@ -26,7 +26,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import LossKind, StudyConfig, TrialConfig
-from tune_seg.effects import check_base, check_sampled
+from tune_seg.effects import check_base, check_sampled, check_sections
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, split_key
 from tune_seg.loss_keys import chooses_loss
@@ -218,6 +218,7 @@ class Space:
         check_sampled(self._defaults, assignments, prefix="loss.components.")
         probes = tuple(self.config.trial(assignment) for assignment in assignments)
         check_sampled(self._defaults, assignments)
+        check_sections(self._defaults, assignments)
         check_base(self._defaults, assignments)
         return probes
 
@@ -240,10 +241,17 @@ class Space:
             case ["loss", "components", name, "params", _] if f"loss.components.{name}.loss" in self._defaults:
                 pass  # which parameters there are depends on the loss, so the probes tell
             case _ if key not in self._defaults:
-                raise InputError(
-                    f"space: unknown key {key}; the keys that can vary are loss.params.LOSS.PARAMETER, "
-                    f"{', '.join(sorted(self._defaults))}"
-                )
+                raise InputError(f"space: unknown key {key}; {self._nearest(key)}")
+
+    def _nearest(self, key: str) -> str:
+        """The keys that can vary, of the innermost section on the way to `key` that there is."""
+        parts = split_key(key)
+        for length in range(len(parts), 0, -1):
+            section = ".".join(parts[:length])
+            if found := sorted(known for known in self._defaults if known.startswith(f"{section}.")):
+                params = "loss.params.LOSS.PARAMETER, " if section == "loss" else ""
+                return f"the keys of {section} that can vary are {params}{', '.join(found)}"
+        return f"the keys that can vary are loss.params.LOSS.PARAMETER, {', '.join(sorted(self._defaults))}"
 
     def _parse(self, key: str, spec: Mapping[str, Any]) -> Parameter:
         self._known(key)

@@ -57,7 +57,11 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     space = Space(config)
     planned_points(config, space)
     check_sampler(config, space)
-    return Plan(config, space, read(config.data), directory)
+    dataset = read(config.data)
+    if dataset.masks_to_scan == 0:
+        for trial in space.probes:
+            trial.loss.check(len(dataset.class_names))
+    return Plan(config, space, dataset, directory)
 
 
 class Outcome(Enum):
@@ -215,12 +219,17 @@ def _pack(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Packed
 
 
 def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None:
-    """Run each loss of the user's own once.
+    """Run each loss of the user's own once with each set of parameters that it is tried with.
 
     Raises:
         InputError: it fails, or what it returns is no loss.
     """
-    own = {loss.loss: (loss, trial.loss) for trial in trials for loss in trial.components if loss.loss not in LOSSES}
+    own = {
+        (loss.loss, repr(loss.params), trial.loss.class_weights): (loss, trial.loss)
+        for trial in trials
+        for loss in trial.components
+        if loss.loss not in LOSSES
+    }
     if not own:
         return
     # here, because the process that steers the study need not load torch for the losses of the package
@@ -230,9 +239,9 @@ def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None
     from tune_seg.losses import check_loss
 
     frequencies = torch.as_tensor(packed.frequencies)
-    for name, (loss, config) in own.items():
-        weights = loss_class_weights(name, config, frequencies)
-        check_loss(name, num_classes=packed.num_classes, class_weights=weights, **loss.params)
+    for loss, config in own.values():
+        weights = loss_class_weights(loss.loss, config, frequencies)
+        check_loss(loss.loss, num_classes=packed.num_classes, class_weights=weights, **loss.params)
 
 
 def _models(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:

@@ -6,7 +6,8 @@ Forward and backward for logits (4, 12, 224, 224) in float32, or two classes for
 timed in turn with cross entropy, and with another library's version where there is one: a ratio is the median of the
 ratios of neighbouring runs, so that a machine that slows down slows down both. Peak memory is what one forward and
 backward pass adds to the process (on a GPU: to the allocator), in units of the logits' size. The deviation is the largest
-relative one in float32 from the float64 reference of the tests, over batches near to and far from the boundary.
+relative one in float32 from the float64 reference of the tests, over batches near to and far from the boundary: random ones,
+sure ones, right and wrong, and logits that are all large.
 
 MONAI is compared with where it is installed: `pip install --no-deps monai`.
 """
@@ -28,6 +29,8 @@ from tune_seg.losses import LOSSES, build_loss
 SHAPE = (4, 12, 224, 224)
 IGNORE = 255
 Loss = Callable[[Tensor, Tensor], Tensor]
+BATCHES = ((0.1, 0, 0), (1, 0, 0), (2, 0, 0), (8, 0, 0), (0.5, 6, 0), (0.5, 12, 0), (0.5, -8, 0), (2, 0, 1000))
+"""Of the deviations: the spread of the logits, what is added to the true class's, and what to all of them."""
 
 
 def aim(name: str) -> float:
@@ -50,6 +53,8 @@ def libraries(name: str) -> dict[str, Loss]:
             found["SMP"] = smp.losses.DiceLoss(mode="multiclass", ignore_index=IGNORE)
         case "focal_tversky":
             found["SMP"] = smp.losses.TverskyLoss(mode="multiclass", ignore_index=IGNORE, alpha=0.3, beta=0.7, gamma=0.75)
+        case "tversky":
+            found["SMP"] = smp.losses.TverskyLoss(mode="multiclass", ignore_index=IGNORE, alpha=0.3, beta=0.7)
         case "lovasz_softmax":
             found["SMP"] = smp.losses.LovaszLoss(mode="multiclass", ignore_index=IGNORE)
         case "jaccard_metric":
@@ -142,8 +147,10 @@ def deviation(name: str, device: torch.device) -> float:
     case = loss_cases.Case(name)
     classes = case.classes(12)
     worst = 0.0
-    for seed, spread in enumerate((0.1, 1.0, 2.0, 4.0, 8.0)):
+    for seed, (spread, sure, level) in enumerate(BATCHES):
         logits, target = loss_cases.random_batch(seed, classes=classes, spread=spread, images=8)
+        towards = target.where(target != IGNORE, 0).unsqueeze(1)
+        logits = logits.scatter_add(1, towards, torch.full((8, 1, 4, 3), sure)) + level
         value = loss_cases.build(case, classes).to(device)(logits.to(device), target.to(device)).item()
         expected = loss_cases.reference(case, loss_cases.numpy64(logits), target.numpy())
         worst = max(worst, abs(value - expected) / abs(expected))

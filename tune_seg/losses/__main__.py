@@ -13,6 +13,8 @@ from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.own import entry_points
 from tune_seg.losses.spec import LossSpec, Parameter
 
+_WIDE = 180
+"""Characters from which on the table can be read; on a narrower terminal the losses are printed one after another."""
 _UNCUT = 10_000
 """More characters than any line of the table has."""
 
@@ -26,38 +28,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not console.is_terminal:
         console.width = _UNCUT  # a pipe has no width of its own, and rich would wrap the lines at 80
     try:
-        if name is None:
-            console.print(_table())
-        else:
+        if name is not None:
             _print_entry(console, get_spec(name))
+            return 0
+        specs, broken = _own_losses()
+        specs = [*LOSSES.values(), *specs]
+        if console.width < _WIDE:
+            for spec in specs:
+                _print_entry(console, spec)
+        else:
+            console.print(_table(specs))
+        for message in broken:
+            console.print(message, markup=False, soft_wrap=True)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _table() -> Table:
-    table = Table()
-    for title in ("name", "formula", "parameters", "source", "proper", "family", "class weights"):
-        table.add_column(title, overflow="fold")
-    for spec in LOSSES.values():
-        table.add_row(*map(Text, _cells(spec)))
+def _own_losses() -> tuple[list[LossSpec], list[str]]:
+    """The losses of installed packages, and what is wrong with those that cannot be used."""
+    specs, broken = [], []
     for name in entry_points():
         if name not in LOSSES:
-            table.add_row(*map(Text, _cells_of_own(name)))
+            try:
+                specs.append(get_spec(name))
+            except InputError as error:  # one broken package does not hide the others
+                broken.append(f"cannot be used: {error}")
+    return specs, broken
+
+
+def _table(specs: Sequence[LossSpec]) -> Table:
+    table = Table()
+    for title in ("name", "formula", "parameters", "source", "proper", "family", "class weights"):
+        table.add_column(title, overflow="fold", no_wrap=title in ("name", "proper", "family"))
+    for spec in specs:
+        table.add_row(*map(Text, _cells(spec)))
     return table
 
 
 def _cells(spec: LossSpec) -> list[str]:
     parameters = "; ".join(map(_summary, spec.parameters))
     return [spec.name, spec.formula, parameters, spec.source, _proper(spec), spec.family, spec.class_weights]
-
-
-def _cells_of_own(name: str) -> list[str]:
-    try:
-        return _cells(get_spec(name))
-    except InputError as error:  # one broken package does not hide the others
-        return [name, f"cannot be used: {error}"]
 
 
 def _summary(parameter: Parameter) -> str:

@@ -16,8 +16,8 @@ class AllClassesLoss(SegmentationLoss):
     """
 
     @abstractmethod
-    def true(self, p: Tensor, q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
-        """(loss, v) of the true class; q = 1 - p. All (n, 1, H, W)."""
+    def true(self, p: Tensor, q: Tensor, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        """(loss, q v) of the true class; q = 1 - p. All (n, 1, H, W). At q = 0, v can be infinite, the product not."""
 
     @abstractmethod
     def false(self, p: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,7 +29,7 @@ class AllClassesLoss(SegmentationLoss):
 
     @abstractmethod
     def false_top(self, p: Tensor, q: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
-        """(loss, q v) of a false class with the largest p: v can be infinite at q = 0, the product not."""
+        """(loss, q v) of a false class with the largest p."""
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
         index, valid = self.split_target(target)
@@ -37,7 +37,7 @@ class AllClassesLoss(SegmentationLoss):
         if self.num_classes == 1:
             # p is 1 whatever the logit, and there is no second class for the identities below.
             p = torch.ones_like(logits)
-            loss, _ = self.true(p, torch.zeros_like(p), torch.zeros_like(p))
+            loss, _ = self.true(p, torch.zeros_like(p), torch.zeros_like(p), torch.full_like(p, -torch.inf))
             return (loss * weight.unsqueeze(1)).sum() + logits.sum() * 0.0
         return fused_sum(logits, index, weight, self._value_and_gradient)
 
@@ -54,8 +54,8 @@ class AllClassesLoss(SegmentationLoss):
         is taken off again for each pixel; rest_t is held at 1, the value of the second class, so that this is never
         more than what remains.
 
-        The gradient is that of a softmax, dL/dx_j = v_j - p_j sum_c v_c. Where t is false its v may be infinite, but its
-        share is finite: h = q_t v_t at t, and -h rest_j / sum_{c != t} rest_c at any other j.
+        The gradient is that of a softmax, dL/dx_j = v_j - p_j sum_c v_c. The v of t, true or false, may be infinite, but
+        its share is finite: h = q_t v_t at t, and -h rest_j / sum_{c != t} rest_c at any other j.
         """
         top, second = _two_largest(logits)
         rest = torch.sub(torch.minimum(logits, second, out=gradient), second).exp_()
@@ -76,18 +76,23 @@ class AllClassesLoss(SegmentationLoss):
         fake_top, v_fake_top = self.false(scale)
         fake_true, v_fake_true = self.false(p_true)
         # lerp(a, b, hit) is b where the true class has the largest logit, else a: torch.where takes 30 times as long.
-        true, v_true = self.true(
-            torch.lerp(p_true, p_top, hit), torch.lerp(1 - p_true, q_top, hit), log_p_top + (logit_true - top)
+        q_true = 1 - p_true
+        log_q_top = gap + rest_sum.log() + log_p_top
+        true, h_true = self.true(
+            torch.lerp(p_true, p_top, hit),
+            torch.lerp(q_true, q_top, hit),
+            log_p_top + (logit_true - top),
+            torch.lerp(torch.log1p(-p_true), log_q_top, hit),
         )
-        loss_top, h = self.false_top(p_top, q_top, gap + rest_sum.log() + log_p_top)
+        loss_top, h = self.false_top(p_top, q_top, log_q_top)
         miss = 1 - hit
-        h = h * miss
         losses = losses - fake_top + true + (loss_top - fake_true) * miss
 
+        v_true = h_true / q_true * miss
         v_rest = v.sum(dim=1, keepdim=True) - v_fake_top - v_fake_true * miss
-        pull = scale * (v_rest + v_true) + h / rest_sum
+        pull = scale * (v_rest + v_true) + torch.lerp(h, h_true, hit) / rest_sum
         gradient_top = h - p_top * (v_rest + v_true)
-        gradient_true = torch.lerp(v_true - rest_true * pull, q_top * v_true - p_top * v_rest, hit)
+        gradient_true = torch.lerp(v_true - rest_true * pull, h_true - p_top * v_rest, hit)
         torch.mul(v, weight, out=gradient).addcmul_(rest, pull * weight, value=-1)
         is_top = torch.sub(logits, second, out=rest).clamp_min_(0.0).sign_()
         gradient.addcmul_(is_top, (gradient_top - (v_fake_top - pull)) * weight)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_seg.errors import InputError
-from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.own import load
 from tune_seg.losses.weighting import check_class_weights
 
@@ -29,6 +29,10 @@ def build_loss(
     process. Logits must be finite, at ignored pixels too: an infinite one makes the gradient nan. Pixels labelled
     ``ignore_index`` count nowhere; where all are ignored, and for an empty batch, the loss and its gradient are 0. The
     class weights are a buffer of the module: move it with ``.to(device)`` as any other.
+
+    The losses that compute their gradient with their value, most of them, can be differentiated once: ``create_graph`` is
+    refused. They hand out the gradient that they keep: do not change it in place and then go through the graph again. In a
+    program of ``torch.compile`` they are called as they are, so that ``fullgraph=True`` is not possible.
 
     Args:
         name: One of ``tune_seg.losses.LOSSES``, which also describes each loss's parameters, or a loss of your own: the
@@ -66,7 +70,24 @@ def build_loss(
     loss = load(name, spec.implementation)(classes, ignore_index=ignore_index, **weights, **params)
     if not isinstance(loss, nn.Module):
         raise InputError(f"loss {name!r}: {spec.implementation} returned {loss!r}; expected a torch.nn.Module")
+    if name not in LOSSES:
+        loss = _ZeroWithoutPixels(loss, ignore_index)
     return loss
+
+
+class _ZeroWithoutPixels(nn.Module):
+    """A loss of the user's own; 0 for a batch without a valid pixel, of which torch's own losses make nan."""
+
+    def __init__(self, loss: nn.Module, ignore_index: int) -> None:
+        super().__init__()
+        self.loss = loss
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if not (target != self.ignore_index).any():
+            return (logits * 0.0).sum()
+        value: Tensor = self.loss(logits, target)
+        return value
 
 
 def check_loss(
@@ -89,7 +110,8 @@ def check_loss(
     logits = torch.randn(2, num_classes, 8, 8, generator=generator).requires_grad_()
     target = torch.randint(num_classes, (2, 8, 8), generator=generator)
     target[:, 0] = ignore_index
-    run = f"loss {name!r}: run once on logits of shape {tuple(logits.shape)}, it"
+    given = "".join(f"{key} = {value!r}, " for key, value in params.items())
+    run = f"loss {name!r}: run once with {given}logits of shape {tuple(logits.shape)}, it"
     try:
         loss = build_loss(name, num_classes=num_classes, class_weights=class_weights, ignore_index=ignore_index, **params)
         value = loss(logits, target)

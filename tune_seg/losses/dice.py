@@ -108,7 +108,7 @@ def _value_and_gradient(
     intersection = (total * p_true).sum(dim=per_image, keepdim=True)
     numerator = rest - SMOOTHING + EPSILON
     denominator = intersection + rest + SMOOTHING + EPSILON
-    loss = numerator / denominator * valid.amax(dim=per_image, keepdim=True)
+    loss = numerator / denominator * valid.sum(dim=per_image, keepdim=True).clamp_max(1)
 
     by_rest = (1 - numerator / denominator) / denominator
     by_intersection = -numerator / denominator.square()

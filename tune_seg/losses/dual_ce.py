@@ -29,8 +29,8 @@ class DualCrossEntropyLoss(AllClassesLoss):
         self.alpha = alpha
         self.beta = beta
 
-    def true(self, p: Tensor, q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
-        return -log_p, torch.full_like(log_p, -1.0)
+    def true(self, p: Tensor, q: Tensor, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        return -log_p, -q
 
     def false(self, p: Tensor) -> tuple[Tensor, Tensor]:
         return self.beta * torch.log(self.alpha + p), self.beta * p / (self.alpha + p)

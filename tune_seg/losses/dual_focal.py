@@ -20,11 +20,11 @@ class DualFocalLoss(AllClassesLoss):
         >>> DualFocalLoss(num_classes=3)(logits, target)  # doctest: +SKIP
     """
 
-    def true(self, p: Tensor, q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
+    def true(self, p: Tensor, q: Tensor, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
         # 1 - q^2 = p (1 + q), of which the left side keeps the digits for a small q, the right side for a small p
         near = as_numbers(q < 0.5, q.dtype)
         loss = (near - 1) * log_p - torch.log1p(torch.lerp(q, -q * q, near))
-        return loss, -2 * q / (1 + q)
+        return loss, -2 * q * q / (1 + q)
 
     def false(self, p: Tensor) -> tuple[Tensor, Tensor]:
         square = p * p

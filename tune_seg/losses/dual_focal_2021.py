@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from tune_seg.losses.all_classes import AllClassesLoss, sum_log_complement
-from tune_seg.losses.focal import above_zero
 
 
 class DualFocalLoss2021(AllClassesLoss):
@@ -43,14 +42,14 @@ class DualFocalLoss2021(AllClassesLoss):
         self.gamma = gamma
         self.rho = rho
 
-    def true(self, p: Tensor, q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
-        q = above_zero(q)
-        distance = self.alpha * q**self.gamma
-        return distance - log_p, -1 - self.gamma * distance / q * p
+    def true(self, p: Tensor, q: Tensor, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        # A power of a q that is too small for a float need not be.
+        distance = self.alpha * (self.gamma * log_q).exp() if self.gamma else torch.full_like(q, self.alpha)
+        return distance - log_p, -q - self.gamma * distance * p
 
     def false(self, p: Tensor) -> tuple[Tensor, Tensor]:
         distance = self._distance(p)
-        loss = distance - self.beta * torch.log(self.rho - p)
+        loss = distance - self.beta * (math.log(self.rho) + torch.log1p(p / -self.rho))
         return loss, self.gamma * distance + self.beta * p / (self.rho - p)
 
     def false_sum(self, p: Tensor) -> tuple[Tensor, Tensor]:

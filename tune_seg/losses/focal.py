@@ -46,12 +46,12 @@ class FocalLoss(SegmentationLoss):
             weight = weight * of_class(self.alpha.to(logits.dtype), index)
         return true_class_sum(logits, index, weight, self._curve)
 
-    def _curve(self, log_p: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _curve(self, log_p: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         # d/d log p of -q^gamma log p, with q = 1 - p and dq = -p d log p
-        q = above_zero(-torch.expm1(log_p))
+        q = above_zero(q)
         factor = q**self.gamma
         loss = -factor * log_p
-        return loss, -factor - self.gamma * loss / q * log_p.exp()
+        return loss, -factor - self.gamma * loss / q * p
 
 
 def above_zero(q: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class FocalTverskyLoss(SegmentationLoss):
     def _value_and_gradient(self, logits: Tensor, index: Tensor, valid: Tensor, gradient: Tensor) -> Tensor:
         """The loss summed over the images, and its gradient. See `fused.ValueAndGradient`."""
         p = logits.softmax(dim=1)
-        seen, _ = measure(p, index, valid, scratch=gradient)
+        seen, missing = measure(p, index, valid, scratch=gradient)
         loss, by = tversky_power(seen, alpha=self.alpha, beta=self.beta, smoothing=1.0, exponent=1 / self.gamma)
-        differentiate(gradient, p, index, valid, by)
+        differentiate(gradient, p, index, valid, missing, by)
         return loss.sum()

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from tune_seg.losses.base import as_numbers
 
@@ -21,8 +20,8 @@ losses, a scalar. A pixel that does not count has weight 0; any other has one we
 the gradient, which must be 0 at pixels of weight 0 and may serve as work space until then; leaves its other arguments
 as they are."""
 
-Curve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""log p_y and y, both (n, 1, H, W) -> the loss of each pixel and its derivative with respect to log p_y."""
+Curve = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""log p_y, p_y and 1 - p_y, all (n, 1, H, W) -> the loss of each pixel and its derivative with respect to log p_y."""
 
 _CPU_BLOCK: Final = 2**20
 """Logits to work on at a time on a CPU: temporaries of 4 MiB stay in the cache, and the allocator need not ask the
@@ -50,16 +49,26 @@ def true_class_sum(logits: Tensor, index: Tensor, weight: Tensor, curve: Curve) 
         logits, index, weight: As for :func:`fused_sum`.
         curve: The loss of a pixel.
     """
-    return fused_sum(logits, index, weight, partial(_true_class, curve=curve))
+    return fused_sum(logits, index, weight, partial(true_class, curve=curve))
 
 
-def _true_class(logits: Tensor, index: Tensor, weight: Tensor, gradient: Tensor, *, curve: Curve) -> Tensor:
+def true_class(logits: Tensor, index: Tensor, weight: Tensor, gradient: Tensor, *, curve: Curve) -> Tensor:
+    """The weighted sum over a block's pixels, and its gradient. See `ValueAndGradient`.
+
+    1 - p_y is summed up from the other outputs, so that sure and right predictions keep their digits.
+    """
     top = logits.amax(dim=1, keepdim=True)
-    total = torch.sub(logits, top, out=gradient).exp_().sum(dim=1, keepdim=True)
-    loss, slope = curve(logits.gather(1, index) - top - total.log(), index)
+    outputs = torch.sub(logits, top, out=gradient).exp_()
+    true = outputs.gather(1, index)
+    rest = outputs.scatter_(1, index, 0.0).sum(dim=1, keepdim=True)
+    total = rest + true
+    # Where y has the largest logit, true is 1, and what is left of the logarithm's argument is the rest.
+    log_p = (logits.gather(1, index) - top) - torch.log1p(rest + (true - 1))
+    q = rest / total
+    loss, slope = curve(log_p, true / total, q)
     slope = slope * weight
     # d log p_y / dx_j = P_j - p_j
-    gradient.mul_(-slope / total).scatter_add_(1, index, slope)
+    gradient.mul_(-slope / total).scatter_(1, index, slope * q)
     return (loss * weight).sum()
 
 
@@ -76,8 +85,9 @@ class KeptGradient(torch.autograd.Function):
     """A function of the logits, its first argument, whose forward pass saves the gradient with respect to them."""
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: the gradient that was kept would pass for a constant
+            raise RuntimeError("this loss can be differentiated once only, so that create_graph=True is not possible")
         (gradient,) = ctx.saved_tensors
         # Reading a factor back makes a GPU wait; on a CPU it saves a pass over a tensor of the logits' size.
         if upstream.device.type != "cpu" or upstream.item() != 1.0:

@@ -1,10 +1,10 @@
 """Logit-adjusted cross entropy."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
+from tune_seg.losses.base import SegmentationLoss, shares
+from tune_seg.losses.fused import fused_sum, true_class
 
 
 class LogitAdjustedCrossEntropyLoss(SegmentationLoss):
@@ -37,6 +37,14 @@ class LogitAdjustedCrossEntropyLoss(SegmentationLoss):
         )
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        adjusted = logits + self.adjustment.to(logits.dtype)
-        total = F.cross_entropy(adjusted, target, ignore_index=self.ignore_index, reduction="sum")
-        return safe_ratio(total, (target != self.ignore_index).sum())
+        index, valid = self.split_target(target)
+        return fused_sum(logits, index, shares(valid, logits.dtype), self._value_and_gradient)
+
+    def _value_and_gradient(self, logits: Tensor, index: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+        # Relative to the largest first: beside a large logit the adjustment would lose its digits.
+        adjusted = (logits - logits.amax(dim=1, keepdim=True)).add_(self.adjustment.to(logits.dtype))
+        return true_class(adjusted, index, weight, gradient, curve=_surprise)
+
+
+def _surprise(log_p: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    return -log_p, torch.full_like(log_p, -1.0)

@@ -44,7 +44,7 @@ def _value_and_gradient(
     top = logits.amax(dim=1, keepdim=True)
     excess = torch.sub(logits, top, out=gradient).add(margin).clamp_max_(0)
     total = gradient.exp_().sum(dim=1, keepdim=True)
-    loss = top + total.log() - logits.gather(1, index)
+    loss = (top - logits.gather(1, index)) + total.log()
     gradient.mul_(weight / total).scatter_add_(1, index, -weight)
     loss -= penalty * excess.sum(dim=1, keepdim=True)
     cost = penalty * weight

@@ -44,7 +44,8 @@ def max_pooling_weights(losses: Tensor, valid: Tensor, *, p: float, m: float) ->
     losses^(q - 1), as Hölder's inequality has it, up to the bound. The threshold t solves ``sum_u min(c_u, t) = m n t``,
     which says that the norm of w is used up. The left side less the right is concave and piecewise linear in t, so that
     Newton's method from the right, ``t <- (sum of the c_u <= t) / (m n - number of c_u > t)``, falls monotonically and
-    ends, after a few steps, exactly on the solution's piece. Each step is a pass over the pixels: nothing is sorted.
+    ends, after a few steps, exactly on the solution's piece. Each step is a pass over the pixels: nothing is sorted. All
+    of it is done with logarithms in float64: for p near 1 the c_u span more than any float does.
 
     Args:
         losses: Non-negative; 0 where ``valid`` is False.
@@ -52,21 +53,18 @@ def max_pooling_weights(losses: Tensor, valid: Tensor, *, p: float, m: float) ->
         p: As :class:`MaxPooledCrossEntropyLoss`.
         m: As :class:`MaxPooledCrossEntropyLoss`, a share of the valid pixels.
     """
-    q = p / (p - 1)
     count = valid.sum().to(torch.float64)
     allowed = m * count
-    largest = losses.max() if losses.numel() else losses.new_zeros(())
-    # Relative to the largest, which no power then takes out of a float's range.
-    powers = (losses / torch.where(largest > 0, largest, 1)) ** q
-    threshold, above = powers.sum(dtype=torch.float64) / allowed, -1
+    powers = p / (p - 1) * losses.to(torch.float64).log()
+    threshold, above = powers.flatten().logsumexp(dim=0) - allowed.log(), 0
     while True:
         beyond = powers > threshold
         now_above = int(beyond.sum())
-        if now_above in (above, 0):
+        # A threshold that rounds to just below losses that are all equal would put these beyond it as well.
+        if now_above <= above or now_above >= allowed:
             break
         above = now_above
-        threshold = powers.masked_fill(beyond, 0).sum(dtype=torch.float64) / (allowed - above)
+        threshold = powers.masked_fill(beyond, -torch.inf).flatten().logsumexp(dim=0) - (allowed - above).log()
     cap = count ** (1 / p - 1) * allowed ** (-1 / p)
-    # The threshold is 0 where no more than m n losses are above 0.
-    below = (powers / torch.where(threshold > 0, threshold, 1)) ** (1 / p)
-    return torch.where(valid, cap * torch.where(beyond, 1, below), 0).to(losses.dtype)
+    weights = cap * ((powers - threshold).clamp_max(0) / p).exp()
+    return torch.where(losses > 0, weights, 0).to(losses.dtype)

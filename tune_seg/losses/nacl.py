@@ -51,7 +51,7 @@ def _value_and_gradient(
     distance = torch.sub(logits, _window_sum(truth, radius) / neighbours)
     top = logits.amax(dim=1, keepdim=True)
     total = torch.sub(logits, top, out=gradient).exp_().sum(dim=1, keepdim=True)
-    loss = top + total.log() - logits.gather(1, index) + penalty * distance.abs().sum(dim=1, keepdim=True)
+    loss = (top - logits.gather(1, index)) + total.log() + penalty * distance.abs().sum(dim=1, keepdim=True)
     gradient.mul_(weight / total).scatter_add_(1, index, -weight).addcmul_(distance.sign_(), weight, value=penalty)
     return (loss * weight).sum()
 

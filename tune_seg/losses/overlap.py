@@ -70,19 +70,30 @@ def tversky_power(
 
 
 def differentiate(
-    gradient: Tensor, p: Tensor, index: Tensor, valid: Tensor, by: Overlap, by_missing: Tensor | float = 0.0
+    gradient: Tensor,
+    p: Tensor,
+    index: Tensor,
+    valid: Tensor,
+    missing: Tensor,
+    by: Overlap,
+    by_missing: Tensor | float = 0.0,
 ) -> None:
     """Fill the gradient (n, C, H, W) with respect to the logits from the derivatives by the sums.
 
-    The outputs of the false classes are taken as free, and p_y as 1 minus their sum. The derivative by p_y is then 0,
-    and what a softmax makes of the others, p_j (dL/dp_j - sum_c p_c dL/dp_c), keeps its digits where p_y is near 1.
+    With v_j = p_j dL/dp_j of the false classes, and b the derivative by q = 1 - p_y, the softmax makes of them
+    v_j + p_j (p_y b - sum v) at a false class and -p_y (q b + sum v) at the true one: nothing cancels where p_y is near
+    1, nor where b is large.
 
     Args:
         gradient: Filled.
         p, index, valid: As for :func:`measure`.
+        missing: 1 - p_y, which it returns.
         by: The derivatives, (n, C) each.
         by_missing: What else depends on 1 - p_y at each pixel, its derivative (n, 1, H, W).
     """
     by_missing = by_missing + (by.misses - by.hits).gather(1, index.flatten(1)).view_as(index)
-    torch.add(by.alarms[:, :, None, None], by_missing, out=gradient).mul_(p).scatter_(1, index, 0.0)
-    gradient.addcmul_(p, gradient.sum(dim=1, keepdim=True), value=-1).mul_(valid)
+    p_true = p.gather(1, index)
+    torch.mul(p, by.alarms[:, :, None, None], out=gradient).scatter_(1, index, 0.0)
+    total = gradient.sum(dim=1, keepdim=True)
+    gradient.addcmul_(p, p_true * by_missing - total)
+    gradient.scatter_(1, index, -p_true * (missing * by_missing + total)).mul_(valid)

@@ -29,5 +29,5 @@ class Poly1Loss(SegmentationLoss):
         index, valid = self.split_target(target)
         return true_class_sum(logits, index, shares(valid, logits.dtype), self._curve)
 
-    def _curve(self, log_p: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        return -log_p - self.epsilon * log_p.expm1(), -1 - self.epsilon * log_p.exp()
+    def _curve(self, log_p: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        return self.epsilon * q - log_p, -1 - self.epsilon * p

@@ -41,21 +41,26 @@ def _value_and_gradient(logits: Tensor, index: Tensor, weight: Tensor, gradient:
     With f = 1 - p_y + p_j and dp_j/dx_k = p_j ([j = k] - p_k).
     """
     top = logits.amax(dim=1, keepdim=True)
-    total = torch.sub(logits, top, out=gradient).exp_().sum(dim=1, keepdim=True)
+    outputs = torch.sub(logits, top, out=gradient).exp_()
     logit_true = logits.gather(1, index)
+    true = outputs.gather(1, index)
+    rest = outputs.scatter_(1, index, 0.0).sum(dim=1, keepdim=True)
+    total = rest + true
+    q = rest / total
     # Indicators by sign, as torch.where and comparisons take many times as long: 1 for a logit below that of the true
     # class, then 1 for the largest output among these.
     below = torch.sub(logit_true, logits).clamp_min_(0).sign_().mul_(gradient)
     largest = below.amax(dim=1, keepdim=True)
     next_below = below.sub_(largest).sign_().add_(1)
     p_below = largest / total
-    log_p = logit_true - top - total.log()
-    f = above_zero(p_below - torch.expm1(log_p))
+    log_p = (logit_true - top) - torch.log1p(rest + (true - 1))  # as in `fused.true_class`
+    f = above_zero(q + p_below)
     factor = f**gamma
     loss = -factor * log_p
     by_f = gamma * loss / f
-    by_log_p = (-factor - by_f * log_p.exp()) * weight
+    by_log_p = (-factor - by_f * true / total) * weight
     by_log_p_below = by_f * p_below * weight
-    gradient.mul_(-(by_log_p + by_log_p_below) / total).scatter_add_(1, index, by_log_p)
+    gradient.mul_(-(by_log_p + by_log_p_below) / total)
+    gradient.scatter_(1, index, by_log_p * q - by_log_p_below * true / total)
     gradient.addcmul_(next_below, by_log_p_below / next_below.sum(dim=1, keepdim=True))
     return (loss * weight).sum()

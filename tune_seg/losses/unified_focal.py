@@ -132,7 +132,13 @@ class UnifiedFocalLoss(SegmentationLoss):
         factor = of_class(self.factor.to(logits.dtype), index) * base.pow(exponent) * valid * per_pixel
         focal = factor * surprise
         differentiate(
-            gradient, p, index, valid, Overlap(*(per_class * slope for slope in by)), by_missing=exponent * focal / base
+            gradient,
+            p,
+            index,
+            valid,
+            missing,
+            Overlap(*(per_class * slope for slope in by)),
+            by_missing=exponent * focal / base,
         )
         # d(-log p_y)/dx_j = p_j - P_j
         gradient.addcmul_(p, factor).scatter_add_(1, index, -factor)
