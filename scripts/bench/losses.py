@@ -29,7 +29,7 @@ from tune_seg.losses import LOSSES, build_loss
 SHAPE = (4, 12, 224, 224)
 IGNORE = 255
 Loss = Callable[[Tensor, Tensor], Tensor]
-BATCHES = ((0.1, 0, 0), (1, 0, 0), (2, 0, 0), (8, 0, 0), (0.5, 6, 0), (0.5, 12, 0), (0.5, -8, 0), (2, 0, 1000))
+BATCHES = ((0.1, 0, 0), (1, 0, 0), (2, 0, 0), (8, 0, 0), (0.5, 6, 0), (0.5, 9, 0), (0.5, -8, 0), (2, 0, 1000))
 """Of the deviations: the spread of the logits, what is added to the true class's, and what to all of them."""
 
 
@@ -150,10 +150,11 @@ def deviation(name: str, device: torch.device) -> float:
     for seed, (spread, sure, level) in enumerate(BATCHES):
         logits, target = loss_cases.random_batch(seed, classes=classes, spread=spread, images=8)
         towards = target.where(target != IGNORE, 0).unsqueeze(1)
-        logits = logits.scatter_add(1, towards, torch.full((8, 1, 4, 3), sure)) + level
+        logits = logits.scatter_add(1, towards, torch.full((8, 1, 4, 3), float(sure))) + level
         value = loss_cases.build(case, classes).to(device)(logits.to(device), target.to(device)).item()
         expected = loss_cases.reference(case, loss_cases.numpy64(logits), target.numpy())
-        worst = max(worst, abs(value - expected) / abs(expected))
+        if expected:  # 0 where the loss is satisfied, as recall_ce is with a batch without a mistake
+            worst = max(worst, abs(value - expected) / abs(expected))
     return worst
 
 

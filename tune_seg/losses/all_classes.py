@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, as_numbers, shares
+from tune_seg.losses.base import SegmentationLoss, as_numbers, log1p, shares
 from tune_seg.losses.fused import fused_sum
 
 
@@ -63,7 +63,7 @@ class AllClassesLoss(SegmentationLoss):
         gap = second - top
         ratio = gap.exp()
         odds = ratio * rest_sum
-        log_p_top = -torch.log1p(odds)
+        log_p_top = -log1p(odds)
         p_top = 1 / (1 + odds)
         q_top = odds * p_top
         scale = ratio * p_top
@@ -82,7 +82,7 @@ class AllClassesLoss(SegmentationLoss):
             torch.lerp(p_true, p_top, hit),
             torch.lerp(q_true, q_top, hit),
             log_p_top + (logit_true - top),
-            torch.lerp(torch.log1p(-p_true), log_q_top, hit),
+            torch.lerp(log1p(-p_true), log_q_top, hit),
         )
         loss_top, h = self.false_top(p_top, q_top, log_q_top)
         miss = 1 - hit
@@ -111,7 +111,7 @@ def sum_log_complement(terms: Tensor) -> Tensor:
     one = u.new_tensor(1.0)
     for term in others:
         u = torch.lerp(u, one, term)
-    return torch.log1p(-u)
+    return log1p(-u)
 
 
 def _two_largest(logits: Tensor) -> tuple[Tensor, Tensor]:

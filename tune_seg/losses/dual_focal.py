@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tune_seg.losses.all_classes import AllClassesLoss, sum_log_complement
-from tune_seg.losses.base import as_numbers
+from tune_seg.losses.base import as_numbers, log1p
 
 
 class DualFocalLoss(AllClassesLoss):
@@ -23,12 +23,12 @@ class DualFocalLoss(AllClassesLoss):
     def true(self, p: Tensor, q: Tensor, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
         # 1 - q^2 = p (1 + q), of which the left side keeps the digits for a small q, the right side for a small p
         near = as_numbers(q < 0.5, q.dtype)
-        loss = (near - 1) * log_p - torch.log1p(torch.lerp(q, -q * q, near))
+        loss = (near - 1) * log_p - log1p(torch.lerp(q, -q * q, near))
         return loss, -2 * q * q / (1 + q)
 
     def false(self, p: Tensor) -> tuple[Tensor, Tensor]:
         square = p * p
-        return -torch.log1p(-square), 2 * square / (1 - square)
+        return -log1p(-square), 2 * square / (1 - square)
 
     def false_sum(self, p: Tensor) -> tuple[Tensor, Tensor]:
         square = p.square_()
@@ -36,4 +36,4 @@ class DualFocalLoss(AllClassesLoss):
         return loss, square.div_(1 - square).mul_(2)
 
     def false_top(self, p: Tensor, q: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
-        return -log_q - torch.log1p(p), 2 * p * p / (1 + p)
+        return -log_q - log1p(p), 2 * p * p / (1 + p)

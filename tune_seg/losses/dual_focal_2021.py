@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tune_seg.losses.all_classes import AllClassesLoss, sum_log_complement
+from tune_seg.losses.base import log1p
 
 
 class DualFocalLoss2021(AllClassesLoss):
@@ -49,7 +50,7 @@ class DualFocalLoss2021(AllClassesLoss):
 
     def false(self, p: Tensor) -> tuple[Tensor, Tensor]:
         distance = self._distance(p)
-        loss = distance - self.beta * (math.log(self.rho) + torch.log1p(p / -self.rho))
+        loss = distance - self.beta * (math.log(self.rho) + log1p(p / -self.rho))
         return loss, self.gamma * distance + self.beta * p / (self.rho - p)
 
     def false_sum(self, p: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import as_numbers
+from tune_seg.losses.base import as_numbers, log1p
 
 ValueAndGradient = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Logits (n, C, H, W), class index (n, 1, H, W), weight (n, 1, H, W), gradient (n, C, H, W) -> the sum of the images'
@@ -63,7 +63,7 @@ def true_class(logits: Tensor, index: Tensor, weight: Tensor, gradient: Tensor, 
     rest = outputs.scatter_(1, index, 0.0).sum(dim=1, keepdim=True)
     total = rest + true
     # Where y has the largest logit, true is 1, and what is left of the logarithm's argument is the rest.
-    log_p = (logits.gather(1, index) - top) - torch.log1p(rest + (true - 1))
+    log_p = (logits.gather(1, index) - top) - log1p(rest + (true - 1))
     q = rest / total
     loss, slope = curve(log_p, true / total, q)
     slope = slope * weight

@@ -1,10 +1,9 @@
 """Cross entropy and focal loss of a single output through a sigmoid, for two classes."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, shares
+from tune_seg.losses.base import SegmentationLoss, log1p, shares
 from tune_seg.losses.fused import fused_sum
 
 
@@ -31,7 +30,7 @@ class SigmoidFocalLoss(SegmentationLoss):
     def __init__(self, num_classes: int, *, gamma: float = 2.0, alpha: float = 0.25, ignore_index: int = 255) -> None:
         super().__init__(num_classes, ignore_index=ignore_index)
         self.gamma = gamma
-        self.alpha = alpha
+        self.balance = (1 - alpha, alpha)  # of class 0, of class 1
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
         index, valid = self.split_target(target)
@@ -46,9 +45,9 @@ class SigmoidFocalLoss(SegmentationLoss):
         sign = (2 * index - 1).to(logits.dtype)
         towards = sign * (logits if self.num_classes == 1 else logits[:, 1:] - logits[:, :1])
         q = torch.sigmoid(-towards)
-        log_p = F.logsigmoid(towards)
-        # alpha for sign 1, 1 - alpha for sign -1
-        factor = (sign * (self.alpha - 0.5)).add_(0.5).mul_(weight).mul_(q**self.gamma)
+        log_p = towards.clamp_max(0) - log1p(towards.abs().neg_().exp_())
+        low, high = self.balance
+        factor = (sign * (high - low)).add_(high + low).mul_(weight / 2).mul_(q**self.gamma)
         slope = ((1 - q).mul_(log_p).mul_(self.gamma).sub_(q)).mul_(factor).mul_(sign)
         gradient[:, -1:] = slope
         if self.num_classes == 2:
@@ -56,10 +55,10 @@ class SigmoidFocalLoss(SegmentationLoss):
         return -(factor * log_p).sum()
 
 
-class SigmoidCrossEntropyLoss(SegmentationLoss):
+class SigmoidCrossEntropyLoss(SigmoidFocalLoss):
     """``-P log s - (1 - P) log(1 - s)``, s the sigmoid of the one output, averaged over the valid pixels.
 
-    Hossain eq. (8); :class:`SigmoidFocalLoss` says what the one output is.
+    Hossain eq. (8): :class:`SigmoidFocalLoss`, which says what the one output is, without focus and balance.
 
     Args:
         num_classes: 1 (logits (N, 1, H, W), targets 0 or 1) or 2.
@@ -69,8 +68,6 @@ class SigmoidCrossEntropyLoss(SegmentationLoss):
         >>> SigmoidCrossEntropyLoss(num_classes=1)(logits, target)  # doctest: +SKIP
     """
 
-    def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        index, valid = self.split_target(target)
-        output = logits[:, 0] if self.num_classes == 1 else logits[:, 1] - logits[:, 0]
-        weight = shares(valid, logits.dtype)
-        return F.binary_cross_entropy_with_logits(output, index.to(logits.dtype), weight, reduction="sum")
+    def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:
+        super().__init__(num_classes, gamma=0.0, ignore_index=ignore_index)
+        self.balance = (1.0, 1.0)

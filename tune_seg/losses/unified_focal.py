@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tune_seg.errors import InputError
-from tune_seg.losses.base import SegmentationLoss, as_numbers, of_class
+from tune_seg.losses.base import SegmentationLoss, as_numbers, log1p, of_class
 from tune_seg.losses.focal import above_zero
 from tune_seg.losses.fused import fused_sum
 from tune_seg.losses.overlap import Overlap, differentiate, measure, tversky_power
@@ -126,7 +126,7 @@ class UnifiedFocalLoss(SegmentationLoss):
         # log p_y = log p_top - (x_top - x_y), with p_top from 1 - p_y where y is the top class: accurate at both ends.
         behind = logits.amax(dim=1, keepdim=True) - logits.gather(1, index)
         is_top = as_numbers(behind == 0, logits.dtype)
-        surprise = behind - torch.lerp(p_top, is_top, is_top).log() - torch.log1p(-missing * is_top)
+        surprise = behind - torch.lerp(p_top, is_top, is_top).log() - log1p(-missing * is_top)
         base = above_zero(missing)
         exponent = of_class(self.focus.to(logits.dtype), index)
         factor = of_class(self.factor.to(logits.dtype), index) * base.pow(exponent) * valid * per_pixel
