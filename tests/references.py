@@ -46,17 +46,6 @@ def focal(logits: Array, target: Labels, ignore: int, gamma: float, alpha: Seque
     return float(np.mean(losses))
 
 
-def dual_focal(logits: Array, target: Labels, ignore: int) -> float:
-    """Hossain eq. (7)."""
-    p = softmax(logits)
-    losses = []
-    for n, y, x in np.ndindex(target.shape):
-        if target[n, y, x] != ignore:
-            one_hot = np.arange(logits.shape[1]) == target[n, y, x]
-            losses.append(-np.log(1 - (one_hot - p[n, :, y, x]) ** 2).sum())
-    return float(np.mean(losses))
-
-
 def dice(logits: Array, target: Labels, ignore: int, weights: Sequence[float]) -> float:
     """Taubert eq. (2), image by image."""
     s, epsilon = 1.0, 1e-5

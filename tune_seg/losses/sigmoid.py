@@ -42,7 +42,7 @@ class SigmoidFocalLoss(SegmentationLoss):
         With t the true class's logit against the other's, p = sigmoid(t) and q = 1 - p, the loss -q^gamma log p has the
         derivative q^gamma (gamma p log p - q) by t.
         """
-        sign = (2 * index - 1).to(logits.dtype)
+        sign = index.to(logits.dtype).mul_(2).sub_(1)
         towards = sign * (logits if self.num_classes == 1 else logits[:, 1:] - logits[:, :1])
         q = torch.sigmoid(-towards)
         log_p = towards.clamp_max(0) - log1p(towards.abs().neg_().exp_())
