@@ -525,12 +525,23 @@ class SearchConfig(_Section):
 
 
 class ComputeConfig(_Section):
-    """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine."""
+    """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine.
+
+    `store` is where checkpoints are kept, a directory or the URI of an object store, `store_gb` how much of them; at 0 none
+    are.
+    """
 
     cpus_per_trial: Positive = 1
     gpus_per_trial: NonNegative | None = None
     max_concurrent: Positive | None = None
     address: str | None = None
+    store: str | None = None
+    store_gb: NonNegative = 20.0
+
+    @field_validator("store")
+    @classmethod
+    def _absolute(cls, store: str | None) -> str | None:
+        return store if store is None or "://" in store else str(Path(store).expanduser().absolute())
 
 
 class StudyConfig(TrialConfig):
