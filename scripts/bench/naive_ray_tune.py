@@ -289,12 +289,16 @@ def main() -> None:
     if arguments.configurations is not None:
         points = json.loads(arguments.configurations.read_text())
         search = OptunaSearch(
-            functools.partial(space, static=("dice", "wdice")), metric="s_rec", mode="max", points_to_evaluate=points, seed=0
+            functools.partial(space, static=("dice", "wdice")),
+            metric="s_rec",
+            mode="max",
+            points_to_evaluate=points,
+            seed=arguments.seed,
         )
         samples = len(points)
     else:
         points = [{"kind": "static", "end": end, "acw": False} for end in ("ce", "wce")]
-        search = OptunaSearch(space, metric="s_rec", mode="max", points_to_evaluate=points, seed=0)
+        search = OptunaSearch(space, metric="s_rec", mode="max", points_to_evaluate=points, seed=arguments.seed)
         samples = -1
     asha = ASHAScheduler(max_t=arguments.epochs, grace_period=min(5, arguments.epochs), reduction_factor=3)
 
@@ -350,6 +354,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--max-val", type=int, metavar="N", help="validation images")
     parser.add_argument("--slots", type=int, default=2, help="trials at once, a core each")
     parser.add_argument("--early-stopping", action="store_true", help="ASHA, grace period 5, reduction factor 3")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--configurations", type=Path, metavar="FILE", help="a JSON list of settings, run once each")
     what.add_argument("--time-budget", type=float, metavar="SECONDS", help="search for so long")
