@@ -325,19 +325,17 @@ def main() -> None:
         ),
     ).fit()
 
-    columns = ["s_rec", "accuracy", "recall", "calibration", "train_seconds", "eval_seconds", "reported_at"]
-    trials = [
-        {
-            "config": result.config,
-            "error": None if result.error is None else str(result.error),
-            "epochs": [] if result.metrics_dataframe is None else result.metrics_dataframe[columns].to_dict("records"),
-        }
-        for result in results
-    ]
+    trials = [{"config": result.config, "error": str(result.error or ""), "epochs": epochs(result)} for result in results]
     (arguments.out / "results.json").write_text(json.dumps(trials, indent=1))
-    if any(trial["epochs"] for trial in trials):
-        best = results.get_best_result(scope="all")
-        print(f"best s_rec {best.metrics_dataframe['s_rec'].max():.4f} with {best.config}")
+
+
+def epochs(result: tune.Result) -> list[dict[str, Any]]:
+    """What the trial reported, epoch by epoch; nothing where the time budget cut it off before its first report."""
+    frame = result.metrics_dataframe
+    if frame is None or frame.empty:
+        return []
+    columns = ["s_rec", "accuracy", "recall", "calibration", "train_seconds", "eval_seconds", "reported_at"]
+    return frame[columns].to_dict("records")
 
 
 def parse_arguments() -> argparse.Namespace:
