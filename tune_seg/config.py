@@ -4,9 +4,10 @@ Pydantic models only, no torch and no Ray, so that reading and checking a config
 that one trial depends on is :class:`TrialConfig`; :class:`StudyConfig` adds the data, the objective and the search.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from tune_seg.keys import flatten, holds_keys, set_key
 from tune_seg.loss_keys import LossInForce, losses_in_force
 from tune_seg.losses.catalogue import get_spec
 from tune_seg.losses.spec import Parameter
-from tune_seg.schedules import DEFAULT_FRACTIONS, Keyframe, Move, WeightCurve, schedule_keyframes
+from tune_seg.schedules import DEFAULT_FRACTIONS, Complement, Keyframe, Move, WeightCurve, schedule_keyframes
 
 METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
 """What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
@@ -392,6 +393,26 @@ class Component:
     params: Mapping[str, Any]
     keyframes: tuple[Keyframe, ...]
     complement: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The loss and all its parameters, those that are not set included: equal for equal losses, however written."""
+        spec = get_spec(self.loss)
+        values = {p.name: _plain_number(p, self.params.get(p.name, p.default)) for p in spec.parameters}
+        return json.dumps([self.loss, values])
+
+    def weight(self, iterations: int) -> WeightCurve | Complement:
+        """Its weight at every iteration of so many."""
+        curve = WeightCurve(tuple(replace(keyframe, at=keyframe.at * iterations) for keyframe in self.keyframes))
+        return Complement(curve) if self.complement else curve
+
+
+def _plain_number(parameter: Parameter, value: Any) -> Any:
+    """2 and 2.0 as one value where a number stands."""
+    if isinstance(value, list | tuple):
+        return [_plain_number(parameter, entry) for entry in value]
+    number = isinstance(value, int | float) and not isinstance(value, bool) and not parameter.choices
+    return float(value) if number and not parameter.integer else value
 
 
 class TrialConfig(_Section):
