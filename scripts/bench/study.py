@@ -57,7 +57,7 @@ CONFIGURATIONS: tuple[tuple[Any, ...], ...] = (
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished study: its wall time, for each trial the results of its epochs, and those epochs that were trained twice."""
+    """A finished study: its wall time, the results of each trial's epochs, and those epochs that were trained twice."""
 
     wall: float
     trials: Sequence[Sequence[dict[str, Any]]]
