@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -29,6 +29,9 @@ from tune_seg.results import ResultsFile, check_same_study, write_study
 from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
+
+if TYPE_CHECKING:
+    from ray import tune
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
 def _run(
     config: StudyConfig, compute: ComputeConfig, space: Space, packed: PackedData, directory: Path, console: Console
 ) -> Outcome:
+    from tune_seg.trial import SegmentationTrial
+
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
     records = Records(directory, config, space)
@@ -138,7 +143,7 @@ def _run(
     _warn_of_classes(console, packed)
     try:
         with report:
-            _fit(compute, records, packed, directory)
+            fit(SegmentationTrial, compute, records, packed.path, directory)
     finally:
         written.write()
         outcome = _outcome(records)
@@ -156,20 +161,21 @@ def _outcome(records: Records) -> Outcome:
     return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
 
 
-def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory: Path) -> None:
+def fit(trainable: type["tune.Trainable"], compute: ComputeConfig, records: Records, pack: Path, directory: Path) -> None:
+    """Run what is left of the trials of `records` on Ray, each as a `trainable` that is given the packed data `pack`."""
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
     from tune_seg.searcher import StudyScheduler, StudySearcher
-    from tune_seg.trial import SegmentationTrial
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage:
+    ahead = records.asking_ahead(compute.max_concurrent or 1)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, ahead:
         tune.Tuner(
-            tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
+            tune.with_resources(trainable, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(records, packed.path),
+                search_alg=StudySearcher(records, pack),
                 scheduler=StudyScheduler(records),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
