@@ -53,10 +53,10 @@ class StudySearcher(_NotSaved, Searcher):
         return True  # the records know what is maximised
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        record = self._records.ask()
+        record = self._records.ask(None if self._reuse is None else self._reuse.may_start)
         if record is None:
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
-            return finished
+            return finished if self._records.handed_out_all else None
         self._numbers[trial_id] = record.number
         uses: dict[int, float] = {}
         if self._reuse is not None:
@@ -100,7 +100,28 @@ class StudySearcher(_NotSaved, Searcher):
             self._warn(problem)
 
 
-class StudyScheduler(_NotSaved, FIFOScheduler):
+class _NewestFirst(FIFOScheduler):
+    """Gives a worker that has become free to the trial that came for it.
+
+    Tune's own choice is the oldest trial that waits, found by going through all trials of the study. While workers start,
+    that is one whose own worker is on its way: Tune stops that worker, starts another for the newest trial, and so on, so
+    that with short trials the slots never fill.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: Trial | None = None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._newest = trial
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        if self._newest is not None and self._newest.status == Trial.PENDING:
+            return self._newest
+        return None  # Tune goes on with those that wait in turn
+
+
+class StudyScheduler(_NotSaved, _NewestFirst):
     """Stops the trials that successive halving gives up.
 
     Args:
