@@ -59,10 +59,10 @@ class Trainer:
 
         Returns:
             every metric of :func:`~tune_seg.evaluation.evaluate`, in the last planned epoch also of the scaled logits
-            unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations), `diverged` (whether loss or outputs have left the
-            finite numbers), `lr` and `weights` (that of each loss by its name; both of the epoch's last iteration),
-            `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive class weights, one number per class, of
-            a model that has them), `train_seconds`, `eval_seconds`.
+            unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations), `diverged`
+            (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of each loss by its name;
+            both of the epoch's last iteration), `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive
+            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
