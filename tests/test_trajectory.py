@@ -202,12 +202,21 @@ def test_the_data_are_in_every_key() -> None:
 def test_equal_values_have_one_key_however_they_are_written() -> None:
     assert keys({"training.lr": 1, "training.weight_decay": 0}) == keys({"training.lr": 1.0, "training.weight_decay": 0.0})
     focal = {"loss.end": "focal"}
-    two = [{"loss.gamma": 2.5}, {"loss.params.focal.gamma": 2.5}, {"loss.params.focal.gamma": "25e-1"}]
+    two: list[dict[str, Any]] = [{"loss.gamma": 2.5}, {"loss.params.focal.gamma": 2.5}, {"loss.params.focal.gamma": "25e-1"}]
     two.append({"loss.gamma": 1.0, "loss.params.focal.gamma": 2.5})
     assert len({keys(focal, written) for written in two}) == 1
-    three = [{"loss.gamma": 3}, {"loss.gamma": 3.0}, {"loss.params.focal.gamma": 3}, {"loss.params.focal.gamma": "3"}]
+    three: list[dict[str, Any]] = [
+        {"loss.gamma": 3},
+        {"loss.gamma": 3.0},
+        {"loss.params.focal.gamma": 3},
+        {"loss.params.focal.gamma": "3"},
+    ]
     assert len({keys(focal, written) for written in three}) == 1
-    per_class = [{"loss.alpha": [1, 0.5]}, {"loss.alpha": (1.0, 0.5)}, {"loss.params.focal.alpha": [1.0, 0.5]}]
+    per_class: list[dict[str, Any]] = [
+        {"loss.alpha": [1, 0.5]},
+        {"loss.alpha": (1.0, 0.5)},
+        {"loss.params.focal.alpha": [1.0, 0.5]},
+    ]
     assert len({keys(focal, written) for written in per_class}) == 1
     assert keys({"training.lr_schedule": "polynomial", "training.lr_power": 1}) == keys({"training.lr_schedule": "linear"})
     assert keys({"training.lr_schedule": "step", "training.lr_factor": 1}) == keys({"training.lr_schedule": "constant"})
