@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_seg import cluster
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
@@ -26,12 +27,16 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
+from tune_seg.reuse import Reuse
 from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
+from tune_seg.trajectory import TrainingData
 
 if TYPE_CHECKING:
     from ray import tune
+
+    from tune_seg.searcher import StudySearcher
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ def run_study(plan: Plan, console: Console) -> Outcome:
     directory = plan.directory
     with _locked(directory):
         check_same_study(plan.config, directory / "study.yaml")
+        if plan.config.compute.store_gb:
+            _store(plan.config, directory)
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
         # the data, which are packed meanwhile. What either finds wrong ends the packing.
         with ThreadPoolExecutor(1) as starter, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
@@ -122,6 +129,7 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
 def _run(
     config: StudyConfig, compute: ComputeConfig, space: Space, packed: PackedData, directory: Path, console: Console
 ) -> Outcome:
+    from tune_seg.searcher import StudySearcher
     from tune_seg.trial import SegmentationTrial
 
     described, results = directory / "study.yaml", directory / "results.parquet"
@@ -141,9 +149,11 @@ def _run(
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
     _warn_of_classes(console, packed)
+    say = _once(console)
     try:
-        with report:
-            fit(SegmentationTrial, compute, records, packed.path, directory)
+        with report, _shared(config, compute, space, packed, directory, say) as (store, reuse):
+            searcher = StudySearcher(records, packed.path, store, reuse, say)
+            fit(SegmentationTrial, compute, searcher, records, directory)
     finally:
         written.write()
         outcome = _outcome(records)
@@ -161,12 +171,57 @@ def _outcome(records: Records) -> Outcome:
     return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
 
 
-def fit(trainable: type["tune.Trainable"], compute: ComputeConfig, records: Records, pack: Path, directory: Path) -> None:
-    """Run what is left of the trials of `records` on Ray, each as a `trainable` that is given the packed data `pack`."""
+@contextmanager
+def _shared(
+    config: StudyConfig,
+    compute: ComputeConfig,
+    space: Space,
+    packed: PackedData,
+    directory: Path,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str | None, Reuse | None]]:
+    """Where checkpoints are kept, within their budget, and what the trials have in common; None where none are kept."""
+    if not compute.store_gb:
+        yield None, None
+        return
+    store = _store(config, directory)
+    planned = space.enumerate() if config.search.sampler == "grid" else []
+    reuse = Reuse(
+        TrainingData(packed.content_id, packed.size, len(packed.train)),
+        [config.trial(point) for point in planned],
+        [] if planned else space.probes,
+        store.want,
+    )
+    with store.within(compute.store_gb * 1e9, reuse.uses):
+        yield store.location, reuse
+    for problem in store.problems:
+        say(problem)
+
+
+def _store(config: StudyConfig, directory: Path) -> CheckpointStore:
+    return CheckpointStore(config.compute.store or str(directory.parent / "store"))
+
+
+def _once(console: Console) -> Callable[[str], None]:
+    """What prints a warning, each only once."""
+    said: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            console.print(f"Warning: {line}", soft_wrap=True, markup=False)
+
+    return say
+
+
+def fit(
+    trainable: type["tune.Trainable"], compute: ComputeConfig, searcher: "StudySearcher", records: Records, directory: Path
+) -> None:
+    """Run what is left of the trials of `records` on Ray, each as a `trainable`."""
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
-    from tune_seg.searcher import StudyScheduler, StudySearcher
+    from tune_seg.searcher import StudyScheduler
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
@@ -175,7 +230,7 @@ def fit(trainable: type["tune.Trainable"], compute: ComputeConfig, records: Reco
         tune.Tuner(
             tune.with_resources(trainable, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(records, pack),
+                search_alg=searcher,
                 scheduler=StudyScheduler(records),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,

@@ -30,10 +30,11 @@ from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyCon
 from tune_seg.records import Records
 from tune_seg.report import LiveReport
 from tune_seg.results import ResultsFile
+from tune_seg.searcher import StudySearcher
 from tune_seg.space import Space
 from tune_seg.study import fit
 from tune_seg.tracking import Tracker, default_uri
-from tune_seg.trial import RESULT
+from tune_seg.trial import PROBLEMS, RESULT
 
 CLASSES = [f"class {index}" for index in range(12)]
 
@@ -74,7 +75,7 @@ class Waiting(tune.Trainable):
             "eval_seconds": 0.0,
             "began": began,
         }
-        return {RESULT: [result], "done": done}
+        return {RESULT: [result], PROBLEMS: [], "done": done}
 
 
 class TimedSpace(Space):
@@ -110,7 +111,8 @@ def main() -> None:
         profile = cProfile.Profile() if arguments.profile else nullcontext()
         began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
         with report, profile:
-            fit(Waiting, compute, records, Path(str(arguments.seconds)), directory)
+            searcher = StudySearcher(records, Path(str(arguments.seconds)), None, None, print)
+            fit(Waiting, compute, searcher, records, directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()
