@@ -49,7 +49,7 @@ class LiveReport:
         self._best: list[Record] = []
         self._started = time.monotonic()
         self._epochs_before = 0
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
+        self._live = Live(get_renderable=lambda: self.table, console=console, refresh_per_second=2, transient=True)
 
     def begin(self, records: Iterable[Record]) -> None:
         """Take over the trials of earlier sessions."""
@@ -99,7 +99,8 @@ class LiveReport:
             f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
         )
 
-    def _progress(self) -> tuple[int, float]:
+    @property
+    def progress(self) -> tuple[int, float]:
         """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
         mean = (self._ended_epochs + self._config.training.epochs) / (self._ended + 1)
         # a copy: the table is drawn in a thread of its own while trials are added
@@ -107,16 +108,18 @@ class LiveReport:
         return self._done, self._done + running + mean * max(0, self._target - len(self._epochs))
 
     def _remaining(self) -> str:
-        done, expected = self._progress()
+        done, expected = self.progress
         new = done - self._epochs_before
         if new <= 0:
             return "remaining time not known yet"
         seconds = (expected - done) * (time.monotonic() - self._started) / new
         return f"about {timedelta(seconds=round(seconds))} left"
 
-    def _render(self) -> RenderableType:
+    @property
+    def table(self) -> RenderableType:
+        """What stands on the terminal at this moment."""
         objective = self._config.objectives[0]
-        done, expected = self._progress()
+        done, expected = self.progress
         table = Table(title=f"{self._ended}/{self._target} trials, {self._remaining()}", title_justify="left")
         for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
             table.add_column(name, justify="left" if name in ("loss", "state") else "right")
