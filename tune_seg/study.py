@@ -161,6 +161,7 @@ def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
     from tune_seg.searcher import StudyScheduler, StudySearcher
+    from tune_seg.trajectory import TrainingData
     from tune_seg.trial import SegmentationTrial
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
@@ -170,7 +171,7 @@ def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory
             tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
                 search_alg=StudySearcher(records, packed.path),
-                scheduler=StudyScheduler(records),
+                scheduler=StudyScheduler(records, TrainingData(packed.content_id, packed.size, len(packed.train))),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
                 reuse_actors=True,
