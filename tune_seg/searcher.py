@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from ray.tune.search import Searcher
 from tune_seg.config import EarlyStoppingConfig
 from tune_seg.early_stopping import Course, EarlyStopping, settles
 from tune_seg.records import Record, Records, State
+from tune_seg.reuse import Reuse
 from tune_seg.trajectory import TrainingData, trajectory_keys
-from tune_seg.trial import ERROR, RESULT
+from tune_seg.trial import ERROR, PROBLEMS, RESULT
 
 
 class _NotSaved:
@@ -33,12 +34,20 @@ class StudySearcher(_NotSaved, Searcher):
     Args:
         records: the study's trials.
         pack: the file of the packed data.
+        store: where the trials' checkpoints are kept; None: nowhere.
+        reuse: what the trials have in common; None where nothing is kept.
+        warn: told what went wrong with the store, a line at a time.
     """
 
-    def __init__(self, records: Records, pack: Path) -> None:
+    def __init__(
+        self, records: Records, pack: Path, store: str | None, reuse: Reuse | None, warn: Callable[[str], None]
+    ) -> None:
         super().__init__()
         self._records = records
         self._pack = pack
+        self._store = store
+        self._reuse = reuse
+        self._warn = warn
         self._numbers: dict[str, int] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
@@ -50,25 +59,46 @@ class StudySearcher(_NotSaved, Searcher):
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
             return finished
         self._numbers[trial_id] = record.number
+        uses: dict[int, float] = {}
+        if self._reuse is not None:
+            uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
         return {
             "number": record.number,
             "trial": record.config.model_dump(mode="json"),
             "pack": str(self._pack),
+            "store": self._store,
+            "uses": list(uses.items()),
             "path": [os.path.abspath(entry) for entry in sys.path],
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._records.report(self._numbers[trial_id], _epoch(result))
+        self._take(self._numbers[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         number = self._numbers[trial_id]
         if error or not result:
             self._records.close(number, State.FAILED, "its worker process was lost, again after two more tries")
         elif ERROR in result:
+            self._warn_of(result)
             self._records.close(number, State.FAILED, result[ERROR])
         else:
-            record = self._records.report(number, _epoch(result))
-            self._records.close(number, _outcome(record))
+            self._take(number, result)
+            self._records.close(number, _outcome(self._records.trials[number]))
+        if self._reuse is not None:
+            self._reuse.end(number)
+
+    def _take(self, number: int, result: Mapping[str, Any]) -> None:
+        """Write down what a step reports: the result of an epoch, or of all that were stored."""
+        self._warn_of(result)
+        for epoch in result[RESULT]:
+            self._records.report(number, epoch)
+        if self._reuse is not None:
+            last = result[RESULT][-1]
+            self._reuse.report(number, done=last["epoch"], stored=last["stored"])
+
+    def _warn_of(self, result: Mapping[str, Any]) -> None:
+        for problem in result[PROBLEMS]:
+            self._warn(problem)
 
 
 class StudyScheduler(_NotSaved, FIFOScheduler):
@@ -118,11 +148,6 @@ class StudyScheduler(_NotSaved, FIFOScheduler):
             keys = trajectory_keys(record.config, self._data)
             self._courses[record.number] = Course(keys, settles(record.config))
         return self._courses[record.number]
-
-
-def _epoch(result: Mapping[str, Any]) -> dict[str, Any]:
-    (epoch,) = result[RESULT]
-    return dict(epoch)
 
 
 def _outcome(record: Record) -> State:

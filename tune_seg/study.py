@@ -6,19 +6,20 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 
 from tune_seg import cluster
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
@@ -26,9 +27,14 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
+from tune_seg.reuse import Reuse
 from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
+from tune_seg.trajectory import TrainingData
+
+if TYPE_CHECKING:
+    from tune_seg.searcher import StudyScheduler, StudySearcher
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ def run_study(plan: Plan, console: Console) -> Outcome:
     directory = plan.directory
     with _locked(directory):
         check_same_study(plan.config, directory / "study.yaml")
+        if plan.config.compute.store_gb:
+            _store(plan.config, directory)
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
         # the data, which are packed meanwhile. What either finds wrong ends the packing.
         with ThreadPoolExecutor(1) as starter, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
@@ -136,9 +144,14 @@ def _run(
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
     _warn_of_classes(console, packed)
+    from tune_seg.searcher import StudyScheduler, StudySearcher
+
+    say = _once(console)
     try:
-        with report:
-            _fit(compute, records, packed, directory)
+        with report, _shared(config, compute, space, packed, directory, say) as (store, reuse):
+            searcher = StudySearcher(records, packed.path, store, reuse, say)
+            scheduler = StudyScheduler(records, TrainingData(packed.content_id, packed.size, len(packed.train)))
+            _fit(compute, searcher, scheduler, directory)
     finally:
         written.write()
         outcome = _outcome(records)
@@ -156,12 +169,53 @@ def _outcome(records: Records) -> Outcome:
     return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
 
 
-def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory: Path) -> None:
+@contextmanager
+def _shared(
+    config: StudyConfig,
+    compute: ComputeConfig,
+    space: Space,
+    packed: PackedData,
+    directory: Path,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str | None, Reuse | None]]:
+    """Where checkpoints are kept, within their budget, and what the trials have in common; None where none are kept."""
+    if not compute.store_gb:
+        yield None, None
+        return
+    store = _store(config, directory)
+    planned = space.enumerate() if config.search.sampler == "grid" else []
+    reuse = Reuse(
+        TrainingData(packed.content_id, packed.size, len(packed.train)),
+        [config.trial(point) for point in planned],
+        [] if planned else space.probes,
+        store.want,
+    )
+    with store.within(compute.store_gb * 1e9, reuse.uses):
+        yield store.location, reuse
+    for problem in store.problems:
+        say(problem)
+
+
+def _store(config: StudyConfig, directory: Path) -> CheckpointStore:
+    return CheckpointStore(config.compute.store or str(directory.parent / "store"))
+
+
+def _once(console: Console) -> Callable[[str], None]:
+    """What prints a warning, each only once."""
+    said: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            console.print(f"Warning: {line}", soft_wrap=True, markup=False)
+
+    return say
+
+
+def _fit(compute: ComputeConfig, searcher: "StudySearcher", scheduler: "StudyScheduler", directory: Path) -> None:
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
-    from tune_seg.searcher import StudyScheduler, StudySearcher
-    from tune_seg.trajectory import TrainingData
     from tune_seg.trial import SegmentationTrial
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
@@ -170,8 +224,8 @@ def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory
         tune.Tuner(
             tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(records, packed.path),
-                scheduler=StudyScheduler(records, TrainingData(packed.content_id, packed.size, len(packed.train))),
+                search_alg=searcher,
+                scheduler=scheduler,
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
                 reuse_actors=True,
