@@ -99,6 +99,12 @@ def test_trials_are_compared_from_the_grace_period_on_and_never_at_the_end() -> 
     assert [epoch for epoch in range(1, EPOCHS + 1) if settled.stops(course("worse"), epoch, 0.5)] == [4, 5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize(("epochs", "first"), [(2, 1), (9, 4), (12, 5), (30, 12)])
+def test_the_grace_period_is_two_fifths_of_the_epochs_where_it_is_left_out(epochs: int, first: int) -> None:
+    settled = EarlyStopping(EarlyStoppingConfig(), epochs)
+    assert [epoch for epoch in range(1, epochs + 1) if settled.judges(epoch)] == list(range(first, epochs))
+
+
 def test_asha_compares_at_its_rungs_and_never_at_the_end() -> None:
     asha = EarlyStopping(parse(EarlyStoppingConfig, {"kind": "asha", "grace_epochs": 2, "reduction_factor": 2}), epochs=8)
     assert not any(asha.stops(course("best"), epoch, 1.0) for epoch in range(1, 9))

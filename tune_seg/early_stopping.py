@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from tune_seg.config import EarlyStoppingConfig, TrialConfig
 
+_GRACE = 0.4
+"""The grace period where none is given, as a share of all epochs: before, losses that learn fast are ahead, not the best."""
+
 _SETTLED = 0.75
 """So much of the loss in force must be what is in force in the last epoch."""
 
@@ -112,7 +115,7 @@ def _mixture(weights: Sequence[tuple[str, float]]) -> dict[str, float]:
 
 def _judged(config: EarlyStoppingConfig, epochs: int) -> Iterator[int]:
     """The epochs after which trials are compared; the last is none of them."""
-    epoch = epochs if config.kind == "none" else config.grace_epochs
-    while epoch < epochs:
+    epoch = config.grace_epochs or max(1, round(_GRACE * epochs))
+    while epoch < epochs and config.kind != "none":
         yield epoch
         epoch = epoch * config.reduction_factor if config.kind == "asha" else epoch + 1

@@ -36,6 +36,9 @@ _LEAST = 6
 _APART = 0.25
 """Final scores that differ by less than this share of their standard deviation are not put in order."""
 
+_GRACES = (0.25, 0.33, 0.42, 0.5, 0.58, 0.67)
+"""The grace periods that are tried, as shares of the epochs."""
+
 _PHASES = ("away", "between", "settled")
 """Under a quarter of the loss is what is in force in the last epoch; under three quarters, or not for good; settled."""
 
@@ -209,26 +212,23 @@ def optunas(pruner: optuna.pruners.BasePruner, epochs: int) -> Rule:
     return rule
 
 
-def rules(epochs: int) -> dict[str, Callable[[], Rule]]:
-    """Every rule at several settings, by its name."""
-    found: dict[str, Callable[[], Rule]] = {}
-    graces = sorted({max(1, round(share * epochs)) for share in (0.25, 0.33, 0.42, 0.5, 0.58, 0.67)})
-    settings = list(itertools.product((3, 2), graces))
+def rules(epochs: int, grace: int) -> dict[str, Callable[[], Rule]]:
+    """Every rule with a grace period, by its name."""
     halving, median = optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.MedianPruner
-    for factor, grace in settings:
+    found: dict[str, Callable[[], Rule]] = {}
+    for factor in (3, 2):
         pruner = partial(halving, min_resource=grace, reduction_factor=factor)
-        found[f"plain ASHA, factor {factor}, grace {grace}"] = lambda pruner=pruner: optunas(pruner(), epochs)
-    for grace in graces:
-        pruner = partial(median, n_startup_trials=5, n_warmup_steps=grace - 1)
-        found[f"median rule, grace {grace}"] = lambda pruner=pruner: optunas(pruner(), epochs)
+        found[f"plain ASHA, {factor}"] = lambda pruner=pruner: optunas(pruner(), epochs)
+    pruner = partial(median, n_startup_trials=5, n_warmup_steps=grace - 1)
+    found["median rule"] = lambda: optunas(pruner(), epochs)
     for name, make, kind in (
-        ("ASHA by kind", by_kind, "asha"),
-        ("every epoch, settled or not", regardless, "settled"),
+        ("ASHA by `loss.kind`", by_kind, "asha"),
+        ("`settled` for any loss", regardless, "settled"),
         ("`settled`", ours, "settled"),
     ):
-        for factor, grace in settings:
+        for factor in (3, 2):
             config = EarlyStoppingConfig(kind=kind, grace_epochs=grace, reduction_factor=factor)
-            found[f"{name}, factor {factor}, grace {grace}"] = partial(make, config, epochs)
+            found[f"{name}, {factor}"] = partial(make, config, epochs)
     return found
 
 
@@ -255,17 +255,25 @@ def compare(trials: Sequence[Trial], epochs: int, slots: int, draws: int) -> Non
     generator = random.Random(0)
     baselines, others = [t for t in trials if t.baseline], [t for t in trials if not t.baseline]
     orders = [baselines + generator.sample(others, len(others) // 2) for _ in range(draws)]
-    columns = ("saved", "winner stopped", "regret", "best stopped", "saved", "regret", "best stopped")
-    _row("rule", columns)
-    _row("---", ["---"] * len(columns))
-    for name, make in rules(epochs).items():
-        drawn = [outcome(order, epochs, make(), slots) for order in orders]
-        saved, regret, stopped = np.mean([(o.saved, o.regret, o.best_stopped) for o in drawn], axis=0)
-        lost = np.mean([o.regret > 0 for o in drawn])
-        whole = outcome(trials, epochs, make(), slots)
-        cells = (f"{saved:.1%}", f"{lost:.0%}", f"{regret:.4f}", f"{stopped:.4f}")
-        _row(name, (*cells, f"{whole.saved:.1%}", f"{whole.regret:.4f}", f"{whole.best_stopped:.4f}"))
-    print()
+    graces = sorted({max(1, round(share * epochs)) for share in _GRACES})
+    halves: defaultdict[str, list[str]] = defaultdict(list)
+    whole: defaultdict[str, list[str]] = defaultdict(list)
+    for grace in graces:
+        for name, make in rules(epochs, grace).items():
+            drawn = [outcome(order, epochs, make(), slots) for order in orders]
+            saved, regret = np.mean([(o.saved, o.regret) for o in drawn], axis=0)
+            halves[name].append(f"{saved:.0%}, {np.mean([o.regret > 0 for o in drawn]):.0%}, {regret:.4f}")
+            full = outcome(trials, epochs, make(), slots)
+            whole[name].append(f"{full.saved:.0%}, {full.regret:.4f}, {full.best_stopped:.4f}")
+    for title, table in (
+        (f"{draws} random halves: epochs saved, winner stopped in, regret; grace", halves),
+        ("the study in its order: epochs saved, regret, best stopped below the winner; grace", whole),
+    ):
+        _row(title, graces)
+        _row("---", ["---"] * len(graces))
+        for name, cells in table.items():
+            _row(name, cells)
+        print()
 
 
 def main() -> None:
