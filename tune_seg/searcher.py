@@ -54,10 +54,10 @@ class StudySearcher(_NotSaved, Searcher):
         return True  # the records know what is maximised
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        record = self._records.ask()
+        record = self._records.ask(None if self._reuse is None else self._reuse.may_start)
         if record is None:
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
-            return finished
+            return finished if self._records.handed_out_all else None
         self._numbers[trial_id] = record.number
         uses: dict[int, float] = {}
         if self._reuse is not None:
@@ -101,7 +101,28 @@ class StudySearcher(_NotSaved, Searcher):
             self._warn(problem)
 
 
-class StudyScheduler(_NotSaved, FIFOScheduler):
+class _NewestFirst(FIFOScheduler):
+    """Gives a worker that has become free to the trial that came for it.
+
+    Tune's own choice is the oldest trial that waits, found by going through all trials of the study. While workers start,
+    that is one whose own worker is on its way: Tune stops that worker, starts another for the newest trial, and so on, so
+    that with short trials the slots never fill.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: Trial | None = None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._newest = trial
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        if self._newest is not None and self._newest.status == Trial.PENDING:
+            return self._newest
+        return None  # Tune goes on with those that wait in turn
+
+
+class StudyScheduler(_NotSaved, _NewestFirst):
     """Stops the trials that early stopping gives up.
 
     Args:
@@ -119,8 +140,9 @@ class StudyScheduler(_NotSaved, FIFOScheduler):
         rule = config.search.early_stopping if len(config.objectives) == 1 else EarlyStoppingConfig(kind="none")
         self._rule = EarlyStopping(rule, config.training.epochs)
         self._courses: dict[int, Course] = {}
-        for record in records.trials.values():
+        for record in records.trials.values() if rule.kind != "none" else ():  # reading them takes time
             self._stops(record, record.history)
+            self._courses.pop(record.number, None)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if ERROR in result:
@@ -131,8 +153,10 @@ class StudyScheduler(_NotSaved, FIFOScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         # Tune asks for no decision on the results that end a trial, and replayed epochs can be among them
+        number = trial.config["number"]
         if RESULT in result:
-            self._stops(self._records.trials[trial.config["number"]], result[RESULT])
+            self._stops(self._records.trials[number], result[RESULT])
+        self._courses.pop(number, None)
 
     def _stops(self, record: Record, results: Sequence[Mapping[str, Any]]) -> bool:
         """Take note of the results of epochs, in their order; whether one of them says that the trial should stop."""

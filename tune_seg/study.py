@@ -27,14 +27,16 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
-from tune_seg.reuse import Reuse
+from tune_seg.reuse import Reuse, in_order_of_prefixes
 from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
 from tune_seg.trajectory import TrainingData
 
 if TYPE_CHECKING:
-    from tune_seg.searcher import StudyScheduler, StudySearcher
+    from ray import tune
+
+    from tune_seg.searcher import StudySearcher
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,16 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
 def _run(
     config: StudyConfig, compute: ComputeConfig, space: Space, packed: PackedData, directory: Path, console: Console
 ) -> Outcome:
+    from tune_seg.searcher import StudySearcher
+    from tune_seg.trial import SegmentationTrial
+
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
-    records = Records(directory, config, space)
+    data = TrainingData(packed.content_id, packed.size, len(packed.train))
+    points = planned_points(config, space)
+    if config.search.sampler == "grid" and compute.store_gb:
+        points = in_order_of_prefixes(points, config.trial, data)
+    records = Records(directory, config, space, points)
     tracker = Tracker(
         config.mlflow_uri or default_uri(directory),
         directory,
@@ -144,14 +153,14 @@ def _run(
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
     _warn_of_classes(console, packed)
-    from tune_seg.searcher import StudyScheduler, StudySearcher
-
     say = _once(console)
     try:
-        with report, _shared(config, compute, space, packed, directory, say) as (store, reuse):
-            searcher = StudySearcher(records, packed.path, store, reuse, say)
-            scheduler = StudyScheduler(records, TrainingData(packed.content_id, packed.size, len(packed.train)))
-            _fit(compute, searcher, scheduler, directory)
+        with report, _shared(config, space, records.planned, data, directory) as (store, reuse):
+            location = None if store is None else store.location
+            searcher = StudySearcher(records, packed.path, location, reuse, say)
+            fit(SegmentationTrial, searcher, compute, records, data, directory)
+        for problem in () if store is None else store.problems:
+            say(problem)
     finally:
         written.write()
         outcome = _outcome(records)
@@ -171,29 +180,17 @@ def _outcome(records: Records) -> Outcome:
 
 @contextmanager
 def _shared(
-    config: StudyConfig,
-    compute: ComputeConfig,
-    space: Space,
-    packed: PackedData,
-    directory: Path,
-    say: Callable[[str], None],
-) -> Iterator[tuple[str | None, Reuse | None]]:
-    """Where checkpoints are kept, within their budget, and what the trials have in common; None where none are kept."""
-    if not compute.store_gb:
+    config: StudyConfig, space: Space, planned: Sequence[TrialConfig], data: TrainingData, directory: Path
+) -> Iterator[tuple[CheckpointStore | None, Reuse | None]]:
+    """The checkpoint store, kept within its budget, and what the trials have in common; None where none are kept."""
+    if not config.compute.store_gb:
         yield None, None
         return
     store = _store(config, directory)
-    planned = space.enumerate() if config.search.sampler == "grid" else []
-    reuse = Reuse(
-        TrainingData(packed.content_id, packed.size, len(packed.train)),
-        [config.trial(point) for point in planned],
-        [] if planned else space.probes,
-        store.want,
-    )
-    with store.within(compute.store_gb * 1e9, reuse.uses):
-        yield store.location, reuse
-    for problem in store.problems:
-        say(problem)
+    possible = () if config.search.sampler == "grid" else space.probes
+    reuse = Reuse(data, planned, possible, store.want)
+    with store.within(config.compute.store_gb * 1e9, reuse.uses):
+        yield store, reuse
 
 
 def _store(config: StudyConfig, directory: Path) -> CheckpointStore:
@@ -212,20 +209,29 @@ def _once(console: Console) -> Callable[[str], None]:
     return say
 
 
-def _fit(compute: ComputeConfig, searcher: "StudySearcher", scheduler: "StudyScheduler", directory: Path) -> None:
+def fit(
+    trainable: type["tune.Trainable"],
+    searcher: "StudySearcher",
+    compute: ComputeConfig,
+    records: Records,
+    data: TrainingData,
+    directory: Path,
+) -> None:
+    """Run what is left of the trials of `records`, as `searcher` hands them out, on Ray, each as a `trainable`."""
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
-    from tune_seg.trial import SegmentationTrial
+    from tune_seg.searcher import StudyScheduler
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage:
+    ahead = records.asking_ahead(compute.max_concurrent or 1)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, ahead:
         tune.Tuner(
-            tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
+            tune.with_resources(trainable, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
                 search_alg=searcher,
-                scheduler=scheduler,
+                scheduler=StudyScheduler(records, data),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
                 reuse_actors=True,
