@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_seg.config import EarlyStoppingConfig
-from tune_seg.early_stopping import SuccessiveHalving
+from tune_seg.early_stopping import Course, EarlyStopping, settles
 from tune_seg.records import Record, Records, State
 from tune_seg.reuse import Reuse
+from tune_seg.trajectory import TrainingData, trajectory_keys
 from tune_seg.trial import ERROR, PROBLEMS, RESULT
 
 
@@ -122,34 +123,55 @@ class _NewestFirst(FIFOScheduler):
 
 
 class StudyScheduler(_NotSaved, _NewestFirst):
-    """Stops the trials that successive halving gives up.
+    """Stops the trials that early stopping gives up.
 
     Args:
         records: the study's trials; the scores of an earlier session count at once.
+        data: what the trials are trained on.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, data: TrainingData) -> None:
         super().__init__()
         self._records = records
+        self._data = data
         config = records.config
         self._objective = config.objectives[0]
         # Optuna knows no pruned trial in a search with several objectives: there every trial runs to its end
         rule = config.search.early_stopping if len(config.objectives) == 1 else EarlyStoppingConfig(kind="none")
-        self._halving = SuccessiveHalving(rule, config.training.epochs)
-        for record in records.trials.values():
-            for result in record.history:
-                self._judge(record, result)
+        self._rule = EarlyStopping(rule, config.training.epochs)
+        self._courses: dict[int, Course] = {}
+        for record in records.trials.values() if rule.kind != "none" else ():  # reading them takes time
+            self._stops(record, record.history)
+            self._courses.pop(record.number, None)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if ERROR in result:
             return str(TrialScheduler.CONTINUE)  # the trial ends by itself
         record = self._records.trials[trial.config["number"]]
-        stop = any([self._judge(record, epoch) for epoch in result[RESULT]])
+        stop = self._stops(record, result[RESULT])
         return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
 
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        # Tune asks for no decision on the results that end a trial, and replayed epochs can be among them
+        number = trial.config["number"]
+        if RESULT in result:
+            self._stops(self._records.trials[number], result[RESULT])
+        self._courses.pop(number, None)
+
+    def _stops(self, record: Record, results: Sequence[Mapping[str, Any]]) -> bool:
+        """Take note of the results of epochs, in their order; whether one of them says that the trial should stop."""
+        judged = [result for result in results if self._rule.judges(int(result["epoch"]))]
+        # a list: none is left out, as what a continued study knows must not depend on which results came together
+        return any([self._judge(record, result) for result in judged])
+
     def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
-        group = record.config.loss.kind
-        return self._halving.stops(group, record.number, int(result["epoch"]), float(result[self._objective]))
+        return self._rule.stops(self._course(record), int(result["epoch"]), float(result[self._objective]))
+
+    def _course(self, record: Record) -> Course:
+        if record.number not in self._courses:
+            keys = trajectory_keys(record.config, self._data)
+            self._courses[record.number] = Course(keys, settles(record.config))
+        return self._courses[record.number]
 
 
 def _outcome(record: Record) -> State:

@@ -158,7 +158,7 @@ def _run(
         with report, _shared(config, space, records.planned, data, directory) as (store, reuse):
             location = None if store is None else store.location
             searcher = StudySearcher(records, packed.path, location, reuse, say)
-            fit(SegmentationTrial, searcher, compute, records, directory)
+            fit(SegmentationTrial, searcher, compute, records, data, directory)
         for problem in () if store is None else store.problems:
             say(problem)
     finally:
@@ -210,7 +210,12 @@ def _once(console: Console) -> Callable[[str], None]:
 
 
 def fit(
-    trainable: type["tune.Trainable"], searcher: "StudySearcher", compute: ComputeConfig, records: Records, directory: Path
+    trainable: type["tune.Trainable"],
+    searcher: "StudySearcher",
+    compute: ComputeConfig,
+    records: Records,
+    data: TrainingData,
+    directory: Path,
 ) -> None:
     """Run what is left of the trials of `records`, as `searcher` hands them out, on Ray, each as a `trainable`."""
     from ray import tune
@@ -226,7 +231,7 @@ def fit(
             tune.with_resources(trainable, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
             tune_config=TuneConfig(
                 search_alg=searcher,
-                scheduler=StudyScheduler(records),
+                scheduler=StudyScheduler(records, data),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
                 reuse_actors=True,

@@ -34,6 +34,7 @@ from tune_seg.searcher import StudySearcher
 from tune_seg.space import Space
 from tune_seg.study import fit
 from tune_seg.tracking import Tracker, default_uri
+from tune_seg.trajectory import TrainingData
 from tune_seg.trial import PROBLEMS, RESULT
 
 CLASSES = [f"class {index}" for index in range(12)]
@@ -112,7 +113,7 @@ def main() -> None:
         began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
         with report, profile:
             searcher = StudySearcher(records, Path(str(arguments.seconds)), None, None, print)
-            fit(Waiting, searcher, compute, records, directory)
+            fit(Waiting, searcher, compute, records, TrainingData("", config.data.size, 1), directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()
