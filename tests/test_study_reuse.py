@@ -27,7 +27,7 @@ SHARING: dict[str, Any] = {
 def distinct_epochs(config: dict[str, Any], rows: list[dict[str, Any]]) -> int:
     study = parse(StudyConfig, config)
     data = TrainingData("", (48, 48), 8)
-    keys = set()
+    keys: set[str] = set()
     for row in rows:
         assignment = {key: row[key] for key in config["space"] if row.get(key) is not None}
         keys.update(trajectory_keys(study.trial(assignment), data)[1:])
