@@ -1,5 +1,6 @@
 """Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -63,7 +64,8 @@ class StudySearcher(_NotSaved, Searcher):
             uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
         return {
             "number": record.number,
-            "trial": record.config.model_dump(mode="json"),
+            # as text, because Tune copies, flattens and describes every value of a configuration
+            "trial": json.dumps(record.config.model_dump(mode="json")),
             "pack": str(self._pack),
             "store": self._store,
             "uses": list(uses.items()),
