@@ -31,9 +31,9 @@ PROBLEMS = "store_problems"
 class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`, as far as the store lacks it.
 
-    The configuration is a text in JSON. The checkpoint store lies at `config["store"]` (None: there is none), and `config["uses"]` is a list of pairs
-    (epochs done, trials that are expected to leave there). A loss of the user's own is imported from where the process that
-    steers the study finds it, `config["path"]`.
+    The configuration is a text in JSON. The checkpoint store lies at `config["store"]` (None: there is none), and
+    `config["uses"]` is a list of pairs (epochs done, trials that are expected to leave there). A loss of the user's own is
+    imported from where the process that steers the study finds it, `config["path"]`.
 
     Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimiser
     and every generator are made anew.
