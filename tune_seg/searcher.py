@@ -117,7 +117,8 @@ class _NewestFirst(FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self._newest = trial
         # at the end Tune writes the state of every trial, at milliseconds each, to restore what is restored otherwise here
-        trial.get_json_state = _no_state
+        described: Any = trial
+        described.get_json_state = _no_state
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         if self._newest is not None and self._newest.status == Trial.PENDING:
