@@ -91,18 +91,28 @@ class CheckpointStore:
         self._writing: Future[None] | None = None
 
     def present(self, keys: Sequence[str]) -> set[str]:
-        """Those of `keys` that have an entry."""
-        infos = self._files.get_file_info([self._path(key) for key in keys])
+        """Those of `keys` that have an entry; none where the store cannot be reached, which is noted."""
+        try:
+            infos = self._files.get_file_info([self._path(key) for key in keys])
+        except OSError as error:
+            self.problems.append(f"the checkpoints in {self._root} could not be looked up ({error})")
+            return set()
         return {key for key, info in zip(keys, infos, strict=True) if info.type == fs.FileType.File}
 
     def load(self, key: str) -> Checkpoint | None:
-        """The checkpoint of `key`; None where there is none, or a damaged one, which is removed and noted."""
+        """The checkpoint of `key`; None where there is none, or one that cannot be read, which is noted.
+
+        A damaged one is removed.
+        """
         import torch  # here, because the process that steers a study only lists and removes
 
         try:
             with self._files.open_input_file(self._path(key)) as file:
                 content = file.read_buffer()
-        except OSError:
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems.append(f"checkpoint {self._path(key)} could not be read ({error}); its epochs are trained again")
             return None
         try:
             with zipfile.ZipFile(pa.BufferReader(content)) as archive:
@@ -130,8 +140,9 @@ class CheckpointStore:
                 self._files.move(partial, path)
             self._delete(self._marker(key))
             return True
-        except (OSError, RuntimeError) as error:  # torch turns a failed write into a RuntimeError
-            self.problems.append(f"checkpoint {path} could not be written ({error}); the study goes on without it")
+        except (OSError, RuntimeError) as error:  # which torch raises on top of the failed write
+            reason = error.__context__ or error
+            self.problems.append(f"checkpoint {path} could not be written ({reason}); the study goes on without it")
             self._delete(partial)
             return False
 
@@ -177,9 +188,17 @@ class CheckpointStore:
         self._delete(self._path(key))
 
     def entries(self) -> list[Entry]:
-        """Everything that is stored; what a killed process left half-written an hour ago is removed."""
+        """Everything that is stored; what a killed process left half-written an hour ago is removed.
+
+        Nothing where the store cannot be reached, which is noted.
+        """
+        try:
+            infos = self._files.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        except OSError as error:
+            self.problems.append(f"the checkpoints in {self._root} could not be listed ({error})")
+            return []
         found = []
-        for info in self._files.get_file_info(fs.FileSelector(self._root, allow_not_found=True)):
+        for info in infos:
             written = 0.0 if info.mtime is None else info.mtime.timestamp()
             if info.base_name.endswith(_SUFFIX):
                 found.append(Entry(info.base_name.removesuffix(_SUFFIX), info.size, written))

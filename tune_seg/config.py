@@ -7,7 +7,7 @@ that one trial depends on is :class:`TrialConfig`; :class:`StudyConfig` adds the
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, holds_keys, set_key
 from tune_seg.loss_keys import LossInForce, losses_in_force
-from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.spec import Parameter
 from tune_seg.schedules import DEFAULT_FRACTIONS, Complement, Keyframe, Move, WeightCurve, schedule_keyframes
 
@@ -399,7 +399,13 @@ class Component:
         """The loss and all its parameters, those that are not set included: equal for equal losses, however written."""
         spec = get_spec(self.loss)
         values = {p.name: _plain_number(p, self.params.get(p.name, p.default)) for p in spec.parameters}
-        return json.dumps([self.loss, values])
+        # one of the user's own may go by an entry point's name or by its path
+        return json.dumps([self.loss if self.loss in LOSSES else spec.implementation, values])
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Its place in the sum of the losses, which shows in the last bits: by what it is, not by what it is called."""
+        return (self.identity, self.complement, tuple(map(astuple, self.keyframes)))
 
     def weight(self, iterations: int) -> WeightCurve | Complement:
         """Its weight at every iteration of so many."""

@@ -66,8 +66,7 @@ def build_program(config: TrialConfig, frequencies: Tensor, iterations: int) -> 
     Raises:
         InputError: a loss cannot be built.
     """
-    # The order of a sum shows in its last bits, so it follows from the losses and not from what they are called.
-    components = sorted(config.components, key=lambda component: component.identity)
+    components = sorted(config.components, key=lambda component: component.order)
     return LossProgram([_term(component, config.loss, frequencies, iterations) for component in components])
 
 

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.journal import Epoch, StudyJournal, seconds_of
+from tune_seg.keys import flatten
 from tune_seg.samplers import build_sampler, planned_points
 from tune_seg.space import Space
 
@@ -87,7 +88,12 @@ class Record:
     @property
     def params(self) -> dict[str, Any]:
         """What tells this trial from the others: its loss in full, and every key that the study varies."""
-        return {**self.config.loss_params, **self.assignment}
+        params = {**self.config.loss_params, **self.assignment}
+        moments = [key for key in self.assignment if key.startswith("schedule.") or key.endswith(".at")]
+        if moments:  # which may have been rounded to whole epochs
+            actual = flatten(self.config.model_dump(mode="json", include={"loss", "schedule"}))
+            params |= {key: actual[key] for key in moments}
+        return params
 
     @property
     def seconds(self) -> float:
@@ -143,9 +149,13 @@ class Records:
         directory: the study directory; its `trials.journal` is made where it is missing.
         config: the study.
         space: its search space.
+        points: what is not left to the sampler, in the order in which it is to be tried; by default
+            :func:`tune_seg.samplers.planned_points`.
     """
 
-    def __init__(self, directory: Path, config: StudyConfig, space: Space) -> None:
+    def __init__(
+        self, directory: Path, config: StudyConfig, space: Space, points: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
@@ -177,7 +187,7 @@ class Records:
         for trial in existing:
             self._load(trial)
         self._hopeful = any(record.history for record in self.trials.values())
-        self._points = planned_points(config, space)
+        self._points = planned_points(config, space) if points is None else points
         # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
         self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
         self.target = config.search.trials
@@ -192,6 +202,11 @@ class Records:
     def study_id(self) -> str:
         """An identifier of this study that no other has, for views of it kept elsewhere."""
         return str(self._study.user_attrs["id"])
+
+    @property
+    def planned(self) -> list[TrialConfig]:
+        """The points of the grid that are still to come; empty for every other sampler."""
+        return [self.config.trial(point) for point in (self._left or {}).values()]
 
     @property
     def handed_out_all(self) -> bool:

@@ -60,7 +60,8 @@ class ResultsFile:
     """`results.parquet`: one row a trial, written anew in a thread when a trial has ended, but at most every few seconds.
 
     A row holds the number, state, loss and varied keys, the metrics of the last epoch, those of the scaled logits where
-    the trial ran to its end, the epochs trained, the seconds they took, and why the trial failed.
+    the trial ran to its end, how many epochs it has and how many of them were taken over from the checkpoint store, the
+    seconds that the others took, and why the trial failed.
     """
 
     def __init__(self, records: Records, path: Path) -> None:
@@ -112,6 +113,7 @@ def _row(record: Record) -> dict[str, Any]:
         "acw_weight": record.last.get("acw_weight"),
         **scaled(record.last),
         "epochs": len(record.history),
+        "epochs_replayed": sum(result.get("replayed", False) for result in record.history),
         "seconds": record.seconds,
         "error": record.error,
     }

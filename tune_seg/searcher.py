@@ -54,7 +54,7 @@ class StudySearcher(_NotSaved, Searcher):
         return True  # the records know what is maximised
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        record = self._records.ask()
+        record = self._records.ask(None if self._reuse is None else self._reuse.may_start)
         if record is None:
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
             return finished if self._records.handed_out_all else None

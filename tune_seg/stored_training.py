@@ -136,6 +136,7 @@ class StoredTraining:
 
     def _compute(self) -> dict[str, Any]:
         trainer = self._begin()
+        self._trainer = None  # an epoch that is broken off leaves a state of no boundary, which `close` must not store
         if trainer.epochs_done > len(self._history) and self._found is not None:
             started = time.perf_counter()
             scaled = trainer.evaluate(scaling=True)
@@ -147,6 +148,7 @@ class StoredTraining:
             *self._history,
             {name: value for name, value in result.items() if name not in described and not name.endswith("_seconds")},
         ]
+        self._trainer = trainer
         started = time.perf_counter()
         self._keep(trainer, epoch_seconds=result["train_seconds"] + result["eval_seconds"])
         self._checkpoint_seconds += time.perf_counter() - started
@@ -158,6 +160,7 @@ class StoredTraining:
             if self._found is not None and self._found.state is not None:
                 self._trainer.load_state_dict(self._found.state, len(self._found.history))
                 self._found = Checkpoint(self._found.history, None)  # its memory is free
+            assert self._trainer.epochs_done >= len(self._history), "an epoch was broken off; begin anew from the store"
         return self._trainer
 
     def _keep(self, trainer: Trainer, epoch_seconds: float) -> None:
@@ -196,11 +199,11 @@ class StoredTraining:
         self._paid = time.perf_counter()
         self._buffer = _copy(trainer.state_dict(), self._buffer)
         copied = time.perf_counter() - self._paid
-        former, self._newest = self._newest, done if newest else None
 
         def written(seconds: float) -> None:
             self._cost = copied + seconds
             self._stored = self._stored if newest else done
+            former, self._newest = self._newest, done if newest else None
             self._forget(former)
 
         # what only a last epoch has is no part of a longer training's history

@@ -27,7 +27,7 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
-from tune_seg.reuse import Reuse
+from tune_seg.reuse import Reuse, in_order_of_prefixes
 from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
@@ -134,7 +134,11 @@ def _run(
 
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
-    records = Records(directory, config, space)
+    data = TrainingData(packed.content_id, packed.size, len(packed.train))
+    points = planned_points(config, space)
+    if config.search.sampler == "grid" and compute.store_gb:
+        points = in_order_of_prefixes(points, config.trial, data)
+    records = Records(directory, config, space, points)
     tracker = Tracker(
         config.mlflow_uri or default_uri(directory),
         directory,
@@ -151,9 +155,12 @@ def _run(
     _warn_of_classes(console, packed)
     say = _once(console)
     try:
-        with report, _shared(config, compute, space, packed, directory, say) as (store, reuse):
-            searcher = StudySearcher(records, packed.path, store, reuse, say)
-            fit(SegmentationTrial, compute, searcher, records, directory)
+        with report, _shared(config, space, records.planned, data, directory) as (store, reuse):
+            location = None if store is None else store.location
+            searcher = StudySearcher(records, packed.path, location, reuse, say)
+            fit(SegmentationTrial, searcher, compute, records, directory)
+        for problem in () if store is None else store.problems:
+            say(problem)
     finally:
         written.write()
         outcome = _outcome(records)
@@ -173,29 +180,17 @@ def _outcome(records: Records) -> Outcome:
 
 @contextmanager
 def _shared(
-    config: StudyConfig,
-    compute: ComputeConfig,
-    space: Space,
-    packed: PackedData,
-    directory: Path,
-    say: Callable[[str], None],
-) -> Iterator[tuple[str | None, Reuse | None]]:
-    """Where checkpoints are kept, within their budget, and what the trials have in common; None where none are kept."""
-    if not compute.store_gb:
+    config: StudyConfig, space: Space, planned: Sequence[TrialConfig], data: TrainingData, directory: Path
+) -> Iterator[tuple[CheckpointStore | None, Reuse | None]]:
+    """The checkpoint store, kept within its budget, and what the trials have in common; None where none are kept."""
+    if not config.compute.store_gb:
         yield None, None
         return
     store = _store(config, directory)
-    planned = space.enumerate() if config.search.sampler == "grid" else []
-    reuse = Reuse(
-        TrainingData(packed.content_id, packed.size, len(packed.train)),
-        [config.trial(point) for point in planned],
-        [] if planned else space.probes,
-        store.want,
-    )
-    with store.within(compute.store_gb * 1e9, reuse.uses):
-        yield store.location, reuse
-    for problem in store.problems:
-        say(problem)
+    possible = () if config.search.sampler == "grid" else space.probes
+    reuse = Reuse(data, planned, possible, store.want)
+    with store.within(config.compute.store_gb * 1e9, reuse.uses):
+        yield store, reuse
 
 
 def _store(config: StudyConfig, directory: Path) -> CheckpointStore:
@@ -215,9 +210,9 @@ def _once(console: Console) -> Callable[[str], None]:
 
 
 def fit(
-    trainable: type["tune.Trainable"], compute: ComputeConfig, searcher: "StudySearcher", records: Records, directory: Path
+    trainable: type["tune.Trainable"], searcher: "StudySearcher", compute: ComputeConfig, records: Records, directory: Path
 ) -> None:
-    """Run what is left of the trials of `records` on Ray, each as a `trainable`."""
+    """Run what is left of the trials of `records`, as `searcher` hands them out, on Ray, each as a `trainable`."""
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 

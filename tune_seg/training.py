@@ -58,11 +58,11 @@ class Trainer:
         """Train for one epoch, evaluate, and return what is known of it.
 
         Returns:
-            every metric of :func:`~tune_seg.evaluation.evaluate`, in the last epoch also of the scaled logits, and
-            `epoch` (from 1), `train_loss` (mean over the iterations), `diverged` (whether loss or outputs have left the
-            finite numbers), `lr` and `weights` (that of each loss by its name; both of the epoch's last iteration),
-            `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive class weights, one number per class, of
-            a model that has them), `train_seconds`, `eval_seconds`.
+            every metric of :func:`~tune_seg.evaluation.evaluate`, in the last planned epoch also of the scaled logits
+            unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations), `diverged`
+            (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of each loss by its name;
+            both of the epoch's last iteration), `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive
+            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
@@ -70,6 +70,8 @@ class Trainer:
         metrics = self.evaluate(scaling=self.epochs_done + 1 == self.config.training.epochs)
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
         self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
+        if self._diverged:  # a divergence is the end of a training, however many epochs were planned
+            metrics = {name: value for name, value in metrics.items() if "/" not in name}
         self.epochs_done += 1
         return {
             "epoch": self.epochs_done,

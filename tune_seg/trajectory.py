@@ -21,6 +21,7 @@ from typing import Any
 
 from tune_seg.config import Component, TrainingConfig, TrialConfig
 from tune_seg.learning_rate import learning_rate_factor
+from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
 
 _STUDY_LAYER = frozenset(
@@ -69,7 +70,7 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
     iterations = steps * config.training.epochs
     curves = [
         (_loss(component, config), component.weight(iterations))
-        for component in sorted(config.components, key=lambda component: component.identity)
+        for component in sorted(config.components, key=lambda component: component.order)
     ]
     keys = [_hash(_base(config, data))]
     for epoch in range(config.training.epochs):
@@ -149,7 +150,12 @@ def _code() -> str:
 
 
 @functools.cache
-def _own_code(implementation: str) -> str | None:
-    """A hash of the file in which a loss of the user's own is written; None where it has no file."""
-    path = getattr(sys.modules[implementation.partition(":")[0]], "__file__", None)
-    return None if path is None else hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+def _own_code(implementation: str) -> str:
+    """A hash of the files in which a loss of the user's own is written and named; what these import is left out."""
+    named = implementation.partition(":")[0]
+    written = getattr(own.load(implementation, implementation), "__module__", named)
+    digest = hashlib.blake2b(digest_size=16)
+    for module in (named, written):
+        if path := getattr(sys.modules.get(module), "__file__", None):
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()

@@ -114,7 +114,7 @@ def main() -> None:
         began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
         with report, profile:
             searcher = StudySearcher(records, Path(str(arguments.seconds)), None, None, print)
-            fit(Waiting, compute, searcher, records, directory)
+            fit(Waiting, searcher, compute, records, directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()
