@@ -1,5 +1,6 @@
 """Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +65,8 @@ class StudySearcher(_NotSaved, Searcher):
             uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
         return {
             "number": record.number,
-            "trial": record.config.model_dump(mode="json"),
+            # as text, because Tune copies, flattens and describes every value of a configuration
+            "trial": json.dumps(record.config.model_dump(mode="json")),
             "pack": str(self._pack),
             "store": self._store,
             "uses": list(uses.items()),
@@ -115,11 +117,18 @@ class _NewestFirst(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self._newest = trial
+        # at the end Tune writes the state of every trial, at milliseconds each, to restore what is restored otherwise here
+        described: Any = trial
+        described.get_json_state = _no_state
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         if self._newest is not None and self._newest.status == Trial.PENDING:
             return self._newest
         return None  # Tune goes on with those that wait in turn
+
+
+def _no_state() -> tuple[str, str]:
+    return "{}", "{}"
 
 
 class StudyScheduler(_NotSaved, _NewestFirst):

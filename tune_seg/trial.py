@@ -1,6 +1,7 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that is used again for the next trial."""
 
 import functools
+import json
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,9 @@ PROBLEMS = "store_problems"
 class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`, as far as the store lacks it.
 
-    The checkpoint store lies at `config["store"]` (None: there is none), and `config["uses"]` is a list of pairs
-    (epochs done, trials that are expected to leave there). A loss of the user's own is imported from where the process that
-    steers the study finds it, `config["path"]`.
+    The configuration is a text in JSON. The checkpoint store lies at `config["store"]` (None: there is none), and
+    `config["uses"]` is a list of pairs (epochs done, trials that are expected to leave there). A loss of the user's own is
+    imported from where the process that steers the study finds it, `config["path"]`.
 
     Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimiser
     and every generator are made anew.
@@ -54,7 +55,7 @@ class SegmentationTrial(tune.Trainable):
         from tune_seg.stored_training import StoredTraining
 
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
-        trial = parse(TrialConfig, config["trial"])
+        trial = parse(TrialConfig, json.loads(config["trial"]))
         self._store = None if config["store"] is None else _opened(config["store"])
         device = torch.device(trial.training.device)
         self._training = StoredTraining(trial, PackedData(config["pack"]), device, self._store, dict(config["uses"]))

@@ -11,6 +11,7 @@ processors that a study of 16 slots would have. Ray's own benchmark of its bookk
 import argparse
 import cProfile
 import io
+import json
 import logging
 import random
 import resource
@@ -44,7 +45,8 @@ class Waiting(tune.Trainable):
     """A trial whose epoch takes a fixed time and reports as much as a real one."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._number, self._epochs, self._epoch = config["number"], config["trial"]["training"]["epochs"], 0
+        self._number, self._epoch = config["number"], 0
+        self._epochs = json.loads(config["trial"])["training"]["epochs"]
         self._seconds = float(config["pack"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
