@@ -1,6 +1,7 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that is used again for the next trial."""
 
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ Tune flattens the dictionaries that a step reports, and leaves what is in a list
 ERROR = "epoch_error"
 """The key under which a step reports why it could not: a failure that would come again is not tried again, as Tune would."""
 
+SETUP = "setup_seconds"
+"""The key under which a trial's first step reports how long the trial had been set up; the later ones report 0."""
+
 
 class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`.
@@ -32,12 +36,14 @@ class SegmentationTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        started = time.perf_counter()
         self._trainer: Trainer | None = None
         self._error = ""
         try:
             self._begin(config)
         except Exception as error:
             self._error = _described(error)
+        self._setup_seconds = time.perf_counter() - started
 
     def _begin(self, config: dict[str, Any]) -> None:
         # here, because the process that steers the study names this class too, and need not wait for torch
@@ -50,6 +56,10 @@ class SegmentationTrial(tune.Trainable):
         self._trainer = Trainer(trial, PackedData(config["pack"]), torch.device(trial.training.device))
 
     def step(self) -> dict[str, Any]:
+        setup, self._setup_seconds = self._setup_seconds, 0.0
+        return {**self._advance(), SETUP: setup}
+
+    def _advance(self) -> dict[str, Any]:
         try:
             if self._trainer is not None:
                 result = self._trainer.epoch()
