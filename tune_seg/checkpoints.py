@@ -7,10 +7,11 @@ Nothing here waits for, or locks out, another process: two that write the same k
 """
 
 import contextlib
+import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,9 @@ from tune_seg.errors import InputError
 
 _SUFFIX = ".pt"
 _PARTIAL = ".partial"
+_WANTED = ".wanted"
 _ABANDONED_SECONDS = 3600.0
+_EVERY_SECONDS = 10.0
 
 History = list[dict[str, Any]]
 
@@ -125,6 +128,7 @@ class CheckpointStore:
                 torch.save({"history": history, "state": state}, file)
             if self._local:
                 self._files.move(partial, path)
+            self._delete(self._marker(key))
             return True
         except (OSError, RuntimeError) as error:  # torch turns a failed write into a RuntimeError
             self.problems.append(f"checkpoint {path} could not be written ({error}); the study goes on without it")
@@ -149,6 +153,15 @@ class CheckpointStore:
 
         self._writing = self._writer.submit(write)
 
+    def want(self, key: str) -> None:
+        """Ask whoever computes the state of `key` to store it."""
+        with contextlib.suppress(OSError), self._files.open_output_stream(self._marker(key)):
+            pass  # without the marker the state may be missing, and is computed again
+
+    def wanted(self, key: str) -> bool:
+        """Whether somebody asked for the state of `key` and it is not there yet."""
+        return bool(self._files.get_file_info(self._marker(key)).type == fs.FileType.File)
+
     @property
     def busy(self) -> bool:
         """Whether a checkpoint is being written."""
@@ -170,7 +183,7 @@ class CheckpointStore:
             written = 0.0 if info.mtime is None else info.mtime.timestamp()
             if info.base_name.endswith(_SUFFIX):
                 found.append(Entry(info.base_name.removesuffix(_SUFFIX), info.size, written))
-            elif info.base_name.endswith(_PARTIAL) and time.time() - written > _ABANDONED_SECONDS:
+            elif info.base_name.endswith((_PARTIAL, _WANTED)) and time.time() - written > _ABANDONED_SECONDS:
                 self._delete(info.path)
         return found
 
@@ -195,8 +208,35 @@ class CheckpointStore:
             removed += 1
         return removed
 
+    @contextlib.contextmanager
+    def within(self, budget: float, uses: Callable[[str], float]) -> Iterator[None]:
+        """Evict now and then, in a thread of its own, and once more at the end; the arguments are those of :meth:`evict`."""
+        ended = threading.Event()
+
+        def evict() -> None:
+            while not ended.wait(_EVERY_SECONDS):
+                self._evict_or_note(budget, uses)
+
+        thread = threading.Thread(target=evict, name="eviction", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self._evict_or_note(budget, uses)
+
+    def _evict_or_note(self, budget: float, uses: Callable[[str], float]) -> None:
+        try:
+            self.evict(budget, uses)
+        except OSError as error:
+            self.problems.append(f"checkpoints in {self.location} could not be listed ({error})")
+
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}{_SUFFIX}"
+
+    def _marker(self, key: str) -> str:
+        return f"{self._root}/{key}{_WANTED}"
 
     def _delete(self, path: str) -> None:
         with contextlib.suppress(OSError):  # it is gone already, or the next eviction tries again

@@ -511,11 +511,16 @@ class EarlyStoppingConfig(_Section):
 
 
 class SearchConfig(_Section):
-    """How configurations are chosen: a sampler of Optuna by name, the number of trials, early stopping."""
+    """How configurations are chosen: a sampler of Optuna by name, the number of trials, early stopping.
+
+    With `whole_epochs` a schedule, and the keyframes of a program, begin and end with an epoch: what Optuna chooses is
+    rounded, so that more trials begin alike.
+    """
 
     sampler: str = "tpe"
     trials: Positive = 100
     seed: Seed = 0
+    whole_epochs: bool = False
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
     @field_validator("sampler")
@@ -525,12 +530,23 @@ class SearchConfig(_Section):
 
 
 class ComputeConfig(_Section):
-    """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine."""
+    """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine.
+
+    `store` is where checkpoints are kept, a directory or the URI of an object store, `store_gb` how much of them; at 0 none
+    are.
+    """
 
     cpus_per_trial: Positive = 1
     gpus_per_trial: NonNegative | None = None
     max_concurrent: Positive | None = None
     address: str | None = None
+    store: str | None = None
+    store_gb: NonNegative = 20.0
+
+    @field_validator("store")
+    @classmethod
+    def _absolute(cls, store: str | None) -> str | None:
+        return store if store is None or "://" in store else str(Path(store).expanduser().absolute())
 
 
 class StudyConfig(TrialConfig):
@@ -575,7 +591,46 @@ class StudyConfig(TrialConfig):
         values = self.model_dump(mode="json", include=set(TrialConfig.model_fields))
         for key, value in assignment.items():
             set_key(values, key, value)
-        return parse(TrialConfig, values)
+        trial = parse(TrialConfig, values)
+        return _in_whole_epochs(trial) if self.search.whole_epochs else trial
+
+
+def _in_whole_epochs(trial: TrialConfig) -> TrialConfig:
+    """`trial` with its schedule, or its program's keyframes, at epoch boundaries, each one later than the one before.
+
+    What has no room for that, such as four keyframes in two epochs, is left as it is.
+    """
+    epochs = trial.training.epochs
+    values: dict[str, Any] = {}
+    if trial.loss.kind.scheduled:
+        first = 1 if trial.loss.kind is LossKind.ALTERNATING else 0  # which cannot start at 0
+        rounded = _rounded(trial.schedule.fractions(trial.loss.kind), epochs, first)
+        values["schedule"] = dict(zip(("start", "end"), rounded, strict=True))
+    elif trial.loss.kind is LossKind.PROGRAM:
+        values["loss"] = trial.loss.model_dump(mode="json")
+        for component in values["loss"]["components"].values():
+            for keyframe, at in zip(
+                component["keyframes"] or (),
+                _rounded([keyframe["at"] for keyframe in component["keyframes"] or ()], epochs, 0),
+                strict=True,
+            ):
+                keyframe["at"] = at
+    try:
+        return parse(TrialConfig, {**trial.model_dump(mode="json"), **values})
+    except InputError:
+        return trial
+
+
+def _rounded(fractions: Sequence[float], epochs: int, first: int) -> list[float]:
+    """`fractions` as whole numbers of `epochs`, at least `first`, in the order given and all different where they fit."""
+    whole: list[int] = []
+    for fraction in fractions:
+        whole.append(max(round(fraction * epochs), whole[-1] + 1 if whole else first))
+    latest = epochs
+    for index in reversed(range(len(whole))):
+        whole[index] = min(whole[index], latest)
+        latest = whole[index] - 1
+    return [max(boundary, 0) / epochs for boundary in whole]
 
 
 Config = TypeVar("Config", bound=BaseModel)

@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
     try:
         config = load_config(arguments)
         name = arguments.study or (Path(arguments.config).stem if arguments.config else _DEFAULT)
-        if not re.fullmatch(r"[\w][\w. -]*", name) or name == "packs":
-            raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs")
+        if not re.fullmatch(r"[\w][\w. -]*", name) or name in ("packs", "store"):
+            raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
         directory = arguments.studies.absolute() / name
         if arguments.dry_run:
             return _dry_run(config, directory)
@@ -64,6 +64,8 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         "compute.gpus_per_trial": arguments.gpus_per_trial,
         "compute.max_concurrent": arguments.max_concurrent,
         "compute.address": arguments.address,
+        "compute.store": arguments.store,
+        "compute.store_gb": arguments.store_gb,
         "mlflow_uri": arguments.mlflow_uri,
     }
     for key, value in options.items():
@@ -199,6 +201,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gpus-per-trial", type=float, metavar="N", help="GPUs of a trial; a fraction shares one")
     parser.add_argument("--max-concurrent", type=int, metavar="N", help="at most so many trials at once")
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
+    parser.add_argument("--store", metavar="DIR|URI", help="where checkpoints are kept (default: DIR/store of --studies)")
+    parser.add_argument("--store-gb", type=float, metavar="N", help="gigabytes of checkpoints kept (20); 0 keeps none")
     parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the study directory)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
     parser.add_argument("--profile", action="store_true", help="say at the end where the study's time went")

@@ -172,7 +172,9 @@ class StoredTraining:
                 self._save(trainer, newest=False)
             self._store.flush()
             self._forget(self._newest)
-        elif uses >= 1.0 or uses * (done - self._stored) * epoch_seconds > self._cost:
+        elif (
+            uses >= 1.0 or uses * (done - self._stored) * epoch_seconds > self._cost or self._store.wanted(self._keys[done])
+        ):
             self._save(trainer, newest=False)
         elif not self._store.busy and time.perf_counter() - self._paid > self._cost / _SHARE:
             self._save(trainer, newest=True)
