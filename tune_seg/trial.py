@@ -3,6 +3,7 @@
 import functools
 import json
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ ERROR = "epoch_error"
 PROBLEMS = "store_problems"
 """The key under which a step reports what went wrong with the checkpoint store, a list of lines."""
 
+SETUP = "setup_seconds"
+"""The key under which a trial's first step reports how long the trial had been set up; the later ones report 0."""
+
 
 class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`, as far as the store lacks it.
@@ -40,6 +44,7 @@ class SegmentationTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        started = time.perf_counter()
         self._training: StoredTraining | None = None
         self._store: CheckpointStore | None = None
         self._error = ""
@@ -47,6 +52,7 @@ class SegmentationTrial(tune.Trainable):
             self._begin(config)
         except Exception as error:
             self._error = _described(error)
+        self._setup_seconds = time.perf_counter() - started
 
     def _begin(self, config: dict[str, Any]) -> None:
         # here, because the process that steers the study names this class too, and need not wait for torch
@@ -61,6 +67,10 @@ class SegmentationTrial(tune.Trainable):
         self._training = StoredTraining(trial, PackedData(config["pack"]), device, self._store, dict(config["uses"]))
 
     def step(self) -> dict[str, Any]:
+        setup, self._setup_seconds = self._setup_seconds, 0.0
+        return {**self._advance(), SETUP: setup}
+
+    def _advance(self) -> dict[str, Any]:
         try:
             if self._training is not None:
                 results = self._training.advance()
