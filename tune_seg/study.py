@@ -6,7 +6,6 @@ import shlex
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -183,11 +182,14 @@ def _run(
             say(problem)
     finally:
         profile.trials_over()
-        threading.Thread(target=cluster.stop).start()  # Ray needs a second or two to end; whoever stops it again waits
         written.write()
         outcome = _outcome(records)
-        with profile.tracking():
-            tracker.finish(interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
+        # Ray needs a second or two to end, and MLflow may need as long. Ray ends in this thread: what Tune leaves behind
+        # must not be cleared away in one thread while Ray ends in another.
+        with profile.tracking(), ThreadPoolExecutor(1) as other:
+            sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
+            cluster.stop()
+            sent.result()
     final_report(console, config, list(records.trials.values()), packed.class_names)
     _say_where(console, directory, tracker, outcome)
     _say_failures(console, records)
