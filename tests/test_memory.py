@@ -1,0 +1,24 @@
+"""What was freed is used again."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource, torch
+from tune_seg.memory import keep_freed_memory
+keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**22)  # 16 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries keep what they like")
+def test_a_large_tensor_takes_the_memory_of_the_one_before() -> None:
+    answer = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    assert int(answer.stdout) < 1000  # of 4,096 pages
