@@ -129,11 +129,12 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """An architecture and an encoder of segmentation-models-pytorch, by their names there."""
+    """An architecture and an encoder of segmentation-models-pytorch, by their names there, and which part of it learns."""
 
     architecture: str = "Unet"
     encoder: str = "resnet18"
     weights: Literal["none", "imagenet"] = "none"
+    train: Literal["all", "head"] = "all"
 
 
 class TrainingConfig(_Section):

@@ -1,6 +1,8 @@
-"""What the C library does with memory that was freed."""
+"""How much memory is free, and what the C library does with memory that was freed."""
 
 import ctypes
+import os
+from pathlib import Path
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1  # the numbers of malloc.h
@@ -17,3 +19,12 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, -1)
+
+
+def available_memory() -> int:
+    """Bytes that a process can take without swapping, where the system says so; else the bytes that nothing uses."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -11,7 +11,7 @@ from tune_seg.layers import AdaptiveClassWeight
 
 
 def build_optimizer(config: TrainingConfig, model: nn.Module, *, acw_lr: float | None = None) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD with momentum over the parameters of `model`.
+    """Adam, AdamW or SGD with momentum over the parameters of `model` that take a gradient.
 
     The weights of an :class:`~tune_seg.layers.AdaptiveClassWeight` layer are left out of the weight decay: decaying a
     scale that starts at 1 towards 0 would flatten the softmax, which the layer's paper does not intend.
@@ -26,7 +26,7 @@ def build_optimizer(config: TrainingConfig, model: nn.Module, *, acw_lr: float |
     """
     scales = {id(p) for m in model.modules() if isinstance(m, AdaptiveClassWeight) for p in m.parameters()}
     groups = [
-        _group([p for p in model.parameters() if id(p) not in scales], config.lr, config.weight_decay),
+        _group([p for p in model.parameters() if p.requires_grad and id(p) not in scales], config.lr, config.weight_decay),
         _group([p for p in model.parameters() if id(p) in scales], config.lr if acw_lr is None else acw_lr, 0.0),
     ]
     groups = [group for group in groups if group["params"]]

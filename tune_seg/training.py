@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from tune_seg.config import TrialConfig
-from tune_seg.data import PackedData, batches, steps_per_epoch
+from tune_seg.data import PackedData, batches, feature_batches, steps_per_epoch
+from tune_seg.data.augmentation import changes_nothing
 from tune_seg.evaluation import evaluate
+from tune_seg.features import Features
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.loss_program import build_program
 from tune_seg.memory import keep_freed_memory
-from tune_seg.models import build_model
+from tune_seg.models import build_model, frozen_encoder
 from tune_seg.optimisation import build_optimizer, learning_rate, learning_rate_factor
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]
 
 
 class Trainer:
@@ -55,6 +57,7 @@ class Trainer:
         model = build_model(config.model, data.num_classes, acw=config.acw, acw_positive=config.acw_options.positive)
         # as fast as contiguous or faster, by up to a third, on a CPU too: scripts/bench/step.py --layouts
         self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._features = self._fixed_features()
         self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
         self.loss = build_program(config, torch.as_tensor(data.frequencies), training.epochs * self.steps).to(device)
 
@@ -79,6 +82,7 @@ class Trainer:
             device=self.device,
             autocast=self._autocast(),
             scaling=self.epochs_done + 1 == self.config.training.epochs,
+            features=self._features.get("val"),
         )
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
         self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
@@ -115,17 +119,7 @@ class Trainer:
         torch.manual_seed(training.seed + (self.epochs_done + 1) * 1_000_003)
         self.model.train()
         total = torch.zeros((), device=self.device)
-        for images, target in self._timed(
-            batches(
-                self.data.train,
-                epoch=self.epochs_done,
-                seed=training.seed,
-                batch_size=training.batch_size,
-                augmentation=self.config.augmentation,
-                device=self.device,
-                train=True,
-            )
-        ):
+        for images, target in self._timed(self._batches()):
             factor = learning_rate_factor(training, iteration, self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
@@ -138,6 +132,37 @@ class Trainer:
             total += loss.detach()
             iteration += 1
         return total / self.steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of the epoch: images, or what a frozen encoder makes of them where it always makes the same."""
+        training = self.config.training
+        order: dict[str, Any] = {"epoch": self.epochs_done, "seed": training.seed, "batch_size": training.batch_size}
+        if "train" in self._features:
+            yield from feature_batches(self.data.train, self._features["train"], **order, device=self.device, train=True)
+        else:
+            yield from batches(
+                self.data.train, **order, augmentation=self.config.augmentation, device=self.device, train=True
+            )
+
+    def _fixed_features(self) -> dict[str, Features]:
+        """The features, by split, of a model whose encoder is frozen, where the split's images are always the same."""
+        encoder = frozen_encoder(self.model)
+        if encoder is None:
+            return {}
+        config, data = self.config, self.data
+        fixed = [data.train, data.val] if changes_nothing(config.augmentation, data.size) else [data.val]
+        return {
+            split.name: Features(
+                encoder,
+                data,
+                split,
+                config.augmentation,
+                device=self.device,
+                autocast=self._autocast(),
+                description=f"{config.model.architecture} {config.model.encoder}",
+            )
+            for split in fixed
+        }
 
     def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches; `data_seconds` counts the host's time for them from 0."""

@@ -1,6 +1,6 @@
 """The batches of an epoch: a function of the split, the seed and the epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -53,16 +53,45 @@ def batches(
         train: whether these are training batches.
         indices: the samples to take, (samples,); all by default.
     """
-    order = np.arange(len(split)) if indices is None else indices.copy()
-    steps = -(-len(order) // batch_size)
-    if train:
-        np.random.default_rng((_STREAM, seed, epoch)).shuffle(order)
-        steps = steps_per_epoch(len(order), batch_size)
     target_device = torch.device(device)
-    for step in range(steps):
-        chosen = order[step * batch_size : (step + 1) * batch_size]
+    for chosen in _batched(_order(split, indices, (seed, epoch) if train else None), batch_size, complete=not train):
         images, masks = (send(tensor, target_device) for tensor in split.gather(chosen))
         if train:
             yield augment(images, masks, draw(seed, epoch, chosen), augmentation)
         else:
             yield normalise(images, augmentation), masks.to(torch.int64)
+
+
+def feature_batches(
+    split: Split,
+    features: Callable[[npt.NDArray[np.integer]], list[Tensor]],
+    *,
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str,
+    train: bool,
+    indices: npt.NDArray[np.integer] | None = None,
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """As :func:`batches` without augmentation, with the `features` of the images in place of these.
+
+    Arguments:
+        features: what is known of the samples by their numbers (B,), each (B, ...), on `device`.
+    """
+    for chosen in _batched(_order(split, indices, (seed, epoch) if train else None), batch_size, complete=not train):
+        yield features(chosen), send(split.masks(chosen), torch.device(device)).to(torch.int64)
+
+
+def _order(
+    split: Split, indices: npt.NDArray[np.integer] | None, shuffle: tuple[int, int] | None
+) -> npt.NDArray[np.integer]:
+    order = np.arange(len(split)) if indices is None else indices.copy()
+    if shuffle is not None:
+        np.random.default_rng((_STREAM, *shuffle)).shuffle(order)
+    return order
+
+
+def _batched(order: npt.NDArray[np.integer], batch_size: int, *, complete: bool) -> Iterator[npt.NDArray[np.integer]]:
+    steps = -(-len(order) // batch_size) if complete else steps_per_epoch(len(order), batch_size)
+    for step in range(steps):
+        yield order[step * batch_size : (step + 1) * batch_size]
