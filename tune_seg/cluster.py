@@ -81,7 +81,7 @@ def allot(compute: ComputeConfig, device: str, nodes: Sequence[Node]) -> Compute
             is none.
     """
     gpus = compute.gpus_per_trial
-    if gpus is None:
+    if gpus is None or gpus == "auto":  # what is measured needs the data first
         gpus = 1.0 if device != "cpu" and any(node.get("GPU", 0.0) >= 1.0 for node in nodes) else 0.0
     if (device == "cuda" and not gpus) or (device == "cpu" and gpus):
         raise InputError(f"training.device {device} does not go with {gpus:g} GPUs a trial: {_have(nodes)}")

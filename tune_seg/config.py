@@ -505,10 +505,13 @@ class SearchConfig(_Section):
 
 
 class ComputeConfig(_Section):
-    """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine."""
+    """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine.
+
+    `gpus_per_trial: auto` measures how many trials share a GPU best, and is 0 where there is none.
+    """
 
     cpus_per_trial: Positive = 1
-    gpus_per_trial: NonNegative | None = None
+    gpus_per_trial: NonNegative | Literal["auto"] | None = None
     max_concurrent: Positive | None = None
     address: str | None = None
 

@@ -34,7 +34,7 @@ def build_optimizer(config: TrainingConfig, model: nn.Module, *, acw_lr: float |
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
     optimizer = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return optimizer(groups, lr=config.lr, fused=True)
+    return optimizer(groups, lr=config.lr, fused=True, capturable=next(model.parameters()).is_cuda)
 
 
 def _group(params: list[nn.Parameter], lr: float, weight_decay: float) -> dict[str, Any]:

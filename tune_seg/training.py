@@ -19,8 +19,9 @@ from tune_seg.loss_program import build_program
 from tune_seg.memory import keep_freed_memory
 from tune_seg.models import build_model, frozen_encoder
 from tune_seg.optimisation import build_optimizer, learning_rate, learning_rate_factor
+from tune_seg.step import CapturedStep, Inputs, Step
 
-Batch = tuple[torch.Tensor | list[torch.Tensor], torch.Tensor]
+Batch = tuple[Inputs, torch.Tensor]
 
 
 class Trainer:
@@ -60,6 +61,8 @@ class Trainer:
         self._features = self._fixed_features()
         self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
         self.loss = build_program(config, torch.as_tensor(data.frequencies), training.epochs * self.steps).to(device)
+        step = CapturedStep if device.type == "cuda" else Step
+        self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 
     def epoch(self) -> dict[str, Any]:
         """Train for one epoch, evaluate, and return what is known of it.
@@ -119,17 +122,8 @@ class Trainer:
         torch.manual_seed(training.seed + (self.epochs_done + 1) * 1_000_003)
         self.model.train()
         total = torch.zeros((), device=self.device)
-        for images, target in self._timed(self._batches()):
-            factor = learning_rate_factor(training, iteration, self.steps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-            with self._autocast():
-                logits = self.model(images)
-            loss = self.loss(logits, target, iteration)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach()
+        for inputs, target in self._timed(self._batches()):
+            total += self._step(inputs, target, iteration, learning_rate_factor(training, iteration, self.steps))
             iteration += 1
         return total / self.steps
 

@@ -76,13 +76,13 @@ class Split:
     """The training or the validation samples of a :class:`PackedData`, numbered from 0."""
 
     def __init__(self, data: PackedData, name: SplitName, first: int, length: int) -> None:
-        self._data, self.name, self._first, self._length = data, name, first, length
+        self.data, self.name, self._first, self._length = data, name, first, length
 
     def __len__(self) -> int:
         return self._length
 
     def __reduce__(self) -> tuple[Callable[[PackedData, SplitName], "Split"], tuple[PackedData, SplitName]]:
-        return (_split_of, (self._data, self.name))
+        return (_split_of, (self.data, self.name))
 
     def gather(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "tuple[Tensor, Tensor]":
         """Copies of the samples `indices`: images uint8 (B, H, W, 3) and masks uint8 (B, H, W).
@@ -99,12 +99,12 @@ class Split:
     def _copies(self, indices: Sequence[int] | npt.NDArray[np.integer], part: Literal[0, 1]) -> "Tensor":
         import torch  # here, because a process that only asks what a pack holds need not wait for it
 
-        copies = torch.empty((len(indices), *self._data.size, *((3,) if part == 0 else ())), dtype=torch.uint8)
+        copies = torch.empty((len(indices), *self.data.size, *((3,) if part == 0 else ())), dtype=torch.uint8)
         rows = copies.numpy()
         for row, index in enumerate(indices):
             if not 0 <= index < self._length:
                 raise IndexError(f"sample {index} of a {self.name} split of {self._length}")
-            rows[row] = self._data.row(self._first + int(index))[part]
+            rows[row] = self.data.row(self._first + int(index))[part]
         return copies
 
 
