@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tune_seg.config import StudyConfig, TrialConfig, parse
@@ -380,3 +380,38 @@ def test_keys_that_flatten_gives_are_the_keys_that_set(loss: str, parameter: str
     for key in flat:
         set_key(values, key, value)
     assert flatten(values) == dict.fromkeys(flat, value)
+
+
+@given(st.sampled_from(["naive", "alternating"]), st.floats(0.0, 0.9), st.floats(0.02, 1.0), st.integers(2, 40))
+def test_a_schedule_in_whole_epochs_is_the_nearest_that_fits(kind: str, start: float, length: float, epochs: int) -> None:
+    assume(start + length <= 1.0 and (kind == "naive" or start > 0.0))
+    study = parse(
+        StudyConfig,
+        {"training": {"epochs": epochs}, "loss": {"start": "dice"}, "search": {"whole_epochs": True}},
+    )
+    chosen = {"loss.kind": kind, "schedule.start": start, "schedule.end": start + length}
+    rounded = study.trial(chosen).schedule
+    assert rounded.start is not None and rounded.end is not None
+    whole = rounded.start * epochs, rounded.end * epochs
+    assert [round(end) for end in whole] == pytest.approx(whole)
+    assert rounded.start < rounded.end
+    if length * epochs > 1 and start * epochs >= 1:
+        assert abs(rounded.start - start) <= 0.5 / epochs + 1e-9
+        assert abs(rounded.end - start - length) <= 0.5 / epochs + 1e-9
+    assert study.trial({**chosen, "schedule.start": rounded.start, "schedule.end": rounded.end}).schedule == rounded
+
+
+def test_the_keyframes_of_a_program_come_to_lie_at_epochs_in_their_order() -> None:
+    def ats(keyframes: list[float], epochs: int) -> list[float]:
+        weights = [{"at": at, "weight": index + 1.0} for index, at in enumerate(keyframes)]
+        values = {
+            "training": {"epochs": epochs},
+            "search": {"whole_epochs": True},
+            "loss": {"kind": "program", "components": {"a": {"loss": "ce", "keyframes": weights}}},
+        }
+        (component,) = parse(StudyConfig, values).trial({}).components
+        return [keyframe.at for keyframe in component.keyframes]
+
+    assert ats([0.0, 0.32, 0.38, 0.99], 10) == [0.0, 0.3, 0.4, 1.0]
+    assert ats([0.97, 0.98, 1.0], 10) == [0.8, 0.9, 1.0]
+    assert ats([0.1, 0.2, 0.3, 0.4], 2) == [0.1, 0.2, 0.3, 0.4]  # no room

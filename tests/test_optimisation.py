@@ -7,8 +7,9 @@ import torch
 
 from tune_seg.config import ModelConfig, TrainingConfig
 from tune_seg.layers import AdaptiveClassWeight
+from tune_seg.learning_rate import learning_rate, learning_rate_factor
 from tune_seg.models import build_model
-from tune_seg.optimisation import build_optimizer, learning_rate, learning_rate_factor
+from tune_seg.optimisation import build_optimizer
 
 STEPS = 7
 

@@ -1,5 +1,9 @@
 """The records of a study: every trial once, whatever ends the process, and what Optuna is told of it."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tune_seg.config import METRICS, StudyConfig, parse
+from tune_seg.journal import StoredHistory
 from tune_seg.records import Record, Records, State
 from tune_seg.space import Space
 
@@ -178,9 +183,12 @@ def test_a_journal_whose_last_line_was_cut_off_goes_on_without_it(tmp_path: Path
 def test_a_renamed_directory_keeps_its_study(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     records = open_records(tmp_path / "before")
-    run_to_the_end(records, asked(records), 0.5)
+    record = asked(records)
+    run_to_the_end(records, record, 0.5)
+    history = list(record.history)
     (tmp_path / "before").rename(tmp_path / "after")
-    assert open_records(tmp_path / "after").trials == records.trials
+    (again,) = open_records(tmp_path / "after").trials.values()
+    assert (again.assignment, list(again.history)) == (record.assignment, history)
 
 
 def test_baselines_come_first_and_grids_are_gone_through_evenly(tmp_path: Path) -> None:
@@ -220,3 +228,118 @@ def test_a_trial_that_began_again_replaces_its_epochs(tmp_path: Path) -> None:
     for epoch, score in ((1, 0.1), (2, 0.2), (1, 0.3)):
         records.report(record.number, result(epoch, score))
     assert [entry["s_rec"] for entry in record.history] == [0.3]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_trials_asked_ahead_are_handed_out_in_turn_and_stay_open_when_nobody_starts_them(tmp_path: Path) -> None:
+    baselines = [{"loss.end": "focal", "loss.gamma": 2.0}]
+    records = open_records(tmp_path, baselines=baselines, search={"trials": 40, "sampler": "tpe"})
+    with records.asking_ahead(4):
+        first = [asked(records) for _ in range(4)]
+        assert [record.number for record in first] == [0, 1, 2, 3]
+        assert first[0].baseline and first[0].config.loss.gamma == 2.0
+        assert len(optuna_trials(tmp_path)) == 4  # how long a trial takes is not known yet
+        for record in first:
+            run_to_the_end(records, record, 0.5)  # in no time, so it pays to ask ahead
+        wait_for(lambda: len(optuna_trials(tmp_path)) == 7)
+        assert [asked(records).number for _ in range(2)] == [4, 5]
+    assert sorted(records.trials) == list(range(6))
+    left = [trial.number for trial in optuna_trials(tmp_path) if trial.number > 5]
+    assert len(left) in (1, 2, 3)
+
+    again = open_records(tmp_path, baselines=baselines, search={"trials": 40, "sampler": "tpe"})
+    order = [asked(again).number for _ in range(40 - 4)]
+    assert order == list(range(4, 40))
+    assert again.ask() is None and again.handed_out_all
+
+
+def test_one_slot_asks_for_each_trial_when_it_knows_how_the_one_before_ended(tmp_path: Path) -> None:
+    assignments = []
+    for name, ahead in (("plain", False), ("ahead", True)):
+        (tmp_path / name).mkdir()
+        records = open_records(tmp_path / name, search={"sampler": "tpe", "trials": 12})
+        with records.asking_ahead(1) if ahead else nullcontext():
+            while (record := records.ask()) is not None:
+                assert len(optuna_trials(tmp_path / name)) == record.number + 1
+                run_to_the_end(records, record, (record.config.loss.gamma or 0.0) / 10)
+        assignments.append([record.assignment for record in records.trials.values()])
+    assert assignments[0] == assignments[1]
+
+
+def test_the_last_trials_are_asked_for_when_more_is_known(tmp_path: Path) -> None:
+    records = open_records(tmp_path, search={"trials": 9})
+    with records.asking_ahead(8):
+        run_to_the_end(records, asked(records), 0.5)
+        for _ in range(7):
+            asked(records)
+            run_to_the_end(records, records.trials[max(records.trials)], 0.5)
+        time.sleep(0.1)
+        assert len(optuna_trials(tmp_path)) == 8  # of one trial that remains none is asked ahead
+        asked(records)
+    assert records.handed_out_all
+
+
+def test_trials_that_may_not_start_are_held_back_until_they_may(tmp_path: Path) -> None:
+    space = {"training.seed": {"grid": list(range(8))}}
+    records = open_records(tmp_path, space=space, search={"sampler": "grid", "trials": 8})
+
+    def seeds(*allowed: int) -> Callable[[Record], bool]:
+        return lambda record: record.config.training.seed in allowed
+
+    with records.asking_ahead(2):
+        assert asked(records).config.training.seed == 0
+        second = records.ask(seeds(3, 4))
+        assert second is not None and second.config.training.seed == 3
+        assert records.ask(seeds(7)) is None  # 1, 2, 4 and 5 are held back: twice the slots
+        assert len(optuna_trials(tmp_path)) == 6 and not records.handed_out_all
+        assert [asked(records).config.training.seed for _ in range(2)] == [1, 2]
+        assert records.ask(seeds()) is None
+        rest = [asked(records).config.training.seed for _ in range(4)]
+    assert rest == [4, 5, 6, 7]
+    assert records.ask() is None and records.handed_out_all
+    assert list(records.trials) == [0, 3, 1, 2, 4, 5, 6, 7]
+
+
+def test_what_was_held_back_is_no_trial_of_the_study_yet(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    assert records.ask(lambda record: False) is None
+    assert records.trials == {}
+    assert [trial.state for trial in optuna_trials(tmp_path)] == [TrialState.RUNNING] * 2
+    continued = open_records(tmp_path)
+    assert [asked(continued).number for _ in range(4)] == [0, 1, 2, 3]
+
+
+def test_many_threads_ask_and_close_without_losing_a_trial(tmp_path: Path) -> None:
+    records = open_records(tmp_path, search={"trials": 60, "sampler": "tpe"})
+
+    def work(_: int) -> int:
+        done = 0
+        while (record := records.ask()) is not None:
+            run_to_the_end(records, record, (record.config.loss.gamma or 0.0) / 10)
+            done += 1
+        return done
+
+    with records.asking_ahead(4), ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(work, range(4))) == 60
+    trials = optuna_trials(tmp_path)
+    assert sorted(records.trials) == [trial.number for trial in trials] == list(range(60))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert all(trial.value == pytest.approx(records.trials[trial.number].last["s_rec"]) for trial in trials)
+
+
+def test_a_finished_trial_keeps_its_history_on_the_disk(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    seen: list[Any] = []
+    records.observers.append(lambda record: seen.append(record.history))
+    record = asked(records)
+    run_to_the_end(records, record, 0.5)
+    assert isinstance(record.history, StoredHistory) and isinstance(seen[-1], list)
+    assert list(record.history) == seen[-1]
+    assert record.best("s_rec") == record.last == seen[-1][2]
+    assert open_records(tmp_path).trials[0] == record

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.test_records import asked, open_records, result
@@ -200,3 +203,25 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
     assert len(lines) == 2
     assert lines[0].startswith("[1/4] trial 0 dice: completed, s_rec 0.5000, 3 epochs, 4.5 s, about 0:0")
     assert lines[1].startswith("[2/4] trial 1 ce: pruned")
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from(list(State)), st.integers(0, 5)), max_size=40))
+def test_the_sums_of_the_live_table_are_those_over_all_trials(changes: list[tuple[int, State, int]]) -> None:
+    console = Console(width=200, file=io.StringIO(), force_terminal=True)
+    report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 5}}), target=12)
+    trials: dict[int, Record] = {}
+    for number, state, epochs in changes:  # also a trial that had failed and begins again
+        trials[number] = record(number, number / 12, state, epochs)
+        report.update(trials[number])
+    ended = [trial for trial in trials.values() if trial.state is not State.RUNNING]
+    mean = (sum(len(trial.history) for trial in ended) + 5) / (len(ended) + 1)
+    left = [max(0.0, mean - len(trial.history)) for trial in trials.values() if trial.state is State.RUNNING]
+    done = sum(len(trial.history) for trial in trials.values())
+    assert report.progress[0] == done
+    assert report.progress[1] == pytest.approx(done + sum(left) + mean * (12 - len(trials)))
+    table = Console(width=200, record=True, file=io.StringIO())
+    table.print(report.table)
+    text = table.export_text()
+    assert f"{len(ended)}/12 trials" in text
+    shown = [int(line.split("│")[1]) for line in text.splitlines() if line.startswith("│")]
+    assert sorted(shown) == sorted(trials)

@@ -19,6 +19,8 @@ Node = Mapping[str, float]
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # the report names each failed trial with its reason
+# Tune would write the state of all trials again and again, to restore a run; a study is restored from its own records
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the newer console output of Tune ignores verbose=0
 
 
@@ -46,6 +48,13 @@ def start(address: str | None) -> list[Node]:
                 f"compute.address {address}: cannot join the Ray cluster there ({error}); if it asks for a token, which is "
                 f"Ray's default, set RAY_AUTH_MODE=token and have the cluster's token in ~/.ray/auth_token"
             ) from error
+    return nodes()
+
+
+def nodes() -> list[Node]:
+    """The resources of each machine of the cluster that was joined."""
+    import ray
+
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 

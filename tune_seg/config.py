@@ -4,9 +4,10 @@ Pydantic models only, no torch and no Ray, so that reading and checking a config
 that one trial depends on is :class:`TrialConfig`; :class:`StudyConfig` adds the data, the objective and the search.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +19,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, holds_keys, set_key
 from tune_seg.loss_keys import LossInForce, losses_in_force
-from tune_seg.losses.catalogue import get_spec
+from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.spec import Parameter
-from tune_seg.schedules import DEFAULT_FRACTIONS, Keyframe, Move, WeightCurve, schedule_keyframes
+from tune_seg.schedules import DEFAULT_FRACTIONS, Complement, Keyframe, Move, WeightCurve, schedule_keyframes
 
 METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
 """What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
@@ -394,6 +395,32 @@ class Component:
     keyframes: tuple[Keyframe, ...]
     complement: bool = False
 
+    @property
+    def identity(self) -> str:
+        """The loss and all its parameters, those that are not set included: equal for equal losses, however written."""
+        spec = get_spec(self.loss)
+        values = {p.name: _plain_number(p, self.params.get(p.name, p.default)) for p in spec.parameters}
+        # one of the user's own may go by an entry point's name or by its path
+        return json.dumps([self.loss if self.loss in LOSSES else spec.implementation, values])
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Its place in the sum of the losses, which shows in the last bits: by what it is, not by what it is called."""
+        return (self.identity, self.complement, tuple(map(astuple, self.keyframes)))
+
+    def weight(self, iterations: int) -> WeightCurve | Complement:
+        """Its weight at every iteration of so many."""
+        curve = WeightCurve(tuple(replace(keyframe, at=keyframe.at * iterations) for keyframe in self.keyframes))
+        return Complement(curve) if self.complement else curve
+
+
+def _plain_number(parameter: Parameter, value: Any) -> Any:
+    """2 and 2.0 as one value where a number stands."""
+    if isinstance(value, list | tuple):
+        return [_plain_number(parameter, entry) for entry in value]
+    number = isinstance(value, int | float) and not isinstance(value, bool) and not parameter.choices
+    return float(value) if number and not parameter.integer else value
+
 
 class TrialConfig(_Section):
     """All that one trial depends on, besides the packed data: the same value gives the same result."""
@@ -491,11 +518,16 @@ class EarlyStoppingConfig(_Section):
 
 
 class SearchConfig(_Section):
-    """How configurations are chosen: a sampler of Optuna by name, the number of trials, early stopping."""
+    """How configurations are chosen: a sampler of Optuna by name, the number of trials, early stopping.
+
+    With `whole_epochs` a schedule, and the keyframes of a program, begin and end with an epoch: what Optuna chooses is
+    rounded, so that more trials begin alike.
+    """
 
     sampler: str = "tpe"
     trials: Positive = 100
     seed: Seed = 0
+    whole_epochs: bool = False
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
     @field_validator("sampler")
@@ -508,12 +540,21 @@ class ComputeConfig(_Section):
     """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine.
 
     `gpus_per_trial: auto` measures how many trials share a GPU best, and is 0 where there is none.
+    `store` is where checkpoints are kept, a directory or the URI of an object store, `store_gb` how much of them; at 0 none
+    are.
     """
 
     cpus_per_trial: Positive = 1
     gpus_per_trial: NonNegative | Literal["auto"] | None = None
     max_concurrent: Positive | None = None
     address: str | None = None
+    store: str | None = None
+    store_gb: NonNegative = 20.0
+
+    @field_validator("store")
+    @classmethod
+    def _absolute(cls, store: str | None) -> str | None:
+        return store if store is None or "://" in store else str(Path(store).expanduser().absolute())
 
 
 class StudyConfig(TrialConfig):
@@ -558,7 +599,46 @@ class StudyConfig(TrialConfig):
         values = self.model_dump(mode="json", include=set(TrialConfig.model_fields))
         for key, value in assignment.items():
             set_key(values, key, value)
-        return parse(TrialConfig, values)
+        trial = parse(TrialConfig, values)
+        return _in_whole_epochs(trial) if self.search.whole_epochs else trial
+
+
+def _in_whole_epochs(trial: TrialConfig) -> TrialConfig:
+    """`trial` with its schedule, or its program's keyframes, at epoch boundaries, each one later than the one before.
+
+    What has no room for that, such as four keyframes in two epochs, is left as it is.
+    """
+    epochs = trial.training.epochs
+    values: dict[str, Any] = {}
+    if trial.loss.kind.scheduled:
+        first = 1 if trial.loss.kind is LossKind.ALTERNATING else 0  # which cannot start at 0
+        rounded = _rounded(trial.schedule.fractions(trial.loss.kind), epochs, first)
+        values["schedule"] = dict(zip(("start", "end"), rounded, strict=True))
+    elif trial.loss.kind is LossKind.PROGRAM:
+        values["loss"] = trial.loss.model_dump(mode="json")
+        for component in values["loss"]["components"].values():
+            for keyframe, at in zip(
+                component["keyframes"] or (),
+                _rounded([keyframe["at"] for keyframe in component["keyframes"] or ()], epochs, 0),
+                strict=True,
+            ):
+                keyframe["at"] = at
+    try:
+        return parse(TrialConfig, {**trial.model_dump(mode="json"), **values})
+    except InputError:
+        return trial
+
+
+def _rounded(fractions: Sequence[float], epochs: int, first: int) -> list[float]:
+    """`fractions` as whole numbers of `epochs`, at least `first`, in the order given and all different where they fit."""
+    whole: list[int] = []
+    for fraction in fractions:
+        whole.append(max(round(fraction * epochs), whole[-1] + 1 if whole else first))
+    latest = epochs
+    for index in reversed(range(len(whole))):
+        whole[index] = min(whole[index], latest)
+        latest = whole[index] - 1
+    return [max(boundary, 0) / epochs for boundary in whole]
 
 
 Config = TypeVar("Config", bound=BaseModel)

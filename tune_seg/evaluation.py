@@ -66,14 +66,18 @@ def evaluate(
             yield logits, target
 
     model.eval()
-    whole = _metrics(data, config)
+    # With scaling or without, the images come in one order, so that the sums agree to the last bit: a longer training
+    # takes over what a shorter one has measured in its last epoch.
     everything = np.arange(len(data.val))
+    fitting, scoring = everything[::2], everything[1::2]
+    whole, unscaled = _metrics(data, config), _metrics(data, config)
     if not scaling:
-        for logits, target in outputs(everything):
-            whole.update(logits, target)
+        for metrics, indices in ((whole, fitting), (unscaled, scoring)):
+            for logits, target in outputs(indices):
+                metrics.update(logits, target)
+        whole.merge(unscaled)
         return whole.compute()
 
-    fitting, scoring = everything[::2], everything[1::2]
     sample = PixelSample(len(fitting))
     for logits, target in outputs(fitting):
         whole.update(logits, target)
@@ -82,12 +86,12 @@ def evaluate(
     if len(scoring) == 0:
         one, per_class = one * math.nan, per_class * math.nan
 
-    scored = {name: _metrics(data, config) for name in ("unscaled", "temperature", "class_temperature")}
+    scored = {"unscaled": unscaled, "temperature": _metrics(data, config), "class_temperature": _metrics(data, config)}
     for logits, target in outputs(scoring):
-        scored["unscaled"].update(logits, target)
+        unscaled.update(logits, target)
         scored["temperature"].update(logits.float() / one.float(), target)
         scored["class_temperature"].update(logits.float() / per_class.float().view(-1, 1, 1), target)
-    whole.merge(scored["unscaled"])
+    whole.merge(unscaled)
     results = {name: metrics.compute() for name, metrics in scored.items()}
     return {
         **whole.compute(),

@@ -1,7 +1,7 @@
 """The loss of a trial: a sum of losses whose weights move over the training."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from tune_seg.config import Component, LossConfig, TrialConfig
 from tune_seg.losses import build_loss, class_weights
 from tune_seg.losses.catalogue import get_spec
-from tune_seg.schedules import Complement, WeightCurve
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,8 @@ def build_program(config: TrialConfig, frequencies: Tensor, iterations: int) -> 
     Raises:
         InputError: a loss cannot be built.
     """
-    return LossProgram([_term(component, config.loss, frequencies, iterations) for component in config.components])
+    components = sorted(config.components, key=lambda component: component.order)
+    return LossProgram([_term(component, config.loss, frequencies, iterations) for component in components])
 
 
 def loss_class_weights(loss: str, config: LossConfig, frequencies: Tensor) -> Tensor | None:
@@ -87,5 +87,4 @@ def loss_class_weights(loss: str, config: LossConfig, frequencies: Tensor) -> Te
 def _term(component: Component, config: LossConfig, frequencies: Tensor, iterations: int) -> Term:
     weights = loss_class_weights(component.loss, config, frequencies)
     loss = build_loss(component.loss, num_classes=len(frequencies), class_weights=weights, **component.params)
-    curve = WeightCurve(tuple(replace(keyframe, at=keyframe.at * iterations) for keyframe in component.keyframes))
-    return Term(component.name, loss, Complement(curve) if component.complement else curve)
+    return Term(component.name, loss, component.weight(iterations))

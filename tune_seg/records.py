@@ -7,8 +7,11 @@ ended is simply still open in the journal; it is handed out again before any new
 
 import json
 import math
+import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,10 +19,11 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
+from tune_seg.journal import Epoch, StudyJournal, seconds_of
+from tune_seg.keys import flatten
 from tune_seg.samplers import build_sampler, planned_points
 from tune_seg.space import Space
 
@@ -51,6 +55,9 @@ _STUDY = "tune_seg"
 _HOPELESS = 3
 """So many trials may fail before any has finished an epoch."""
 
+_WAIT = 0.01
+"""The share of a trial's time that a slot may wait for its next trial before it pays to ask the sampler ahead."""
+
 
 @dataclass
 class Record:
@@ -61,7 +68,7 @@ class Record:
     config: TrialConfig
     baseline: bool = False
     state: State = State.RUNNING
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: Sequence[Epoch] = field(default_factory=list)
     error: str = ""
 
     @property
@@ -81,12 +88,17 @@ class Record:
     @property
     def params(self) -> dict[str, Any]:
         """What tells this trial from the others: its loss in full, and every key that the study varies."""
-        return {**self.config.loss_params, **self.assignment}
+        params = {**self.config.loss_params, **self.assignment}
+        moments = [key for key in self.assignment if key.startswith("schedule.") or key.endswith(".at")]
+        if moments:  # which may have been rounded to whole epochs
+            actual = flatten(self.config.model_dump(mode="json", include={"loss", "schedule"}))
+            params |= {key: actual[key] for key in moments}
+        return params
 
     @property
     def seconds(self) -> float:
         """The time that its epochs took to train and to evaluate."""
-        return sum(float(result["train_seconds"] + result["eval_seconds"]) for result in self.history)
+        return seconds_of(self.history)
 
 
 def sortable(score: float) -> float:
@@ -94,23 +106,63 @@ def sortable(score: float) -> float:
     return score if score == score else float("-inf")
 
 
+class _Pace:
+    """How many trials to ask for ahead: what a suggestion costs, against how long a trial takes."""
+
+    def __init__(self) -> None:
+        self._suggestion = 0.0
+        self._trial: float | None = None
+        self._begun: dict[int, float] = {}
+
+    def asked(self, seconds: float) -> None:
+        """A suggestion has taken `seconds`."""
+        self._suggestion = _smoothed(self._suggestion or seconds, seconds)
+
+    def begin(self, trial: int) -> None:
+        """A trial is handed out."""
+        self._begun[trial] = time.monotonic()
+
+    def end(self, trial: int) -> None:
+        """A trial has ended."""
+        if trial in self._begun:
+            seconds = time.monotonic() - self._begun.pop(trial)
+            self._trial = _smoothed(seconds if self._trial is None else self._trial, seconds)
+
+    def ahead(self, slots: int, remaining: int) -> int:
+        """How many trials of the `remaining` ones should be ready; fewer towards the end, so that more is known."""
+        if self._trial is None or not self._suggestion:
+            return 0
+        in_time = _WAIT * self._trial / self._suggestion
+        return max(0, min(slots - 1, math.ceil(slots - in_time), remaining // 2))
+
+
+def _smoothed(mean: float, value: float) -> float:
+    return 0.9 * mean + 0.1 * value
+
+
 class Records:
     """The trials of one study directory, handed out by :meth:`ask` and closed by :meth:`close`.
+
+    Safe to use from several threads.
 
     Args:
         directory: the study directory; its `trials.journal` is made where it is missing.
         config: the study.
         space: its search space.
+        points: what is not left to the sampler, in the order in which it is to be tried; by default
+            :func:`tune_seg.samplers.planned_points`.
     """
 
-    def __init__(self, directory: Path, config: StudyConfig, space: Space) -> None:
+    def __init__(
+        self, directory: Path, config: StudyConfig, space: Space, points: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
-        journal = directory / "trials.journal"
-        _drop_torn_line(journal)
+        self._journal = StudyJournal(directory / "trials.journal")
+        self._storage = JournalStorage(self._journal)
         self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
+            storage=self._storage,
             study_name=_STUDY,
             directions=["maximize"] * len(config.objectives),
             load_if_exists=True,
@@ -120,14 +172,31 @@ class Records:
         existing = self._study.get_trials(deepcopy=False)
         # a fresh seed a session: a continued random search must not draw the same values again
         self._study.sampler = build_sampler(config.search, session=len(existing))
-        self._points = planned_points(config, space)
-        self._once = config.search.sampler == "grid"  # each point once, instead of again and again
         self.observers: list[Callable[[Record], None]] = []
         self.trials: dict[int, Record] = {}
+        self.sampler_seconds = 0.0
+        """How long those who called :meth:`ask` have waited, for the sampler or the journal."""
         self._handles: dict[int, optuna.trial.Trial] = {}
-        self._open: list[Record] = []
+        self._ready: list[Record] = []  # open, and not handed out in this session
+        self._failed: set[int] = set()
+        self._asked = sum(trial.state is not TrialState.WAITING for trial in existing)
+        self._waiting = len(existing) - self._asked
+        self._changed = threading.Condition()
+        self._pace = _Pace()
+        self._slots = 1
         for trial in existing:
             self._load(trial)
+        self._hopeful = any(record.history for record in self.trials.values())
+        self._points = planned_points(config, space) if points is None else points
+        # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
+        self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
+        self.target = config.search.trials
+        """How many trials the study has when it is finished."""
+        if self._left is not None:
+            for taken in (*(record.assignment for record in self.trials.values()), *config.baselines):
+                self._left.pop(_key(taken), None)
+            baselines = max(0, len(config.baselines) - self._asked)
+            self.target = min(self.target, self._asked + baselines + len(self._left))
 
     @property
     def study_id(self) -> str:
@@ -135,29 +204,66 @@ class Records:
         return str(self._study.user_attrs["id"])
 
     @property
-    def target(self) -> int:
-        """How many trials the study has when it is finished."""
-        wanted = self.config.search.trials
-        if not self._once:
-            return wanted
-        baselines = max(0, len(self.config.baselines) - len(self.trials))
-        return min(wanted, len(self.trials) + baselines + len(self._left()))
+    def planned(self) -> list[TrialConfig]:
+        """The points of the grid that are still to come; empty for every other sampler."""
+        return [self.config.trial(point) for point in (self._left or {}).values()]
 
-    def ask(self) -> Record | None:
-        """The next trial to run: one that an earlier session left open, else a new one; None when all are handed out.
+    @property
+    def handed_out_all(self) -> bool:
+        """Whether :meth:`ask` has no trial any more, neither now nor later."""
+        with self._changed:
+            return self._hopeless or (not self._ready and self._asked >= self.target)
+
+    @contextmanager
+    def asking_ahead(self, slots: int) -> Iterator[None]:
+        """While the context lasts, a thread asks the sampler for trials before one of the `slots` has to wait for it.
+
+        What it has asked for and nobody has started stays open in the journal, and is handed out when the study goes on.
+        The sampler knows nothing yet of the trials that run meanwhile, so no more is asked ahead than it takes for slots
+        that become free together to wait at most a hundredth of a trial's time: for long trials none, and for one slot
+        none ever.
+        """
+        self._slots, stop = slots, threading.Event()
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._ask_ahead(stop)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name="sampler", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            with self._changed:
+                self._changed.notify()
+            thread.join()
+            self._slots = 1
+        if errors:
+            raise errors[0]
+
+    def ask(self, may_start: Callable[[Record], bool] | None = None) -> Record | None:
+        """The next trial to run: one that is open already, else a new one; None when none may start now.
 
         Also None once several trials have failed and none has finished an epoch: what ails them ails all the others.
+
+        Args:
+            may_start: holds back the trials for which it is false. Where it holds back all that are open, the sampler is
+                asked for others, until twice as many as there are slots are open.
         """
-        failed = sum(record.state is State.FAILED for record in self.trials.values())
-        if failed >= _HOPELESS and not any(record.history for record in self.trials.values()):
-            return None
-        if self._open:
-            record = self._open.pop(0)
-        elif len(self.trials) < self.target:
-            record = self._new()
-        else:
-            return None
-        self._notify(record)
+        started = time.perf_counter()
+        with self._changed:
+            record = None if self._hopeless else self._next(may_start)
+            if record is not None:
+                self.trials[record.number] = record
+                self._pace.begin(record.number)
+                self._changed.notify()
+        self.sampler_seconds += time.perf_counter() - started
+        if record is not None:
+            self._notify(record)
         return record
 
     def report(self, number: int, result: Mapping[str, Any]) -> Record:
@@ -165,6 +271,7 @@ class Records:
         record = self.trials[number]
         record.state = State.RUNNING
         record.history = [*record.history[: int(result["epoch"]) - 1], dict(result)]
+        self._hopeful = True
         self._notify(record)
         return record
 
@@ -172,18 +279,31 @@ class Records:
         """End a trial. A failed one stays open in the journal, so that continuing the study runs it again."""
         record = self.trials[number]
         record.state, record.error = state, error
-        trial = self._handles[number]
-        trial.set_user_attr("outcome", {"state": state.value, "history": record.history, "error": error})
-        if state.ended:
-            if len(self.config.objectives) == 1:
-                told = self._study.get_trials(deepcopy=False)[number].intermediate_values
-                for result in record.history:
-                    if result["epoch"] not in told:  # by a process that ended before it had told all
-                        trial.report(self._scores(result)[0], step=int(result["epoch"]))
-            values = self._scores(record.last) if state is State.COMPLETED else None
-            self._study.tell(number, values, state=_OPTUNA_STATES[state])
+        with self._changed:
+            trial = self._handles[number]
+            trial.set_user_attr("outcome", {"state": state.value, "history": list(record.history), "error": error})
+            if state is State.FAILED:
+                self._failed.add(number)
+            if state.ended:
+                self._tell(trial, record)
+                del self._handles[number]
+            self._journal.sync()
+            self._pace.end(number)
+            self._changed.notify()
+            stored = self._storage.get_trial(trial._trial_id).user_attrs["outcome"]["history"]
         self._notify(record)
+        if state.ended:
+            record.history = stored
         return record
+
+    def _tell(self, trial: optuna.trial.Trial, record: Record) -> None:
+        if len(self.config.objectives) == 1:
+            told = self._storage.get_trial(trial._trial_id).intermediate_values
+            for result in record.history:
+                if result["epoch"] not in told:  # by a process that ended before it had told all
+                    trial.report(self._scores(result)[0], step=int(result["epoch"]))
+        values = self._scores(record.last) if record.state is State.COMPLETED else None
+        self._study.tell(trial, values, state=_OPTUNA_STATES[record.state])
 
     def _scores(self, result: Mapping[str, Any]) -> list[float]:
         # Optuna refuses nan. Of a trial that has not diverged only f1 can be undefined (a class is never predicted), and 0
@@ -191,33 +311,58 @@ class Records:
         scores = (float(result[name]) for name in self.config.objectives)
         return [0.0 if math.isnan(score) else score for score in scores]
 
+    @property
+    def _hopeless(self) -> bool:
+        return len(self._failed) >= _HOPELESS and not self._hopeful
+
+    def _ask_ahead(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            with self._changed:
+                remaining = 0 if self._hopeless else self.target - self._asked
+                if len(self._ready) >= self._pace.ahead(self._slots, remaining):
+                    self._changed.wait()
+                    continue
+                self._ready.append(self._new())
+            time.sleep(0.001)  # for whoever waits to ask or to close a trial
+
+    def _next(self, may_start: Callable[[Record], bool] | None) -> Record | None:
+        for index, record in enumerate(self._ready):
+            if may_start is None or may_start(record):
+                return self._ready.pop(index)
+        while self._asked < self.target and len(self._ready) < 2 * self._slots:
+            record = self._new()
+            if may_start is None or may_start(record):
+                return record
+            self._ready.append(record)
+        return None
+
     def _new(self) -> Record:
-        number = len(self.trials)
-        fixed = self._fixed(number)
-        if fixed and len(self._study.get_trials(deepcopy=False)) == number:
+        started = time.perf_counter()
+        fixed = self._fixed(self._asked)
+        if fixed and not self._waiting:
             self._study.enqueue_trial(self._space.stored(fixed))
-        return self._adopt(self._study.ask())
+        trial = self._study.ask()
+        self._asked += 1
+        self._waiting = max(0, self._waiting - 1)
+        record = self._adopt(trial)
+        if self._left is not None:
+            self._left.pop(_key(record.assignment), None)
+        self._pace.asked(time.perf_counter() - started)
+        return record
 
     def _fixed(self, number: int) -> Mapping[str, Any]:
         """What is not left to the sampler: a baseline first, then the points of the grid in turn."""
         baselines = self.config.baselines
         if number < len(baselines):
             return baselines[number]
-        if self._once:
-            return self._left()[0]
+        if self._left is not None:
+            return next(iter(self._left.values()))
         return self._points[(number - len(baselines)) % len(self._points)]
-
-    def _left(self) -> list[dict[str, Any]]:
-        """The points of the grid that neither a trial nor a baseline to come has."""
-        taken = {_key(record.assignment) for record in self.trials.values()}
-        taken |= {_key(baseline) for baseline in self.config.baselines}
-        return [point for point in self._points if _key(point) not in taken]
 
     def _adopt(self, trial: optuna.trial.Trial) -> Record:
         assignment = self._space.sample(trial)
         record = Record(trial.number, assignment, self.config.trial(assignment), trial.number < len(self.config.baselines))
         trial.set_user_attr("assignment", assignment)
-        self.trials[trial.number] = record
         self._handles[trial.number] = trial
         return record
 
@@ -237,9 +382,10 @@ class Records:
                 outcome["history"],
                 outcome["error"],
             )
-            self._handles[frozen.number] = optuna.trial.Trial(self._study, frozen._trial_id)
+            if not frozen.state.is_finished():
+                self._handles[frozen.number] = optuna.trial.Trial(self._study, frozen._trial_id)
         else:  # the process ended between Optuna's ask and the first suggestion
-            record = self._adopt(optuna.trial.Trial(self._study, frozen._trial_id))
+            self.trials[frozen.number] = record = self._adopt(optuna.trial.Trial(self._study, frozen._trial_id))
         if not frozen.state.is_finished():
             self._finish_or_reopen(record)
 
@@ -248,7 +394,7 @@ class Records:
             self.close(record.number, record.state)
         else:
             record.history, record.state, record.error = [], State.RUNNING, ""
-            self._open.append(record)
+            self._ready.append(record)
 
     def _notify(self, record: Record) -> None:
         for observer in self.observers:
@@ -257,12 +403,3 @@ class Records:
 
 def _key(assignment: Mapping[str, Any]) -> str:
     return json.dumps(assignment, sort_keys=True)
-
-
-def _drop_torn_line(journal: Path) -> None:
-    """Cut off what a full disk or a power loss left of a line: Optuna would refuse the whole file for it."""
-    if not journal.exists():
-        return
-    with open(journal, "rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)

@@ -22,6 +22,8 @@ _WIDE = 130
 """Characters that the ranked table takes with all its metrics."""
 _MISSED = 0.01
 """A class whose recall stays below this counts as missed."""
+_BEST = 8
+"""So many of the trials that have ended stand in the live table."""
 _SCALED = 3
 """So many of the best trials are shown with their logits scaled."""
 
@@ -39,15 +41,21 @@ class LiveReport:
         self._console = console
         self._config = config
         self._target = target
-        self._records: dict[int, Record] = {}
+        self._running: dict[int, Record] = {}
+        self._epochs: dict[int, int] = {}  # of every trial
+        self._done = 0
+        self._ended = 0
+        self._ended_epochs = 0
+        self._best: list[Record] = []
         self._started = time.monotonic()
         self._epochs_before = 0
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
+        self._live = Live(get_renderable=lambda: self.table, console=console, refresh_per_second=2, transient=True)
 
     def begin(self, records: Iterable[Record]) -> None:
         """Take over the trials of earlier sessions."""
-        self._records = {record.number: record for record in records}
-        self._epochs_before = sum(len(record.history) for record in self._records.values() if record.state.ended)
+        for record in records:
+            self._count(record)
+            self._epochs_before += len(record.history) if record.state.ended else 0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -60,52 +68,62 @@ class LiveReport:
 
     def update(self, record: Record) -> None:
         """A trial has changed."""
-        if record.number not in self._records and len(self._records) == 0:
+        if not self._epochs:
             self._started = time.monotonic()
-        self._records[record.number] = record
+        self._count(record)
         if record.state is not State.RUNNING and not self._console.is_terminal:
             self._console.print(self._line(record), soft_wrap=True, highlight=False, markup=False)
 
+    def _count(self, record: Record) -> None:
+        """Keep the sums that a line needs, so that it costs as much after the last trial as after the first."""
+        number, epochs, before = record.number, len(record.history), self._epochs.get(record.number, 0)
+        if number in self._epochs and number not in self._running:  # it had failed and has begun again
+            self._ended -= 1
+            self._ended_epochs -= before
+            self._best = [other for other in self._best if other.number != number]
+        self._epochs[number] = epochs
+        self._done += epochs - before
+        if record.state is State.RUNNING:
+            self._running[number] = record
+            return
+        self._running.pop(number, None)
+        self._ended += 1
+        self._ended_epochs += epochs
+        self._best = ranked([*self._best, record], self._config.objectives[0])[:_BEST]
+
     def _line(self, record: Record) -> str:
         objective = self._config.objectives[0]
-        ended = sum(other.state is not State.RUNNING for other in self._all())
         score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.reason
         return (
-            f"[{ended}/{self._target}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
+            f"[{self._ended}/{self._target}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
             f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
         )
 
-    def _all(self) -> list[Record]:
-        return list(self._records.values())  # a copy: the table is drawn in a thread of its own while trials are added
-
-    def _epochs(self) -> tuple[int, float]:
+    @property
+    def progress(self) -> tuple[int, float]:
         """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
-        records = self._all()
-        done = sum(len(record.history) for record in records)
-        ended = [len(record.history) for record in records if record.state is not State.RUNNING]
-        full = self._config.training.epochs
-        mean = (sum(ended) + full) / (len(ended) + 1)
-        running = sum(max(0.0, mean - len(r.history)) for r in records if r.state is State.RUNNING)
-        return done, done + running + mean * max(0, self._target - len(records))
+        mean = (self._ended_epochs + self._config.training.epochs) / (self._ended + 1)
+        # a copy: the table is drawn in a thread of its own while trials are added
+        running = sum(max(0.0, mean - len(record.history)) for record in list(self._running.values()))
+        return self._done, self._done + running + mean * max(0, self._target - len(self._epochs))
 
     def _remaining(self) -> str:
-        done, expected = self._epochs()
+        done, expected = self.progress
         new = done - self._epochs_before
         if new <= 0:
             return "remaining time not known yet"
         seconds = (expected - done) * (time.monotonic() - self._started) / new
         return f"about {timedelta(seconds=round(seconds))} left"
 
-    def _render(self) -> RenderableType:
+    @property
+    def table(self) -> RenderableType:
+        """What stands on the terminal at this moment."""
         objective = self._config.objectives[0]
-        done, expected = self._epochs()
-        records = self._all()
-        ended = [record for record in records if record.state is not State.RUNNING]
-        running = [record for record in records if record.state is State.RUNNING]
-        table = Table(title=f"{len(ended)}/{self._target} trials, {self._remaining()}", title_justify="left")
+        done, expected = self.progress
+        table = Table(title=f"{self._ended}/{self._target} trials, {self._remaining()}", title_justify="left")
         for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
             table.add_column(name, justify="left" if name in ("loss", "state") else "right")
-        for record in [*running, *ranked(ended, objective)[:8]]:
+        for record in [*self._running.values(), *self._best]:
             table.add_row(
                 str(record.number),
                 record.config.loss_name,

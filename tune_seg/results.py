@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from tune_seg.keys import flatten
 from tune_seg.records import Record, Records, State
 
 _PAUSE = 5.0
-"""Seconds between two writings of the results, which take longer the more trials there are."""
+"""Seconds between two writings of the results, at least."""
+_SHARE = 50
+"""So many times as long as it took to write the results passes before they are written again."""
 
 
 def write_study(config: StudyConfig, path: Path) -> None:
@@ -54,31 +57,43 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
 
 
 class ResultsFile:
-    """`results.parquet`: one row a trial, written anew when a trial has ended, but at most every few seconds.
+    """`results.parquet`: one row a trial, written anew in a thread when a trial has ended, but at most every few seconds.
 
     A row holds the number, state, loss and varied keys, the metrics of the last epoch, those of the scaled logits where
-    the trial ran to its end, the epochs trained, the seconds they took, and why the trial failed.
+    the trial ran to its end, how many epochs it has and how many of them were taken over from the checkpoint store, the
+    seconds that the others took, and why the trial failed.
     """
 
     def __init__(self, records: Records, path: Path) -> None:
         self._records = records
         self._path = path
-        self._written = 0.0
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="results")
+        self._writing: Future[None] | None = None
+        self._next = 0.0
 
     def update(self, record: Record) -> None:
         """A trial has changed."""
-        if record.state is not State.RUNNING and time.monotonic() - self._written > _PAUSE:
-            self.write()
+        if record.state is State.RUNNING or time.monotonic() < self._next:
+            return
+        if self._writing is not None:
+            if not self._writing.done():
+                return
+            self._writing.result()
+        self._writing = self._writer.submit(self._write)
 
     def write(self) -> None:
         """Write all trials as they stand."""
-        rows = [_row(record) for _, record in sorted(self._records.trials.items())]
+        self._writer.submit(self._write).result()
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        rows = [_row(record) for _, record in sorted(list(self._records.trials.items()))]
         names = dict.fromkeys(name for row in rows for name in row)
         table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
         partial = self._path.with_suffix(".partial")
         pq.write_table(table, partial)
         os.replace(partial, self._path)
-        self._written = time.monotonic()
+        self._next = time.monotonic() + max(_PAUSE, _SHARE * (time.monotonic() - started))
 
 
 def scaled(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,6 +113,7 @@ def _row(record: Record) -> dict[str, Any]:
         "acw_weight": record.last.get("acw_weight"),
         **scaled(record.last),
         "epochs": len(record.history),
+        "epochs_replayed": sum(result.get("replayed", False) for result in record.history),
         "seconds": record.seconds,
         "error": record.error,
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from tune_seg.bounded_tpe import BoundedTPESampler
 from tune_seg.config import SearchConfig, StudyConfig
 from tune_seg.errors import InputError
 from tune_seg.space import Space
@@ -43,7 +44,7 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
         if name == "tpe":
             # The trials that still run count as bad ones, so that parallel suggestions keep apart.
             startup = min(10, max(1, config.trials // 3))
-            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+            return BoundedTPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler: optuna.samplers.BaseSampler = _CLASSES[name](seed=seed)

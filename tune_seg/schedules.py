@@ -89,6 +89,13 @@ class WeightCurve:
                 share = (1.0 - math.cos(math.pi * (2 * here.cycles - 1) * passed / length)) / 2.0
         return here.weight + (there.weight - here.weight) * share
 
+    def steady(self, begin: float, end: float) -> bool:
+        """Whether the weight is the same at every position from `begin` to `end`, as far as the keyframes tell."""
+        here, there = self._around(begin)
+        if there is not None and end >= there.at:
+            return False
+        return here is None or there is None or here.move == "hold" or here.weight == there.weight
+
     def silent(self, position: float) -> bool:
         """Whether the weight is 0 all the way between the two keyframes around `position`, or on its side of them all."""
         here, there = self._around(position)
@@ -110,6 +117,10 @@ class Complement:
 
     def __call__(self, position: float) -> float:
         return 1.0 - self.curve(position)
+
+    def steady(self, begin: float, end: float) -> bool:
+        """As :meth:`WeightCurve.steady`."""
+        return self.curve.steady(begin, end)
 
 
 def schedule_keyframes(kind: str, start: float, end: float) -> tuple[Keyframe, ...]:

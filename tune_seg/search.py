@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load_config(arguments)
         name = arguments.study or (Path(arguments.config).stem if arguments.config else _DEFAULT)
-        if not re.fullmatch(r"[\w][\w. -]*", name) or name == "packs":
-            raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs")
+        if not re.fullmatch(r"[\w][\w. -]*", name) or name in ("packs", "store"):
+            raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
         directory = arguments.studies.absolute() / name
         return _dry_run(config, directory) if arguments.dry_run else _search(config, directory)
     except InputError as error:
@@ -54,6 +54,8 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         "compute.gpus_per_trial": arguments.gpus_per_trial,
         "compute.max_concurrent": arguments.max_concurrent,
         "compute.address": arguments.address,
+        "compute.store": arguments.store,
+        "compute.store_gb": arguments.store_gb,
         "mlflow_uri": arguments.mlflow_uri,
     }
     for key, value in options.items():
@@ -176,6 +178,10 @@ def _search(config: StudyConfig, directory: Path) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
+def _gpus(text: str) -> float | str:
+    return text if text == "auto" else float(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tune_seg.search", description="Search for the loss that serves your data.")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file or a preset's name (default: default)")
@@ -186,9 +192,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="set any key of the configuration")
     parser.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores, and threads, of a trial")
-    parser.add_argument("--gpus-per-trial", type=float, metavar="N", help="GPUs of a trial; a fraction shares one")
+    parser.add_argument(
+        "--gpus-per-trial", type=_gpus, metavar="N|auto", help="GPUs of a trial; a fraction shares one, auto measures"
+    )
     parser.add_argument("--max-concurrent", type=int, metavar="N", help="at most so many trials at once")
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
+    parser.add_argument("--store", metavar="DIR|URI", help="where checkpoints are kept (default: DIR/store of --studies)")
+    parser.add_argument("--store-gb", type=float, metavar="N", help="gigabytes of checkpoints kept (20); 0 keeps none")
     parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the study directory)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
     return parser

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from ray.tune.search import Searcher
 from tune_seg.config import EarlyStoppingConfig
 from tune_seg.early_stopping import SuccessiveHalving
 from tune_seg.records import Record, Records, State
-from tune_seg.trial import ERROR, RESULT
+from tune_seg.reuse import Reuse
+from tune_seg.trial import ERROR, PROBLEMS, RESULT
 
 
 class _NotSaved:
@@ -32,45 +33,95 @@ class StudySearcher(_NotSaved, Searcher):
     Args:
         records: the study's trials.
         pack: the file of the packed data.
+        store: where the trials' checkpoints are kept; None: nowhere.
+        reuse: what the trials have in common; None where nothing is kept.
+        warn: told what went wrong with the store, a line at a time.
     """
 
-    def __init__(self, records: Records, pack: Path) -> None:
+    def __init__(
+        self, records: Records, pack: Path, store: str | None, reuse: Reuse | None, warn: Callable[[str], None]
+    ) -> None:
         super().__init__()
         self._records = records
         self._pack = pack
+        self._store = store
+        self._reuse = reuse
+        self._warn = warn
         self._numbers: dict[str, int] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True  # the records know what is maximised
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        record = self._records.ask()
+        record = self._records.ask(None if self._reuse is None else self._reuse.may_start)
         if record is None:
             finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
-            return finished
+            return finished if self._records.handed_out_all else None
         self._numbers[trial_id] = record.number
+        uses: dict[int, float] = {}
+        if self._reuse is not None:
+            uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
         return {
             "number": record.number,
             "trial": record.config.model_dump(mode="json"),
             "pack": str(self._pack),
+            "store": self._store,
+            "uses": list(uses.items()),
             "path": [os.path.abspath(entry) for entry in sys.path],
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._records.report(self._numbers[trial_id], _epoch(result))
+        self._take(self._numbers[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         number = self._numbers[trial_id]
         if error or not result:
             self._records.close(number, State.FAILED, "its worker process was lost, again after two more tries")
         elif ERROR in result:
+            self._warn_of(result)
             self._records.close(number, State.FAILED, result[ERROR])
         else:
-            record = self._records.report(number, _epoch(result))
-            self._records.close(number, _outcome(record))
+            self._take(number, result)
+            self._records.close(number, _outcome(self._records.trials[number]))
+        if self._reuse is not None:
+            self._reuse.end(number)
+
+    def _take(self, number: int, result: Mapping[str, Any]) -> None:
+        """Write down what a step reports: the result of an epoch, or of all that were stored."""
+        self._warn_of(result)
+        for epoch in result[RESULT]:
+            self._records.report(number, epoch)
+        if self._reuse is not None:
+            last = result[RESULT][-1]
+            self._reuse.report(number, done=last["epoch"], stored=last["stored"])
+
+    def _warn_of(self, result: Mapping[str, Any]) -> None:
+        for problem in result[PROBLEMS]:
+            self._warn(problem)
 
 
-class StudyScheduler(_NotSaved, FIFOScheduler):
+class _NewestFirst(FIFOScheduler):
+    """Gives a worker that has become free to the trial that came for it.
+
+    Tune's own choice is the oldest trial that waits, found by going through all trials of the study. While workers start,
+    that is one whose own worker is on its way: Tune stops that worker, starts another for the newest trial, and so on, so
+    that with short trials the slots never fill.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: Trial | None = None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._newest = trial
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        if self._newest is not None and self._newest.status == Trial.PENDING:
+            return self._newest
+        return None  # Tune goes on with those that wait in turn
+
+
+class StudyScheduler(_NotSaved, _NewestFirst):
     """Stops the trials that successive halving gives up.
 
     Args:
@@ -93,17 +144,12 @@ class StudyScheduler(_NotSaved, FIFOScheduler):
         if ERROR in result:
             return str(TrialScheduler.CONTINUE)  # the trial ends by itself
         record = self._records.trials[trial.config["number"]]
-        stop = self._judge(record, _epoch(result))
+        stop = any([self._judge(record, epoch) for epoch in result[RESULT]])
         return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
 
     def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
         group = record.config.loss.kind
         return self._halving.stops(group, record.number, int(result["epoch"]), float(result[self._objective]))
-
-
-def _epoch(result: Mapping[str, Any]) -> dict[str, Any]:
-    (epoch,) = result[RESULT]
-    return dict(epoch)
 
 
 def _outcome(record: Record) -> State:

@@ -1,5 +1,6 @@
 """How many trials share a GPU: measured with the study's own training, chosen by throughput and memory."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,11 +58,18 @@ def choose(measurements: Sequence[Measurement]) -> float:
 
 def measure(config: TrialConfig, pack: Path) -> float:
     """Train 1, 2 and 4 copies of `config` on a GPU of the cluster that Ray has joined; what :func:`choose` makes of it."""
+    from ray.exceptions import RayTaskError
+
     measurements: list[Measurement] = []
     for copies in _COPIES:
         if measurements and not measurements[-1].fits(copies):
             break
-        measurements.append(_measured(config, pack, copies))
+        try:
+            measurements.append(_measured(config, pack, copies))
+        except RayTaskError:  # together they need more memory than each of them showed
+            if not measurements:
+                raise
+            break
     return choose(measurements)
 
 
@@ -69,8 +77,8 @@ def _measured(config: TrialConfig, pack: Path, copies: int) -> Measurement:
     import ray
 
     # processes, as trials are; a GPU's fractions are given out on one GPU as long as they fit there
-    actor = ray.remote(num_cpus=0, num_gpus=1.0 / copies)(_Copy)
-    actors = [actor.remote(config.model_dump(mode="json"), str(pack)) for _ in range(copies)]
+    actor: Any = ray.remote(num_cpus=0, num_gpus=1.0 / copies)(_Copy)
+    actors = [actor.remote(config.model_dump(mode="json"), str(pack), sys.path) for _ in range(copies)]
     try:
         ray.get([each.warm_up.remote() for each in actors])
         speeds = ray.get([each.images_per_second.remote(_SECONDS) for each in actors])
@@ -84,12 +92,13 @@ def _measured(config: TrialConfig, pack: Path, copies: int) -> Measurement:
 class _Copy:
     """A training that only its speed is wanted of."""
 
-    def __init__(self, config: dict[str, Any], pack: str) -> None:
+    def __init__(self, config: dict[str, Any], pack: str, path: list[str]) -> None:
         import torch
 
         from tune_seg.data import PackedData
         from tune_seg.training import Trainer
 
+        sys.path += [entry for entry in path if entry not in sys.path]  # for losses of the user's own
         # more epochs than there is time for
         config = {**config, "training": {**config["training"], "epochs": 10**6}}
         self._trainer = Trainer(parse(TrialConfig, config), PackedData(pack), torch.device("cuda"))

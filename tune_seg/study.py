@@ -6,19 +6,20 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_seg import cluster
+from tune_seg import cluster, sharing
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
@@ -26,9 +27,16 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
+from tune_seg.reuse import Reuse, in_order_of_prefixes
 from tune_seg.samplers import check_sampler, planned_points
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
+from tune_seg.trajectory import TrainingData
+
+if TYPE_CHECKING:
+    from ray import tune
+
+    from tune_seg.searcher import StudySearcher
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,8 @@ def run_study(plan: Plan, console: Console) -> Outcome:
     directory = plan.directory
     with _locked(directory):
         check_same_study(plan.config, directory / "study.yaml")
+        if plan.config.compute.store_gb:
+            _store(plan.config, directory)
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
         # the data, which are packed meanwhile. What either finds wrong ends the packing.
         with ThreadPoolExecutor(1) as starter, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
@@ -92,7 +102,7 @@ def run_study(plan: Plan, console: Console) -> Outcome:
                 packed = _pack(plan, console, checks=(machines, models))
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
                 models.result()
-                compute = machines.result()
+                compute = _fractioned(plan, packed, machines.result())
                 config = _settled(plan.config, packed, compute)
                 check_same_study(config, directory / "study.yaml")
                 return _run(config, compute, plan.space, packed, directory, console)
@@ -103,6 +113,15 @@ def run_study(plan: Plan, console: Console) -> Outcome:
 
 def _machines(config: StudyConfig) -> ComputeConfig:
     return cluster.allot(config.compute, config.training.device, cluster.start(config.compute.address))
+
+
+def _fractioned(plan: Plan, packed: PackedData, compute: ComputeConfig) -> ComputeConfig:
+    """`compute`, with the share of a GPU that a trial needs measured where the study asks for that and has one."""
+    asked = plan.config.compute
+    if asked.gpus_per_trial != "auto" or not compute.gpus_per_trial:
+        return compute
+    share = sharing.measure(plan.space.probes[0], packed.path)
+    return cluster.allot(asked.model_copy(update={"gpus_per_trial": share}), plan.config.training.device, cluster.nodes())
 
 
 def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) -> StudyConfig:
@@ -119,9 +138,16 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
 def _run(
     config: StudyConfig, compute: ComputeConfig, space: Space, packed: PackedData, directory: Path, console: Console
 ) -> Outcome:
+    from tune_seg.searcher import StudySearcher
+    from tune_seg.trial import SegmentationTrial
+
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
-    records = Records(directory, config, space)
+    data = TrainingData(packed.content_id, packed.size, len(packed.train))
+    points = planned_points(config, space)
+    if config.search.sampler == "grid" and compute.store_gb:
+        points = in_order_of_prefixes(points, config.trial, data)
+    records = Records(directory, config, space, points)
     tracker = Tracker(
         config.mlflow_uri or default_uri(directory),
         directory,
@@ -136,9 +162,14 @@ def _run(
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
     _warn_of_classes(console, packed)
+    say = _once(console)
     try:
-        with report:
-            _fit(compute, records, packed, directory)
+        with report, _shared(config, space, records.planned, data, directory) as (store, reuse):
+            location = None if store is None else store.location
+            searcher = StudySearcher(records, packed.path, location, reuse, say)
+            fit(SegmentationTrial, searcher, compute, records, directory)
+        for problem in () if store is None else store.problems:
+            say(problem)
     finally:
         written.write()
         outcome = _outcome(records)
@@ -156,20 +187,55 @@ def _outcome(records: Records) -> Outcome:
     return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
 
 
-def _fit(compute: ComputeConfig, records: Records, packed: PackedData, directory: Path) -> None:
+@contextmanager
+def _shared(
+    config: StudyConfig, space: Space, planned: Sequence[TrialConfig], data: TrainingData, directory: Path
+) -> Iterator[tuple[CheckpointStore | None, Reuse | None]]:
+    """The checkpoint store, kept within its budget, and what the trials have in common; None where none are kept."""
+    if not config.compute.store_gb:
+        yield None, None
+        return
+    store = _store(config, directory)
+    possible = () if config.search.sampler == "grid" else space.probes
+    reuse = Reuse(data, planned, possible, store.want)
+    with store.within(config.compute.store_gb * 1e9, reuse.uses):
+        yield store, reuse
+
+
+def _store(config: StudyConfig, directory: Path) -> CheckpointStore:
+    return CheckpointStore(config.compute.store or str(directory.parent / "store"))
+
+
+def _once(console: Console) -> Callable[[str], None]:
+    """What prints a warning, each only once."""
+    said: set[str] = set()
+
+    def say(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            console.print(f"Warning: {line}", soft_wrap=True, markup=False)
+
+    return say
+
+
+def fit(
+    trainable: type["tune.Trainable"], searcher: "StudySearcher", compute: ComputeConfig, records: Records, directory: Path
+) -> None:
+    """Run what is left of the trials of `records`, as `searcher` hands them out, on Ray, each as a `trainable`."""
     from ray import tune
     from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
-    from tune_seg.searcher import StudyScheduler, StudySearcher
-    from tune_seg.trial import SegmentationTrial
+    from tune_seg.searcher import StudyScheduler
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage:
+    resources: dict[str, Any] = {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}
+    ahead = records.asking_ahead(compute.max_concurrent or 1)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, ahead:
         tune.Tuner(
-            tune.with_resources(SegmentationTrial, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
+            tune.with_resources(trainable, resources),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(records, packed.path),
+                search_alg=searcher,
                 scheduler=StudyScheduler(records),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,10 +15,11 @@ from tune_seg.data.augmentation import changes_nothing
 from tune_seg.evaluation import evaluate
 from tune_seg.features import Features
 from tune_seg.layers import AdaptiveClassWeight
+from tune_seg.learning_rate import learning_rate, learning_rate_factor
 from tune_seg.loss_program import build_program
 from tune_seg.memory import keep_freed_memory
 from tune_seg.models import build_model, frozen_encoder
-from tune_seg.optimisation import build_optimizer, learning_rate, learning_rate_factor
+from tune_seg.optimisation import build_optimizer
 from tune_seg.step import CapturedStep, Inputs, Step
 
 Batch = tuple[Inputs, torch.Tensor]
@@ -68,43 +69,56 @@ class Trainer:
         """Train for one epoch, evaluate, and return what is known of it.
 
         Returns:
-            every metric of :func:`~tune_seg.evaluation.evaluate`, in the last epoch also of the scaled logits, and
-            `epoch` (from 1), `train_loss` (mean over the iterations), `diverged` (whether loss or outputs have left the
-            finite numbers), `lr` and `weights` (that of each loss by its name; both of the epoch's last iteration),
-            `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive class weights, one number per class, of
-            a model that has them), `train_seconds`, `eval_seconds`, and `data_seconds`, what
-            of the former the host spent on making batches.
+            every metric of :func:`~tune_seg.evaluation.evaluate`, in the last planned epoch also of the scaled logits
+            unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations), `diverged`
+            (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of each loss by its name;
+            both of the epoch's last iteration), `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive
+            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`,
+            and `data_seconds`, what of the former the host spent on making batches.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
         trained = time.perf_counter()
-        metrics = evaluate(
-            self.model,
-            self.data,
-            self.config,
-            device=self.device,
-            autocast=self._autocast(),
-            scaling=self.epochs_done + 1 == self.config.training.epochs,
-            features=self._features.get("val"),
-        )
+        metrics = self.evaluate(scaling=self.epochs_done + 1 == self.config.training.epochs)
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
         self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
+        if self._diverged:  # a divergence is the end of a training, however many epochs were planned
+            metrics = {name: value for name, value in metrics.items() if "/" not in name}
         self.epochs_done += 1
-        last = self.epochs_done * self.steps - 1
-        weights = self.loss.weights(last)
         return {
             "epoch": self.epochs_done,
             **metrics,
             "train_loss": train_loss,
             "diverged": self._diverged,
-            "lr": learning_rate(self.config.training, last, self.steps),
-            "weights": weights,
-            **({"end_weight": weights["end"]} if "end" in weights else {}),
+            **in_force(self.config, self.epochs_done, self.steps),
             **self._acw_weight(),
             "train_seconds": trained - started,
             "data_seconds": self._data_seconds,
             "eval_seconds": time.perf_counter() - trained,
         }
+
+    def evaluate(self, *, scaling: bool) -> dict[str, Any]:
+        """The metrics of the model as it is, see :func:`~tune_seg.evaluation.evaluate`."""
+        return evaluate(
+            self.model,
+            self.data,
+            self.config,
+            device=self.device,
+            autocast=self._autocast(),
+            scaling=scaling,
+            features=self._features.get("val"),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the epochs to come depend on beside the configuration and their number; the tensors are not copied."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()["state"]}
+
+    def load_state_dict(self, state: Mapping[str, Any], epochs_done: int) -> None:
+        """Go on from what :meth:`state_dict` was after `epochs_done` epochs of a training with the same trajectory."""
+        self.model.load_state_dict(state["model"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+        self.epochs_done = epochs_done
 
     @property
     def done(self) -> bool:
@@ -173,3 +187,15 @@ class Trainer:
         precision = self.config.training.precision
         bfloat16 = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16)
+
+
+def in_force(config: TrialConfig, epoch: int, steps: int) -> dict[str, Any]:
+    """What a configuration says of the last iteration of an epoch (from 1) of `steps`: `lr`, `weights`, `end_weight`."""
+    last = epoch * steps - 1
+    iterations = config.training.epochs * steps
+    weights = {component.name: component.weight(iterations)(last) for component in config.components}
+    return {
+        "lr": learning_rate(config.training, last, steps),
+        "weights": weights,
+        **({"end_weight": weights["end"]} if "end" in weights else {}),
+    }

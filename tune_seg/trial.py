@@ -1,19 +1,21 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that is used again for the next trial."""
 
+import functools
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
 
 if TYPE_CHECKING:
-    from tune_seg.training import Trainer
+    from tune_seg.stored_training import StoredTraining
 
-RESULT = "epoch_result"
-"""The key under which a step reports what :meth:`tune_seg.training.Trainer.epoch` returned, in a list of one.
+RESULT = "epoch_results"
+"""The key under which a step reports what :meth:`tune_seg.stored_training.StoredTraining.advance` returned.
 
 Tune flattens the dictionaries that a step reports, and leaves what is in a list alone.
 """
@@ -21,18 +23,24 @@ Tune flattens the dictionaries that a step reports, and leaves what is in a list
 ERROR = "epoch_error"
 """The key under which a step reports why it could not: a failure that would come again is not tried again, as Tune would."""
 
+PROBLEMS = "store_problems"
+"""The key under which a step reports what went wrong with the checkpoint store, a list of lines."""
+
 
 class SegmentationTrial(tune.Trainable):
-    """Trains the configuration `config["trial"]` on the packed data `config["pack"]`.
+    """Trains the configuration `config["trial"]` on the packed data `config["pack"]`, as far as the store lacks it.
 
-    A loss of the user's own is imported from where the process that steers the study finds it, `config["path"]`.
+    The checkpoint store lies at `config["store"]` (None: there is none), and `config["uses"]` is a list of pairs
+    (epochs done, trials that are expected to leave there). A loss of the user's own is imported from where the process that
+    steers the study finds it, `config["path"]`.
 
-    Nothing of a former trial is left in the actor but the mapped data file: the model, the optimiser and every
-    generator are made anew.
+    Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimiser
+    and every generator are made anew.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._trainer: Trainer | None = None
+        self._training: StoredTraining | None = None
+        self._store: CheckpointStore | None = None
         self._error = ""
         try:
             self._begin(config)
@@ -43,25 +51,41 @@ class SegmentationTrial(tune.Trainable):
         # here, because the process that steers the study names this class too, and need not wait for torch
         import torch
 
-        from tune_seg.training import Trainer
+        from tune_seg.stored_training import StoredTraining
 
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
         trial = parse(TrialConfig, config["trial"])
-        self._trainer = Trainer(trial, PackedData(config["pack"]), torch.device(trial.training.device))
+        self._store = None if config["store"] is None else _opened(config["store"])
+        device = torch.device(trial.training.device)
+        self._training = StoredTraining(trial, PackedData(config["pack"]), device, self._store, dict(config["uses"]))
 
     def step(self) -> dict[str, Any]:
         try:
-            if self._trainer is not None:
-                result = self._trainer.epoch()
-                return {RESULT: [result], "done": self._trainer.done}
+            if self._training is not None:
+                results = self._training.advance()
+                return {RESULT: results, PROBLEMS: self._problems(), "done": self._training.done}
         except Exception as error:
             self._error = _described(error)
-        return {ERROR: self._error, "done": True}
+        return {ERROR: self._error, PROBLEMS: self._problems(), "done": True}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._trainer = None  # its memory is free before the next model takes its own
+        self._training = None  # its memory is free before the next model takes its own
         self.setup(new_config)
         return True
+
+    def cleanup(self) -> None:
+        """The study ends, perhaps before this trial does."""
+        if self._training is not None and not self._error:
+            self._training.close()
+
+    def _problems(self) -> list[str]:
+        if self._store is None:
+            return []
+        problems, self._store.problems = self._store.problems, []
+        return problems
+
+
+_opened = functools.cache(CheckpointStore)
 
 
 def _described(error: Exception) -> str:

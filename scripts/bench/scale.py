@@ -1,0 +1,170 @@
+"""What the bookkeeping of a large study costs: trials whose steps only wait, through everything else that a study does.
+
+    python scripts/bench/scale.py [--trials 10000] [--slots 16] [--seconds 1] [--epochs 1] [--sampler tpe] [--profile FILE]
+
+The space is that of `search_spaces/loss_schedule.yaml`. Waiting needs no processor, so there may be more slots than the
+machine has. Ray is started before the clock; the start of its workers counts, and is also given apart, as it takes
+processors that a study of 16 slots would have. Ray's own benchmark of its bookkeeping has 10,000 trials of one second on
+16 slots and allows 715 s for these 625 s.
+"""
+
+import argparse
+import cProfile
+import io
+import logging
+import random
+import resource
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from rich.console import Console
+
+from tune_seg import cluster
+from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyConfig, parse
+from tune_seg.records import Records
+from tune_seg.report import LiveReport
+from tune_seg.results import ResultsFile
+from tune_seg.searcher import StudySearcher
+from tune_seg.space import Space
+from tune_seg.study import fit
+from tune_seg.tracking import Tracker, default_uri
+from tune_seg.trial import PROBLEMS, RESULT
+
+CLASSES = [f"class {index}" for index in range(12)]
+
+
+class Waiting(tune.Trainable):
+    """A trial whose epoch takes a fixed time and reports as much as a real one."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._number, self._epochs, self._epoch = config["number"], config["trial"]["training"]["epochs"], 0
+        self._seconds = float(config["pack"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        began = time.time()
+        time.sleep(self._seconds)
+        self._epoch += 1
+        rng = random.Random(f"{self._number}/{self._epoch}")
+        done = self._epoch == self._epochs
+        scaled = {
+            f"{name}/{metric}": rng.random()
+            for name in ("unscaled", "temperature")
+            for metric in (*CALIBRATION_ERRORS, *METRICS[:5])
+        }
+        result = {
+            "epoch": self._epoch,
+            **{name: rng.random() for name in (*METRICS, *CALIBRATION_ERRORS)},
+            **{f"class_{name}": [rng.random() for _ in CLASSES] for name in ("recall", "precision", "iou", "dice")},
+            **(scaled if done else {}),
+            "train_loss": rng.random(),
+            "diverged": False,
+            "lr": 0.001,
+            "weights": {"start": 0.5, "end": 0.5},
+            "end_weight": 0.5,
+            "train_seconds": time.time() - began,
+            "eval_seconds": 0.0,
+            "began": began,
+        }
+        return {RESULT: [result], PROBLEMS: [], "done": done}
+
+
+class TimedSpace(Space):
+    """Takes the processor time of each suggestion."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        super().__init__(config)
+        self.seconds: list[float] = []
+
+    def sample(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+        started = time.thread_time()
+        assignment = super().sample(trial)
+        self.seconds.append(time.thread_time() - started)
+        return assignment
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    config = study_config(arguments)
+    space = TimedSpace(config)
+    compute = ComputeConfig(max_concurrent=arguments.slots, gpus_per_trial=0.0)
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # as for a study
+    ray.init("local", num_cpus=arguments.slots, include_dashboard=False, configure_logging=False, log_to_driver=False)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        records = Records(directory, config, space)
+        tracker = Tracker(default_uri(directory), directory, records.study_id, "s_rec", class_names=CLASSES)
+        written = ResultsFile(records, directory / "results.parquet")
+        report = LiveReport(Console(file=io.StringIO()), config, records.target)
+        tracker.start([])
+        records.observers += [report.update, tracker.update, written.update]
+        profile = cProfile.Profile() if arguments.profile else nullcontext()
+        began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
+        with report, profile:
+            searcher = StudySearcher(records, Path(str(arguments.seconds)), None, None, print)
+            fit(Waiting, searcher, compute, records, directory)
+        ended = time.time()
+        cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
+        written.write()
+        tracker.finish(interrupted=False, artifacts=[], timeout=600.0)
+        tracked = time.time() - ended
+        if isinstance(profile, cProfile.Profile):
+            profile.dump_stats(arguments.profile)
+    cluster.stop()
+    say(arguments, records, space.seconds, began, ended)
+    print(
+        f"processor time of the driver: {cpu:.1f} s, {own_cpu:.1f} s of it in the thread of Tune, a trial "
+        f"{1e3 * own_cpu / arguments.trials:.1f} ms; to write the rest of the results and tell MLflow: {tracked:.1f} s"
+    )
+
+
+def study_config(arguments: argparse.Namespace) -> StudyConfig:
+    import yaml
+
+    path = Path(__file__).parents[2] / "search_spaces" / "loss_schedule.yaml"
+    values: dict[str, Any] = yaml.safe_load(path.read_text())
+    values["training"]["epochs"] = arguments.epochs
+    values["search"] = {"sampler": arguments.sampler, "trials": arguments.trials, "early_stopping": {"kind": "none"}}
+    return parse(StudyConfig, values)
+
+
+def say(arguments: argparse.Namespace, records: Records, suggested: list[float], began: float, ended: float) -> None:
+    histories = [record.history for record in records.trials.values()]
+    assert len(histories) == arguments.trials and all(len(history) == arguments.epochs for history in histories)
+    work = arguments.trials * arguments.epochs * arguments.seconds / arguments.slots
+    firsts = sorted(history[0]["began"] for history in histories)[: arguments.slots]
+    start = sum(firsts) / len(firsts) - began
+    print(
+        f"{arguments.trials} trials of {arguments.epochs} x {arguments.seconds:g} s, {arguments.slots} slots, "
+        f"{arguments.sampler}: wall {ended - began:.1f} s, ideal {work:.1f} s, ratio {(ended - began) / work:.3f}; "
+        f"without {start:.1f} s for the start of the workers {(ended - began - start) / work:.3f}"
+    )
+    print(f"waited for suggestions: {records.sampler_seconds:.2f} s in all")
+    first, last = (1e3 * sum(some) / len(some) for some in (suggested[:100], suggested[-100:]))
+    print(f"suggestions: first 100 {first:.2f} ms each, last 100 {last:.2f} ms, ratio {last / first:.1f}")
+    print(f"memory of the driver, at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description="What the bookkeeping of a large study costs.")
+    options.add_argument("--trials", type=int, default=10_000)
+    options.add_argument("--slots", type=int, default=16)
+    options.add_argument("--seconds", type=float, default=1.0, help="of a step")
+    options.add_argument("--epochs", type=int, default=1, help="steps of a trial")
+    options.add_argument("--sampler", default="tpe")
+    options.add_argument("--profile", metavar="FILE", help="where to write a cProfile of Tune's thread")
+    return options
+
+
+if __name__ == "__main__":
+    main()

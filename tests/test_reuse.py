@@ -1,0 +1,110 @@
+"""Which trials wait for each other, which states are asked for, and the order of a grid."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tune_seg.config import TrialConfig, parse
+from tune_seg.reuse import Reuse, in_order_of_prefixes
+from tune_seg.trajectory import TrainingData, trajectory_keys
+
+DATA = TrainingData("3f", (48, 48), 8)
+
+
+@dataclass
+class Numbered:
+    number: int
+    config: TrialConfig
+
+
+def static(loss: str) -> TrialConfig:
+    return trial({"end": loss})
+
+
+def naive(start: str, end: str, s: float, e: float = 1.0) -> TrialConfig:
+    return trial({"kind": "naive", "start": start, "end": end}, schedule={"start": s, "end": e})
+
+
+def trial(loss: dict[str, Any], **sections: Any) -> TrialConfig:
+    return parse(TrialConfig, {"training": {"epochs": 10, "batch_size": 4}, "loss": loss, **sections})
+
+
+def reuse(*planned: TrialConfig, possible: tuple[TrialConfig, ...] = ()) -> tuple[Reuse, list[str]]:
+    wanted: list[str] = []
+    return Reuse(DATA, planned, possible, wanted.append), wanted
+
+
+def test_a_running_trial_is_told_where_others_will_leave_it() -> None:
+    dice, half, third = static("dice"), naive("dice", "ce", 0.5), naive("dice", "ce", 0.3)
+    common, _ = reuse(dice, half, third, static("ce"))
+    assert common.start(Numbered(0, dice), remaining=0) == {3: 1.0, 5: 1.0}
+    assert common.start(Numbered(1, static("ce")), remaining=0) == {}
+    # nobody needs the state any more once those who would have are over
+    common.start(Numbered(2, third), remaining=0)
+    common.end(2)
+    common.end(0)
+    assert common.start(Numbered(3, half), remaining=0) == {}
+
+
+def test_trials_that_the_sampler_may_choose_count_by_their_share() -> None:
+    possible = (static("dice"), naive("dice", "ce", 0.5), naive("dice", "ce", 0.5, 0.9), static("wce"))
+    common, _ = reuse(possible=possible)
+    assert common.start(Numbered(0, static("dice")), remaining=20) == {5: 2 * 20 / 4}
+
+
+def test_a_trial_waits_until_a_running_one_has_come_to_where_they_part() -> None:
+    first, second = Numbered(0, naive("dice", "ce", 0.5)), Numbered(1, naive("dice", "wce", 0.5))
+    common, wanted = reuse(first.config, second.config)
+    assert common.may_start(first)
+    assert common.start(first, remaining=0) == {5: 1.0}
+    assert common.may_start(Numbered(2, static("ce")))
+    for done in range(5):
+        common.report(0, done=done, stored=0)
+        assert not common.may_start(second)
+    common.report(0, done=5, stored=0)  # the state is being written
+    assert not common.may_start(second)
+    common.report(0, done=5, stored=5)
+    assert common.may_start(second)
+    assert wanted == []  # it was told when it started
+
+
+def test_a_state_that_turns_out_to_be_needed_is_asked_for() -> None:
+    first, second = Numbered(0, static("dice")), Numbered(1, naive("dice", "ce", 0.4))
+    common, wanted = reuse()
+    assert common.start(first, remaining=0) == {}
+    common.report(0, done=1, stored=0)
+    assert not common.may_start(second) and not common.may_start(second)
+    assert wanted == [trajectory_keys(second.config, DATA)[4]]
+    # once it is past that boundary, waiting is of no use
+    common.report(0, done=5, stored=0)
+    assert common.may_start(second)
+
+
+def test_a_repeated_configuration_waits_for_the_end_and_nobody_waits_for_one_that_ended() -> None:
+    first, again = Numbered(0, static("ce")), Numbered(1, static("ce"))
+    common, _ = reuse(first.config)
+    common.start(first, remaining=5)
+    common.report(0, done=9, stored=0)
+    assert not common.may_start(again)
+    common.end(0)
+    assert common.may_start(again)
+
+
+def test_what_more_trials_need_is_worth_more() -> None:
+    common, _ = reuse(naive("dice", "ce", 0.5), naive("dice", "wce", 0.5), static("focal"))
+    keys, other = trajectory_keys(static("dice"), DATA), trajectory_keys(static("focal"), DATA)
+    assert (
+        common.uses(keys[5]) == 2 > common.uses(other[5]) == 1 > common.uses(keys[6]) == common.uses("another study's") == 0
+    )
+
+
+def test_a_grid_keeps_together_what_begins_alike() -> None:
+    points = {
+        "dice ce 5": naive("dice", "ce", 0.5),
+        "ce": static("ce"),
+        "dice ce 3": naive("dice", "ce", 0.3),
+        "focal": static("focal"),
+        "dice wce 5": naive("dice", "wce", 0.5),
+        "dice": static("dice"),
+    }
+    ordered = in_order_of_prefixes(list(points), points.__getitem__, DATA)
+    assert ordered == ["dice ce 5", "dice wce 5", "dice", "dice ce 3", "ce", "focal"]

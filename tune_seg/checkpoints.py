@@ -1,0 +1,262 @@
+"""The checkpoint store: training states and metrics by the key of their trajectory, in a directory or an object store.
+
+An entry is one file, as :func:`torch.save` writes it: the results of every epoch up to a boundary and, where a training can
+go on from there, its state. It appears whole or not at all, carries a checksum of each part (that of the zip format, which
+:func:`torch.load` does not look at), and is read without executing code. An entry that is damaged counts as absent.
+Nothing here waits for, or locks out, another process: two that write the same key write the same thing.
+"""
+
+import contextlib
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from tune_seg.errors import InputError
+
+_SUFFIX = ".pt"
+_PARTIAL = ".partial"
+_WANTED = ".wanted"
+_ABANDONED_SECONDS = 3600.0
+_EVERY_SECONDS = 10.0
+
+History = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known at an epoch boundary.
+
+    Attributes:
+        history: the results of the epochs up to there.
+        state: what the training goes on from; None where it does not go on.
+    """
+
+    history: History
+    state: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the store: its key, its size in bytes, and when it was written (seconds since 1970)."""
+
+    key: str
+    size: int
+    written: float
+
+
+class CheckpointStore:
+    """Checkpoints by key.
+
+    Args:
+        location: a directory, which is made if need be, or the URI of an object store as Arrow reads it (`s3://bucket/path`,
+            `gs://bucket/path`).
+
+    Attributes:
+        problems: what went wrong since the store was opened, a line each; nothing of it ends a training.
+
+    Raises:
+        InputError: the location cannot be used.
+
+    Example:
+        >>> store = CheckpointStore("studies/store")
+        >>> store.save("3f", history=[{"epoch": 1}], state=None)
+        >>> store.load("3f").history
+        [{'epoch': 1}]
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.problems: list[str] = []
+        try:
+            if "://" in location:
+                self._files, self._root = fs.FileSystem.from_uri(location)
+            else:
+                self._files, self._root = fs.LocalFileSystem(), location
+            self._local = isinstance(self._files, fs.LocalFileSystem)
+            self._files.create_dir(self._root, recursive=True)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise InputError(
+                f"compute.store {location}: cannot be used ({error}); name a directory that can be written, or a URI "
+                f"such as s3://bucket/path with credentials that allow it"
+            ) from error
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._writing: Future[None] | None = None
+
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of `keys` that have an entry; none where the store cannot be reached, which is noted."""
+        try:
+            infos = self._files.get_file_info([self._path(key) for key in keys])
+        except OSError as error:
+            self.problems.append(f"the checkpoints in {self._root} could not be looked up ({error})")
+            return set()
+        return {key for key, info in zip(keys, infos, strict=True) if info.type == fs.FileType.File}
+
+    def load(self, key: str) -> Checkpoint | None:
+        """The checkpoint of `key`; None where there is none, or one that cannot be read, which is noted.
+
+        A damaged one is removed.
+        """
+        import torch  # here, because the process that steers a study only lists and removes
+
+        try:
+            with self._files.open_input_file(self._path(key)) as file:
+                content = file.read_buffer()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems.append(f"checkpoint {self._path(key)} could not be read ({error}); its epochs are trained again")
+            return None
+        try:
+            with zipfile.ZipFile(pa.BufferReader(content)) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"wrong checksum of {damaged}")
+            values = torch.load(pa.BufferReader(content), map_location="cpu", weights_only=True)
+            return Checkpoint(values["history"], values["state"])
+        except Exception as error:  # whatever a damaged file makes its readers raise
+            first, *_ = f"{type(error).__name__}: {error}".splitlines()
+            self.problems.append(f"checkpoint {self._path(key)} is damaged ({first}); its epochs are trained again")
+            self.remove(key)
+            return None
+
+    def save(self, key: str, history: History, state: Mapping[str, Any] | None) -> bool:
+        """Write a checkpoint; whether that worked: where it did not, the reason is noted and the store is as it was."""
+        import torch
+
+        path = self._path(key)
+        partial = f"{path}.{uuid.uuid4().hex}{_PARTIAL}" if self._local else path
+        try:
+            # an object appears when it is complete, a file must be moved to its place
+            with self._files.open_output_stream(partial) as file:
+                torch.save({"history": history, "state": state}, file)
+            if self._local:
+                self._files.move(partial, path)
+            self._delete(self._marker(key))
+            return True
+        except (OSError, RuntimeError) as error:  # which torch raises on top of the failed write
+            reason = error.__context__ or error
+            self.problems.append(f"checkpoint {path} could not be written ({reason}); the study goes on without it")
+            self._delete(partial)
+            return False
+
+    def save_later(self, key: str, history: History, state: Mapping[str, Any], then: Callable[[float], None]) -> None:
+        """Write a checkpoint in a thread of its own, after those before it.
+
+        Args:
+            key: as for :meth:`save`.
+            history: as for :meth:`save`; not changed afterwards.
+            state: the same.
+            then: called there with the seconds that it took, once it is written.
+        """
+        self.flush()  # one at a time, because each waiting state is a whole model in memory
+
+        def write() -> None:
+            started = time.perf_counter()
+            if self.save(key, history, state):
+                then(time.perf_counter() - started)
+
+        self._writing = self._writer.submit(write)
+
+    def want(self, key: str) -> None:
+        """Ask whoever computes the state of `key` to store it."""
+        with contextlib.suppress(OSError), self._files.open_output_stream(self._marker(key)):
+            pass  # without the marker the state may be missing, and is computed again
+
+    def wanted(self, key: str) -> bool:
+        """Whether somebody asked for the state of `key` and it is not there yet."""
+        return bool(self._files.get_file_info(self._marker(key)).type == fs.FileType.File)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return self._writing is not None and not self._writing.done()
+
+    def flush(self) -> None:
+        """Wait until everything is written."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def remove(self, key: str) -> None:
+        """Remove an entry, if it is there."""
+        self._delete(self._path(key))
+
+    def entries(self) -> list[Entry]:
+        """Everything that is stored; what a killed process left half-written an hour ago is removed.
+
+        Nothing where the store cannot be reached, which is noted.
+        """
+        try:
+            infos = self._files.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        except OSError as error:
+            self.problems.append(f"the checkpoints in {self._root} could not be listed ({error})")
+            return []
+        found = []
+        for info in infos:
+            written = 0.0 if info.mtime is None else info.mtime.timestamp()
+            if info.base_name.endswith(_SUFFIX):
+                found.append(Entry(info.base_name.removesuffix(_SUFFIX), info.size, written))
+            elif info.base_name.endswith((_PARTIAL, _WANTED)) and time.time() - written > _ABANDONED_SECONDS:
+                self._delete(info.path)
+        return found
+
+    def evict(self, budget: float, uses: Callable[[str], float]) -> int:
+        """Remove what is least likely to be reused until the entries take at most `budget` bytes.
+
+        Args:
+            budget: in bytes.
+            uses: how often an entry is expected to be needed, by its key; among equals the oldest goes first.
+
+        Returns:
+            the number of entries removed.
+        """
+        entries = self.entries()
+        excess = sum(entry.size for entry in entries) - budget
+        removed = 0
+        for entry in sorted(entries, key=lambda entry: (uses(entry.key), entry.written)):
+            if excess <= 0:
+                break
+            self.remove(entry.key)
+            excess -= entry.size
+            removed += 1
+        return removed
+
+    @contextlib.contextmanager
+    def within(self, budget: float, uses: Callable[[str], float]) -> Iterator[None]:
+        """Evict now and then, in a thread of its own, and once more at the end; the arguments are those of :meth:`evict`."""
+        ended = threading.Event()
+
+        def evict() -> None:
+            while not ended.wait(_EVERY_SECONDS):
+                self._evict_or_note(budget, uses)
+
+        thread = threading.Thread(target=evict, name="eviction", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self._evict_or_note(budget, uses)
+
+    def _evict_or_note(self, budget: float, uses: Callable[[str], float]) -> None:
+        try:
+            self.evict(budget, uses)
+        except OSError as error:
+            self.problems.append(f"checkpoints in {self.location} could not be listed ({error})")
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}{_SUFFIX}"
+
+    def _marker(self, key: str) -> str:
+        return f"{self._root}/{key}{_WANTED}"
+
+    def _delete(self, path: str) -> None:
+        with contextlib.suppress(OSError):  # it is gone already, or the next eviction tries again
+            self._files.delete_file(path)

@@ -1,0 +1,158 @@
+"""The file that holds a study's trials: Optuna's journal, kept by the one process that has the study directory."""
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, overload
+
+from optuna.storages.journal import BaseJournalBackend
+
+_BLOCK = 2**16
+
+Epoch = Mapping[str, Any]
+"""What a trial reports of one epoch."""
+
+
+class StoredHistory(Sequence[Epoch]):
+    """The epochs of a trial as a line of the journal holds them; all but the last are read when they are asked for.
+
+    Args:
+        journal: the file.
+        offset: where the line begins.
+        history: the epochs.
+    """
+
+    def __init__(self, journal: Path, offset: int, history: Sequence[Epoch]) -> None:
+        self._journal = journal
+        self._offset = offset
+        self._length = len(history)
+        self._last = history[-1] if history else None
+        self.seconds = seconds_of(history)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Epoch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Epoch]: ...
+    def __getitem__(self, index: int | slice) -> Epoch | list[Epoch]:
+        if index in (-1, self._length - 1) and self._last is not None:
+            return self._last
+        return self._read()[index]
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self._read())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._read() == list(other)
+
+    def _read(self) -> list[Epoch]:
+        with open(self._journal, "rb") as file:
+            file.seek(self._offset)
+            history: list[Epoch] = json.loads(file.readline())["user_attr"]["outcome"]["history"]
+        return history
+
+
+def seconds_of(history: Sequence[Epoch]) -> float:
+    """The time that the epochs took to train and to evaluate."""
+    if isinstance(history, StoredHistory):
+        return history.seconds
+    return sum(float(result["train_seconds"] + result["eval_seconds"]) for result in history)
+
+
+class StudyJournal(BaseJournalBackend):
+    """Keeps the lines that `optuna.storages.journal.JournalFileBackend` would, for one process instead of many.
+
+    That class takes a lock file, waits for the disk and reads the file's end for every change. Here a change is written at
+    once, so that the end of the process loses none; the disk is waited for (:meth:`sync`) in a thread, so a power loss may
+    take the last moments.
+
+    The results of a trial's epochs, all that grows large, stay in the file: in what Optuna holds in memory, the list
+    `history` of the attribute `outcome` is a :class:`StoredHistory`.
+
+    Args:
+        path: the file, made where it is missing. Part of a line at its end, which a full disk or a power loss has left, is
+            cut off: Optuna would refuse the whole file for it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        _drop_torn_line(path)
+        self._file = path.open("ab", buffering=0)
+        self._unread: deque[tuple[int, bytes]] | None = None
+        self._size = self._file.seek(0, os.SEEK_END)
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._synced: Future[None] | None = None
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Each change that was not read yet: those of the file first, then those appended."""
+        if self._unread is None:
+            self._unread = deque()
+            with open(self._path, "rb") as file:
+                offset = 0
+                for line in file:
+                    yield self._log(offset, line)
+                    offset += len(line)
+        while self._unread:
+            yield self._log(*self._unread.popleft())
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write changes to the file."""
+        for log in logs:
+            line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
+            self._write(line)
+            if self._unread is not None:
+                self._unread.append((self._size, line))
+            self._size += len(line)
+
+    def sync(self) -> None:
+        """Have what was written so far brought to the disk in a while.
+
+        Raises:
+            OSError: the disk has refused what came before.
+        """
+        if self._synced is not None:
+            if not self._synced.done():
+                return  # the next change of a trial asks again
+            self._synced.result()
+        self._synced = self._syncer.submit(os.fsync, self._file.fileno())
+
+    def close(self) -> None:
+        """Bring everything to the disk; nothing can be appended afterwards."""
+        if not self._file.closed:
+            self._syncer.shutdown()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def _write(self, line: bytes) -> None:
+        written = self._file.write(line)
+        while written is not None and written < len(line):  # a disk that is nearly full takes a part, then refuses the rest
+            line = line[written:]
+            written = self._file.write(line)
+
+    def _log(self, offset: int, line: bytes) -> dict[str, Any]:
+        log: dict[str, Any] = json.loads(line)
+        outcome = log.get("user_attr", {}).get("outcome")
+        if outcome is not None:
+            outcome["history"] = StoredHistory(self._path, offset, outcome["history"])
+        return log
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        file.truncate(end)

@@ -1,0 +1,161 @@
+"""Trajectories: a key for every epoch boundary of a training, equal where the trainings up to there are equal.
+
+At an epoch boundary the state of a training follows from its base (data, model, optimiser, seed, ...) and from what was in
+force in each epoch so far: the losses with their weights, and the learning rate. So ``key(0) = hash(base)`` and
+``key(k + 1) = hash(key(k), what was in force during epoch k)``, where a loss whose weight was 0 throughout the epoch is left
+out. Two trainings that share a key share all that led to it, to the last bit on a CPU.
+
+Keys are taken from values, not from how these were written: a parameter that is left at its default and one that is set
+to it, a static loss and a program of the same loss, a schedule and its keyframes give one key.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_seg.config import Component, TrainingConfig, TrialConfig
+from tune_seg.learning_rate import learning_rate_factor
+from tune_seg.losses import own
+from tune_seg.losses.catalogue import LOSSES, get_spec
+
+_STUDY_LAYER = frozenset(
+    f"{name}.py"
+    for name in (
+        *("cli", "cluster", "early_stopping", "effects", "errors", "profile", "records", "report", "results", "reuse"),
+        *("samplers", "search", "searcher", "sharing", "space", "study", "tracking", "trial"),
+    )
+)
+"""The files of the package that no result depends on."""
+
+_LIBRARIES = ("numpy", "scipy", "segmentation-models-pytorch", "timm", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What of the packed data decides over a training.
+
+    Attributes:
+        content: the identity of the content.
+        size: (H, W) in pixels.
+        train_images: how many images are trained on.
+    """
+
+    content: str
+    size: tuple[int, int]
+    train_images: int
+
+
+def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
+    """The keys of the epoch boundaries 0, 1, ..., `config.training.epochs`.
+
+    Args:
+        config: the trial, with its device known (`cpu` or `cuda`).
+        data: the data that it is trained on.
+
+    Example:
+        >>> data = TrainingData("3f", (224, 224), 367)
+        >>> dice, moving = (parse(TrialConfig, {"loss": loss}) for loss in (
+        ...     {"end": "dice"}, {"kind": "naive", "start": "dice", "end": "ce"}))
+        >>> [a == b for a, b in zip(trajectory_keys(dice, data), trajectory_keys(moving, data))].index(False)
+        10
+    """
+    # as `data.batching.steps_per_epoch` says, which needs torch
+    steps = max(1, data.train_images // config.training.batch_size)
+    iterations = steps * config.training.epochs
+    curves = [
+        (_loss(component, config), component.weight(iterations))
+        for component in sorted(config.components, key=lambda component: component.order)
+    ]
+    keys = [_hash(_base(config, data))]
+    for epoch in range(config.training.epochs):
+        first, last = epoch * steps, (epoch + 1) * steps - 1
+        losses = []
+        for loss, curve in curves:
+            weights = _shortest([curve(first)] if curve.steady(first, last) else [curve(i) for i in range(first, last + 1)])
+            if weights != [0.0]:
+                losses.append([loss, weights])
+        keys.append(_hash([keys[-1], _learning_rates(config.training, steps, epoch), losses]))
+    return tuple(keys)
+
+
+def shared_epochs(first: tuple[str, ...], second: tuple[str, ...]) -> int:
+    """How many epochs two trainings have in common, from their keys."""
+    different = (k for k, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return max(0, next(different, min(len(first), len(second))) - 1)
+
+
+def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
+    training, augmentation = config.training, config.augmentation
+    on_gpu = training.device == "cuda"
+    acw = config.acw_options
+    return {
+        "code": _code(),
+        "data": [data.content, list(data.size), data.train_images],
+        "model": config.model.model_dump(mode="json"),
+        "acw": [acw.positive, training.lr if acw.lr is None else acw.lr] if config.acw else None,
+        "optimizer": [
+            training.optimizer,
+            training.lr,
+            training.momentum if training.optimizer == "sgd" else None,
+            training.weight_decay,
+        ],
+        "batch_size": training.batch_size,
+        "seed": training.seed,
+        "device": training.device,
+        "threads": None if on_gpu else training.threads,
+        "precision": ("bfloat16" if on_gpu else "float32") if training.precision == "auto" else training.precision,
+        "augmentation": {**augmentation.model_dump(mode="json"), "crop": list(augmentation.crop or data.size)},
+        "evaluation": config.evaluation.model_dump(mode="json"),
+    }
+
+
+def _loss(component: Component, config: TrialConfig) -> list[Any]:
+    spec = get_spec(component.loss)
+    weights = None if spec.class_weights == "unused" else config.loss.class_weights
+    return [component.identity, weights, None if component.loss in LOSSES else _own_code(spec.implementation)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _learning_rates(config: TrainingConfig, steps: int, epoch: int) -> list[float]:
+    return _shortest([learning_rate_factor(config, i, steps) for i in range(epoch * steps, (epoch + 1) * steps)])
+
+
+def _shortest(values: list[float]) -> list[float]:
+    """One value where all are equal."""
+    return values[:1] if all(value == values[0] for value in values) else values
+
+
+def _hash(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """The code that a result depends on: this package's below the study layer, and the versions of the libraries."""
+    package = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(package.rglob("*.py")):
+        if path.name not in _STUDY_LAYER or path.parent != package:
+            digest.update(path.relative_to(package).as_posix().encode())
+            digest.update(path.read_bytes())
+    for library in _LIBRARIES:
+        digest.update(f"{library} {importlib.metadata.version(library)}".encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _own_code(implementation: str) -> str:
+    """A hash of the files in which a loss of the user's own is written and named; what these import is left out."""
+    named = implementation.partition(":")[0]
+    written = getattr(own.load(implementation, implementation), "__module__", named)
+    digest = hashlib.blake2b(digest_size=16)
+    for module in (named, written):
+        if path := getattr(sys.modules.get(module), "__file__", None):
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
