@@ -237,6 +237,9 @@ def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Pa
     assert {(row["state"], row["epochs"]) for row in rows} == {("completed", 6)}
     for number, expected in finished.items():
         np.testing.assert_equal(scores(rows[number]), expected)
+    for row in half:  # nothing that was computed is computed again
+        if row["state"] == "running":
+            assert rows[row["trial"]]["epochs_replayed"] >= row["epochs"]
     assert mlflow_trials(directory) == [0, 1, 2, 3]
 
 

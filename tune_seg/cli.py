@@ -3,11 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from tune_seg import search
+from tune_seg import IMPORTED, search
 from tune_seg.losses import __main__ as losses
 
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"search": search.main, "losses": losses.main}
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "search": partial(search.main, began=IMPORTED),
+    "losses": losses.main,
+}
 
 
 def main() -> int:

@@ -510,11 +510,14 @@ class TrialConfig(_Section):
 
 
 class EarlyStoppingConfig(_Section):
-    """Asynchronous successive halving (Li et al. 2020): at each rung the best 1/reduction_factor of a group go on."""
+    """Which trials go on: the best 1/reduction_factor, compared as :mod:`tune_seg.early_stopping` says.
 
-    kind: Literal["asha", "none"] = "asha"
-    grace_epochs: Positive = 5
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    No trial is stopped before it has trained `grace_epochs`, two fifths of all epochs where it is left out.
+    """
+
+    kind: Literal["settled", "asha", "none"] = "settled"
+    grace_epochs: Positive | None = None
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
 
 
 class SearchConfig(_Section):

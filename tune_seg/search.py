@@ -4,6 +4,7 @@ import argparse
 import re
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tune_seg import IMPORTED
 from tune_seg.config import StudyConfig, fields_of, parse
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, set_key, split_key
@@ -18,8 +20,14 @@ from tune_seg.keys import flatten, set_key, split_key
 _DEFAULT = "default"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the search command; the exit status: 0 finished, 2 wrong input, 130 interrupted, 1 some trials failed."""
+def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
+    """Run the search command; the exit status: 0 finished, 2 wrong input, 130 interrupted, 1 some trials failed.
+
+    Args:
+        argv: the command line, without the command's name; that of the process.
+        began: when the command began, by :func:`time.perf_counter`; now.
+    """
+    began = time.perf_counter() if began is None else began
     arguments = _parser().parse_args(argv)
     try:
         config = load_config(arguments)
@@ -27,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not re.fullmatch(r"[\w][\w. -]*", name) or name in ("packs", "store"):
             raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
         directory = arguments.studies.absolute() / name
-        return _dry_run(config, directory) if arguments.dry_run else _search(config, directory)
+        if arguments.dry_run:
+            return _dry_run(config, directory)
+        return _search(config, directory, profile_from=began if arguments.profile else None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -162,7 +172,7 @@ def _dry_run(config: StudyConfig, directory: Path) -> int:
     return 0
 
 
-def _search(config: StudyConfig, directory: Path) -> int:
+def _search(config: StudyConfig, directory: Path, profile_from: float | None) -> int:
     from rich.console import Console
 
     from tune_seg.study import plan_study, run_study
@@ -173,7 +183,7 @@ def _search(config: StudyConfig, directory: Path) -> int:
     # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return run_study(plan_study(config, directory), console).value
+        return run_study(plan_study(config, directory), console, profile_from=profile_from).value
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -201,8 +211,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store-gb", type=float, metavar="N", help="gigabytes of checkpoints kept (20); 0 keeps none")
     parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the study directory)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
+    parser.add_argument("--profile", action="store_true", help="say at the end where the study's time went")
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(began=IMPORTED))

@@ -1,8 +1,9 @@
 """Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
 
+import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_seg.config import EarlyStoppingConfig
-from tune_seg.early_stopping import SuccessiveHalving
+from tune_seg.early_stopping import Course, EarlyStopping, settles
 from tune_seg.records import Record, Records, State
 from tune_seg.reuse import Reuse
+from tune_seg.trajectory import TrainingData, trajectory_keys
 from tune_seg.trial import ERROR, PROBLEMS, RESULT
 
 
@@ -63,7 +65,8 @@ class StudySearcher(_NotSaved, Searcher):
             uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
         return {
             "number": record.number,
-            "trial": record.config.model_dump(mode="json"),
+            # as text, because Tune copies, flattens and describes every value of a configuration
+            "trial": json.dumps(record.config.model_dump(mode="json")),
             "pack": str(self._pack),
             "store": self._store,
             "uses": list(uses.items()),
@@ -114,6 +117,9 @@ class _NewestFirst(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self._newest = trial
+        # at the end Tune writes the state of every trial, at milliseconds each, to restore what is restored otherwise here
+        described: Any = trial
+        described.get_json_state = _no_state
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         if self._newest is not None and self._newest.status == Trial.PENDING:
@@ -121,35 +127,60 @@ class _NewestFirst(FIFOScheduler):
         return None  # Tune goes on with those that wait in turn
 
 
+def _no_state() -> tuple[str, str]:
+    return "{}", "{}"
+
+
 class StudyScheduler(_NotSaved, _NewestFirst):
-    """Stops the trials that successive halving gives up.
+    """Stops the trials that early stopping gives up.
 
     Args:
         records: the study's trials; the scores of an earlier session count at once.
+        data: what the trials are trained on.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, data: TrainingData) -> None:
         super().__init__()
         self._records = records
+        self._data = data
         config = records.config
         self._objective = config.objectives[0]
         # Optuna knows no pruned trial in a search with several objectives: there every trial runs to its end
         rule = config.search.early_stopping if len(config.objectives) == 1 else EarlyStoppingConfig(kind="none")
-        self._halving = SuccessiveHalving(rule, config.training.epochs)
-        for record in records.trials.values():
-            for result in record.history:
-                self._judge(record, result)
+        self._rule = EarlyStopping(rule, config.training.epochs)
+        self._courses: dict[int, Course] = {}
+        for record in records.trials.values() if rule.kind != "none" else ():  # reading them takes time
+            self._stops(record, record.history)
+            self._courses.pop(record.number, None)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if ERROR in result:
             return str(TrialScheduler.CONTINUE)  # the trial ends by itself
         record = self._records.trials[trial.config["number"]]
-        stop = any([self._judge(record, epoch) for epoch in result[RESULT]])
+        stop = self._stops(record, result[RESULT])
         return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
 
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        # Tune asks for no decision on the results that end a trial, and replayed epochs can be among them
+        number = trial.config["number"]
+        if RESULT in result:
+            self._stops(self._records.trials[number], result[RESULT])
+        self._courses.pop(number, None)
+
+    def _stops(self, record: Record, results: Sequence[Mapping[str, Any]]) -> bool:
+        """Take note of the results of epochs, in their order; whether one of them says that the trial should stop."""
+        judged = [result for result in results if self._rule.judges(int(result["epoch"]))]
+        # a list: none is left out, as what a continued study knows must not depend on which results came together
+        return any([self._judge(record, result) for result in judged])
+
     def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
-        group = record.config.loss.kind
-        return self._halving.stops(group, record.number, int(result["epoch"]), float(result[self._objective]))
+        return self._rule.stops(self._course(record), int(result["epoch"]), float(result[self._objective]))
+
+    def _course(self, record: Record) -> Course:
+        if record.number not in self._courses:
+            keys = trajectory_keys(record.config, self._data)
+            self._courses[record.number] = Course(keys, settles(record.config))
+        return self._courses[record.number]
 
 
 def _outcome(record: Record) -> State:

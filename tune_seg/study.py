@@ -6,12 +6,13 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
+from tune_seg.model_check import model_check
+from tune_seg.profiling import Profile
 from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
@@ -80,10 +83,16 @@ class Outcome(Enum):
     INTERRUPTED = 130
 
 
-def run_study(plan: Plan, console: Console) -> Outcome:
+def run_study(plan: Plan, console: Console, *, profile_from: float | None = None) -> Outcome:
     """Run the study, or what is left of it, and print its results.
 
     Ctrl-C (SIGINT) ends it early; what was computed is kept, and running it again continues it.
+
+    Args:
+        plan: the study.
+        console: where to print.
+        profile_from: when the command began, by :func:`time.perf_counter`; print where its time went, and write that to
+            `profile.json`. None: do not.
 
     Raises:
         InputError: the data, the model, the resources or the study directory are not what the study needs.
@@ -95,9 +104,8 @@ def run_study(plan: Plan, console: Console) -> Outcome:
             _store(plan.config, directory)
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
         # the data, which are packed meanwhile. What either finds wrong ends the packing.
-        with ThreadPoolExecutor(1) as starter, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
+        with ThreadPoolExecutor(1) as starter, model_check(_models(plan)) as models:
             machines = starter.submit(_machines, plan.config)
-            models = checker.submit(_check_models, _models(plan))
             try:
                 packed = _pack(plan, console, checks=(machines, models))
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
@@ -105,10 +113,15 @@ def run_study(plan: Plan, console: Console) -> Outcome:
                 compute = _fractioned(plan, packed, machines.result())
                 config = _settled(plan.config, packed, compute)
                 check_same_study(config, directory / "study.yaml")
-                return _run(config, compute, plan.space, packed, directory, console)
+                profile = Profile(compute.max_concurrent or 1, time.perf_counter() if profile_from is None else profile_from)
+                outcome = _run(config, compute, plan.space, packed, directory, console, profile)
             finally:
                 machines.exception()  # waits: what has not started yet cannot be stopped
                 cluster.stop()
+        if profile_from is not None:
+            profile.write(directory / "profile.json")
+            console.print(profile.table())
+        return outcome
 
 
 def _machines(config: StudyConfig) -> ComputeConfig:
@@ -136,9 +149,16 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
 
 
 def _run(
-    config: StudyConfig, compute: ComputeConfig, space: Space, packed: PackedData, directory: Path, console: Console
+    config: StudyConfig,
+    compute: ComputeConfig,
+    space: Space,
+    packed: PackedData,
+    directory: Path,
+    console: Console,
+    profile: Profile,
 ) -> Outcome:
     from tune_seg.searcher import StudySearcher
+    from tune_seg.step_times import StepTimes
     from tune_seg.trial import SegmentationTrial
 
     described, results = directory / "study.yaml", directory / "results.parquet"
@@ -167,13 +187,16 @@ def _run(
         with report, _shared(config, space, records.planned, data, directory) as (store, reuse):
             location = None if store is None else store.location
             searcher = StudySearcher(records, packed.path, location, reuse, say)
-            fit(SegmentationTrial, searcher, compute, records, directory)
+            fit(SegmentationTrial, searcher, compute, records, data, directory, [StepTimes(profile, records)])
         for problem in () if store is None else store.problems:
             say(problem)
     finally:
+        profile.trials_over()
+        threading.Thread(target=cluster.stop).start()  # Ray needs a second or two to end; whoever stops it again waits
         written.write()
         outcome = _outcome(records)
-        tracker.finish(interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
+        with profile.tracking():
+            tracker.finish(interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
     final_report(console, config, list(records.trials.values()), packed.class_names)
     _say_where(console, directory, tracker, outcome)
     _say_failures(console, records)
@@ -219,7 +242,13 @@ def _once(console: Console) -> Callable[[str], None]:
 
 
 def fit(
-    trainable: type["tune.Trainable"], searcher: "StudySearcher", compute: ComputeConfig, records: Records, directory: Path
+    trainable: type["tune.Trainable"],
+    searcher: "StudySearcher",
+    compute: ComputeConfig,
+    records: Records,
+    data: TrainingData,
+    directory: Path,
+    callbacks: Sequence["tune.Callback"] = (),
 ) -> None:
     """Run what is left of the trials of `records`, as `searcher` hands them out, on Ray, each as a `trainable`."""
     from ray import tune
@@ -236,7 +265,7 @@ def fit(
             tune.with_resources(trainable, resources),
             tune_config=TuneConfig(
                 search_alg=searcher,
-                scheduler=StudyScheduler(records),
+                scheduler=StudyScheduler(records, data),
                 num_samples=-1,
                 max_concurrent_trials=compute.max_concurrent,
                 reuse_actors=True,
@@ -245,6 +274,7 @@ def fit(
                 name="tune",
                 storage_path=storage,
                 verbose=0,
+                callbacks=list(callbacks),
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 # a trial that lost its worker begins again, twice at the most
                 failure_config=FailureConfig(max_failures=2),
@@ -316,13 +346,6 @@ def _models(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:
     for trial in plan.space.probes:
         sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
     return {model: sorted(found) for model, found in sizes.items()}
-
-
-def _check_models(sizes: Mapping[ModelConfig, Sequence[tuple[int, int]]]) -> None:
-    from tune_seg.models import check_model
-
-    for model, found in sizes.items():
-        check_model(model, found)
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from tune_seg.losses.catalogue import LOSSES, get_spec
 _STUDY_LAYER = frozenset(
     f"{name}.py"
     for name in (
-        *("cli", "cluster", "early_stopping", "effects", "errors", "profile", "records", "report", "results", "reuse"),
-        *("samplers", "search", "searcher", "sharing", "space", "study", "tracking", "trial"),
+        *("bounded_tpe", "cli", "cluster", "early_stopping", "effects", "errors", "journal", "model_check", "profiling"),
+        *("records", "report", "results", "reuse", "samplers", "search", "searcher", "sharing", "space", "step_times"),
+        *("study", "tracking", "trial"),
     )
 )
 """The files of the package that no result depends on."""

@@ -1,7 +1,9 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that is used again for the next trial."""
 
 import functools
+import json
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +28,23 @@ ERROR = "epoch_error"
 PROBLEMS = "store_problems"
 """The key under which a step reports what went wrong with the checkpoint store, a list of lines."""
 
+SETUP = "setup_seconds"
+"""The key under which a trial's first step reports how long the trial had been set up; the later ones report 0."""
+
 
 class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`, as far as the store lacks it.
 
-    The checkpoint store lies at `config["store"]` (None: there is none), and `config["uses"]` is a list of pairs
-    (epochs done, trials that are expected to leave there). A loss of the user's own is imported from where the process that
-    steers the study finds it, `config["path"]`.
+    The configuration is a text in JSON. The checkpoint store lies at `config["store"]` (None: there is none), and
+    `config["uses"]` is a list of pairs (epochs done, trials that are expected to leave there). A loss of the user's own is
+    imported from where the process that steers the study finds it, `config["path"]`.
 
     Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimiser
     and every generator are made anew.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        started = time.perf_counter()
         self._training: StoredTraining | None = None
         self._store: CheckpointStore | None = None
         self._error = ""
@@ -46,6 +52,7 @@ class SegmentationTrial(tune.Trainable):
             self._begin(config)
         except Exception as error:
             self._error = _described(error)
+        self._setup_seconds = time.perf_counter() - started
 
     def _begin(self, config: dict[str, Any]) -> None:
         # here, because the process that steers the study names this class too, and need not wait for torch
@@ -54,12 +61,16 @@ class SegmentationTrial(tune.Trainable):
         from tune_seg.stored_training import StoredTraining
 
         sys.path += [entry for entry in config["path"] if entry not in sys.path]
-        trial = parse(TrialConfig, config["trial"])
+        trial = parse(TrialConfig, json.loads(config["trial"]))
         self._store = None if config["store"] is None else _opened(config["store"])
         device = torch.device(trial.training.device)
         self._training = StoredTraining(trial, PackedData(config["pack"]), device, self._store, dict(config["uses"]))
 
     def step(self) -> dict[str, Any]:
+        setup, self._setup_seconds = self._setup_seconds, 0.0
+        return {**self._advance(), SETUP: setup}
+
+    def _advance(self) -> dict[str, Any]:
         try:
             if self._training is not None:
                 results = self._training.advance()

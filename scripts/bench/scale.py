@@ -11,6 +11,7 @@ processors that a study of 16 slots would have. Ray's own benchmark of its bookk
 import argparse
 import cProfile
 import io
+import json
 import logging
 import random
 import resource
@@ -34,6 +35,7 @@ from tune_seg.searcher import StudySearcher
 from tune_seg.space import Space
 from tune_seg.study import fit
 from tune_seg.tracking import Tracker, default_uri
+from tune_seg.trajectory import TrainingData
 from tune_seg.trial import PROBLEMS, RESULT
 
 CLASSES = [f"class {index}" for index in range(12)]
@@ -43,7 +45,8 @@ class Waiting(tune.Trainable):
     """A trial whose epoch takes a fixed time and reports as much as a real one."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._number, self._epochs, self._epoch = config["number"], config["trial"]["training"]["epochs"], 0
+        self._number, self._epoch = config["number"], 0
+        self._epochs = json.loads(config["trial"])["training"]["epochs"]
         self._seconds = float(config["pack"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -112,7 +115,7 @@ def main() -> None:
         began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
         with report, profile:
             searcher = StudySearcher(records, Path(str(arguments.seconds)), None, None, print)
-            fit(Waiting, searcher, compute, records, directory)
+            fit(Waiting, searcher, compute, records, TrainingData("", config.data.size, 1), directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()

@@ -1,0 +1,154 @@
+"""Where a study's time went: the time of all slots, from the start of the command to its end, shared out to what it was for.
+
+Only durations are taken from the workers, never times of day: the clocks of two machines differ.
+"""
+
+import json
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+PARTS: Mapping[str, str] = {
+    "training": "steps of the optimiser",
+    "data": "batches read and augmented, as far as the training waited for them",
+    "evaluation": "metrics over the validation images, temperatures after the last epoch",
+    "checkpoints": "what the training waited for the store: looked up, loaded, copied, written",
+    "start-up": "until a slot's first step: imports, packing, Ray, its worker; then each trial's model",
+    "sampler": "slots that waited for a suggestion",
+    "tracking": "all slots while the end of the study waited for MLflow",
+    "shutdown": "all slots while the end of the study wrote its files and ended Ray, beside MLflow",
+    "idle": "the rest: slots without a trial, Ray Tune between two steps, trials that failed",
+}
+"""The parts of a study's time, with what each is. They add up to slots x seconds: `idle` is what the others leave."""
+
+
+@dataclass
+class _Worker:
+    """When a worker's first step began, in seconds of the study, and how long it had built its trial before."""
+
+    begin: float
+    setup: float
+
+
+class Profile:
+    """Adds up a study's time, as the process that steers it hears of each step.
+
+    A slot is what can run one trial. Its time until its first step is start-up; from then on the durations that its steps
+    report are shared out. What a step does beside training, evaluation and checkpoints is the building of the trial's model,
+    and counts as start-up too. A worker in the place of one that was lost has no slot of its own: its start is idle time.
+
+    Args:
+        slots: how many trials run at once.
+        began: when the command began, by `clock`.
+        clock: a clock that only this process reads.
+
+    Example:
+        >>> profile = Profile(slots=2, began=time.perf_counter())
+        >>> profile.step("worker 1", seconds=1.5, setup=0.1, epochs=[{"train_seconds": 1.0, "eval_seconds": 0.5}])
+        >>> profile.trials_over()
+        >>> with profile.tracking():
+        ...     tracker.finish(interrupted=False, artifacts=[])
+        >>> sum(profile.parts().values())  # slots x seconds
+    """
+
+    def __init__(self, slots: int, began: float, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.slots = slots
+        self._began = began
+        self._clock = clock
+        self._sums = dict.fromkeys(PARTS, 0.0)
+        self._workers: dict[Hashable, _Worker] = {}
+        self._sampler_before = 0.0
+        self._trials_over: float | None = None
+        self._tracking = 0.0
+
+    def step(
+        self,
+        worker: Hashable,
+        *,
+        seconds: float,
+        setup: float,
+        epochs: Sequence[Mapping[str, Any]],
+        sampler_seconds: float = 0.0,
+    ) -> None:
+        """A step has ended, and nothing has begun on its worker since.
+
+        Args:
+            worker: which worker it ran on.
+            seconds: how long it took there.
+            setup: how long the worker had built the trial before this step; 0 if it is not the trial's first.
+            epochs: the results of the epochs that the step reports, none if it has failed; their `train_seconds`,
+                `data_seconds` (a part of these), `eval_seconds` and `checkpoint_seconds` count.
+            sampler_seconds: how long the study has waited for its sampler so far.
+        """
+        if not self._workers:
+            self._sampler_before = sampler_seconds  # what a slot's first trial waited for is start-up
+        if worker not in self._workers:
+            self._workers[worker] = _Worker(self._clock() - self._began - seconds, setup)
+        elif epochs:
+            self._sums["start-up"] += setup
+        self._sums["sampler"] = sampler_seconds - self._sampler_before
+        for epoch in epochs:
+            data = float(epoch.get("data_seconds", 0.0))
+            for part, taken in (
+                ("training", float(epoch["train_seconds"]) - data),
+                ("data", data),
+                ("evaluation", float(epoch["eval_seconds"])),
+                ("checkpoints", float(epoch.get("checkpoint_seconds", 0.0))),
+            ):
+                self._sums[part] += taken
+                seconds -= taken
+        if epochs:
+            self._sums["start-up"] += seconds
+
+    def trials_over(self) -> None:
+        """No trial runs any more."""
+        self._trials_over = self._clock() - self._began
+
+    @contextmanager
+    def tracking(self) -> Iterator[None]:
+        """The end of the study waits for MLflow inside this context."""
+        started = self._clock()
+        yield
+        self._tracking += self._clock() - started
+
+    @property
+    def seconds(self) -> float:
+        """How long the command has run."""
+        return self._clock() - self._began
+
+    def parts(self) -> dict[str, float]:
+        """The seconds of all slots together by :data:`PARTS`; their sum is slots x :attr:`seconds`, as of now."""
+        now = self.seconds
+        over = now if self._trials_over is None else self._trials_over
+        workers = sorted(self._workers.values(), key=lambda worker: worker.begin)
+        first, later = workers[: self.slots], workers[self.slots :]
+        unused = first[0].begin if first else over
+        parts = dict(self._sums)
+        parts["start-up"] += sum(worker.begin for worker in first) + unused * (self.slots - len(first))
+        parts["start-up"] += sum(worker.setup for worker in later)
+        parts["tracking"] = self.slots * self._tracking
+        parts["shutdown"] = self.slots * (now - over - self._tracking)
+        parts["idle"] = self.slots * now - sum(parts.values())
+        return parts
+
+    def table(self) -> Table:
+        """The parts with their seconds and shares, for people."""
+        parts = self.parts()
+        whole = sum(parts.values())
+        table = Table(title=f"Where the time went: {self.slots} slots x {whole / self.slots:.1f} s", title_justify="left")
+        for name in ("part", "slot seconds", "share", "what it is"):
+            table.add_column(name, justify="right" if name in ("slot seconds", "share") else "left")
+        for part, seconds in parts.items():
+            table.add_row(part, f"{seconds:.1f}", f"{seconds / whole:.1%}", PARTS[part])
+        table.add_row("in all", f"{whole:.1f}", f"{1:.1%}", "", style="bold")
+        return table
+
+    def write(self, path: Path) -> None:
+        """Write the same as JSON: `slots`, `seconds` of the command, and `parts`, in seconds of all slots together."""
+        parts = self.parts()
+        path.write_text(json.dumps({"slots": self.slots, "seconds": sum(parts.values()) / self.slots, "parts": parts}))
