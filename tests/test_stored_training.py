@@ -21,7 +21,7 @@ from tune_seg.training import Trainer
 from tune_seg.trajectory import TrainingData, shared_epochs, trajectory_keys
 
 CPU = torch.device("cpu")
-NOT_OF_THE_TRAINING = ("train_seconds", "eval_seconds", "checkpoint_seconds", "replayed", "stored")
+NOT_OF_THE_TRAINING = ("train_seconds", "data_seconds", "eval_seconds", "checkpoint_seconds", "replayed", "stored")
 STEADY = {"lr_schedule": "constant"}
 
 

@@ -15,7 +15,7 @@ from tune_seg.data import PackedData
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.training import Trainer
 
-TIMES = ("train_seconds", "eval_seconds")
+TIMES = ("train_seconds", "data_seconds", "eval_seconds")
 
 
 def trial(**sections: Any) -> TrialConfig:

@@ -54,6 +54,7 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "model.architecture": [({}, {"model.architecture": "FPN"})],
     "model.encoder": [({}, {"model.encoder": "resnet34"})],
     "model.weights": [({}, {"model.weights": "imagenet"})],
+    "model.train": [({}, {"model.train": "head"})],
     "training.epochs": [({}, {"training.epochs": 5}), ({"training.lr_schedule": "constant"}, {"training.epochs": 5})],
     "training.batch_size": [({}, {"training.batch_size": 11})],  # two steps an epoch still
     "training.optimizer": [({}, {"training.optimizer": name}) for name in ("adam", "adamw")],

@@ -48,6 +48,13 @@ def start(address: str | None) -> list[Node]:
                 f"compute.address {address}: cannot join the Ray cluster there ({error}); if it asks for a token, which is "
                 f"Ray's default, set RAY_AUTH_MODE=token and have the cluster's token in ~/.ray/auth_token"
             ) from error
+    return nodes()
+
+
+def nodes() -> list[Node]:
+    """The resources of each machine of the cluster that was joined."""
+    import ray
+
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
@@ -83,7 +90,7 @@ def allot(compute: ComputeConfig, device: str, nodes: Sequence[Node]) -> Compute
             is none.
     """
     gpus = compute.gpus_per_trial
-    if gpus is None:
+    if gpus is None or gpus == "auto":  # what is measured needs the data first
         gpus = 1.0 if device != "cpu" and any(node.get("GPU", 0.0) >= 1.0 for node in nodes) else 0.0
     if (device == "cuda" and not gpus) or (device == "cpu" and gpus):
         raise InputError(f"training.device {device} does not go with {gpus:g} GPUs a trial: {_have(nodes)}")

@@ -130,11 +130,12 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """An architecture and an encoder of segmentation-models-pytorch, by their names there."""
+    """An architecture and an encoder of segmentation-models-pytorch, by their names there, and which part of it learns."""
 
     architecture: str = "Unet"
     encoder: str = "resnet18"
     weights: Literal["none", "imagenet"] = "none"
+    train: Literal["all", "head"] = "all"
 
 
 class TrainingConfig(_Section):
@@ -541,12 +542,13 @@ class SearchConfig(_Section):
 class ComputeConfig(_Section):
     """What one trial is given, how many run at once, and the Ray cluster; left out, it follows the machine.
 
+    `gpus_per_trial: auto` measures how many trials share a GPU best, and is 0 where there is none.
     `store` is where checkpoints are kept, a directory or the URI of an object store, `store_gb` how much of them; at 0 none
     are.
     """
 
     cpus_per_trial: Positive = 1
-    gpus_per_trial: NonNegative | None = None
+    gpus_per_trial: NonNegative | Literal["auto"] | None = None
     max_concurrent: Positive | None = None
     address: str | None = None
     store: str | None = None

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tune_seg.config import CALIBRATION_ERRORS, TrialConfig
-from tune_seg.data import PackedData, batches
+from tune_seg.data import PackedData, batches, feature_batches
+from tune_seg.features import Features
 from tune_seg.metrics import SegmentationMetrics
 from tune_seg.temperature import PixelSample, fit_temperature
 
@@ -28,6 +29,7 @@ def evaluate(
     device: torch.device,
     autocast: AbstractContextManager[None],
     scaling: bool = False,
+    features: Features | None = None,
 ) -> dict[str, Any]:
     """Every metric of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images of `data`.
 
@@ -42,6 +44,7 @@ def evaluate(
         device: where the model is.
         autocast: the context that the model computes in.
         scaling: whether to scale the logits, too. The model sees every image once all the same.
+        features: what the model takes in place of the validation images, where its encoder is frozen.
 
     Returns:
         the metrics over all images. With `scaling` also, over the images of odd index: `unscaled/NAME`,
@@ -51,16 +54,13 @@ def evaluate(
     """
 
     def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, target in batches(
-            data.val,
-            epoch=0,
-            seed=0,
-            batch_size=config.training.batch_size,
-            augmentation=config.augmentation,
-            device=device,
-            train=False,
-            indices=indices,
-        ):
+        order: dict[str, Any] = {"epoch": 0, "seed": 0, "batch_size": config.training.batch_size, "indices": indices}
+        inputs: Iterator[tuple[Tensor | list[Tensor], Tensor]] = (
+            batches(data.val, **order, augmentation=config.augmentation, device=device, train=False)
+            if features is None
+            else feature_batches(data.val, features, **order, device=device, train=False)
+        )
+        for images, target in inputs:
             with autocast:
                 logits = model(images)
             yield logits, target

@@ -1,6 +1,6 @@
 """The loss of a trial: a sum of losses whose weights move over the training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,8 +48,15 @@ class LossProgram(nn.Module):
 
         Where all weights are 0, so are the sum and its gradient.
         """
-        weights = self.weights(iteration).values()
-        terms = [weight * loss(logits, target) for weight, loss in zip(weights, self.losses, strict=True) if weight != 0.0]
+        return self.weighted(logits, target, self.active(iteration))
+
+    def active(self, iteration: int) -> dict[int, float]:
+        """The weights at `iteration` that are not 0, by the number of the loss."""
+        return {number: weight for number, weight in enumerate(self.weights(iteration).values()) if weight != 0.0}
+
+    def weighted(self, logits: Tensor, target: Tensor, weights: Mapping[int, float] | Mapping[int, Tensor]) -> Tensor:
+        """The sum of the losses that `weights` gives a weight, by their numbers."""
+        terms = [weight * self.losses[number](logits, target) for number, weight in weights.items()]
         if not terms:
             return (logits * 0.0).sum()
         return torch.stack(terms).sum() if len(terms) > 1 else terms[0]

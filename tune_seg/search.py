@@ -188,6 +188,10 @@ def _search(config: StudyConfig, directory: Path, profile_from: float | None) ->
         signal.signal(signal.SIGTERM, before)
 
 
+def _gpus(text: str) -> float | str:
+    return text if text == "auto" else float(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tune_seg.search", description="Search for the loss that serves your data.")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file or a preset's name (default: default)")
@@ -198,7 +202,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="set any key of the configuration")
     parser.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores, and threads, of a trial")
-    parser.add_argument("--gpus-per-trial", type=float, metavar="N", help="GPUs of a trial; a fraction shares one")
+    parser.add_argument(
+        "--gpus-per-trial", type=_gpus, metavar="N|auto", help="GPUs of a trial; a fraction shares one, auto measures"
+    )
     parser.add_argument("--max-concurrent", type=int, metavar="N", help="at most so many trials at once")
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
     parser.add_argument("--store", metavar="DIR|URI", help="where checkpoints are kept (default: DIR/store of --studies)")

@@ -132,7 +132,8 @@ class StoredTraining:
     def _replayed(self, result: Mapping[str, Any]) -> dict[str, Any]:
         # what the losses are called, and thus their weights, differs between two ways to write one training
         described = in_force(self.config, result["epoch"], self._steps)
-        return {**result, **described, "train_seconds": 0.0, "eval_seconds": 0.0, "replayed": True}
+        times = {"train_seconds": 0.0, "data_seconds": 0.0, "eval_seconds": 0.0}
+        return {**result, **described, **times, "replayed": True}
 
     def _compute(self) -> dict[str, Any]:
         trainer = self._begin()

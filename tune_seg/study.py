@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from tune_seg import cluster
+from tune_seg import cluster, sharing
 from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
@@ -109,7 +109,7 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
                 packed = _pack(plan, console, checks=(machines, models))
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
                 models.result()
-                compute = machines.result()
+                compute = _fractioned(plan, packed, machines.result())
                 config = _settled(plan.config, packed, compute)
                 check_same_study(config, directory / "study.yaml")
                 profile = Profile(compute.max_concurrent or 1, time.perf_counter() if profile_from is None else profile_from)
@@ -125,6 +125,15 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
 
 def _machines(config: StudyConfig) -> ComputeConfig:
     return cluster.allot(config.compute, config.training.device, cluster.start(config.compute.address))
+
+
+def _fractioned(plan: Plan, packed: PackedData, compute: ComputeConfig) -> ComputeConfig:
+    """`compute`, with the share of a GPU that a trial needs measured where the study asks for that and has one."""
+    asked = plan.config.compute
+    if asked.gpus_per_trial != "auto" or not compute.gpus_per_trial:
+        return compute
+    share = sharing.measure(plan.space.probes[0], packed.path)
+    return cluster.allot(asked.model_copy(update={"gpus_per_trial": share}), plan.config.training.device, cluster.nodes())
 
 
 def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) -> StudyConfig:
@@ -251,10 +260,11 @@ def fit(
 
     for left in directory.glob(".ray-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
+    resources: dict[str, Any] = {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}
     ahead = records.asking_ahead(compute.max_concurrent or 1)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, ahead:
         tune.Tuner(
-            tune.with_resources(trainable, {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}),
+            tune.with_resources(trainable, resources),
             tune_config=TuneConfig(
                 search_alg=searcher,
                 scheduler=StudyScheduler(records, data),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,13 +10,19 @@ import torch
 from torch import nn
 
 from tune_seg.config import TrialConfig
-from tune_seg.data import PackedData, batches, steps_per_epoch
+from tune_seg.data import PackedData, batches, feature_batches, steps_per_epoch
+from tune_seg.data.augmentation import changes_nothing
 from tune_seg.evaluation import evaluate
+from tune_seg.features import Features
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.learning_rate import learning_rate, learning_rate_factor
 from tune_seg.loss_program import build_program
-from tune_seg.models import build_model
+from tune_seg.memory import keep_freed_memory
+from tune_seg.models import build_model, frozen_encoder
 from tune_seg.optimisation import build_optimizer
+from tune_seg.step import CapturedStep, Inputs, Step
+
+Batch = tuple[Inputs, torch.Tensor]
 
 
 class Trainer:
@@ -42,17 +48,22 @@ class Trainer:
         self.data = data
         self.device = device
         training = config.training
-        if device.type == "cpu" and training.threads is not None:
-            torch.set_num_threads(training.threads)  # another number of threads adds in another order
+        if device.type == "cpu":
+            keep_freed_memory()
+            if training.threads is not None:
+                torch.set_num_threads(training.threads)  # another number of threads adds in another order
         self.epochs_done = 0
         self._diverged = False
         self.steps = steps_per_epoch(len(data.train), training.batch_size)
         torch.manual_seed(training.seed)
         model = build_model(config.model, data.num_classes, acw=config.acw, acw_positive=config.acw_options.positive)
-        # channels last is the layout that both cuDNN and oneDNN convolve fastest in
+        # as fast as contiguous or faster, by up to a third, on a CPU too: scripts/bench/step.py --layouts
         self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._features = self._fixed_features()
         self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
         self.loss = build_program(config, torch.as_tensor(data.frequencies), training.epochs * self.steps).to(device)
+        step = CapturedStep if device.type == "cuda" else Step
+        self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 
     def epoch(self) -> dict[str, Any]:
         """Train for one epoch, evaluate, and return what is known of it.
@@ -62,7 +73,8 @@ class Trainer:
             unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations), `diverged`
             (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of each loss by its name;
             both of the epoch's last iteration), `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive
-            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`.
+            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`,
+            and `data_seconds`, what of the former the host spent on making batches.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
@@ -81,12 +93,21 @@ class Trainer:
             **in_force(self.config, self.epochs_done, self.steps),
             **self._acw_weight(),
             "train_seconds": trained - started,
+            "data_seconds": self._data_seconds,
             "eval_seconds": time.perf_counter() - trained,
         }
 
     def evaluate(self, *, scaling: bool) -> dict[str, Any]:
         """The metrics of the model as it is, see :func:`~tune_seg.evaluation.evaluate`."""
-        return evaluate(self.model, self.data, self.config, device=self.device, autocast=self._autocast(), scaling=scaling)
+        return evaluate(
+            self.model,
+            self.data,
+            self.config,
+            device=self.device,
+            autocast=self._autocast(),
+            scaling=scaling,
+            features=self._features.get("val"),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """All that the epochs to come depend on beside the configuration and their number; the tensors are not copied."""
@@ -115,27 +136,52 @@ class Trainer:
         torch.manual_seed(training.seed + (self.epochs_done + 1) * 1_000_003)
         self.model.train()
         total = torch.zeros((), device=self.device)
-        for images, target in batches(
-            self.data.train,
-            epoch=self.epochs_done,
-            seed=training.seed,
-            batch_size=training.batch_size,
-            augmentation=self.config.augmentation,
-            device=self.device,
-            train=True,
-        ):
-            factor = learning_rate_factor(training, iteration, self.steps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-            with self._autocast():
-                logits = self.model(images)
-            loss = self.loss(logits, target, iteration)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach()
+        for inputs, target in self._timed(self._batches()):
+            total += self._step(inputs, target, iteration, learning_rate_factor(training, iteration, self.steps))
             iteration += 1
         return total / self.steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of the epoch: images, or what a frozen encoder makes of them where it always makes the same."""
+        training = self.config.training
+        order: dict[str, Any] = {"epoch": self.epochs_done, "seed": training.seed, "batch_size": training.batch_size}
+        if "train" in self._features:
+            yield from feature_batches(self.data.train, self._features["train"], **order, device=self.device, train=True)
+        else:
+            yield from batches(
+                self.data.train, **order, augmentation=self.config.augmentation, device=self.device, train=True
+            )
+
+    def _fixed_features(self) -> dict[str, Features]:
+        """The features, by split, of a model whose encoder is frozen, where the split's images are always the same."""
+        encoder = frozen_encoder(self.model)
+        if encoder is None:
+            return {}
+        config, data = self.config, self.data
+        fixed = [data.train, data.val] if changes_nothing(config.augmentation, data.size) else [data.val]
+        return {
+            split.name: Features(
+                encoder,
+                data,
+                split,
+                config.augmentation,
+                device=self.device,
+                autocast=self._autocast(),
+                description=f"{config.model.architecture} {config.model.encoder}",
+            )
+            for split in fixed
+        }
+
+    def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; `data_seconds` counts the host's time for them from 0."""
+        self._data_seconds = 0.0
+        while True:
+            started = time.perf_counter()
+            batch = next(batches, None)
+            self._data_seconds += time.perf_counter() - started
+            if batch is None:
+                return
+            yield batch
 
     def _autocast(self) -> AbstractContextManager[None]:
         precision = self.config.training.precision

@@ -24,7 +24,7 @@ from tune_seg.data.synthetic import SyntheticDataset
 
 if TYPE_CHECKING:
     from tune_seg.data.augmentation import augment, draw
-    from tune_seg.data.batching import batches, steps_per_epoch
+    from tune_seg.data.batching import batches, feature_batches, steps_per_epoch
 
 __all__ = [
     "IGNORE_INDEX",
@@ -36,6 +36,7 @@ __all__ = [
     "augment",
     "batches",
     "draw",
+    "feature_batches",
     "pack",
     "read",
     "steps_per_epoch",
@@ -45,6 +46,7 @@ _NEEDS_TORCH = {
     "augment": "augmentation",
     "batches": "batching",
     "draw": "augmentation",
+    "feature_batches": "batching",
     "steps_per_epoch": "batching",
 }
 

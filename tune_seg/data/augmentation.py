@@ -6,7 +6,7 @@ same whatever else is in its batch, whichever process runs it and whatever that 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -43,14 +43,53 @@ def draw(seed: int, epoch: int, indices: Iterable[int]) -> Draws:
     return Draws(*np.ascontiguousarray(numbers.reshape(-1, 4).T))
 
 
+def place(draws: Draws, config: AugmentationConfig, size: tuple[int, int]) -> Tensor:
+    """Where the samples of `draws` come to lie, float64 (B, 4): scale, first row, first column, 1 where flipped.
+
+    The first row and column are those of the crop in the resized image; below 0 where the image lies inside the crop.
+
+    Arguments:
+        draws: of B samples, of a batch or a whole epoch.
+        config: the crop, the scales and the share that is flipped.
+        size: (H, W) of the images.
+    """
+    smallest, largest = config.resize
+    scale = smallest * (largest / smallest) ** draws.scale
+    first = [
+        _offset(length, crop, scale, number)
+        for length, crop, number in zip(size, config.crop or size, (draws.top, draws.left), strict=True)
+    ]
+    return torch.from_numpy(np.stack([scale, *first, draws.flip < config.flip], axis=1))
+
+
+def _offset(
+    length: int, crop: int, scale: npt.NDArray[np.float64], number: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    free = np.rint(length * scale) - crop  # pixels to leave out; below 0: pixels to add
+    # the number of places is one more than the pixels that are free; whole pixels, so that scale 1 does not blur
+    offset: npt.NDArray[np.float64] = np.sign(free) * np.floor(number * (np.abs(free) + 1.0))
+    return offset
+
+
+def changes_nothing(config: AugmentationConfig, size: tuple[int, int]) -> bool:
+    """Whether training images of `size` (H, W) stay as they are, normalised as in validation."""
+    return config.flip == 0.0 and config.resize == (1.0, 1.0) and config.crop in (None, size)
+
+
 def normalise(images: Tensor, config: AugmentationConfig) -> Tensor:
     """(x / 255 - mean) / std of uint8 images (B, H, W, 3), as float32 (B, 3, H, W) in channels_last memory format."""
-    scale = [1.0 / (255.0 * std) for std in config.std]
-    shift = [-mean / std for mean, std in zip(config.mean, config.std, strict=True)]
+    scale, shift = _scale_and_shift(config.mean, config.std, images.device)
     floats = images.to(torch.float32)
-    floats *= send(torch.tensor(scale), images.device)
-    floats += send(torch.tensor(shift), images.device)
+    floats *= scale
+    floats += shift
     return floats.permute(0, 3, 1, 2)
+
+
+@lru_cache  # on a GPU each batch would send them anew
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    scale = [1.0 / (255.0 * deviation) for deviation in std]
+    shift = [-centre / deviation for centre, deviation in zip(mean, std, strict=True)]
+    return torch.tensor(scale, device=device), torch.tensor(shift, device=device)
 
 
 def augment(images: Tensor, masks: Tensor, draws: Draws, config: AugmentationConfig) -> tuple[Tensor, Tensor]:
@@ -69,64 +108,58 @@ def augment(images: Tensor, masks: Tensor, draws: Draws, config: AugmentationCon
         images float32 (B, 3, h, w) in channels_last memory format, targets int64 (B, h, w).
     """
     height, width = masks.shape[1:]
-    crop_height, crop_width = config.crop or (height, width)
+    return transform(images, masks, send(place(draws, config, (height, width)), images.device), config)
+
+
+def transform(images: Tensor, masks: Tensor, places: Tensor, config: AugmentationConfig) -> tuple[Tensor, Tensor]:
+    """As :func:`augment`, with the places (B, 4) of these samples, which :func:`place` gave, on the images' device."""
+    height, width = masks.shape[1:]
     floats = normalise(images, config)
     # exactly the image, which resampling at its own pixels gives only up to rounding
-    if config.flip == 0.0 and config.resize == (1.0, 1.0) and (crop_height, crop_width) == (height, width):
+    if changes_nothing(config, (height, width)):
         return floats, masks.to(torch.int64)
-    smallest, largest = config.resize
-    scale = smallest * (largest / smallest) ** draws.scale
-    rows = _positions(height, crop_height, scale, draws.top)
-    columns = _positions(width, crop_width, scale, draws.left)
-    flipped = draws.flip < config.flip
-    columns[flipped] = columns[flipped, ::-1]
+    crop_height, crop_width = config.crop or (height, width)
+    scale, top, left, flipped = places.unsqueeze(2).unbind(1)
+    rows = _positions(crop_height, scale, top)
+    columns = _positions(crop_width, scale, left)
+    columns = torch.where(flipped > 0.5, columns.flip(1), columns)
     return _sample_images(floats, rows, columns), _sample_masks(masks, rows, columns)
 
 
-def _positions(
-    length: int, crop: int, scale: npt.NDArray[np.float64], place: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _positions(crop: int, scale: Tensor, offset: Tensor) -> Tensor:
     """Where each of `crop` output pixels lies in the source, float64 (B, crop): pixel i covers [i, i + 1)."""
-    free = np.rint(length * scale) - crop  # pixels to leave out; below 0: pixels to add
-    # the number of places is one more than the pixels that are free; whole pixels, so that scale 1 does not blur
-    offset = np.sign(free) * np.floor(place * (np.abs(free) + 1.0))
-    positions: npt.NDArray[np.float64] = (np.arange(crop) + 0.5 + offset[:, None]) / scale[:, None]
-    return positions
+    return (torch.arange(crop, dtype=torch.float64, device=scale.device) + 0.5 + offset) / scale
 
 
-def _inside(positions: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.bool_]:
+def _inside(positions: Tensor, length: int) -> Tensor:
     return (positions >= 0.0) & (positions < length)
 
 
-def _sample_images(images: Tensor, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Tensor:
+def _sample_images(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Bilinear samples of images (B, 3, H, W) at rows (B, h) and columns (B, w); 0 outside."""
     height, width = images.shape[2:]
     size = (rows.shape[0], rows.shape[1], columns.shape[1])
     grid = torch.stack(
         (
-            _to((2.0 * columns / width - 1.0).astype(np.float32), images)[:, None, :].expand(size),
-            _to((2.0 * rows / height - 1.0).astype(np.float32), images)[:, :, None].expand(size),
+            (2.0 * columns / width - 1.0).float()[:, None, :].expand(size),
+            (2.0 * rows / height - 1.0).float()[:, :, None].expand(size),
         ),
         dim=-1,
     )
     # "border" and a mask rather than "zeros", which would fade the outermost half pixel of the image
     sampled = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    sampled *= _to(_inside(rows, height), images)[:, None, :, None]
-    sampled *= _to(_inside(columns, width), images)[:, None, None, :]
+    sampled *= _inside(rows, height)[:, None, :, None]
+    sampled *= _inside(columns, width)[:, None, None, :]
     return sampled.contiguous(memory_format=torch.channels_last)
 
 
-def _sample_masks(masks: Tensor, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Tensor:
+def _sample_masks(masks: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels of masks (B, H, W) at rows (B, h) and columns (B, w) as int64 (B, h, w); IGNORE_INDEX outside."""
     batch, height, width = masks.shape
-    first = np.arange(batch)[:, None] * height
-    row = _to((first + np.clip(np.floor(rows), 0, height - 1).astype(np.int64)) * width, masks)
-    column = _to(np.clip(np.floor(columns), 0, width - 1).astype(np.int64), masks)
+    first = torch.arange(batch, device=masks.device)[:, None] * height
+    row = (first + rows.floor().to(torch.int64).clamp_(0, height - 1)) * width
+    column = columns.floor().to(torch.int64).clamp_(0, width - 1)
     target = masks.reshape(-1).take(row[:, :, None] + column[:, None, :]).to(torch.int64)
-    target.masked_fill_(_to(~_inside(rows, height), masks)[:, :, None], IGNORE_INDEX)
-    target.masked_fill_(_to(~_inside(columns, width), masks)[:, None, :], IGNORE_INDEX)
+    target.masked_fill_(~_inside(rows, height)[:, :, None], IGNORE_INDEX)
+    target.masked_fill_(~_inside(columns, width)[:, None, :], IGNORE_INDEX)
     return target
-
-
-def _to(values: npt.NDArray[Any], like: Tensor) -> Tensor:
-    return send(torch.from_numpy(values), like.device)

@@ -1,6 +1,6 @@
 """The batches of an epoch: a function of the split, the seed and the epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from tune_seg.config import AugmentationConfig
-from tune_seg.data.augmentation import augment, draw, normalise
+from tune_seg.data.augmentation import changes_nothing, draw, normalise, place, transform
 from tune_seg.data.packed import Split
+from tune_seg.data.resident import resident
 from tune_seg.data.transfer import send
 
 _STREAM = 0  # the order of an epoch; `draw` uses stream 1
@@ -53,16 +54,60 @@ def batches(
         train: whether these are training batches.
         indices: the samples to take, (samples,); all by default.
     """
-    order = np.arange(len(split)) if indices is None else indices.copy()
-    steps = -(-len(order) // batch_size)
-    if train:
-        np.random.default_rng((_STREAM, seed, epoch)).shuffle(order)
-        steps = steps_per_epoch(len(order), batch_size)
     target_device = torch.device(device)
-    for step in range(steps):
-        chosen = order[step * batch_size : (step + 1) * batch_size]
-        images, masks = (send(tensor, target_device) for tensor in split.gather(chosen))
-        if train:
-            yield augment(images, masks, draw(seed, epoch, chosen), augmentation)
+    order = _order(split, indices, (seed, epoch) if train else None)
+    whole = resident(split, target_device)
+    # of the whole epoch at once: on a GPU one transfer
+    numbers = send(torch.from_numpy(order), target_device)
+    moves = train and not changes_nothing(augmentation, split.data.size)
+    places = send(place(draw(seed, epoch, order), augmentation, split.data.size), target_device) if moves else None
+    for start, stop in _batched(len(order), batch_size, complete=not train):
+        if whole is not None:
+            images, masks = (tensor.index_select(0, numbers[start:stop]) for tensor in whole)
+        else:
+            images, masks = (send(tensor, target_device) for tensor in split.gather(order[start:stop]))
+        if places is not None:
+            yield transform(images, masks, places[start:stop], augmentation)
         else:
             yield normalise(images, augmentation), masks.to(torch.int64)
+
+
+def feature_batches(
+    split: Split,
+    features: Callable[[npt.NDArray[np.integer]], list[Tensor]],
+    *,
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str,
+    train: bool,
+    indices: npt.NDArray[np.integer] | None = None,
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """As :func:`batches` without augmentation, with the `features` of the images in place of these.
+
+    Arguments:
+        features: what is known of the samples by their numbers (B,), each (B, ...), on `device`.
+    """
+    target_device = torch.device(device)
+    order = _order(split, indices, (seed, epoch) if train else None)
+    whole = resident(split, target_device)
+    numbers = send(torch.from_numpy(order), target_device)
+    for start, stop in _batched(len(order), batch_size, complete=not train):
+        if whole is not None:
+            masks = whole[1].index_select(0, numbers[start:stop])
+        else:
+            masks = send(split.masks(order[start:stop]), target_device)
+        yield features(order[start:stop]), masks.to(torch.int64)
+
+
+def _order(split: Split, indices: npt.NDArray[np.integer] | None, shuffle: tuple[int, int] | None) -> npt.NDArray[np.int64]:
+    order = np.arange(len(split)) if indices is None else indices.astype(np.int64)
+    if shuffle is not None:
+        np.random.default_rng((_STREAM, *shuffle)).shuffle(order)
+    return order
+
+
+def _batched(samples: int, batch_size: int, *, complete: bool) -> Iterator[tuple[int, int]]:
+    """Where each batch starts and ends."""
+    steps = -(-samples // batch_size) if complete else steps_per_epoch(samples, batch_size)
+    return ((step * batch_size, min((step + 1) * batch_size, samples)) for step in range(steps))

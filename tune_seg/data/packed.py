@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -76,13 +76,13 @@ class Split:
     """The training or the validation samples of a :class:`PackedData`, numbered from 0."""
 
     def __init__(self, data: PackedData, name: SplitName, first: int, length: int) -> None:
-        self._data, self.name, self._first, self._length = data, name, first, length
+        self.data, self.name, self._first, self._length = data, name, first, length
 
     def __len__(self) -> int:
         return self._length
 
     def __reduce__(self) -> tuple[Callable[[PackedData, SplitName], "Split"], tuple[PackedData, SplitName]]:
-        return (_split_of, (self._data, self.name))
+        return (_split_of, (self.data, self.name))
 
     def gather(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "tuple[Tensor, Tensor]":
         """Copies of the samples `indices`: images uint8 (B, H, W, 3) and masks uint8 (B, H, W).
@@ -90,17 +90,22 @@ class Split:
         Raises:
             IndexError: an index below 0, or not below `len(self)`.
         """
+        return self._copies(indices, 0), self.masks(indices)
+
+    def masks(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "Tensor":
+        """Copies of the masks alone, uint8 (B, H, W)."""
+        return self._copies(indices, 1)
+
+    def _copies(self, indices: Sequence[int] | npt.NDArray[np.integer], part: Literal[0, 1]) -> "Tensor":
         import torch  # here, because a process that only asks what a pack holds need not wait for it
 
-        height, width = self._data.size
-        images = torch.empty((len(indices), height, width, 3), dtype=torch.uint8)
-        masks = torch.empty((len(indices), height, width), dtype=torch.uint8)
-        image_rows, mask_rows = images.numpy(), masks.numpy()
+        copies = torch.empty((len(indices), *self.data.size, *((3,) if part == 0 else ())), dtype=torch.uint8)
+        rows = copies.numpy()
         for row, index in enumerate(indices):
             if not 0 <= index < self._length:
                 raise IndexError(f"sample {index} of a {self.name} split of {self._length}")
-            image_rows[row], mask_rows[row] = self._data.row(self._first + int(index))
-        return images, masks
+            rows[row] = self.data.row(self._first + int(index))[part]
+        return copies
 
 
 def _split_of(data: PackedData, name: SplitName) -> Split:

@@ -108,7 +108,7 @@ def sum_log_complement(terms: Tensor) -> Tensor:
     """
     first, *others = torch.split(terms, 1, dim=1)
     u = first
-    one = u.new_tensor(1.0)
+    one = u.new_ones(())
     for term in others:
         u = torch.lerp(u, one, term)
     return log1p(-u)

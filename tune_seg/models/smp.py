@@ -12,6 +12,7 @@ from torch import nn
 from tune_seg.config import ModelConfig
 from tune_seg.errors import InputError
 from tune_seg.layers import AdaptiveClassWeight
+from tune_seg.models.frozen import FrozenEncoder, separable
 
 _ARCHITECTURES = {architecture.__name__: architecture for architecture in smp.MODEL_ARCHITECTURES_MAPPING.values()}
 
@@ -20,14 +21,14 @@ def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False, acw
     """A model with logits (N, C, H, W) for images (N, 3, H, W).
 
     Args:
-        config: architecture, encoder and encoder weights.
+        config: architecture, encoder, encoder weights, and whether the encoder learns.
         num_classes: C.
         acw: end the model with an :class:`~tune_seg.layers.AdaptiveClassWeight` layer (Hossain eq. (21)).
         acw_positive: give that layer positive weights.
 
     Raises:
         InputError: an unknown name, an encoder that the architecture cannot use, weights that do not exist for the
-            encoder or cannot be downloaded.
+            encoder or cannot be downloaded, an architecture without a decoder of its own to train.
 
     Example:
         >>> model = build_model(ModelConfig(architecture="Unet", encoder="resnet18"), num_classes=11)
@@ -49,6 +50,13 @@ def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False, acw
             f"model: {config.architecture} cannot be built with encoder {config.encoder} and weights {config.weights}: "
             f"{_first_line(error)}"
         ) from error
+    if config.train == "head":
+        if not separable(model):
+            raise InputError(
+                f"model.train head: the decoder of {config.architecture} takes more than its encoder's features; choose "
+                f"another architecture, or set model.train to all"
+            )
+        model = FrozenEncoder(model)
     return nn.Sequential(model, AdaptiveClassWeight(num_classes, positive=acw_positive)) if acw else model
 
 

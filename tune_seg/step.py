@@ -1,0 +1,141 @@
+"""One training step: forward, loss, backward, optimiser; on a GPU recorded once and replayed."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from tune_seg.loss_program import LossProgram
+
+Inputs = Tensor | list[Tensor]
+"""What the model takes: images, or the features of a frozen encoder."""
+
+_WARM_UP: Final = 3
+
+_logger = logging.getLogger(__name__)
+
+
+class Step:
+    """A training step.
+
+    Args:
+        model: inputs to logits (N, C, H, W).
+        loss: the weighted losses.
+        optimizer: `initial_lr` of each of its groups is what a step's factor multiplies.
+        autocast: makes the context that the model computes in.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: LossProgram,
+        optimizer: torch.optim.Optimizer,
+        autocast: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.model, self.loss, self.optimizer, self.autocast = model, loss, optimizer, autocast
+
+    def __call__(self, inputs: Inputs, target: Tensor, iteration: int, lr_factor: float) -> Tensor:
+        """Train on a batch; the loss, a scalar without a graph, which the next step may overwrite.
+
+        Args:
+            inputs: the batch.
+            target: (N, H, W).
+            iteration: from 0, for the weights of the losses.
+            lr_factor: what the learning rates at the start are multiplied with.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * lr_factor
+        return self._run(inputs, target, self.loss.active(iteration))
+
+    def _run(self, inputs: Inputs, target: Tensor, weights: dict[int, float] | dict[int, Tensor]) -> Tensor:
+        with self.autocast():
+            logits = self.model(inputs)
+        loss = self.loss.weighted(logits, target, weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+class CapturedStep(Step):
+    """A step on a GPU: recorded as a CUDA graph when it has run three times with the same losses in force and shapes.
+
+    A replay launches all kernels of a step at once, where Python would launch them one by one. Learning rates and the
+    weights of the losses are tensors on the device, so that they may change from step to step. Only the newest graph is
+    kept, because each holds the memory of a whole step. Where a step cannot be recorded, which is said once, every step
+    runs as :class:`Step` has it.
+
+    The optimiser must be capturable.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: LossProgram,
+        optimizer: torch.optim.Optimizer,
+        autocast: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        super().__init__(model, loss, optimizer, autocast)
+        device = next(model.parameters()).device
+        self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
+        self._weights = torch.zeros(len(loss.losses), device=device)
+        self._stream = torch.cuda.Stream()
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._recorded: object = None  # what the graph is for
+        self._seen: object = None  # the kind of the last steps, and how many in a row
+        self._times = 0
+        self._refused = False
+
+    def __call__(self, inputs: Inputs, target: Tensor, iteration: int, lr_factor: float) -> Tensor:
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate.fill_(group["initial_lr"] * lr_factor)
+        active = self.loss.active(iteration)
+        for index, weight in active.items():
+            self._weights[index].fill_(weight)
+        kind = (tuple(active), tuple(tensor.shape for tensor in (*_listed(inputs), target)))
+        if kind == self._recorded and self._graph is not None:
+            for static, tensor in zip(self._inputs, _listed(inputs), strict=True):
+                static.copy_(tensor)
+            self._target.copy_(target)
+            self._graph.replay()
+            return self._loss
+        self._times = self._times + 1 if kind == self._seen else 1
+        self._seen = kind
+        if self._times > _WARM_UP and not self._refused and self._record(inputs, target, active, kind):
+            return self(inputs, target, iteration, lr_factor)
+        # A graph cannot be recorded on the default stream, and a parameter's gradient is added up where it was first.
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            loss = self._run(inputs, target, {index: self._weights[index] for index in active})
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return loss
+
+    def _record(self, inputs: Inputs, target: Tensor, active: dict[int, float], kind: object) -> bool:
+        """Record a step, which does not run it; whether that was possible."""
+        self._graph = self._recorded = None  # its memory is free before the next one takes its own
+        self._inputs = [tensor.clone() for tensor in _listed(inputs)]
+        self._target = target.clone()
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # other threads, which may write states to the disk, go on meanwhile
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._loss = self._run(
+                    self._inputs if isinstance(inputs, list) else self._inputs[0],
+                    self._target,
+                    {index: self._weights[index] for index in active},
+                )
+        except RuntimeError as error:
+            _logger.warning("the training step cannot be recorded as a CUDA graph, and runs without (%s)", error)
+            self.optimizer.zero_grad(set_to_none=True)
+            self._refused = True
+            return False
+        self._graph, self._recorded = graph, kind
+        return True
+
+
+def _listed(inputs: Inputs) -> list[Tensor]:
+    return [inputs] if isinstance(inputs, Tensor) else inputs
