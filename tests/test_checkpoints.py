@@ -324,3 +324,23 @@ def test_what_is_least_likely_to_be_reused_goes_first_then_the_oldest(
         dearest = max(map(worth, gone))
         last = [files[number][0] for number in gone if worth(number) == dearest]
         assert sum(left.values()) + max(last) > budget
+
+
+def test_the_results_of_whole_trainings_go_after_all_states(store: CheckpointStore) -> None:
+    state = {"weight": torch.zeros(2**18)}
+    for key in ("old", "needed"):
+        store.save(key, [], state)
+    store.save("results", [{"epoch": 1}], None)
+    uses = {"needed": 5.0}
+    assert store.evict(1.5 * 2**20, lambda key: uses.get(key, 0.0)) == 1
+    assert {entry.key for entry in store.entries()} == {"needed", "results"}
+    assert store.evict(2**19, lambda key: uses.get(key, 0.0)) == 1
+    assert {entry.key for entry in store.entries()} == {"results"}
+
+
+def test_a_state_is_asked_for_until_it_is_there(store: CheckpointStore) -> None:
+    store.want("a")
+    store.want("b")
+    store.save("a", [], None)
+    assert store.wanted(["a", "b", "c"]) == {"b"}
+    assert store.entries() and store.present(["a", "b"]) == {"a"}

@@ -74,23 +74,12 @@ def test_a_silent_piece_is_0_throughout_and_another_is_not(curve: WeightCurve) -
         assert curve.silent(inside[0]) == all(curve(position) == 0.0 for position in inside)
 
 
-@given(curves(), st.data())
-def test_a_weight_that_is_called_steady_is_the_same_throughout(curve: WeightCurve, data: st.DataObject) -> None:
-    moments = [keyframe.at for keyframe in curve.keyframes]
-    positions = st.one_of(st.sampled_from(moments), st.floats(moments[0] - 10, moments[-1] + 10))
-    begin, *between, end = sorted(data.draw(st.lists(positions, min_size=2, max_size=8)))
-    if curve.steady(begin, end):
-        assert {curve(position) for position in (begin, *between, end)} == {curve(begin)}
-        assert Complement(curve).steady(begin, end)
-        assert {Complement(curve)(position) for position in (begin, *between, end)} == {1.0 - curve(begin)}
-
-
-def test_a_weight_is_called_steady_where_it_holds_and_nowhere_else() -> None:
-    curve = WeightCurve((Keyframe(10, 0.25, "hold"), Keyframe(20, 1.0), Keyframe(30, 0.0), Keyframe(40, 0.0)))
-    for begin, end in ((0, 9.9), (10, 19.9), (5, 5), (30, 39.9), (40, 50)):
-        assert curve.steady(begin, end)
-    for begin, end in ((0, 10), (10, 20), (20, 21), (29, 30)):
-        assert not curve.steady(begin, end)
+@given(curves(), st.integers(-20, 120), st.integers(0, 60))
+def test_the_weights_over_a_stretch_are_those_at_its_positions(curve: WeightCurve, first: int, length: int) -> None:
+    positions = range(first, first + length)
+    assert curve.over(first, first + length - 1) == [curve(position) for position in positions]
+    rest = Complement(curve)
+    assert rest.over(first, first + length - 1) == [rest(position) for position in positions]
 
 
 def test_a_held_weight_jumps() -> None:

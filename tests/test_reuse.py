@@ -1,11 +1,15 @@
 """Which trials wait for each other, which states are asked for, and the order of a grid."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import TrialConfig, parse
 from tune_seg.reuse import Reuse, in_order_of_prefixes
-from tune_seg.trajectory import TrainingData, trajectory_keys
+from tune_seg.trajectory import FINAL, TrainingData, trajectory_keys
 
 DATA = TrainingData("3f", (48, 48), 8)
 
@@ -28,14 +32,14 @@ def trial(loss: dict[str, Any], **sections: Any) -> TrialConfig:
     return parse(TrialConfig, {"training": {"epochs": 10, "batch_size": 4}, "loss": loss, **sections})
 
 
-def reuse(*planned: TrialConfig, possible: tuple[TrialConfig, ...] = ()) -> tuple[Reuse, list[str]]:
-    wanted: list[str] = []
-    return Reuse(DATA, planned, possible, wanted.append), wanted
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(str(tmp_path))
 
 
-def test_a_running_trial_is_told_where_others_will_leave_it() -> None:
+def test_a_running_trial_is_told_where_others_will_leave_it(store: CheckpointStore) -> None:
     dice, half, third = static("dice"), naive("dice", "ce", 0.5), naive("dice", "ce", 0.3)
-    common, _ = reuse(dice, half, third, static("ce"))
+    common = Reuse(DATA, [dice, half, third, static("ce")], [], store)
     assert common.start(Numbered(0, dice), remaining=0) == {3: 1.0, 5: 1.0}
     assert common.start(Numbered(1, static("ce")), remaining=0) == {}
     # nobody needs the state any more once those who would have are over
@@ -45,56 +49,64 @@ def test_a_running_trial_is_told_where_others_will_leave_it() -> None:
     assert common.start(Numbered(3, half), remaining=0) == {}
 
 
-def test_trials_that_the_sampler_may_choose_count_by_their_share() -> None:
+def test_trials_that_the_sampler_may_choose_count_by_their_share(store: CheckpointStore) -> None:
     possible = (static("dice"), naive("dice", "ce", 0.5), naive("dice", "ce", 0.5, 0.9), static("wce"))
-    common, _ = reuse(possible=possible)
+    common = Reuse(DATA, [], possible, store)
     assert common.start(Numbered(0, static("dice")), remaining=20) == {5: 2 * 20 / 4}
 
 
-def test_a_trial_waits_until_a_running_one_has_come_to_where_they_part() -> None:
+def test_a_trial_waits_until_a_running_one_has_come_to_where_they_part(store: CheckpointStore) -> None:
     first, second = Numbered(0, naive("dice", "ce", 0.5)), Numbered(1, naive("dice", "wce", 0.5))
-    common, wanted = reuse(first.config, second.config)
+    common = Reuse(DATA, [first.config, second.config], [], store)
     assert common.may_start(first)
     assert common.start(first, remaining=0) == {5: 1.0}
     assert common.may_start(Numbered(2, static("ce")))
     for done in range(5):
-        common.report(0, done=done, stored=0)
+        common.report(0, done=done, stored=0, writing=False)
         assert not common.may_start(second)
-    common.report(0, done=5, stored=0)  # the state is being written
-    assert not common.may_start(second)
-    common.report(0, done=5, stored=5)
+    for done in (5, 6):  # as long as it takes to write the state
+        common.report(0, done=done, stored=0, writing=True)
+        assert not common.may_start(second)
+    key = trajectory_keys(second.config, DATA)[5]
+    assert store.save(key, [{"epoch": 1}], None)
     assert common.may_start(second)
-    assert wanted == []  # it was told when it started
+    store.remove(key)
+    common.report(0, done=6, stored=0, writing=False)  # it could not be written
+    assert common.may_start(second)
+    assert not store.wanted(trajectory_keys(second.config, DATA))  # the first was told when it started
 
 
-def test_a_state_that_turns_out_to_be_needed_is_asked_for() -> None:
+def test_a_state_that_turns_out_to_be_needed_is_asked_for(store: CheckpointStore) -> None:
     first, second = Numbered(0, static("dice")), Numbered(1, naive("dice", "ce", 0.4))
-    common, wanted = reuse()
+    common = Reuse(DATA, [], [], store)
     assert common.start(first, remaining=0) == {}
-    common.report(0, done=1, stored=0)
+    common.report(0, done=1, stored=0, writing=False)
     assert not common.may_start(second) and not common.may_start(second)
-    assert wanted == [trajectory_keys(second.config, DATA)[4]]
+    keys = trajectory_keys(second.config, DATA)
+    assert store.wanted(keys) == {keys[4]}
     # once it is past that boundary, waiting is of no use
-    common.report(0, done=5, stored=0)
+    common.report(0, done=5, stored=0, writing=False)
     assert common.may_start(second)
 
 
-def test_a_repeated_configuration_waits_for_the_end_and_nobody_waits_for_one_that_ended() -> None:
+def test_a_repeated_configuration_waits_for_the_end_and_nobody_waits_for_one_that_ended(store: CheckpointStore) -> None:
     first, again = Numbered(0, static("ce")), Numbered(1, static("ce"))
-    common, _ = reuse(first.config)
+    common = Reuse(DATA, [first.config], [], store)
     common.start(first, remaining=5)
-    common.report(0, done=9, stored=0)
+    assert not store.wanted(trajectory_keys(again.config, DATA))  # a whole training is stored in any case
+    common.report(0, done=9, stored=0, writing=False)
     assert not common.may_start(again)
     common.end(0)
     assert common.may_start(again)
 
 
-def test_what_more_trials_need_is_worth_more() -> None:
-    common, _ = reuse(naive("dice", "ce", 0.5), naive("dice", "wce", 0.5), static("focal"))
+def test_what_more_trials_need_is_worth_more(store: CheckpointStore) -> None:
+    common = Reuse(DATA, [naive("dice", "ce", 0.5), naive("dice", "wce", 0.5), static("focal")], [], store)
     keys, other = trajectory_keys(static("dice"), DATA), trajectory_keys(static("focal"), DATA)
     assert (
         common.uses(keys[5]) == 2 > common.uses(other[5]) == 1 > common.uses(keys[6]) == common.uses("another study's") == 0
     )
+    assert common.uses(keys[5] + FINAL) == 2
 
 
 def test_a_grid_keeps_together_what_begins_alike() -> None:

@@ -21,7 +21,15 @@ from tune_seg.training import Trainer
 from tune_seg.trajectory import TrainingData, shared_epochs, trajectory_keys
 
 CPU = torch.device("cpu")
-NOT_OF_THE_TRAINING = ("train_seconds", "data_seconds", "eval_seconds", "checkpoint_seconds", "replayed", "stored")
+NOT_OF_THE_TRAINING = (
+    "train_seconds",
+    "data_seconds",
+    "eval_seconds",
+    "checkpoint_seconds",
+    "replayed",
+    "stored",
+    "writing",
+)
 STEADY = {"lr_schedule": "constant"}
 
 
@@ -355,3 +363,17 @@ def test_a_training_without_a_store_is_a_training(packed: PackedData) -> None:
         training.close()
         assert text(results) == from_scratch(config, packed)
         assert not any(replayed(results)) and results[-1]["stored"] == 0
+
+
+def test_a_training_that_is_given_up_leaves_what_another_needs_and_nothing_else(
+    packed: PackedData, store: CheckpointStore, epochs_trained: list[int]
+) -> None:
+    needed, needless = (trial(training={"epochs": 4}, loss={"end": end}) for end in ("dice", "wdice"))
+    for config, uses in ((needed, {3: 1.0}), (needless, {3: 0.5})):
+        training = StoredTraining(config, packed, CPU, store, uses)
+        training.advance()
+        training.leave()
+    assert stored(store) == {keys(needed, packed)[1]}
+    epochs_trained.clear()
+    assert text(train(needed, packed, store)) == from_scratch(needed, packed)
+    assert epochs_trained[:3] == [2, 3, 4]

@@ -24,8 +24,11 @@ from tune_seg.errors import InputError
 _SUFFIX = ".pt"
 _PARTIAL = ".partial"
 _WANTED = ".wanted"
-_ABANDONED_SECONDS = 3600.0
+_ABANDONED = {_PARTIAL: 3600.0, _WANTED: 7 * 24 * 3600.0}
+"""By the ends of their names, after how many seconds files are thought to be forgotten."""
 _EVERY_SECONDS = 10.0
+_SMALL = 2**19
+"""Bytes that results take less than, and states more."""
 
 History = list[dict[str, Any]]
 
@@ -91,13 +94,8 @@ class CheckpointStore:
         self._writing: Future[None] | None = None
 
     def present(self, keys: Sequence[str]) -> set[str]:
-        """Those of `keys` that have an entry; none where the store cannot be reached, which is noted."""
-        try:
-            infos = self._files.get_file_info([self._path(key) for key in keys])
-        except OSError as error:
-            self.problems.append(f"the checkpoints in {self._root} could not be looked up ({error})")
-            return set()
-        return {key for key, info in zip(keys, infos, strict=True) if info.type == fs.FileType.File}
+        """Those of `keys` that have an entry."""
+        return self._existing({self._path(key): key for key in keys})
 
     def load(self, key: str) -> Checkpoint | None:
         """The checkpoint of `key`; None where there is none, or one that cannot be read, which is noted.
@@ -169,9 +167,9 @@ class CheckpointStore:
         with contextlib.suppress(OSError), self._files.open_output_stream(self._marker(key)):
             pass  # without the marker the state may be missing, and is computed again
 
-    def wanted(self, key: str) -> bool:
-        """Whether somebody asked for the state of `key` and it is not there yet."""
-        return bool(self._files.get_file_info(self._marker(key)).type == fs.FileType.File)
+    def wanted(self, keys: Sequence[str]) -> set[str]:
+        """Those of `keys` whose state somebody asked for and that is not there yet."""
+        return self._existing({self._marker(key): key for key in keys})
 
     @property
     def busy(self) -> bool:
@@ -188,7 +186,7 @@ class CheckpointStore:
         self._delete(self._path(key))
 
     def entries(self) -> list[Entry]:
-        """Everything that is stored; what a killed process left half-written an hour ago is removed.
+        """Everything that is stored; what a killed process left half-written is removed in time.
 
         Nothing where the store cannot be reached, which is noted.
         """
@@ -202,12 +200,15 @@ class CheckpointStore:
             written = 0.0 if info.mtime is None else info.mtime.timestamp()
             if info.base_name.endswith(_SUFFIX):
                 found.append(Entry(info.base_name.removesuffix(_SUFFIX), info.size, written))
-            elif info.base_name.endswith((_PARTIAL, _WANTED)) and time.time() - written > _ABANDONED_SECONDS:
-                self._delete(info.path)
+            for suffix, age in _ABANDONED.items():
+                if info.base_name.endswith(suffix) and time.time() - written > age:
+                    self._delete(info.path)
         return found
 
     def evict(self, budget: float, uses: Callable[[str], float]) -> int:
         """Remove what is least likely to be reused until the entries take at most `budget` bytes.
+
+        States go before the results of whole trainings, which take thousands of times less.
 
         Args:
             budget: in bytes.
@@ -219,7 +220,9 @@ class CheckpointStore:
         entries = self.entries()
         excess = sum(entry.size for entry in entries) - budget
         removed = 0
-        for entry in sorted(entries, key=lambda entry: (uses(entry.key), entry.written)):
+        if excess <= 0:
+            return removed
+        for entry in sorted(entries, key=lambda entry: (entry.size < _SMALL, uses(entry.key), entry.written)):
             if excess <= 0:
                 break
             self.remove(entry.key)
@@ -234,7 +237,7 @@ class CheckpointStore:
 
         def evict() -> None:
             while not ended.wait(_EVERY_SECONDS):
-                self._evict_or_note(budget, uses)
+                self.evict(budget, uses)
 
         thread = threading.Thread(target=evict, name="eviction", daemon=True)
         thread.start()
@@ -243,13 +246,16 @@ class CheckpointStore:
         finally:
             ended.set()
             thread.join()
-            self._evict_or_note(budget, uses)
-
-    def _evict_or_note(self, budget: float, uses: Callable[[str], float]) -> None:
-        try:
             self.evict(budget, uses)
+
+    def _existing(self, paths: Mapping[str, str]) -> set[str]:
+        """The keys of those `paths` (path to key) that are files; none where the store cannot be reached, which is noted."""
+        try:
+            infos = self._files.get_file_info(list(paths))
         except OSError as error:
-            self.problems.append(f"checkpoints in {self.location} could not be listed ({error})")
+            self.problems.append(f"the checkpoints in {self._root} could not be looked up ({error})")
+            return set()
+        return {key for key, info in zip(paths.values(), infos, strict=True) if info.type == fs.FileType.File}
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}{_SUFFIX}"

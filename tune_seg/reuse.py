@@ -4,20 +4,21 @@ A study's trials are known in part: the points of a grid and the trials that are
 the sampler may still choose is guessed from configurations drawn at random from the space.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import TrialConfig
-from tune_seg.trajectory import TrainingData, shared_epochs, trajectory_keys
+from tune_seg.trajectory import FINAL, TrainingData, shared_epochs, trajectory_keys
 
 Keys = tuple[str, ...]
 Point = TypeVar("Point")
 
-_SAMPLES = 128
-"""So many configurations of the space are looked at for what trials have in common; each takes a millisecond or three."""
+_SAMPLING_SECONDS = 0.5
 
 
 class Numbered(Protocol):
@@ -32,12 +33,16 @@ class Numbered(Protocol):
 
 @dataclass
 class _Running:
-    """A trial that runs: its keys, the uses of the states that it stores for sure, the epochs done and those stored."""
+    """A trial that runs: its keys, the uses of the states that it stores for sure, the epochs done and those stored.
+
+    `writing` says whether it was writing a state when it last reported.
+    """
 
     keys: Keys
     uses: dict[int, float]
     done: int = 0
     stored: int = 0
+    writing: bool = False
 
 
 @dataclass
@@ -49,6 +54,8 @@ class _Counted:
     def add(self, keys: Keys, times: int = 1) -> None:
         for key in keys:
             self.through[key] += times
+            if not self.through[key]:
+                del self.through[key]
 
     def leaving(self, keys: Keys) -> list[int]:
         """How many lead along `keys` up to each boundary and no further; of the last one nothing is known."""
@@ -61,19 +68,19 @@ class Reuse:
     Args:
         data: what the trials are trained on.
         planned: the trials that will be run for certain.
-        possible: configurations drawn at random from the space.
-        want: called with the key of a state that turns out to be needed while the trial that computes it is running.
+        possible: configurations drawn at random from the space; as many are looked at as half a second allows.
+        store: asked to keep states that turn out to be needed while the trial that computes them is running.
     """
 
     def __init__(
         self,
         data: TrainingData,
         planned: Iterable[TrialConfig],
-        possible: Sequence[TrialConfig],
-        want: Callable[[str], None],
+        possible: Iterable[TrialConfig],
+        store: CheckpointStore,
     ) -> None:
         self._data = data
-        self._want = want
+        self._store = store
         self._certain, self._possible = _Counted(), _Counted()
         self._planned: Counter[str] = Counter()
         self._keys: dict[int, Keys] = {}
@@ -83,23 +90,29 @@ class Reuse:
             keys = trajectory_keys(config, data)
             self._certain.add(keys)
             self._planned[keys[-1]] += 1
-        # the last of them are random combinations, the first try every value once by itself
-        samples = possible[-_SAMPLES:]
-        for config in samples:
+        self._samples = 0
+        until = time.monotonic() + _SAMPLING_SECONDS
+        for config in possible:
             self._possible.add(trajectory_keys(config, data))
-        self._samples = max(1, len(samples))
+            self._samples += 1
+            if time.monotonic() > until:
+                break
 
     def may_start(self, trial: Numbered) -> bool:
         """Whether no running trial is still to compute an epoch that `trial` needs as well."""
         keys = self._keys_of(trial)
         for running in self._running.values():
             shared = shared_epochs(running.keys, keys)
-            if running.done < shared and running.uses.get(shared, 0.0) < 1.0:
-                running.uses[shared] = 1.0
-                self._want(keys[shared])
-            # at the boundary itself the state may just be being written
-            writing = running.done == shared and running.stored < shared and shared in running.uses
-            if running.done < shared or (shared and writing):
+            if not shared:
+                continue
+            promised = running.uses.get(shared, 0.0) >= 1.0
+            if running.done < shared:
+                if not promised and shared < len(keys) - 1:  # a whole training is stored in any case
+                    running.uses[shared] = 1.0
+                    self._store.want(keys[shared])
+                return False
+            being_written = promised and running.writing and running.stored < shared
+            if being_written and not self._store.present([keys[shared]]):
                 return False
         return True
 
@@ -114,18 +127,21 @@ class Reuse:
             by the number of epochs done, how many other trials are expected to leave its trajectory there.
         """
         keys = self._keys_of(trial)
-        self._share = remaining / self._samples
+        self._share = remaining / max(1, self._samples)
         certain, possible = self._certain.leaving(keys), self._possible.leaving(keys)
         expected = {k: certain[k] + possible[k] * self._share for k in range(1, len(keys) - 1)}
         uses = {k: value for k, value in expected.items() if value > 0.0}
         self._running[trial.number] = _Running(keys, {k: value for k, value in uses.items() if value >= 1.0})
         return uses
 
-    def report(self, number: int, *, done: int, stored: int) -> None:
-        """A running trial has done so many epochs, and its newest state that is to stay has `stored` of them."""
+    def report(self, number: int, *, done: int, stored: int, writing: bool) -> None:
+        """A running trial has done so many epochs.
+
+        Its newest state that is to stay has `stored` of them; `writing` says whether another is being written.
+        """
         if number in self._running:
             running = self._running[number]
-            running.done, running.stored = done, stored
+            running.done, running.stored, running.writing = done, stored, writing
 
     def end(self, number: int) -> None:
         """A trial has ended, in whatever way."""
@@ -134,7 +150,8 @@ class Reuse:
             self._certain.add(self._keys.pop(number), -1)
 
     def uses(self, key: str) -> float:
-        """How many trials are expected to come by the state of `key`."""
+        """How many trials are expected to come by the entry of `key`."""
+        key = key.removesuffix(FINAL)
         return self._certain.through[key] + self._possible.through[key] * self._share
 
     def _keys_of(self, trial: Numbered) -> Keys:

@@ -19,6 +19,17 @@ Move = Literal["hold", "linear", "cosine", "oscillating"]
 """How a weight travels from a keyframe to the next; :class:`WeightCurve` gives the formulas."""
 
 
+_SHARES: Mapping[Move, Callable[[float, float, int], float]] = MappingProxyType(
+    {
+        "hold": lambda passed, length, cycles: 0.0,
+        "linear": lambda passed, length, cycles: passed / length,
+        "cosine": lambda passed, length, cycles: 1.0 - math.cos(math.pi / 2 * passed / length),
+        "oscillating": lambda passed, length, cycles: (1.0 - math.cos(math.pi * (2 * cycles - 1) * passed / length)) / 2.0,
+    }
+)
+"""The share of the way to the next weight, given how far the next keyframe is and how much of that is passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keyframe:
     """The weight at one moment, and how it travels to the next keyframe.
@@ -77,24 +88,23 @@ class WeightCurve:
         here, there = self._around(position)
         if here is None or there is None:
             return self.keyframes[0 if here is None else -1].weight
-        passed, length = position - here.at, there.at - here.at
-        match here.move:
-            case "hold":
-                share = 0.0
-            case "linear":
-                share = passed / length
-            case "cosine":
-                share = 1.0 - math.cos(math.pi / 2 * passed / length)
-            case "oscillating":
-                share = (1.0 - math.cos(math.pi * (2 * here.cycles - 1) * passed / length)) / 2.0
-        return here.weight + (there.weight - here.weight) * share
+        return here.weight + (there.weight - here.weight) * _SHARES[here.move](
+            position - here.at, there.at - here.at, here.cycles
+        )
 
-    def steady(self, begin: float, end: float) -> bool:
-        """Whether the weight is the same at every position from `begin` to `end`, as far as the keyframes tell."""
-        here, there = self._around(begin)
-        if there is not None and end >= there.at:
-            return False
-        return here is None or there is None or here.move == "hold" or here.weight == there.weight
+    def over(self, first: int, last: int) -> list[float]:
+        """The weights at the positions `first`, `first` + 1, ..., `last`, as :meth:`__call__` gives them."""
+        values: list[float] = []
+        while (position := first + len(values)) <= last:
+            here, there = self._around(position)
+            stop = last + 1 if there is None else min(last + 1, math.ceil(there.at))
+            if here is None or there is None or here.weight == there.weight:
+                values += [self(position)] * (stop - position)
+            else:
+                share, change = _SHARES[here.move], there.weight - here.weight
+                at, length, cycles = here.at, there.at - here.at, here.cycles
+                values += [here.weight + change * share(i - at, length, cycles) for i in range(position, stop)]
+        return values
 
     def silent(self, position: float) -> bool:
         """Whether the weight is 0 all the way between the two keyframes around `position`, or on its side of them all."""
@@ -118,9 +128,9 @@ class Complement:
     def __call__(self, position: float) -> float:
         return 1.0 - self.curve(position)
 
-    def steady(self, begin: float, end: float) -> bool:
-        """As :meth:`WeightCurve.steady`."""
-        return self.curve.steady(begin, end)
+    def over(self, first: int, last: int) -> list[float]:
+        """As :meth:`WeightCurve.over`."""
+        return [1.0 - value for value in self.curve.over(first, last)]
 
 
 def schedule_keyframes(kind: str, start: float, end: float) -> tuple[Keyframe, ...]:

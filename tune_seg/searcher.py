@@ -96,7 +96,7 @@ class StudySearcher(_NotSaved, Searcher):
             self._records.report(number, epoch)
         if self._reuse is not None:
             last = result[RESULT][-1]
-            self._reuse.report(number, done=last["epoch"], stored=last["stored"])
+            self._reuse.report(number, done=last["epoch"], stored=last["stored"], writing=last["writing"])
 
     def _warn_of(self, result: Mapping[str, Any]) -> None:
         for problem in result[PROBLEMS]:

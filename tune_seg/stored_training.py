@@ -15,7 +15,7 @@ from tune_seg.checkpoints import Checkpoint, CheckpointStore, History
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, steps_per_epoch
 from tune_seg.training import Trainer, in_force
-from tune_seg.trajectory import TrainingData, trajectory_keys
+from tune_seg.trajectory import FINAL, TrainingData, trajectory_keys
 
 _SHARE = 0.05
 """Of its time, what a training spends at most on states that only a crash would need."""
@@ -61,7 +61,7 @@ class StoredTraining:
         self._uses = uses or {}
         self._steps = steps_per_epoch(len(data.train), config.training.batch_size)
         self._keys = self._keys_of(config)
-        self._last = f"{self._keys[-1]}-last"  # after the planned epochs the logits are scaled, too
+        self._last = self._keys[-1] + FINAL
         self._trainer: Trainer | None = None
         self._history: History = []
         self._found: Checkpoint | None = None
@@ -85,13 +85,15 @@ class StoredTraining:
         Returns:
             the results of one or more epochs as :meth:`~tune_seg.training.Trainer.epoch` gives them, with `replayed`,
             whether the epoch was not computed here. The last of them has `stored`, how many epochs the newest stored state
-            has that is to stay, and `checkpoint_seconds`, how long the training waited for the store.
+            has that is to stay, `writing`, whether one is being written, and `checkpoint_seconds`, how long the training
+            waited for the store.
         """
         if self._replay:
             results, self._replay = self._replay, []
         else:
             results = [self._compute()]
-        results[-1] |= {"stored": self._stored, "checkpoint_seconds": self._checkpoint_seconds}
+        writing = self._store is not None and self._store.busy
+        results[-1] |= {"stored": self._stored, "writing": writing, "checkpoint_seconds": self._checkpoint_seconds}
         self._checkpoint_seconds = 0.0
         return results
 
@@ -100,6 +102,15 @@ class StoredTraining:
         if self._store is not None and self._trainer is not None and not self._finished:
             self._save(self._trainer, newest=True)
             self._store.flush()
+
+    def leave(self) -> None:
+        """Store the newest epoch of a training that was given up, if another needs a later one of it."""
+        done = len(self._history)
+        if self._store is not None and (
+            any(epochs > done and uses >= 1.0 for epochs, uses in self._uses.items())
+            or self._store.wanted(self._keys[done + 1 :])
+        ):
+            self.close()
 
     @property
     def _finished(self) -> bool:
@@ -177,7 +188,9 @@ class StoredTraining:
             self._store.flush()
             self._forget(self._newest)
         elif (
-            uses >= 1.0 or uses * (done - self._stored) * epoch_seconds > self._cost or self._store.wanted(self._keys[done])
+            uses >= 1.0
+            or uses * (done - self._stored) * epoch_seconds > self._cost
+            or self._store.wanted([self._keys[done]])
         ):
             self._save(trainer, newest=False)
         elif not self._store.busy and time.perf_counter() - self._paid > self._cost / _SHARE:

@@ -30,7 +30,7 @@ from tune_seg.records import Records, State
 from tune_seg.report import LiveReport, final_report
 from tune_seg.results import ResultsFile, check_same_study, write_study
 from tune_seg.reuse import Reuse, in_order_of_prefixes
-from tune_seg.samplers import check_sampler, planned_points
+from tune_seg.samplers import check_sampler, planned_points, sample_trials
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
 from tune_seg.trajectory import TrainingData
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from ray import tune
 
     from tune_seg.searcher import StudySearcher
+
+
+_SAMPLES = 128
+"""So many configurations are drawn, to see what the trials to come may have in common."""
 
 
 @dataclass(frozen=True)
@@ -221,8 +225,9 @@ def _shared(
         yield None, None
         return
     store = _store(config, directory)
-    possible = () if config.search.sampler == "grid" else space.probes
-    reuse = Reuse(data, planned, possible, store.want)
+    grid = config.search.sampler == "grid"
+    possible = () if grid else (config.trial(assignment) for assignment in sample_trials(config, space, _SAMPLES))
+    reuse = Reuse(data, planned, possible, store)
     with store.within(config.compute.store_gb * 1e9, reuse.uses):
         yield store, reuse
 

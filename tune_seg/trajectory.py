@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import json
 import sys
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ _STUDY_LAYER = frozenset(
 """The files of the package that no result depends on."""
 
 _LIBRARIES = ("numpy", "scipy", "segmentation-models-pytorch", "timm", "torch", "torchvision")
+
+
+FINAL = "-last"
+"""Stands behind a last key for the results of a whole training, in whose last planned epoch the logits are scaled, too."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,15 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
         (_loss(component, config), component.weight(iterations))
         for component in sorted(config.components, key=lambda component: component.order)
     ]
-    keys = [_hash(_base(config, data))]
+    keys = [_hash(_text(_base(config, data)))]
     for epoch in range(config.training.epochs):
         first, last = epoch * steps, (epoch + 1) * steps - 1
-        losses = []
+        parts = [keys[-1].encode(), _learning_rates(config.training, steps, epoch)]
         for loss, curve in curves:
-            weights = _shortest([curve(first)] if curve.steady(first, last) else [curve(i) for i in range(first, last + 1)])
-            if weights != [0.0]:
-                losses.append([loss, weights])
-        keys.append(_hash([keys[-1], _learning_rates(config.training, steps, epoch), losses]))
+            weights = curve.over(first, last)
+            if any(weights):
+                parts += [loss, _numbers(weights)]
+        keys.append(_hash(*parts))
     return tuple(keys)
 
 
@@ -116,24 +121,32 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
     }
 
 
-def _loss(component: Component, config: TrialConfig) -> list[Any]:
+def _loss(component: Component, config: TrialConfig) -> bytes:
     spec = get_spec(component.loss)
     weights = None if spec.class_weights == "unused" else config.loss.class_weights
-    return [component.identity, weights, None if component.loss in LOSSES else _own_code(spec.implementation)]
+    return _text([component.identity, weights, None if component.loss in LOSSES else _own_code(spec.implementation)])
 
 
 @functools.lru_cache(maxsize=1024)
-def _learning_rates(config: TrainingConfig, steps: int, epoch: int) -> list[float]:
-    return _shortest([learning_rate_factor(config, i, steps) for i in range(epoch * steps, (epoch + 1) * steps)])
+def _learning_rates(config: TrainingConfig, steps: int, epoch: int) -> bytes:
+    return _numbers([learning_rate_factor(config, i, steps) for i in range(epoch * steps, (epoch + 1) * steps)])
 
 
-def _shortest(values: list[float]) -> list[float]:
-    """One value where all are equal."""
-    return values[:1] if all(value == values[0] for value in values) else values
+def _numbers(values: list[float]) -> bytes:
+    """The numbers to the last bit; one of them where all are equal."""
+    return array("d", values[:1] if values.count(values[0]) == len(values) else values).tobytes()
 
 
-def _hash(value: Any) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
+def _text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
 
 
 @functools.cache

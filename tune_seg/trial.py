@@ -80,6 +80,8 @@ class SegmentationTrial(tune.Trainable):
         return {ERROR: self._error, PROBLEMS: self._problems(), "done": True}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self._training is not None and not self._error:
+            self._training.leave()
         self._training = None  # its memory is free before the next model takes its own
         self.setup(new_config)
         return True
