@@ -20,9 +20,9 @@ PARTS: Mapping[str, str] = {
     "checkpoints": "what the training waited for the store: looked up, loaded, copied, written",
     "start-up": "until a slot's first step: imports, packing, Ray, its worker; then each trial's model",
     "sampler": "slots that waited for a suggestion",
-    "tracking": "all slots while the end of the study waited for MLflow",
-    "shutdown": "all slots while the end of the study wrote its files and ended Ray, beside MLflow",
-    "idle": "the rest: slots without a trial, Ray Tune between two steps, trials that failed",
+    "tracking": "all slots while the end of the study waited for MLflow and for nothing else",
+    "shutdown": "all slots while the end of the study wrote its files, ended Ray and reported",
+    "idle": "the rest: slots without a trial, Ray Tune between two steps, lost workers, trials that failed",
 }
 """The parts of a study's time, with what each is. They add up to slots x seconds: `idle` is what the others leave."""
 

@@ -199,10 +199,11 @@ def _run(
         outcome = _outcome(records)
         # Ray needs a second or two to end, and MLflow may need as long. Ray ends in this thread: what Tune leaves behind
         # must not be cleared away in one thread while Ray ends in another.
-        with profile.tracking(), ThreadPoolExecutor(1) as other:
+        with ThreadPoolExecutor(1) as other:
             sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
             cluster.stop()
-            sent.result()
+            with profile.tracking():
+                sent.result()
     final_report(console, config, list(records.trials.values()), packed.class_names)
     _say_where(console, directory, tracker, outcome)
     _say_failures(console, records)
