@@ -144,3 +144,26 @@ def test_a_study_says_where_its_time_went(tmp_path: Path) -> None:
     assert f"Where the time went: {profile['slots']} slots x" in done.stdout
     for part, meaning in PARTS.items():
         assert part in done.stdout and meaning in done.stdout
+
+
+def test_what_a_slots_first_trial_waited_for_is_counted_once() -> None:
+    now = 0.0
+    profile = Profile(2, 0.0, clock=lambda: now)
+    now = 2.0
+    profile.step("first", seconds=1.0, setup=0.0, epochs=[epoch(1.0)])
+    now = 7.0  # meanwhile the sampler has taken five seconds for the second slot's first trial
+    profile.step("first", seconds=5.0, setup=0.0, epochs=[epoch(5.0)], sampler_seconds=5.0)
+    now = 8.0
+    profile.step("second", seconds=1.0, setup=0.0, epochs=[epoch(1.0)], sampler_seconds=5.0)
+    now = 9.0
+    profile.step("second", seconds=0.5, setup=0.0, epochs=[epoch(0.5)], sampler_seconds=5.5)
+    profile.trials_over()
+    parts = profile.parts()
+    assert parts["sampler"] == 0.5
+    assert parts["start-up"] == 1.0 + 7.0
+    assert parts["idle"] >= 0.0
+    assert sum(parts.values()) == 2 * now
+
+
+def epoch(seconds: float) -> dict[str, float]:
+    return {"train_seconds": seconds, "eval_seconds": 0.0}

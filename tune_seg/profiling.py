@@ -85,7 +85,7 @@ class Profile:
                 `data_seconds` (a part of these), `eval_seconds` and `checkpoint_seconds` count.
             sampler_seconds: how long the study has waited for its sampler so far.
         """
-        if not self._workers:
+        if len(self._workers) < self.slots:
             self._sampler_before = sampler_seconds  # what a slot's first trial waited for is start-up
         if worker not in self._workers:
             self._workers[worker] = _Worker(self._clock() - self._began - seconds, setup)
