@@ -1,6 +1,6 @@
 """What early stopping saves and what it costs: studies that ran to their end are replayed under each rule.
 
-    python scripts/bench/early_stopping.py STUDY_DIR... [--objective NAME] [--slots N] [--draws N]
+    PYTHONPATH=. python scripts/bench/early_stopping.py STUDY_DIR... [--objective NAME] [--slots N] [--draws N]
 
 A study must have been run with `search.early_stopping.kind=none` and with the sampler `random`, so that its trials do not
 depend on one another's scores. Printed are, for each: how the score after each epoch ranks the trials against their final

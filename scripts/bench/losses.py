@@ -1,6 +1,6 @@
 """What each loss costs beside `F.cross_entropy`, and how well it agrees with its formula: a table in Markdown.
 
-    python scripts/bench/losses.py [--threads 1 2] [--repeats 15] [--device cpu] [--only NAME ...]
+    PYTHONPATH=. python scripts/bench/losses.py [--threads 1 2] [--repeats 15] [--device cpu] [--only NAME ...]
 
 Forward and backward for logits (4, 12, 224, 224) in float32, or two classes for the losses that take no more. Each loss is
 timed in turn with cross entropy, and with another library's version where there is one: a ratio is the median of the

@@ -1,7 +1,7 @@
 """The study that a competent user writes with the documentation of Ray Tune, Optuna, MLflow, torchvision and SMP open.
 
-    python scripts/bench/naive_ray_tune.py --data CAMVID --out DIR --epochs N --configurations FILE.json
-    python scripts/bench/naive_ray_tune.py --data CAMVID --out DIR --epochs N --time-budget SECONDS --early-stopping
+    PYTHONPATH=. python scripts/bench/naive_ray_tune.py --data CAMVID --out DIR --epochs N --configurations FILE.json
+    PYTHONPATH=. python scripts/bench/naive_ray_tune.py --data CAMVID --out DIR --epochs N --time-budget S --early-stopping
 
 The first form runs a fixed list of loss settings, the second searches the space of `search_spaces/loss_schedule.yaml`
 with TPE and ASHA. `DIR/results.json` holds every epoch of every trial with the wall time at which it was reported.
@@ -300,7 +300,7 @@ def main() -> None:
         points = [{"kind": "static", "end": end, "acw": False} for end in ("ce", "wce")]
         search = OptunaSearch(space, metric="s_rec", mode="max", points_to_evaluate=points, seed=arguments.seed)
         samples = -1
-    asha = ASHAScheduler(max_t=arguments.epochs, grace_period=min(5, arguments.epochs), reduction_factor=3)
+    asha = ASHAScheduler(max_t=arguments.epochs, grace_period=max(1, round(0.4 * arguments.epochs)), reduction_factor=2)
 
     ray.init("local", num_cpus=arguments.slots)
     results = tune.Tuner(
@@ -351,7 +351,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--max-train", type=int, metavar="N", help="training images")
     parser.add_argument("--max-val", type=int, metavar="N", help="validation images")
     parser.add_argument("--slots", type=int, default=2, help="trials at once, a core each")
-    parser.add_argument("--early-stopping", action="store_true", help="ASHA, grace period 5, reduction factor 3")
+    parser.add_argument(
+        "--early-stopping", action="store_true", help="ASHA, grace period 2/5 of the epochs, reduction factor 2"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the sampler")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--configurations", type=Path, metavar="FILE", help="a JSON list of settings, run once each")

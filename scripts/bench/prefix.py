@@ -1,6 +1,6 @@
 """How many training steps a grid over schedules asks for, how many are distinct, and how many are executed.
 
-    python scripts/bench/prefix.py --out DIR [--epochs 20] [--slots 2]
+    PYTHONPATH=. python scripts/bench/prefix.py --out DIR [--epochs 20] [--slots 2]
 
 The grid: naive and alternating schedules, each from dice, wdice and focal to ce, over starts s and ends e, and the five
 static losses; on generated images and a small model, so that bookkeeping is what is tested. It runs through the search

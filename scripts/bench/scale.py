@@ -1,6 +1,6 @@
 """What the bookkeeping of a large study costs: trials whose steps only wait, through everything else that a study does.
 
-    python scripts/bench/scale.py [--trials 10000] [--slots 16] [--seconds 1] [--epochs 1] [--sampler tpe] [--profile FILE]
+    PYTHONPATH=. python scripts/bench/scale.py [--trials 10000] [--slots 16] [--seconds 1] [--epochs 1] [--sampler tpe]
 
 The space is that of `search_spaces/loss_schedule.yaml`. Waiting needs no processor, so there may be more slots than the
 machine has. Ray is started before the clock; the start of its workers counts, and is also given apart, as it takes
@@ -27,16 +27,21 @@ from ray import tune
 from rich.console import Console
 
 from tune_seg import cluster
+from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyConfig, parse
+from tune_seg.profiling import Profile
 from tune_seg.records import Records
 from tune_seg.report import LiveReport
 from tune_seg.results import ResultsFile
+from tune_seg.reuse import Reuse
+from tune_seg.samplers import sample_trials
 from tune_seg.searcher import StudySearcher
 from tune_seg.space import Space
+from tune_seg.step_times import StepTimes
 from tune_seg.study import fit
 from tune_seg.tracking import Tracker, default_uri
 from tune_seg.trajectory import TrainingData
-from tune_seg.trial import PROBLEMS, RESULT
+from tune_seg.trial import PROBLEMS, RESULT, SETUP
 
 CLASSES = [f"class {index}" for index in range(12)]
 
@@ -77,8 +82,12 @@ class Waiting(tune.Trainable):
             "train_seconds": time.time() - began,
             "eval_seconds": 0.0,
             "began": began,
+            "replayed": False,
+            "stored": 0,
+            "writing": False,
+            "checkpoint_seconds": 0.0,
         }
-        return {RESULT: [result], PROBLEMS: [], "done": done}
+        return {RESULT: [result], PROBLEMS: [], SETUP: 0.0, "done": done}
 
 
 class TimedSpace(Space):
@@ -113,9 +122,13 @@ def main() -> None:
         records.observers += [report.update, tracker.update, written.update]
         profile = cProfile.Profile() if arguments.profile else nullcontext()
         began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
-        with report, profile:
-            searcher = StudySearcher(records, Path(str(arguments.seconds)), None, None, print)
-            fit(Waiting, searcher, compute, records, TrainingData("", config.data.size, 1), directory)
+        data = TrainingData("", (64, 96), 32)
+        store = CheckpointStore(str(directory / "store"))
+        possible = (config.trial(assignment) for assignment in sample_trials(config, space, 128))
+        reuse = Reuse(data, records.planned, possible, store)
+        with report, profile, store.within(1e9, reuse.uses):
+            searcher = StudySearcher(records, Path(str(arguments.seconds)), store.location, reuse, print)
+            fit(Waiting, searcher, compute, records, data, directory, [StepTimes(Profile(arguments.slots, 0.0), records)])
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()

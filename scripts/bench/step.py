@@ -1,7 +1,7 @@
 """Images a second of the training loop, as a ratio to a bare loop over one batch that is already in place.
 
-    python scripts/bench/step.py [--data ROOT] [--size H W] [--threads 1 2] [--device cuda]
-    python scripts/bench/step.py --layouts --architecture Unet DeepLabV3Plus     # channels last against contiguous
+    PYTHONPATH=. python scripts/bench/step.py [--data ROOT] [--size H W] [--threads 1 2] [--device cuda]
+    PYTHONPATH=. python scripts/bench/step.py --layouts --architecture Unet     # channels last against contiguous
 
 The bare loop has the same model, memory format, loss and optimiser, and nothing else: no data, no augmentation, no
 learning-rate schedule, no mean of the losses. The two take turns, epoch by epoch; the ratio is the median over the pairs.

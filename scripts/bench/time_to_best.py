@@ -1,9 +1,9 @@
 """How soon ours finds what the other system finds in its whole budget: `loss_schedule.yaml`, the same wall time for both.
 
-    python scripts/bench/time_to_best.py --data CAMVID --out DIR --budget SECONDS
+    PYTHONPATH=. python scripts/bench/time_to_best.py --data CAMVID --out DIR --budget SECONDS
 
 Both search the space of `search_spaces/loss_schedule.yaml` with TPE, after the same two baselines, and stop bad trials
-early: ours as the preset says, `naive_ray_tune.py` by Ray's ASHA with the preset's grace period and reduction factor.
+early: ours as the preset says, `naive_ray_tune.py` by Ray's ASHA with the same grace period and reduction factor.
 Model, data, epochs and slots are those of `study.py`.
 
 The clock of each starts with its process. Ours is interrupted as by Ctrl-C when the budget is over. The other is given
