@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -162,11 +163,9 @@ def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[R
         for record in records
         if record.state is State.COMPLETED
     }
-    front: list[tuple[float, ...]] = []
-    for point in sorted(set(points.values()), reverse=True):  # whatever beats a point stands before it
-        if not any(all(a >= b for a, b in zip(other, point, strict=True)) for other in reversed(front)):
-            front.append(point)
-    best = set(front)
+    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point stands before it
+    scores = np.array(distinct)
+    best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
     return [record for record in records if points.get(record.number) in best]
 
 
