@@ -1,6 +1,7 @@
 """The journal of a study: Optuna's own file, whatever cuts it short, and histories that stay on the disk."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
-from tests.test_records import result
+from tests.test_records import result, room_for
 from tune_seg.journal import StoredHistory, StudyJournal
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -96,6 +97,40 @@ def test_wherever_the_file_is_cut_whole_lines_remain(cut: int) -> None:
         kept = [log["index"] for log in StudyJournal(path).read_logs(0)]
         assert kept == list(range(whole[:cut].count(b"\n")))
         assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[: len(kept)])
+
+
+def test_a_disk_that_is_full_for_a_while_leaves_no_part_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "trials.journal"
+    ours = study(StudyJournal(path))
+    run(ours, trials=1)
+    whole = path.read_bytes()
+    trial = ours.ask()
+    outcome = {"state": "completed", "history": history(4), "error": ""}
+    with room_for(path, 100), pytest.raises(OSError, match="too large"):
+        trial.set_user_attr("outcome", outcome)
+    assert path.read_bytes().startswith(whole) and path.read_bytes().endswith(b"\n")
+    trial.set_user_attr("outcome", outcome)
+    ours.tell(trial, 1.0)
+    for opened in (ours, study(StudyJournal(path))):
+        assert list(opened.trials[1].user_attrs["outcome"]["history"]) == history(4)
+
+
+def test_nothing_is_written_behind_part_of_a_line_that_cannot_be_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "trials.journal"
+    journal = StudyJournal(path)
+    journal.append_logs([{"n": 0}])
+    own = os.dup(journal._file.fileno())
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, journal._file.fileno())  # takes nothing, and cannot be truncated
+    with pytest.raises(OSError, match="No space left"):
+        journal.append_logs([{"n": 1}])
+    os.dup2(own, journal._file.fileno())
+    with pytest.raises(OSError, match="part of a line"):
+        journal.append_logs([{"n": 2}])
+    journal.close()
+    os.close(own)
+    os.close(full)
+    assert path.read_text() == '{"n":0}\n'
 
 
 def test_each_change_is_read_once_and_in_its_order(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """The records of a study: every trial once, whatever ends the process, and what Optuna is told of it."""
 
+import json
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tune_seg.config import METRICS, StudyConfig, parse
+from tune_seg.errors import InputError
 from tune_seg.journal import StoredHistory
 from tune_seg.records import Record, Records, State
 from tune_seg.space import Space
@@ -57,6 +60,17 @@ def asked(records: Records) -> Record:
     record = records.ask()
     assert record is not None
     return record
+
+
+@contextmanager
+def room_for(path: Path, size: int) -> Iterator[None]:
+    """While the context lasts, files cannot grow beyond what `path` has and `size` bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_path: Path) -> None:
@@ -210,6 +224,34 @@ def test_the_grid_sampler_runs_every_point_once_and_ends(tmp_path: Path) -> None
     assert sorted(seen) == [(end, size) for end in ("ce", "focal") for size in ((0.5, 2.0), (1.0, 1.0))]
 
 
+GRID = {"loss.end": {"choice": ["ce", "dice"]}, "acw": {"choice": [True, False]}}
+
+
+@pytest.mark.parametrize("trials", [3, 100])
+@pytest.mark.parametrize("baselines", [[{"loss.end": "dice"}], [{"loss.end": "dice"}, {"acw": True}, {"loss.end": "ce"}]])
+def test_a_grid_ends_where_a_baseline_has_taken_one_of_its_points(
+    tmp_path: Path, trials: int, baselines: list[dict[str, Any]]
+) -> None:
+    records = open_records(tmp_path, space=GRID, baselines=baselines, search={"sampler": "grid", "trials": trials})
+    while (record := records.ask()) is not None:
+        run_to_the_end(records, record, 0.5)
+    assert records.handed_out_all and records.target == len(records.trials)
+    points = {(record.config.loss.end, record.config.acw) for record in records.trials.values()}
+    assert len(points) == min(4, records.target)
+    again = open_records(tmp_path, space=GRID, baselines=baselines, search={"sampler": "grid", "trials": trials})
+    assert again.ask() is None and again.target == records.target
+
+
+def test_only_the_points_that_will_run_are_planned(tmp_path: Path) -> None:
+    baselines = [{"loss.end": "ce", "acw": True}]
+    records = open_records(tmp_path, space=GRID, baselines=baselines, search={"sampler": "grid", "trials": 3})
+    planned = records.planned
+    asked(records)
+    assert records.planned == planned
+    assert [asked(records).config for _ in range(2)] == planned
+    assert records.planned == [] and records.ask() is None
+
+
 def test_a_grid_continued_in_another_order_runs_what_is_left(tmp_path: Path) -> None:
     parameters = {"loss.end": {"choice": ["ce", "dice", "wce"]}, "acw": {"choice": [True, False]}}
     first = open_records(tmp_path, space=parameters, search={"sampler": "grid", "trials": 9})
@@ -331,6 +373,57 @@ def test_many_threads_ask_and_close_without_losing_a_trial(tmp_path: Path) -> No
     assert sorted(records.trials) == [trial.number for trial in trials] == list(range(60))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert all(trial.value == pytest.approx(records.trials[trial.number].last["s_rec"]) for trial in trials)
+
+
+def test_a_sampler_that_fails_ahead_ends_the_study_at_the_next_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = open_records(tmp_path, search={"trials": 40})
+
+    def broken(trial: optuna.trial.Trial) -> dict[str, Any]:
+        raise ArithmeticError("no value left")
+
+    with pytest.raises(ArithmeticError, match="no value left"), records.asking_ahead(4):
+        first = [asked(records) for _ in range(4)]
+        monkeypatch.setattr(records._space, "sample", broken)
+        run_to_the_end(records, first[0], 0.5)  # in no time, so it pays to ask ahead
+        wait_for(lambda: records._error is not None)
+        with pytest.raises(ArithmeticError, match="no value left"):
+            records.ask()
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_journal_that_cannot_be_written_ends_the_study_at_the_next_ask(tmp_path: Path, written: bool) -> None:
+    journal = tmp_path / "trials.journal"
+    records = open_records(tmp_path)
+    done, other = asked(records), asked(records)
+    for epoch in (1, 2, 3):
+        records.report(done.number, result(epoch))
+    outcome = len(json.dumps({"state": "completed", "history": done.history, "error": ""}, separators=(",", ":")))
+    with room_for(journal, outcome + 150 if written else 100):
+        records.close(done.number, State.COMPLETED)
+    assert done.state is (State.COMPLETED if written else State.RUNNING)
+    run_to_the_end(records, other, 0.4)
+    with pytest.raises(InputError, match=r"trials\.journal cannot be written \(File too large\); make space"):
+        records.ask()
+    with pytest.raises(InputError, match="make space"), records.asking_ahead(2):
+        pass  # nobody asks after the last trial
+
+    continued = open_records(tmp_path)
+    assert list(continued.trials[other.number].history) == list(other.history)
+    if written:
+        assert continued.trials[done.number] == done
+        assert optuna_trials(tmp_path)[done.number].state is TrialState.COMPLETE
+    else:
+        assert asked(continued).number == done.number
+    assert asked(continued).number == 2
+
+
+def test_a_trial_that_has_ended_is_not_closed_again(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    record = asked(records)
+    run_to_the_end(records, record, 0.5)
+    records.close(record.number, State.FAILED, "RuntimeError: too late")
+    assert (record.state, record.error) == (State.COMPLETED, "")
+    assert open_records(tmp_path).trials[0] == record
 
 
 def test_a_finished_trial_keeps_its_history_on_the_disk(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_study_without_a_completed_trial_says_so() -> None:
 
 def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
-    report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 3}}), target=4)
+    report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 3}}), target=lambda: 4)
     with report:
         report.update(record(0, 0.5, State.RUNNING, epochs=1))
         report.update(record(0, 0.5, end="dice"))
@@ -205,10 +205,63 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
     assert lines[1].startswith("[2/4] trial 1 ce: pruned")
 
 
+def test_epochs_from_the_store_say_nothing_of_how_long_the_others_take() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 3}}), target=lambda: 4)
+    report.begin([record(0, 0.5)])
+    report.update(record(1, 0.4, replayed=True))
+    replayed = record(2, 0.4)
+    replayed.history = [*replayed.history[:2], {**replayed.history[2], "replayed": True}]
+    report.update(record(2, 0.4, State.RUNNING, epochs=0))
+    report.update(replayed)
+    lines = console.export_text().splitlines()
+    assert report.progress[0] == 9
+    assert lines[0].endswith("remaining time not known yet") and "about 0:0" in lines[1]
+    assert report._new == 2
+
+
+def test_the_live_table_follows_how_many_trials_there_will_be() -> None:
+    targets = [4]
+    report = LiveReport(Console(file=io.StringIO()), parse(StudyConfig, {"training": {"epochs": 3}}), lambda: targets[-1])
+    report.update(record(0, 0.5))
+    assert report.progress == (3, 12)
+    targets.append(2)
+    assert report.progress == (3, 6)
+
+
+def test_of_many_trials_the_best_are_printed() -> None:
+    text = printed([record(number, number / 100) for number in range(60)])
+    assert "10 more trials are in results.parquet." in text
+    shown = [int(line.split("│")[2]) for line in text.splitlines() if line.startswith("│")]
+    assert shown == list(range(59, 9, -1))
+    assert "more trials" not in printed([record(number, number / 100) for number in range(50)])
+
+
+SCORES = st.sampled_from([math.nan, 0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+@given(st.lists(st.tuples(SCORES, SCORES, SCORES), max_size=30), st.sampled_from([2, 3]))
+def test_the_pareto_front_is_what_comparing_every_pair_leaves(points: list[tuple[float, ...]], count: int) -> None:
+    names = ("recall", "calibration", "f1")[:count]
+    config = parse(StudyConfig, {}).trial({})
+    trials = [
+        Record(number, {}, config, False, State.COMPLETED, [dict(zip(("recall", "calibration", "f1"), point, strict=True))])
+        for number, point in enumerate(points)
+    ]
+    plain = [tuple(-math.inf if math.isnan(score) else score for score in point[:count]) for point in points]
+
+    def beaten(point: tuple[float, ...]) -> bool:
+        return any(other != point and all(a >= b for a, b in zip(other, point, strict=True)) for other in plain)
+
+    assert [trial.number for trial in pareto_front(trials, names)] == [
+        n for n, point in enumerate(plain) if not beaten(point)
+    ]
+
+
 @given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from(list(State)), st.integers(0, 5)), max_size=40))
 def test_the_sums_of_the_live_table_are_those_over_all_trials(changes: list[tuple[int, State, int]]) -> None:
     console = Console(width=200, file=io.StringIO(), force_terminal=True)
-    report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 5}}), target=12)
+    report = LiveReport(console, parse(StudyConfig, {"training": {"epochs": 5}}), target=lambda: 12)
     trials: dict[int, Record] = {}
     for number, state, epochs in changes:  # also a trial that had failed and begins again
         trials[number] = record(number, number / 12, state, epochs)

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.test_records import asked, open_records, result, run_to_the_end, wait_for
+from tune_seg.errors import InputError
 from tune_seg.records import State
 from tune_seg.results import ResultsFile
 
@@ -39,6 +40,21 @@ def test_a_trial_that_ends_is_written_in_a_while_and_the_last_writing_has_all(tm
 def test_a_table_that_cannot_be_written_is_no_secret(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     written = ResultsFile(records, tmp_path / "missing" / "results.parquet")
-    run_to_the_end(records, asked(records), 0.5)
-    with pytest.raises(OSError, match="missing"):
+    records.observers.append(written.update)
+    for _ in range(2):
+        run_to_the_end(records, asked(records), 0.5)
+        wait_for(lambda: written._writing is not None and written._writing.done())
+    with pytest.raises(InputError, match=r"missing/results\.parquet cannot be written"):
         written.write()
+
+
+def test_a_table_takes_no_history_from_the_journal(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    for replayed in (2, 0):
+        number = asked(records).number
+        for epoch in (1, 2, 3):
+            records.report(number, {**result(epoch), "replayed": epoch <= replayed})
+        records.close(number, State.COMPLETED)
+    (tmp_path / "trials.journal").rename(tmp_path / "away")
+    ResultsFile(records, tmp_path / "results.parquet").write()
+    assert [row["epochs_replayed"] for row in rows(tmp_path / "results.parquet")] == [2, 0]

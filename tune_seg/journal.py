@@ -1,5 +1,6 @@
 """The file that holds a study's trials: Optuna's journal, kept by the one process that has the study directory."""
 
+import errno
 import json
 import os
 from collections import deque
@@ -31,6 +32,7 @@ class StoredHistory(Sequence[Epoch]):
         self._length = len(history)
         self._last = history[-1] if history else None
         self.seconds = seconds_of(history)
+        self.replayed = replayed_of(history)
 
     def __len__(self) -> int:
         return self._length
@@ -64,6 +66,13 @@ def seconds_of(history: Sequence[Epoch]) -> float:
     return sum(float(result["train_seconds"] + result["eval_seconds"]) for result in history)
 
 
+def replayed_of(history: Sequence[Epoch]) -> int:
+    """How many of the epochs were taken over from the checkpoint store."""
+    if isinstance(history, StoredHistory):
+        return history.replayed
+    return sum(bool(result.get("replayed", False)) for result in history)
+
+
 class StudyJournal(BaseJournalBackend):
     """Keeps the lines that `optuna.storages.journal.JournalFileBackend` would, for one process instead of many.
 
@@ -85,6 +94,7 @@ class StudyJournal(BaseJournalBackend):
         self._file = path.open("ab", buffering=0)
         self._unread: deque[tuple[int, bytes]] | None = None
         self._size = self._file.seek(0, os.SEEK_END)
+        self._torn = False
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._synced: Future[None] | None = None
 
@@ -101,7 +111,11 @@ class StudyJournal(BaseJournalBackend):
             yield self._log(*self._unread.popleft())
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write changes to the file."""
+        """Write changes to the file, each in full or not at all.
+
+        Raises:
+            OSError: the disk is full, or refuses to be written for another reason.
+        """
         for log in logs:
             line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
             self._write(line)
@@ -129,10 +143,25 @@ class StudyJournal(BaseJournalBackend):
             self._file.close()
 
     def _write(self, line: bytes) -> None:
-        written = self._file.write(line)
-        while written is not None and written < len(line):  # a disk that is nearly full takes a part, then refuses the rest
-            line = line[written:]
+        if self._torn:
+            raise OSError(
+                errno.EIO, "it ends with part of a line; the next start of the study cuts that off", str(self._path)
+            )
+        try:
             written = self._file.write(line)
+            while written is not None and written < len(line):  # a disk that is nearly full takes a part, then refuses
+                line = line[written:]
+                written = self._file.write(line)
+        except OSError:
+            self._drop_part()
+            raise
+
+    def _drop_part(self) -> None:
+        """Take back what was written of a line; whatever followed it would be lost with it."""
+        try:
+            self._file.truncate(self._size)
+        except OSError:
+            self._torn = True
 
     def _log(self, offset: int, line: bytes) -> dict[str, Any]:
         log: dict[str, Any] = json.loads(line)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
-from tune_seg.journal import Epoch, StudyJournal, seconds_of
+from tune_seg.errors import InputError
+from tune_seg.journal import Epoch, StudyJournal, replayed_of, seconds_of
 from tune_seg.keys import flatten
 from tune_seg.samplers import build_sampler, planned_points
 from tune_seg.space import Space
@@ -100,6 +102,11 @@ class Record:
         """The time that its epochs took to train and to evaluate."""
         return seconds_of(self.history)
 
+    @property
+    def replayed(self) -> int:
+        """How many of its epochs were taken over from the checkpoint store."""
+        return replayed_of(self.history)
+
 
 def sortable(score: float) -> float:
     """`score`, with nan as the smallest value."""
@@ -159,7 +166,8 @@ class Records:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
-        self._journal = StudyJournal(directory / "trials.journal")
+        self._path = directory / "trials.journal"
+        self._journal = StudyJournal(self._path)
         self._storage = JournalStorage(self._journal)
         self._study = optuna.create_study(
             storage=self._storage,
@@ -181,6 +189,7 @@ class Records:
         self._failed: set[int] = set()
         self._asked = sum(trial.state is not TrialState.WAITING for trial in existing)
         self._waiting = len(existing) - self._asked
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._pace = _Pace()
         self._slots = 1
@@ -191,12 +200,11 @@ class Records:
         # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
         self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
         self.target = config.search.trials
-        """How many trials the study has when it is finished."""
+        """How many trials the study has when it is finished; fewer once a baseline has taken a point of the grid."""
         if self._left is not None:
             for taken in (*(record.assignment for record in self.trials.values()), *config.baselines):
                 self._left.pop(_key(taken), None)
-            baselines = max(0, len(config.baselines) - self._asked)
-            self.target = min(self.target, self._asked + baselines + len(self._left))
+            self._end_with_the_grid(self._left)
 
     @property
     def study_id(self) -> str:
@@ -205,8 +213,9 @@ class Records:
 
     @property
     def planned(self) -> list[TrialConfig]:
-        """The points of the grid that are still to come; empty for every other sampler."""
-        return [self.config.trial(point) for point in (self._left or {}).values()]
+        """The points of the grid that are still to be handed out; empty for every other sampler."""
+        points = max(0, self.target - self._asked - self._baselines_to_come)
+        return [self.config.trial(point) for point in islice((self._left or {}).values(), points)]
 
     @property
     def handed_out_all(self) -> bool:
@@ -222,17 +231,12 @@ class Records:
         The sampler knows nothing yet of the trials that run meanwhile, so no more is asked ahead than it takes for slots
         that become free together to wait at most a hundredth of a trial's time: for long trials none, and for one slot
         none ever.
+
+        Raises:
+            InputError: the journal could not be written meanwhile, and :meth:`ask` has not said so.
         """
         self._slots, stop = slots, threading.Event()
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                self._ask_ahead(stop)
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=work, name="sampler", daemon=True)
+        thread = threading.Thread(target=self._ask_ahead, args=(stop,), name="sampler", daemon=True)
         thread.start()
         try:
             yield
@@ -242,8 +246,7 @@ class Records:
                 self._changed.notify()
             thread.join()
             self._slots = 1
-        if errors:
-            raise errors[0]
+        self._raise_error()
 
     def ask(self, may_start: Callable[[Record], bool] | None = None) -> Record | None:
         """The next trial to run: one that is open already, else a new one; None when none may start now.
@@ -253,10 +256,19 @@ class Records:
         Args:
             may_start: holds back the trials for which it is false. Where it holds back all that are open, the sampler is
                 asked for others, until twice as many as there are slots are open.
+
+        Raises:
+            InputError: the journal cannot be written, or could not be when a trial was closed.
         """
         started = time.perf_counter()
         with self._changed:
-            record = None if self._hopeless else self._next(may_start)
+            self._raise_error()
+            try:
+                record = None if self._hopeless else self._next(may_start)
+            except OSError as error:
+                self._error = error
+                self._raise_error()
+                raise
             if record is not None:
                 self.trials[record.number] = record
                 self._pace.begin(record.number)
@@ -276,18 +288,32 @@ class Records:
         return record
 
     def close(self, number: int, state: State, error: str = "") -> Record:
-        """End a trial. A failed one stays open in the journal, so that continuing the study runs it again."""
+        """End a trial. A failed one stays open in the journal, so that continuing the study runs it again.
+
+        Where the journal cannot be written, the next :meth:`ask` says so: Tune would take an error here for one of the
+        trial. The trial then counts as running, unless the journal has what came out of it. A trial that has ended stays
+        as it is.
+        """
         record = self.trials[number]
-        record.state, record.error = state, error
         with self._changed:
+            if number not in self._handles:
+                return record
             trial = self._handles[number]
-            trial.set_user_attr("outcome", {"state": state.value, "history": list(record.history), "error": error})
+            try:
+                trial.set_user_attr("outcome", {"state": state.value, "history": list(record.history), "error": error})
+            except OSError as problem:
+                self._error = problem
+                return record
+            record.state, record.error = state, error
             if state is State.FAILED:
                 self._failed.add(number)
-            if state.ended:
-                self._tell(trial, record)
-                del self._handles[number]
-            self._journal.sync()
+            try:
+                if state.ended:
+                    del self._handles[number]
+                    self._tell(trial, record)
+                self._journal.sync()
+            except OSError as problem:  # continuing the study tells Optuna
+                self._error = problem
             self._pace.end(number)
             self._changed.notify()
             stored = self._storage.get_trial(trial._trial_id).user_attrs["outcome"]["history"]
@@ -311,6 +337,23 @@ class Records:
         scores = (float(result[name]) for name in self.config.objectives)
         return [0.0 if math.isnan(score) else score for score in scores]
 
+    def _raise_error(self) -> None:
+        """Raise what has kept the study from going on, if anything has."""
+        if isinstance(self._error, OSError):
+            raise InputError(
+                f"{self._path} cannot be written ({self._error.strerror or self._error}); make space on its disk and run "
+                f"the same command again: what the file has is kept, and the study goes on from there"
+            ) from self._error
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def _baselines_to_come(self) -> int:
+        return max(0, len(self.config.baselines) - self._asked)
+
+    def _end_with_the_grid(self, left: Mapping[str, Mapping[str, Any]]) -> None:
+        self.target = min(self.target, self._asked + self._baselines_to_come + len(left))
+
     @property
     def _hopeless(self) -> bool:
         return len(self._failed) >= _HOPELESS and not self._hopeful
@@ -318,11 +361,15 @@ class Records:
     def _ask_ahead(self, stop: threading.Event) -> None:
         while not stop.is_set():
             with self._changed:
-                remaining = 0 if self._hopeless else self.target - self._asked
+                remaining = 0 if self._hopeless or self._error else self.target - self._asked
                 if len(self._ready) >= self._pace.ahead(self._slots, remaining):
                     self._changed.wait()
                     continue
-                self._ready.append(self._new())
+                try:
+                    self._ready.append(self._new())
+                except BaseException as error:
+                    self._error = error  # for whoever asks next
+                    return
             time.sleep(0.001)  # for whoever waits to ask or to close a trial
 
     def _next(self, may_start: Callable[[Record], bool] | None) -> Record | None:
@@ -345,8 +392,8 @@ class Records:
         self._asked += 1
         self._waiting = max(0, self._waiting - 1)
         record = self._adopt(trial)
-        if self._left is not None:
-            self._left.pop(_key(record.assignment), None)
+        if self._left is not None and self._left.pop(_key(record.assignment), None) is not None and record.baseline:
+            self._end_with_the_grid(self._left)  # what the sampler has added to a baseline was a point of the grid
         self._pace.asked(time.perf_counter() - started)
         return record
 

@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -24,6 +25,8 @@ _MISSED = 0.01
 """A class whose recall stays below this counts as missed."""
 _BEST = 8
 """So many of the trials that have ended stand in the live table."""
+_RANKED = 50
+"""So many trials stand in the ranked table."""
 _SCALED = 3
 """So many of the best trials are shown with their logits scaled."""
 
@@ -34,28 +37,29 @@ class LiveReport:
     Args:
         console: where to print.
         config: the study.
-        target: how many trials it has in all.
+        target: how many trials it has in all, as known when it is called.
     """
 
-    def __init__(self, console: Console, config: StudyConfig, target: int) -> None:
+    def __init__(self, console: Console, config: StudyConfig, target: Callable[[], int]) -> None:
         self._console = console
         self._config = config
         self._target = target
         self._running: dict[int, Record] = {}
         self._epochs: dict[int, int] = {}  # of every trial
         self._done = 0
+        self._computed: dict[int, int] = {}  # the epochs of every trial that were not taken over from the store
+        self._new = 0  # of these, those of this session
         self._ended = 0
         self._ended_epochs = 0
         self._best: list[Record] = []
         self._started = time.monotonic()
-        self._epochs_before = 0
         self._live = Live(get_renderable=lambda: self.table, console=console, refresh_per_second=2, transient=True)
 
     def begin(self, records: Iterable[Record]) -> None:
         """Take over the trials of earlier sessions."""
         for record in records:
             self._count(record)
-            self._epochs_before += len(record.history) if record.state.ended else 0
+        self._new = 0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -83,6 +87,9 @@ class LiveReport:
             self._best = [other for other in self._best if other.number != number]
         self._epochs[number] = epochs
         self._done += epochs - before
+        computed = epochs - record.replayed
+        self._new += computed - self._computed.get(number, 0)
+        self._computed[number] = computed
         if record.state is State.RUNNING:
             self._running[number] = record
             return
@@ -95,7 +102,7 @@ class LiveReport:
         objective = self._config.objectives[0]
         score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.reason
         return (
-            f"[{self._ended}/{self._target}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
+            f"[{self._ended}/{self._target()}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
             f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
         )
 
@@ -105,14 +112,13 @@ class LiveReport:
         mean = (self._ended_epochs + self._config.training.epochs) / (self._ended + 1)
         # a copy: the table is drawn in a thread of its own while trials are added
         running = sum(max(0.0, mean - len(record.history)) for record in list(self._running.values()))
-        return self._done, self._done + running + mean * max(0, self._target - len(self._epochs))
+        return self._done, self._done + running + mean * max(0, self._target() - len(self._epochs))
 
     def _remaining(self) -> str:
         done, expected = self.progress
-        new = done - self._epochs_before
-        if new <= 0:
+        if self._new <= 0:
             return "remaining time not known yet"
-        seconds = (expected - done) * (time.monotonic() - self._started) / new
+        seconds = (expected - done) * (time.monotonic() - self._started) / self._new
         return f"about {timedelta(seconds=round(seconds))} left"
 
     @property
@@ -120,7 +126,7 @@ class LiveReport:
         """What stands on the terminal at this moment."""
         objective = self._config.objectives[0]
         done, expected = self.progress
-        table = Table(title=f"{self._ended}/{self._target} trials, {self._remaining()}", title_justify="left")
+        table = Table(title=f"{self._ended}/{self._target()} trials, {self._remaining()}", title_justify="left")
         for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
             table.add_column(name, justify="left" if name in ("loss", "state") else "right")
         for record in [*self._running.values(), *self._best]:
@@ -157,12 +163,10 @@ def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[R
         for record in records
         if record.state is State.COMPLETED
     }
-    best = {
-        number
-        for number, point in points.items()
-        if not any(other != point and all(a >= b for a, b in zip(other, point, strict=True)) for other in points.values())
-    }
-    return [record for record in records if record.number in best]
+    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point stands before it
+    scores = np.array(distinct)
+    best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
+    return [record for record in records if points.get(record.number) in best]
 
 
 def final_report(console: Console, config: StudyConfig, records: Sequence[Record], class_names: Sequence[str]) -> None:
@@ -170,7 +174,9 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     objective = config.objectives[0]
     order = ranked(records, objective)
     front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
-    console.print(_ranking(config, order, front, wide=console.width >= _WIDE), soft_wrap=True)
+    console.print(_ranking(config, order[:_RANKED], front, wide=console.width >= _WIDE), soft_wrap=True)
+    if len(order) > _RANKED:
+        console.print(f"{len(order) - _RANKED} more trials are in results.parquet.", highlight=False)
     completed = [record for record in order if record.state is State.COMPLETED]
     if not completed:
         console.print("No trial ran to its end.")

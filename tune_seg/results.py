@@ -72,18 +72,26 @@ class ResultsFile:
         self._next = 0.0
 
     def update(self, record: Record) -> None:
-        """A trial has changed."""
+        """A trial has changed. Where the table cannot be written, :meth:`write` says so at the end."""
         if record.state is State.RUNNING or time.monotonic() < self._next:
             return
-        if self._writing is not None:
-            if not self._writing.done():
-                return
-            self._writing.result()
+        if self._writing is not None and not self._writing.done():
+            return
         self._writing = self._writer.submit(self._write)
 
     def write(self) -> None:
-        """Write all trials as they stand."""
-        self._writer.submit(self._write).result()
+        """Write all trials as they stand.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        try:
+            self._writer.submit(self._write).result()
+        except OSError as error:
+            raise InputError(
+                f"{self._path} cannot be written ({error.strerror or error}); make space on its disk, or let it be written, "
+                f"and run the command again: the trials are kept"
+            ) from error
 
     def _write(self) -> None:
         started = time.monotonic()
@@ -113,7 +121,7 @@ def _row(record: Record) -> dict[str, Any]:
         "acw_weight": record.last.get("acw_weight"),
         **scaled(record.last),
         "epochs": len(record.history),
-        "epochs_replayed": sum(result.get("replayed", False) for result in record.history),
+        "epochs_replayed": record.replayed,
         "seconds": record.seconds,
         "error": record.error,
     }

@@ -178,7 +178,7 @@ def _run(
         config.objectives[0],
         class_names=packed.class_names,
     )
-    report = LiveReport(console, config, records.target)
+    report = LiveReport(console, config, lambda: records.target)
     written = ResultsFile(records, results)
     before = list(records.trials.values())
     report.begin(before)

@@ -117,7 +117,7 @@ def main() -> None:
         records = Records(directory, config, space)
         tracker = Tracker(default_uri(directory), directory, records.study_id, "s_rec", class_names=CLASSES)
         written = ResultsFile(records, directory / "results.parquet")
-        report = LiveReport(Console(file=io.StringIO()), config, records.target)
+        report = LiveReport(Console(file=io.StringIO()), config, lambda: records.target)
         tracker.start([])
         records.observers += [report.update, tracker.update, written.update]
         profile = cProfile.Profile() if arguments.profile else nullcontext()
