@@ -1,9 +1,11 @@
 """A trial is a pure function of its configuration and the data."""
 
+import gc
 import json
 import math
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -216,3 +218,20 @@ def test_positive_class_weights_start_as_all_others_do(packed: PackedData) -> No
     plain.eval(), positive.eval()
     image = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     assert torch.equal(plain(image), positive(image))
+
+
+@pytest.mark.parametrize("sections", [{}, {"model": {"train": "head"}}, {"acw": True, "loss": {"end": "wdice"}}])
+def test_a_trainer_that_nothing_refers_to_gives_its_model_back_at_once(
+    packed: PackedData, device: torch.device, sections: dict[str, Any]
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        trainer = Trainer(trial(training={"epochs": 1}, **sections), packed, device)
+        trainer.epoch()
+        model, optimizer = weakref.ref(trainer.model), weakref.ref(trainer.optimizer)
+        del trainer
+        assert model() is None
+        assert optimizer() is None
+    finally:
+        gc.enable()
