@@ -16,6 +16,7 @@ from torch import Tensor
 import tune_seg.data
 from tune_seg.config import AugmentationConfig, DataConfig
 from tune_seg.data import IGNORE_INDEX, PackedData, Split, augment, batches, draw, pack, read, steps_per_epoch
+from tune_seg.data.transfer import send
 
 SIZE = (12, 16)
 CLASSES = 5
@@ -301,3 +302,8 @@ def test_importing_the_part_needs_no_torch() -> None:
     assert all(hasattr(tune_seg.data, name) for name in tune_seg.data.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = tune_seg.data.nothing
+
+
+def test_what_is_on_the_device_already_is_not_sent_again(device: torch.device) -> None:
+    there = send(torch.arange(3), device)
+    assert send(there, torch.device(device.type)) is there

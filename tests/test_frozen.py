@@ -134,6 +134,24 @@ def test_other_models_data_and_precisions_have_other_files(own_pack: PackedData)
     assert not list(own_pack.path.parent.glob(".*.partial"))
 
 
+def test_other_code_has_other_files(own_pack: PackedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = head(training={"epochs": 1})
+    run(config, own_pack)
+    monkeypatch.setattr(features_module, "code_identity", lambda: "of another release")
+    run(config, own_pack)
+    assert len(list(own_pack.path.parent.glob("*.features"))) == 4
+
+
+def test_what_a_killed_process_left_is_removed(own_pack: PackedData) -> None:
+    config = head(training={"epochs": 1})
+    run(config, own_pack)
+    for file in list(own_pack.path.parent.glob("*.features")):
+        file.rename(file.with_name(f".{file.name}.123.partial"))
+    run(config, own_pack)
+    assert len(list(own_pack.path.parent.glob("*.features"))) == 2
+    assert not list(own_pack.path.parent.glob(".*.partial"))
+
+
 @pytest.mark.parametrize("architecture", SPLIT)
 def test_the_logits_are_those_of_the_whole_model(architecture: str) -> None:
     images = torch.randn(2, 3, 128, 160, generator=torch.Generator().manual_seed(0))

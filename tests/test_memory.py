@@ -1,9 +1,14 @@
 """What was freed is used again."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from tune_seg.memory import available_memory
 
 CODE = """
 import resource, torch
@@ -23,3 +28,13 @@ print(last)
 def test_a_large_tensor_takes_the_memory_of_the_one_before() -> None:
     answer = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert int(answer.stdout) < 1000  # of 32,768 pages; 4,096 where glibc is left alone
+
+
+def test_a_system_that_does_not_say_how_much_memory_is_free_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> NoReturn:
+        raise ValueError("unrecognized configuration name")  # as on macOS
+
+    assert available_memory() > 0
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "")
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert available_memory() == 0

@@ -1,13 +1,16 @@
 """How many trials share a GPU."""
 
+from pathlib import Path
+
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_seg import cluster
-from tune_seg.config import ComputeConfig, parse
+from tune_seg.config import ComputeConfig, TrialConfig, parse
 from tune_seg.errors import InputError
-from tune_seg.sharing import Measurement, choose
+from tune_seg.sharing import Measurement, choose, measure
 
 GIB = 2**30
 
@@ -51,3 +54,12 @@ def test_auto_is_no_gpu_where_there_is_none_and_a_whole_one_before_it_is_measure
     assert cluster.allot(compute, "auto", [{"CPU": 4.0, "GPU": 1.0}]).gpus_per_trial == 1.0
     with pytest.raises(InputError, match="gpus_per_trial"):
         parse(ComputeConfig, {"gpus_per_trial": "some"})
+
+
+def test_a_training_that_cannot_be_measured_is_said_in_a_sentence(tmp_path: Path) -> None:
+    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False)  # no GPU is touched: there is no pack
+    try:
+        with pytest.raises(InputError, match=r"compute.gpus_per_trial auto: the training to be measured failed"):
+            measure(TrialConfig(), tmp_path / "none.pack")
+    finally:
+        ray.shutdown()

@@ -1,5 +1,6 @@
 """The training step, and on a GPU its recording."""
 
+import copy
 import logging
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 
 from tests.test_training import SCHEDULED, trial
 from tune_seg.data import PackedData
-from tune_seg.step import Step
+from tune_seg.step import CapturedStep, Step
 from tune_seg.training import Trainer
 
 FLOAT: dict[str, Any] = {"epochs": 6, "precision": "float32", "batch_size": 2}
@@ -48,16 +49,56 @@ def test_training_never_waits_for_the_device(packed: PackedData, device: torch.d
     assert bool(torch.isfinite(total))
 
 
+@pytest.mark.parametrize("known", [True, False])
 def test_a_loss_that_cannot_be_recorded_trains_all_the_same(
-    packed: PackedData, device: torch.device, caplog: pytest.LogCaptureFixture
+    packed: PackedData,
+    device: torch.device,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    known: bool,
 ) -> None:
     # it reads the batch back, to learn whether it has a valid pixel
     config = trial(loss={"end": "tests.test_step:waiting"}, training=FLOAT)
     with caplog.at_level(logging.WARNING):
         trainer = Trainer(config, packed, device)
+        monkeypatch.setattr(trainer.loss.losses[0], "waits_for_device", known)
         losses = [trainer.epoch()["train_loss"] for _ in range(3)]
     assert losses[2] < losses[0]
-    assert len(caplog.records) == (device.type == "cuda")
+    assert len(caplog.records) == (device.type == "cuda" and not known)
+
+
+def test_only_the_losses_in_force_decide_whether_a_step_waits_for_the_device(packed: PackedData) -> None:
+    for waits in ("ce_max_pool", "tests.test_step:waiting"):
+        config = trial(loss={"kind": "naive", "start": waits, "end": "dice"}, schedule={"start": 0.3, "end": 0.7})
+        loss = Trainer(config, packed, torch.device("cpu")).loss
+        assert loss.waits(loss.active(0))
+        assert not loss.waits(loss.active(3))
+
+
+@pytest.mark.parametrize("loss", ["ce_max_pool", "tests.test_step:waiting"])
+def test_a_step_is_recorded_when_a_loss_that_waits_is_no_longer_in_force(
+    packed: PackedData, device: torch.device, caplog: pytest.LogCaptureFixture, loss: str
+) -> None:
+    config = trial(loss={"kind": "naive", "start": loss, "end": "dice"}, schedule={"start": 0.2, "end": 0.4}, training=FLOAT)
+    trainer = Trainer(config, packed, device)
+    while not trainer.done:
+        assert not trainer.epoch()["diverged"]
+    if device.type == "cuda":
+        assert isinstance(trainer._step, CapturedStep)
+        assert trainer._step._recording is not None
+    assert not caplog.records
+
+
+def test_a_state_that_is_loaded_is_what_the_next_step_begins_from(packed: PackedData, device: torch.device) -> None:
+    config = trial(training={**FLOAT, "epochs": 4})
+    trainer = Trainer(config, packed, device)
+    results = [trainer.epoch()]
+    state = copy.deepcopy(trainer.state_dict())
+    results += [trainer.epoch() for _ in range(3)]
+    trainer.load_state_dict(state, 1)
+    tolerance = 0.0 if device.type == "cpu" else 1e-2
+    for first in results[1:]:
+        assert trainer.epoch()["train_loss"] == pytest.approx(first["train_loss"], rel=tolerance)
 
 
 def waiting(num_classes: int, *, ignore_index: int = 255, **_: Any) -> torch.nn.Module:

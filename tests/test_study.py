@@ -18,11 +18,14 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from PIL import Image
+from rich.console import Console
 
 from tune_seg import cluster
-from tune_seg.config import METRICS, ComputeConfig
+from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.search import main
+from tune_seg.space import Space
+from tune_seg.study import _warn_of_frozen_encoders
 from tune_seg.tracking import default_uri
 
 SMALL: dict[str, Any] = {
@@ -281,6 +284,23 @@ def test_bad_input_is_refused_before_a_trial_starts(
     assert search(config, *options) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "studies" / "bad" / "trials.journal").exists()
+
+
+def test_a_number_of_gpus_that_is_none_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        search(write_config(tmp_path / "bad.yaml"), "--gpus-per-trial", "abc")
+    assert "--gpus-per-trial: 'abc' is not possible; allowed: a number or auto" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("train", "weights", "warned"), [("head", "none", True), ("all", "none", False), ("head", "imagenet", False)]
+)
+def test_an_encoder_that_is_frozen_at_random_weights_is_warned_of(
+    capsys: pytest.CaptureFixture[str], train: str, weights: str, warned: bool
+) -> None:
+    config = parse(StudyConfig, {**SMALL, "model": {"train": train, "weights": weights}})
+    _warn_of_frozen_encoders(Console(), Space(config))
+    assert ("the encoder is frozen" in capsys.readouterr().out) == warned
 
 
 def test_a_study_directory_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

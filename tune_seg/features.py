@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from tune_seg.data import PackedData, Split, batches
 from tune_seg.data.transfer import send
 from tune_seg.memory import available_memory
 from tune_seg.models import FrozenEncoder
+from tune_seg.trajectory import code_identity
 
 _MAGIC: Final = b"tuneseg1"
 _ALIGNMENT: Final = 64
@@ -54,6 +57,14 @@ class _Kind:
         return int(np.prod(self.shape)) * getattr(torch, self.dtype).itemsize if self.used else 0
 
 
+def model_id(description: str, encoder: FrozenEncoder) -> str:
+    """The identity of a model by what it is, beside its encoder's weights, and by these."""
+    digest = blake2b(description.encode(), digest_size=16)
+    for value in encoder.encoder.state_dict().values():
+        digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 class Features:
     """The features of the images of a split, by their numbers.
 
@@ -67,10 +78,11 @@ class Features:
         augmentation: how images are normalised.
         device: where the features are computed and wanted.
         autocast: the context that they are computed in.
-        description: what the model is, beside its encoder's weights: other descriptions have other files.
+        model_id: the identity of the model and of its encoder's weights: others have other files.
 
     Example:
-        >>> features = Features(encoder, data, data.val, AugmentationConfig(), device, nullcontext(), "Unet resnet18")
+        >>> features = Features(encoder, data, data.val, AugmentationConfig(), device=device,
+        ...                     autocast=nullcontext(), model_id=model_id("Unet resnet18", encoder))
         >>> features(np.array([3, 1]))  # doctest: +SKIP
         [tensor of shape (2, 64, 32, 32), ...]
     """
@@ -84,10 +96,10 @@ class Features:
         *,
         device: torch.device,
         autocast: AbstractContextManager[None],
-        description: str,
+        model_id: str,
     ) -> None:
         self._encoder, self._data, self._split, self._augmentation = encoder, data, split, augmentation
-        self._device, self._autocast, self._description = device, autocast, description
+        self._device, self._autocast, self._model_id = device, autocast, model_id
         self._kinds: list[_Kind] = []
         self._arrays: list[Tensor] | None = None
 
@@ -111,14 +123,17 @@ class Features:
     def _placed(self, kind: _Kind, batch: int, rows: Tensor | None) -> Tensor:
         if rows is None:  # one number for all
             rows = torch.zeros((), dtype=getattr(torch, kind.dtype), device=self._device).expand(batch, *kind.shape)
-        elif rows.device != self._device:
+        elif rows.device.type != self._device.type:
             rows = send(rows, self._device)
         return rows.permute(0, 3, 1, 2)
 
     def _open(self) -> None:
         path = self._data.path.with_name(f"{self._data.path.stem}-{self._key()}.features")
-        with _lock(path):
+        with _lock(path) as held:
             if not self._read(path):
+                if held:
+                    for left in path.parent.glob(f".{path.name}.*.partial"):  # by a process that was killed
+                        left.unlink(missing_ok=True)
                 self._compute(path)
         if self._arrays and self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
@@ -132,19 +147,16 @@ class Features:
         what = [
             self._data.content_id,
             self._split.name,
-            self._description,
+            self._model_id,
             self._augmentation.mean,
             self._augmentation.std,
             self._device.type,
             enabled,
-            torch.__version__,
+            code_identity(),
             # another number of threads, or other instructions, add in another order
             *((torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()) if self._device.type == "cpu" else ()),
         ]
-        digest = blake2b(json.dumps(what).encode(), digest_size=16)
-        for value in self._encoder.encoder.state_dict().values():
-            digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
 
     def _read(self, path: Path) -> bool:
         try:
@@ -167,7 +179,7 @@ class Features:
         ]
         rows = len(self._split)
         size = _size(self._kinds, rows)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
         try:
             if size <= _DISK_SHARE * shutil.disk_usage(path.parent).free:
                 memory = _create(partial, size)
@@ -240,7 +252,10 @@ def _create(path: Path, size: int) -> Tensor:
         OSError: there is no space for it.
     """
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a mapped page for which there is no space would end the process
+        if sys.platform == "linux":
+            os.posix_fallocate(file.fileno(), 0, size)  # a mapped page for which there is no space would end the process
+        else:
+            file.truncate(size)
     return torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
 
 
@@ -284,10 +299,12 @@ def _load(path: Path, rows: int) -> tuple[list[_Kind], list[Tensor]]:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold `path` for this process, so that no two compute the same; without effect where the file system has no locks."""
+def _lock(path: Path) -> Iterator[bool]:
+    """Hold `path` for this process, so that no two compute the same; whether it is held: not every file system has locks."""
     with ExitStack() as stack:
+        held = False
         with suppress(OSError):
             lock = stack.enter_context(path.with_name(f".{path.name}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+            held = True
+        yield held

@@ -1,6 +1,6 @@
 """The loss of a trial: a sum of losses whose weights move over the training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +53,10 @@ class LossProgram(nn.Module):
     def active(self, iteration: int) -> dict[int, float]:
         """The weights at `iteration` that are not 0, by the number of the loss."""
         return {number: weight for number, weight in enumerate(self.weights(iteration).values()) if weight != 0.0}
+
+    def waits(self, numbers: Iterable[int]) -> bool:
+        """Whether one of the losses of these numbers reads back from a GPU while it is computed."""
+        return any(getattr(self.losses[number], "waits_for_device", False) for number in numbers)
 
     def weighted(self, logits: Tensor, target: Tensor, weights: Mapping[int, float] | Mapping[int, Tensor]) -> Tensor:
         """The sum of the losses that `weights` gives a weight, by their numbers."""

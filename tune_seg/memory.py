@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-_TRIM_THRESHOLD: Final = -1  # the numbers of malloc.h
-_MMAP_MAX: Final = -4
+_M_TRIM_THRESHOLD: Final = -1  # the numbers of malloc.h
+_M_MMAP_MAX: Final = -4
 
 
 def keep_freed_memory() -> None:
@@ -17,14 +17,18 @@ def keep_freed_memory() -> None:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, -1)
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def available_memory() -> int:
-    """Bytes that a process can take without swapping, where the system says so; else the bytes that nothing uses."""
+    """Bytes that a process can take without swapping, as far as the system says; 0 where it does not."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
+        pass
+    try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except ValueError:  # on macOS
+        return 0

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import active_children, get_context
 
 from tune_seg.config import ModelConfig
+from tune_seg.errors import InputError
 
 Sizes = Mapping[ModelConfig, Sequence[tuple[int, int]]]
 """Models, each with the image sizes (H, W) that it must take."""
@@ -13,11 +16,36 @@ Sizes = Mapping[ModelConfig, Sequence[tuple[int, int]]]
 
 @contextmanager
 def model_check(sizes: Sizes) -> Iterator["Future[None]"]:
-    """Begin to check every model; the result raises InputError as :func:`tune_seg.models.check_model` does."""
+    """Begin to check every model; a check that is unfinished when the context is left is broken off.
+
+    The result raises InputError as :func:`tune_seg.models.check_model` does, or because the check's process ended.
+    """
+    result: Future[None] = Future()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
+        before = set(active_children())
         check = checker.submit(_check, sizes)
+        processes = set(active_children()) - before
+        check.add_done_callback(partial(_hand_on, result))
         checker.shutdown(wait=False)  # the process ends with the check, not with the study
-        yield check
+        try:
+            yield result
+        finally:
+            if not check.done():
+                for process in processes:
+                    process.terminate()
+
+
+def _hand_on(result: "Future[None]", check: "Future[None]") -> None:
+    error = check.exception()
+    if isinstance(error, BrokenProcessPool):
+        error = InputError(
+            "model: the process that checks the study's models ended before its time, most likely for want of memory; "
+            "free memory, or choose smaller models or images (model.encoder, data.size)"
+        )
+    if error is None:
+        result.set_result(None)
+    else:
+        result.set_exception(error)
 
 
 def _check(sizes: Sizes) -> None:

@@ -189,7 +189,10 @@ def _search(config: StudyConfig, directory: Path, profile_from: float | None) ->
 
 
 def _gpus(text: str) -> float | str:
-    return text if text == "auto" else float(text)
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not possible; allowed: a number or auto") from None
 
 
 def _parser() -> argparse.ArgumentParser:

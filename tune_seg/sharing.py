@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tune_seg.config import TrialConfig, parse
+from tune_seg.errors import InputError
 
 _COPIES: Final = (1, 2, 4)
 _SECONDS: Final = 5.0  # that each number of copies trains for
@@ -57,8 +58,12 @@ def choose(measurements: Sequence[Measurement]) -> float:
 
 
 def measure(config: TrialConfig, pack: Path) -> float:
-    """Train 1, 2 and 4 copies of `config` on a GPU of the cluster that Ray has joined; what :func:`choose` makes of it."""
-    from ray.exceptions import RayTaskError
+    """Train 1, 2 and 4 copies of `config` on a GPU of the cluster that Ray has joined; what :func:`choose` makes of it.
+
+    Raises:
+        InputError: not even one copy trains.
+    """
+    from ray.exceptions import RayError
 
     measurements: list[Measurement] = []
     for copies in _COPIES:
@@ -66,9 +71,12 @@ def measure(config: TrialConfig, pack: Path) -> float:
             break
         try:
             measurements.append(_measured(config, pack, copies))
-        except RayTaskError:  # together they need more memory than each of them showed
+        except RayError as error:  # together they need more memory than each of them showed: one fails, or its process dies
             if not measurements:
-                raise
+                raise InputError(
+                    f"compute.gpus_per_trial auto: the training to be measured failed; mend what it failed of, or set "
+                    f"compute.gpus_per_trial to a number: {error}"
+                ) from error
             break
     return choose(measurements)
 

@@ -1,8 +1,10 @@
 """One training step: forward, loss, backward, optimiser; on a GPU recorded once and replayed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import torch
@@ -50,6 +52,9 @@ class Step:
             group["lr"] = group["initial_lr"] * lr_factor
         return self._run(inputs, target, self.loss.active(iteration))
 
+    def forget(self) -> None:
+        """Drop what is kept of the steps before, when model or optimiser are set to another state."""
+
     def _run(self, inputs: Inputs, target: Tensor, weights: dict[int, float] | dict[int, Tensor]) -> Tensor:
         with self.autocast():
             logits = self.model(inputs)
@@ -60,13 +65,24 @@ class Step:
         return loss.detach()
 
 
+@dataclass(frozen=True)
+class _Recording:
+    """A recorded step, and the tensors that a replay reads from and writes to."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: list[Tensor]
+    target: Tensor
+    loss: Tensor
+
+
 class CapturedStep(Step):
     """A step on a GPU: recorded as a CUDA graph when it has run three times with the same losses in force and shapes.
 
     A replay launches all kernels of a step at once, where Python would launch them one by one. Learning rates and the
-    weights of the losses are tensors on the device, so that they may change from step to step. Only the newest graph is
-    kept, because each holds the memory of a whole step. Where a step cannot be recorded, which is said once, every step
-    runs as :class:`Step` has it.
+    weights of the losses are tensors on the device, so that they may change from step to step. Only one graph is kept,
+    and only until the losses or the shapes change, because each holds the memory of a whole step. While a loss is in
+    force that waits for the device, every step runs as :class:`Step` has it; likewise where recording failed with the
+    same losses, which is said.
 
     The optimiser must be capturable.
     """
@@ -82,12 +98,17 @@ class CapturedStep(Step):
         device = next(model.parameters()).device
         self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
         self._weights = torch.zeros(len(loss.losses), device=device)
-        self._stream = torch.cuda.Stream()
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._recorded: object = None  # what the graph is for
+        self._stream = _side_stream()
+        self._recording: _Recording | None = None
         self._seen: object = None  # the kind of the last steps, and how many in a row
         self._times = 0
-        self._refused = False
+        self._refused: set[tuple[int, ...]] = set()
+
+    def forget(self) -> None:
+        if self._recording is not None:
+            self._recording = None
+            self.optimizer.zero_grad(set_to_none=True)  # the gradients lie in the graph's memory
+        self._seen = None
 
     def __call__(self, inputs: Inputs, target: Tensor, iteration: int, lr_factor: float) -> Tensor:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
@@ -96,16 +117,18 @@ class CapturedStep(Step):
         for index, weight in active.items():
             self._weights[index].fill_(weight)
         kind = (tuple(active), tuple(tensor.shape for tensor in (*_listed(inputs), target)))
-        if kind == self._recorded and self._graph is not None:
-            for static, tensor in zip(self._inputs, _listed(inputs), strict=True):
+        if kind != self._seen:
+            self.forget()  # its memory is free before the steps that come take their own
+            self._seen, self._times = kind, 0
+        self._times += 1
+        if self._recording is None and self._times > _WARM_UP and self._recordable(active):
+            self._record(inputs, target, active)
+        if self._recording is not None:
+            for static, tensor in zip(self._recording.inputs, _listed(inputs), strict=True):
                 static.copy_(tensor)
-            self._target.copy_(target)
-            self._graph.replay()
-            return self._loss
-        self._times = self._times + 1 if kind == self._seen else 1
-        self._seen = kind
-        if self._times > _WARM_UP and not self._refused and self._record(inputs, target, active, kind):
-            return self(inputs, target, iteration, lr_factor)
+            self._recording.target.copy_(target)
+            self._recording.graph.replay()
+            return self._recording.loss
         # A graph cannot be recorded on the default stream, and a parameter's gradient is added up where it was first.
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
@@ -113,28 +136,34 @@ class CapturedStep(Step):
         torch.cuda.current_stream().wait_stream(self._stream)
         return loss
 
-    def _record(self, inputs: Inputs, target: Tensor, active: dict[int, float], kind: object) -> bool:
-        """Record a step, which does not run it; whether that was possible."""
-        self._graph = self._recorded = None  # its memory is free before the next one takes its own
-        self._inputs = [tensor.clone() for tensor in _listed(inputs)]
-        self._target = target.clone()
+    def _recordable(self, active: Mapping[int, float]) -> bool:
+        return tuple(active) not in self._refused and not self.loss.waits(active)
+
+    def _record(self, inputs: Inputs, target: Tensor, active: Mapping[int, float]) -> None:
+        """Record a step, which does not run it, where that is possible."""
+        static_inputs, static_target = [tensor.clone() for tensor in _listed(inputs)], target.clone()
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
             # other threads, which may write states to the disk, go on meanwhile
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._loss = self._run(
-                    self._inputs if isinstance(inputs, list) else self._inputs[0],
-                    self._target,
+                loss = self._run(
+                    static_inputs if isinstance(inputs, list) else static_inputs[0],
+                    static_target,
                     {index: self._weights[index] for index in active},
                 )
         except RuntimeError as error:
             _logger.warning("the training step cannot be recorded as a CUDA graph, and runs without (%s)", error)
             self.optimizer.zero_grad(set_to_none=True)
-            self._refused = True
-            return False
-        self._graph, self._recorded = graph, kind
-        return True
+            self._refused.add(tuple(active))
+        else:
+            self._recording = _Recording(graph, static_inputs, static_target, loss)
+
+
+@cache
+def _side_stream() -> torch.cuda.Stream:
+    """The stream of every training in this process: what one of them frees on it, only that stream can use again."""
+    return torch.cuda.Stream()
 
 
 def _listed(inputs: Inputs) -> list[Tensor]:

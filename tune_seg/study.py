@@ -185,6 +185,7 @@ def _run(
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
     _warn_of_classes(console, packed)
+    _warn_of_frozen_encoders(console, space)
     say = _once(console)
     try:
         with report, _shared(config, space, records.planned, data, directory) as (store, reuse):
@@ -392,6 +393,16 @@ def _warn_of_classes(console: Console, packed: PackedData) -> None:
     if unseen:
         console.print(
             f"Warning: {', '.join(unseen)} in the validation images and in no training image: no loss can find them.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _warn_of_frozen_encoders(console: Console, space: Space) -> None:
+    if any(trial.model.train == "head" and trial.model.weights == "none" for trial in space.probes):
+        console.print(
+            "Warning: model.train head with model.weights none: the encoder is frozen at random weights; "
+            "set model.weights to imagenet, or model.train to all.",
             soft_wrap=True,
             markup=False,
         )

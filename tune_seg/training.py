@@ -14,7 +14,7 @@ from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches, steps_per_epoch
 from tune_seg.data.augmentation import changes_nothing
 from tune_seg.evaluation import evaluate
-from tune_seg.features import Features
+from tune_seg.features import Features, model_id
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.learning_rate import learning_rate, learning_rate_factor
 from tune_seg.loss_program import build_program
@@ -119,6 +119,7 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any], epochs_done: int) -> None:
         """Go on from what :meth:`state_dict` was after `epochs_done` epochs of a training with the same trajectory."""
+        self._step.forget()
         self.model.load_state_dict(state["model"])
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
@@ -162,6 +163,7 @@ class Trainer:
         if encoder is None:
             return {}
         config, data = self.config, self.data
+        identity = model_id(f"{config.model.architecture} {config.model.encoder}", encoder)
         fixed = [data.train, data.val] if changes_nothing(config.augmentation, data.size) else [data.val]
         return {
             split.name: Features(
@@ -171,7 +173,7 @@ class Trainer:
                 config.augmentation,
                 device=self.device,
                 autocast=self._autocast(),
-                description=f"{config.model.architecture} {config.model.encoder}",
+                model_id=identity,
             )
             for split in fixed
         }

@@ -101,7 +101,7 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
     on_gpu = training.device == "cuda"
     acw = config.acw_options
     return {
-        "code": _code(),
+        "code": code_identity(),
         "data": [data.content, list(data.size), data.train_images],
         "model": config.model.model_dump(mode="json"),
         "acw": [acw.positive, training.lr if acw.lr is None else acw.lr] if config.acw else None,
@@ -150,7 +150,7 @@ def _hash(*parts: bytes) -> str:
 
 
 @functools.cache
-def _code() -> str:
+def code_identity() -> str:
     """The code that a result depends on: this package's below the study layer, and the versions of the libraries."""
     package = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=16)

@@ -19,6 +19,9 @@ class SegmentationLoss(nn.Module, ABC):
         ignore_index: Label of the pixels that count nowhere.
     """
 
+    waits_for_device = False
+    """Whether a value is read back from a GPU while the loss is computed, so that no CUDA graph can hold it."""
+
     def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:
         super().__init__()
         self.num_classes = num_classes

@@ -78,6 +78,8 @@ def build_loss(
 class _ZeroWithoutPixels(nn.Module):
     """A loss of the user's own; 0 for a batch without a valid pixel, of which torch's own losses make nan."""
 
+    waits_for_device = True
+
     def __init__(self, loss: nn.Module, ignore_index: int) -> None:
         super().__init__()
         self.loss = loss

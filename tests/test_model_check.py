@@ -1,0 +1,28 @@
+"""The check of a study's models in a process of its own."""
+
+from multiprocessing import active_children
+
+import pytest
+
+from tune_seg.config import ModelConfig
+from tune_seg.errors import InputError
+from tune_seg.model_check import model_check
+
+SIZES = {ModelConfig(): [(64, 64)]}
+
+
+def test_a_check_that_is_left_unfinished_is_broken_off() -> None:
+    before = set(active_children())
+    with pytest.raises(KeyError), model_check(SIZES) as check:
+        raise KeyError
+    assert isinstance(check.exception(), InputError)  # of a check that goes on until its end: None
+    assert set(active_children()) <= before
+
+
+def test_a_process_that_dies_is_said_in_a_sentence() -> None:
+    before = set(active_children())
+    with model_check(SIZES) as check:
+        for process in set(active_children()) - before:
+            process.kill()
+        with pytest.raises(InputError, match="the process that checks the study's models ended before its time"):
+            check.result()
