@@ -246,10 +246,17 @@ def test_only_the_points_that_will_run_are_planned(tmp_path: Path) -> None:
     baselines = [{"loss.end": "ce", "acw": True}]
     records = open_records(tmp_path, space=GRID, baselines=baselines, search={"sampler": "grid", "trials": 3})
     planned = records.planned
-    asked(records)
-    assert records.planned == planned
-    assert [asked(records).config for _ in range(2)] == planned
+    assert len(planned) == 3
+    assert asked(records).config == planned[0]
+    assert records.planned == planned[1:]
+    assert [asked(records).config for _ in range(2)] == planned[1:]
     assert records.planned == [] and records.ask() is None
+
+
+def test_a_baseline_that_leaves_something_open_is_not_planned(tmp_path: Path) -> None:
+    baselines = [{"loss.end": "ce"}, {"loss.end": "ce", "acw": True}, {"loss.end": "dice", "acw": False}]
+    records = open_records(tmp_path, space=GRID, baselines=baselines, search={"sampler": "random", "trials": 2})
+    assert [(config.loss.end, config.acw) for config in records.planned] == [("ce", True)]
 
 
 def test_a_grid_continued_in_another_order_runs_what_is_left(tmp_path: Path) -> None:

@@ -213,9 +213,10 @@ class Records:
 
     @property
     def planned(self) -> list[TrialConfig]:
-        """The points of the grid that are still to be handed out; empty for every other sampler."""
-        points = max(0, self.target - self._asked - self._baselines_to_come)
-        return [self.config.trial(point) for point in islice((self._left or {}).values(), points)]
+        """What is still to be handed out and known: baselines that leave nothing open, and the points of a grid."""
+        baselines = [point for point in self.config.baselines[self._asked : self.target] if self._space.is_complete(point)]
+        points = islice((self._left or {}).values(), max(0, self.target - self._asked - self._baselines_to_come))
+        return [self.config.trial(point) for point in (*baselines, *points)]
 
     @property
     def handed_out_all(self) -> bool:

@@ -174,6 +174,10 @@ class Space:
         for value in _values(parameter, values):
             yield from self._expand({**chosen, parameter.key: value}, {**values, parameter.key: value}, rest)
 
+    def is_complete(self, assignment: Mapping[str, Any]) -> bool:
+        """Whether `assignment` has a value for every parameter that is sampled where its others hold."""
+        return self._walk(lambda parameter, values: assignment.get(parameter.key)).keys() <= assignment.keys()
+
     def stored(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
         """`assignment` as Optuna holds it, to be given as fixed values."""
         return {key: _stored(value) for key, value in assignment.items()}
