@@ -1,7 +1,7 @@
 """What the trials of a study have in common: who waits for whom, and which states are worth keeping.
 
-A study's trials are known in part: baselines, the points of a grid and the trials that are prepared will be run for certain, and what
-the sampler may still choose is guessed from configurations drawn at random from the space.
+A study's trials are known in part: baselines, the points of a grid and the trials that are prepared will be run for certain,
+and what the sampler may still choose is guessed from configurations drawn at random from the space.
 """
 
 import time
