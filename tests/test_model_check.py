@@ -1,6 +1,7 @@
 """The check of a study's models in a process of its own."""
 
 from multiprocessing import active_children
+from signal import SIGTERM
 
 import pytest
 
@@ -16,7 +17,9 @@ def test_a_check_that_is_left_unfinished_is_broken_off() -> None:
     with pytest.raises(KeyError), model_check(SIZES) as check:
         raise KeyError
     assert isinstance(check.exception(), InputError)  # of a check that goes on until its end: None
-    assert not any(child.is_alive() for child in set(active_children()) - before)
+    for child in set(active_children()) - before:
+        child.join(10)
+        assert child.exitcode == -SIGTERM
 
 
 def test_a_process_that_dies_is_said_in_a_sentence() -> None:
