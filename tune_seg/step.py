@@ -20,6 +20,7 @@ _WARM_UP: Final = 3
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Step:
     """A training step.
 
@@ -30,14 +31,10 @@ class Step:
         autocast: makes the context that the model computes in.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: LossProgram,
-        optimizer: torch.optim.Optimizer,
-        autocast: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self.model, self.loss, self.optimizer, self.autocast = model, loss, optimizer, autocast
+    model: nn.Module
+    loss: LossProgram
+    optimizer: torch.optim.Optimizer
+    autocast: Callable[[], AbstractContextManager[None]]
 
     def __call__(self, inputs: Inputs, target: Tensor, iteration: int, lr_factor: float) -> Tensor:
         """Train on a batch; the loss, a scalar without a graph, which the next step may overwrite.
@@ -87,17 +84,10 @@ class CapturedStep(Step):
     The optimiser must be capturable.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: LossProgram,
-        optimizer: torch.optim.Optimizer,
-        autocast: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        super().__init__(model, loss, optimizer, autocast)
-        device = next(model.parameters()).device
-        self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
-        self._weights = torch.zeros(len(loss.losses), device=device)
+    def __post_init__(self) -> None:
+        device = next(self.model.parameters()).device
+        self._rates = [torch.zeros((), device=device) for _ in self.optimizer.param_groups]
+        self._weights = torch.zeros(len(self.loss.losses), device=device)
         self._stream = _side_stream()
         self._recording: _Recording | None = None
         self._seen: object = None  # the kind of the last steps, and how many in a row
