@@ -100,6 +100,21 @@ def test_a_repeated_configuration_waits_for_the_end_and_nobody_waits_for_one_tha
     assert common.may_start(again)
 
 
+def test_what_is_stored_to_its_end_holds_nobody_back(store: CheckpointStore) -> None:
+    config = naive("dice", "ce", 0.5)
+    last = trajectory_keys(config, DATA)[-1] + FINAL
+    common = Reuse(DATA, [], [], store)
+    common.start(Numbered(0, config), remaining=0)
+    common.report(0, done=10, stored=0, writing=False)
+    store.save(last, [{"epoch": 10}], None)
+    common.end(0)
+    for number in (1, 2):  # both replay it; neither has reported yet
+        assert common.may_start(Numbered(number, config))
+        common.start(Numbered(number, config), remaining=0)
+    store.remove(last)
+    assert not common.may_start(Numbered(3, config))
+
+
 def test_what_more_trials_need_is_worth_more(store: CheckpointStore) -> None:
     common = Reuse(DATA, [naive("dice", "ce", 0.5), naive("dice", "wce", 0.5), static("focal")], [], store)
     keys, other = trajectory_keys(static("dice"), DATA), trajectory_keys(static("focal"), DATA)

@@ -85,6 +85,7 @@ class Reuse:
         self._planned: Counter[str] = Counter()
         self._keys: dict[int, Keys] = {}
         self._running: dict[int, _Running] = {}
+        self._computed: set[str] = set()
         self._share = 0.0
         for config in planned:
             keys = trajectory_keys(config, data)
@@ -101,6 +102,10 @@ class Reuse:
     def may_start(self, trial: Numbered) -> bool:
         """Whether no running trial is still to compute an epoch that `trial` needs as well."""
         keys = self._keys_of(trial)
+        if keys[-1] in self._computed:  # else the repetitions of a trial would follow each other, one at a time
+            if self._store.present([keys[-1] + FINAL]):
+                return True
+            self._computed.remove(keys[-1])  # evicted
         for running in self._running.values():
             shared = shared_epochs(running.keys, keys)
             if not shared:
@@ -145,7 +150,9 @@ class Reuse:
 
     def end(self, number: int) -> None:
         """A trial has ended, in whatever way."""
-        self._running.pop(number, None)
+        running = self._running.pop(number, None)
+        if running is not None and running.done == len(running.keys) - 1:
+            self._computed.add(running.keys[-1])
         if number in self._keys:
             self._certain.add(self._keys.pop(number), -1)
 
