@@ -42,7 +42,7 @@ class BoundedTPESampler(TPESampler):
         options: as for :class:`optuna.samplers.TPESampler`.
     """
 
-    def __init__(self, *, bound: int = 1000, seed: int | None = None, **options: Any) -> None:
+    def __init__(self, *, bound: int = 500, seed: int | None = None, **options: Any) -> None:
         super().__init__(seed=seed, **options)
         self._bound = bound
         self._sample_seed = seed

@@ -144,6 +144,7 @@ def _serve(sender: "_Sender", trials: Connection, answer: Connection) -> None:
     """What the other process does until the study ends."""
     for ignored in (signal.SIGINT, signal.SIGTERM):  # they mean the study, which then says how it has ended
         signal.signal(ignored, signal.SIG_IGN)
+    os.nice(19)  # the training goes first: Ray's workers have 15
     try:
         sender.run(trials)
         answer.send(sender.error)
