@@ -2,11 +2,11 @@
 
     PYTHONPATH=. python scripts/bench/scale.py [--trials 10000] [--slots 16] [--seconds 1] [--epochs 1] [--sampler tpe]
 
-The space is that of `search_spaces/loss_schedule.yaml`, and the learning rate, so that no trial repeats another: a trial
-that only waits leaves nothing to be replayed, and its repetition would wait for its end and then wait again. Waiting needs no processor, so there may be more slots than the
-machine has. Ray is started before the clock; the start of its workers counts, and is also given apart, as it takes
-processors that a study of 16 slots would have. Ray's own benchmark of its bookkeeping has 10,000 trials of one second on
-16 slots and allows 715 s for these 625 s.
+The space is that of `search_spaces/loss_schedule.yaml`, and the learning rate, so that no trial repeats another: a
+trial that only waits leaves nothing to be replayed, and its repetition would wait for its end and then wait again.
+Waiting needs no processor, so there may be more slots than the machine has. Ray is started before the clock; the start
+of its workers counts, and is also given apart, as it takes processors that a study of 16 slots would have. Ray's own
+benchmark of its bookkeeping has 10,000 trials of one second on 16 slots and allows 715 s for these 625 s.
 """
 
 import argparse

@@ -1,16 +1,18 @@
-"""A study of 16 losses: wall time of `python -m tune_seg.search` against that of `naive_ray_tune.py`.
+"""A study of 16 configurations: wall time of `python -m tune_seg.search` against that of `naive_ray_tune.py`.
 
-    PYTHONPATH=. python scripts/bench/study.py --data CAMVID --out DIR
+    PYTHONPATH=. python scripts/bench/study.py --data CAMVID --out DIR [--configurations schedules]
 
 Both systems train the same 16 configurations on the same images with the same model, optimiser, learning-rate schedule,
 epochs and batch size, two trials at once with a core each; `naive_ray_tune.py` says what else is equal. Each is one
 command in a process of its own, so that imports, Ray's start and its end count; ours begins without packed data and with
 an empty checkpoint store, so that packing counts, too, and nothing was computed before.
 
-The configurations were chosen before anything was measured: those rows of Taubert's Table 1 for which both sides have the
-losses (all but max pooling), first the losses alone, with plain cross entropy and plain dice; then compounds, weighted
-and not; then the schedules with the paper's s and e, and for three of them another s or e, as whoever tries schedules
-would. Some share a prefix (naive dice-to-anything with dice), most do not: with ten epochs 133 of 160 are distinct.
+There are two sets of configurations, both chosen before anything was measured. `losses` are those rows of Taubert's
+Table 1 for which both sides have the losses (all but max pooling), first the losses alone, with plain cross entropy and
+plain dice; then compounds, weighted and not; then the schedules with the paper's s and e, and for three of them another
+s or e, as whoever tries schedules would. Some share a prefix (naive dice-to-anything with dice), most do not: with ten
+epochs 133 of 160 are distinct. `schedules` ask when to move from an overlap loss to cross entropy, for two overlap
+losses: a grid of four s and two e. Of its 160 epochs 100 are distinct.
 
 Printed for both: wall time; the trials' own time, which is what they spent in training and evaluation, over the slots;
 epochs trained; the study overhead, which is wall time / own time / slots, for ours with each distinct epoch counted once,
@@ -38,8 +40,8 @@ from tune_seg.trajectory import TrainingData, trajectory_keys
 
 OVERLAP, PIXEL = ("dice", "wdice"), ("ce", "wce", "focal")
 
-CONFIGURATIONS: tuple[tuple[Any, ...], ...] = (
-    # kind, start, end, and s and e as fractions of all iterations
+# kind, start, end, and s and e as fractions of all iterations
+LOSSES: tuple[tuple[Any, ...], ...] = (
     *(("static", None, end) for end in ("ce", "wce", "dice", "wdice", "focal")),
     ("compound", "dice", "ce"),
     ("compound", "wdice", "wce"),
@@ -53,6 +55,10 @@ CONFIGURATIONS: tuple[tuple[Any, ...], ...] = (
     ("naive", "dice", "wce", 0.5, 0.9),
     ("alternating", "dice", "ce", 0.5, 0.7),
 )
+SCHEDULES: tuple[tuple[Any, ...], ...] = tuple(
+    ("naive", start, "ce", s, e) for start in OVERLAP for s in (0.3, 0.4, 0.5, 0.6) for e in (0.9, 1.0)
+)
+SETS = {"losses": LOSSES, "schedules": SCHEDULES}
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def run_ours(options: argparse.Namespace) -> Measured:
 
 def _our_study(options: argparse.Namespace) -> dict[str, Any]:
     keys = ("loss.kind", "loss.start", "loss.end", "schedule.start", "schedule.end")
-    chosen = [dict(zip(keys, values, strict=False)) for values in CONFIGURATIONS[: options.trials]]
+    chosen = [dict(zip(keys, values, strict=False)) for values in SETS[options.configurations][: options.trials]]
     scheduled = {"loss.kind": ["naive", "alternating"]}
     return {
         "data": {
@@ -137,7 +143,7 @@ def _our_study(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_naive(options: argparse.Namespace) -> Measured:
     keys = ("kind", "start", "end", "s", "e")
-    chosen = [dict(zip(keys, values, strict=False)) for values in CONFIGURATIONS[: options.trials]]
+    chosen = [dict(zip(keys, values, strict=False)) for values in SETS[options.configurations][: options.trials]]
     points = [{key: value for key, value in values.items() if value is not None} | {"acw": False} for values in chosen]
     for point in points:
         if point["end"] == "focal":
@@ -150,8 +156,9 @@ def run_naive(options: argparse.Namespace) -> Measured:
 
 
 def main() -> None:
-    parser = contenders.parser("Wall time of a study of 16 losses, ours against a docs-style one.")
-    parser.add_argument("--trials", type=int, default=len(CONFIGURATIONS), metavar="N", help="the first N configurations")
+    parser = contenders.parser("Wall time of a study of 16 configurations, ours against a docs-style one.")
+    parser.add_argument("--configurations", choices=SETS, default="losses")
+    parser.add_argument("--trials", type=int, default=16, metavar="N", help="the first N configurations")
     options = parser.parse_args()
     order = contenders.begin(options)
     runs = {"ours": run_ours, "naive": run_naive}
