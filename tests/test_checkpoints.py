@@ -240,7 +240,7 @@ def test_a_full_disk_is_said_and_leaves_the_store_usable(store: CheckpointStore)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
     try:
         assert not store.save("big", HISTORY, big)
-        store.save_later("later", HISTORY, big, written.append)
+        store.save_later("later", HISTORY, big, lambda seconds, _: written.append(seconds))
         store.flush()
         assert store.save("small", HISTORY, None)
     finally:
@@ -274,8 +274,8 @@ def test_a_store_that_is_lost_is_said_and_ends_nothing(store: CheckpointStore) -
 def test_checkpoints_are_written_in_a_thread_of_their_own_one_after_another(store: CheckpointStore) -> None:
     threads, order = set(), []
 
-    def written(seconds: float) -> None:
-        assert seconds > 0
+    def written(seconds: float, asked_for: bool) -> None:
+        assert seconds > 0 and not asked_for
         threads.add(threading.current_thread().name)
         order.append(len(store.entries()))
 
@@ -290,6 +290,18 @@ def test_checkpoints_are_written_in_a_thread_of_their_own_one_after_another(stor
     for number in range(4):
         loaded = store.load(f"key{number}")
         assert loaded is not None and loaded.state is not None and loaded.state["w"].unique().item() == number
+
+
+def test_what_is_asked_for_while_it_is_written_is_known_when_it_is_there(store: CheckpointStore) -> None:
+    asked_for = []
+    for key in ("wanted", "not"):
+        store.want("wanted")
+        store.save_later(key, HISTORY, {"w": torch.ones(1000)}, lambda _, wanted: asked_for.append(wanted))
+        store.flush()
+    assert asked_for == [True, False]
+    assert store.wanted(["wanted", "not"]) == {"wanted"}  # asked for again after it was there
+    store.save("wanted", HISTORY, None)
+    assert not store.wanted(["wanted"])
 
 
 entries = st.lists(

@@ -1,5 +1,6 @@
 """A frozen encoder: it does not move, and its features are computed once and the same wherever they come from."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,21 @@ def test_other_code_has_other_files(own_pack: PackedData, monkeypatch: pytest.Mo
     monkeypatch.setattr(features_module, "code_identity", lambda: "of another release")
     run(config, own_pack)
     assert len(list(own_pack.path.parent.glob("*.features"))) == 4
+
+
+def test_what_has_not_been_used_for_days_goes_when_other_features_are_written(
+    own_pack: PackedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = head(training={"epochs": 1}), own_pack.path.parent
+    run(config, own_pack)
+    unused = set(folder.glob("*.features"))
+    run(head(training={"epochs": 1, "seed": 1}), own_pack)
+    for file in folder.glob("*.features"):
+        os.utime(file, (0, 0))
+    run(head(training={"epochs": 1, "seed": 1}), own_pack)  # uses its own
+    monkeypatch.setattr(features_module, "code_identity", lambda: "of another release")
+    run(config, own_pack)
+    assert len(list(folder.glob("*.features"))) == 4 and not unused & set(folder.glob("*.features"))
 
 
 def test_what_a_killed_process_left_is_removed(own_pack: PackedData) -> None:

@@ -259,6 +259,30 @@ def test_a_baseline_that_leaves_something_open_is_not_planned(tmp_path: Path) ->
     assert [(config.loss.end, config.acw) for config in records.planned] == [("ce", True)]
 
 
+@pytest.mark.parametrize(("sampler", "looked_at"), [("grid", 6), ("random", 2)])
+def test_of_what_is_known_more_is_looked_at_for_one_that_may_start(tmp_path: Path, sampler: str, looked_at: int) -> None:
+    space = {"training.seed": {"grid": list(range(8))}}
+    baselines = [{"training.seed": 7}, {"training.seed": 6}] if sampler == "random" else []
+    records = open_records(tmp_path, space=space, baselines=baselines, search={"sampler": sampler, "trials": 10})
+    order: list[int] = []
+
+    def may_start(record: Record) -> bool:
+        order.append(record.number)
+        return sampler == "grid" and record.config.training.seed == 5
+
+    first = records.ask(may_start)
+    assert len(order) == looked_at and (first is None) == (sampler == "random")
+    open_ones = [number for number in order if first is None or number != first.number]
+    order.clear()
+
+    def any_may_start(record: Record) -> bool:
+        order.append(record.number)
+        return True
+
+    records.ask(any_may_start)
+    assert order == open_ones  # all that are open, not only the one that starts
+
+
 def test_a_grid_continued_in_another_order_runs_what_is_left(tmp_path: Path) -> None:
     parameters = {"loss.end": {"choice": ["ce", "dice", "wce"]}, "acw": {"choice": [True, False]}}
     first = open_records(tmp_path, space=parameters, search={"sampler": "grid", "trials": 9})
@@ -335,8 +359,8 @@ def test_the_last_trials_are_asked_for_when_more_is_known(tmp_path: Path) -> Non
 
 
 def test_trials_that_may_not_start_are_held_back_until_they_may(tmp_path: Path) -> None:
-    space = {"training.seed": {"grid": list(range(8))}}
-    records = open_records(tmp_path, space=space, search={"sampler": "grid", "trials": 8})
+    space = {"training.seed": {"grid": list(range(40))}}
+    records = open_records(tmp_path, space=space, search={"sampler": "grid", "trials": 40})
 
     def seeds(*allowed: int) -> Callable[[Record], bool]:
         return lambda record: record.config.training.seed in allowed
@@ -345,14 +369,14 @@ def test_trials_that_may_not_start_are_held_back_until_they_may(tmp_path: Path) 
         assert asked(records).config.training.seed == 0
         second = records.ask(seeds(3, 4))
         assert second is not None and second.config.training.seed == 3
-        assert records.ask(seeds(7)) is None  # 1, 2, 4 and 5 are held back: twice the slots
-        assert len(optuna_trials(tmp_path)) == 6 and not records.handed_out_all
+        assert records.ask(seeds(39)) is None  # sixteen times the slots are held back
+        assert len(optuna_trials(tmp_path)) == 2 + 32 and not records.handed_out_all
         assert [asked(records).config.training.seed for _ in range(2)] == [1, 2]
         assert records.ask(seeds()) is None
-        rest = [asked(records).config.training.seed for _ in range(4)]
-    assert rest == [4, 5, 6, 7]
+        rest = [asked(records).config.training.seed for _ in range(36)]
+    assert rest == list(range(4, 40))
     assert records.ask() is None and records.handed_out_all
-    assert list(records.trials) == [0, 3, 1, 2, 4, 5, 6, 7]
+    assert list(records.trials) == [0, 3, 1, 2, *range(4, 40)]
 
 
 def test_what_was_held_back_is_no_trial_of_the_study_yet(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_running_trial_is_told_where_others_will_leave_it(store: CheckpointSto
 def test_trials_that_the_sampler_may_choose_count_by_their_share(store: CheckpointStore) -> None:
     possible = (static("dice"), naive("dice", "ce", 0.5), naive("dice", "ce", 0.5, 0.9), static("wce"))
     common = Reuse(DATA, [], possible, store)
-    assert common.start(Numbered(0, static("dice")), remaining=20) == {5: 2 * 20 / 4}
+    assert common.start(Numbered(0, static("dice")), remaining=20) == {5: 2 * 20 / 4, 10: 20 / 4}
 
 
 def test_a_trial_waits_until_a_running_one_has_come_to_where_they_part(store: CheckpointStore) -> None:
@@ -111,8 +111,51 @@ def test_what_is_stored_to_its_end_holds_nobody_back(store: CheckpointStore) -> 
     for number in (1, 2):  # both replay it; neither has reported yet
         assert common.may_start(Numbered(number, config))
         common.start(Numbered(number, config), remaining=0)
+    # they compute nothing that another could wait for
+    other = Numbered(3, naive("dice", "wce", 0.5))
+    assert common.may_start(other) and not store.wanted(trajectory_keys(other.config, DATA))
     store.remove(last)
-    assert not common.may_start(Numbered(3, config))
+    common.end(1)
+    common.end(2)
+    common.start(other, remaining=0)
+    assert not common.may_start(Numbered(4, config))
+
+
+def test_a_state_is_waited_for_that_a_stopped_trial_is_still_writing(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    first, second = Numbered(0, naive("dice", "ce", 0.5)), Numbered(1, naive("dice", "wce", 0.5))
+    for written in (True, False):
+        common = Reuse(DATA, [first.config, second.config], [], store)
+        common.start(first, remaining=0)
+        common.report(0, done=5, stored=0, writing=True)
+        common.end(0)
+        assert not common.may_start(second)
+        if written:
+            store.save(trajectory_keys(second.config, DATA)[5], [{"epoch": 1}], None)
+        else:
+            now[0] += 11.0
+        assert common.may_start(second)
+        store.remove(trajectory_keys(second.config, DATA)[5])
+
+
+def test_a_state_asked_for_in_the_epoch_before_it_may_have_been_missed(store: CheckpointStore) -> None:
+    first, second = Numbered(0, static("dice")), Numbered(1, naive("dice", "ce", 0.4))
+    common = Reuse(DATA, [first.config], [], store)
+    common.start(first, remaining=0)
+    common.report(0, done=3, stored=0, writing=False)
+    assert not common.may_start(second)  # asks for it
+    common.report(0, done=4, stored=0, writing=False)  # which the trial may have sent before that
+    assert not common.may_start(second)
+    common.report(0, done=5, stored=4, writing=False)
+    assert common.may_start(second)
+
+
+def test_a_trial_is_told_how_often_it_will_be_repeated(store: CheckpointStore) -> None:
+    common = Reuse(DATA, [static("dice")] * 3, [static("dice"), static("ce")], store)
+    assert common.start(Numbered(0, static("dice")), remaining=1) == {10: 2 + 1 / 2}
 
 
 def test_what_more_trials_need_is_worth_more(store: CheckpointStore) -> None:

@@ -36,6 +36,14 @@ def test_a_recorded_step_trains_as_one_that_is_not(
     assert not caplog.records
 
 
+def test_a_step_that_can_be_recorded_begins_without_a_recording(packed: PackedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tune_seg.step._side_stream", lambda: None)  # which only a GPU has
+    trainer = Trainer(trial(training=FLOAT), packed, torch.device("cpu"))
+    step = CapturedStep(trainer.model, trainer.loss, trainer.optimizer, trainer._autocast)
+    step.forget()
+    assert step._recording is None and len(step._rates) == len(trainer.optimizer.param_groups)
+
+
 def test_training_never_waits_for_the_device(packed: PackedData, device: torch.device) -> None:
     trainer = Trainer(trial(training={**FLOAT, "epochs": 4}, **SCHEDULED), packed, device)
     trainer.epoch()

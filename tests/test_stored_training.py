@@ -3,6 +3,7 @@
 import functools
 import json
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -377,3 +378,41 @@ def test_a_training_that_is_given_up_leaves_what_another_needs_and_nothing_else(
     epochs_trained.clear()
     assert text(train(needed, packed, store)) == from_scratch(needed, packed)
     assert epochs_trained[:3] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(("repeats", "cost", "left"), [(0.0, 0.0, 0), (0.5, 1e3, 0), (0.5, 1e-6, 1)])
+def test_a_training_that_is_given_up_is_kept_where_its_repetitions_are_worth_it(
+    packed: PackedData, store: CheckpointStore, repeats: float, cost: float, left: int
+) -> None:
+    training = StoredTraining(trial(**NAIVE), packed, CPU, store, {3: repeats})
+    training.advance()
+    training._cost = cost
+    training.leave()
+    assert len(stored(store)) == left
+
+
+def test_a_state_that_is_being_written_is_there_when_its_training_was_given_up(
+    packed: PackedData, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = CheckpointStore._write
+
+    def slowly(*arguments: Any) -> bool:
+        time.sleep(0.3)
+        return write(*arguments)
+
+    monkeypatch.setattr(CheckpointStore, "_write", slowly)
+    config = trial(**NAIVE)
+    training = StoredTraining(config, packed, CPU, store, {1: 1.0})
+    assert training.advance()[-1]["writing"]
+    training.leave()
+    assert stored(store) == {keys(config, packed)[1]}
+
+
+def test_a_state_asked_for_after_its_epoch_is_stored_before_the_next(packed: PackedData, store: CheckpointStore) -> None:
+    config = trial(**NAIVE)
+    training = StoredTraining(config, packed, CPU, store)
+    training.advance()
+    store.want(keys(config, packed)[1])
+    assert training.advance()[-1]["stored"] == 1
+    store.flush()
+    assert stored(store) == {keys(config, packed)[1]}

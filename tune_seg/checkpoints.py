@@ -126,6 +126,12 @@ class CheckpointStore:
 
     def save(self, key: str, history: History, state: Mapping[str, Any] | None) -> bool:
         """Write a checkpoint; whether that worked: where it did not, the reason is noted and the store is as it was."""
+        written = self._write(key, history, state)
+        if written:
+            self._delete(self._marker(key))
+        return written
+
+    def _write(self, key: str, history: History, state: Mapping[str, Any] | None) -> bool:
         import torch
 
         path = self._path(key)
@@ -136,7 +142,6 @@ class CheckpointStore:
                 torch.save({"history": history, "state": state}, file)
             if self._local:
                 self._files.move(partial, path)
-            self._delete(self._marker(key))
             return True
         except (OSError, RuntimeError) as error:  # which torch raises on top of the failed write
             reason = error.__context__ or error
@@ -144,21 +149,23 @@ class CheckpointStore:
             self._delete(partial)
             return False
 
-    def save_later(self, key: str, history: History, state: Mapping[str, Any], then: Callable[[float], None]) -> None:
+    def save_later(self, key: str, history: History, state: Mapping[str, Any], then: Callable[[float, bool], None]) -> None:
         """Write a checkpoint in a thread of its own, after those before it.
 
         Args:
             key: as for :meth:`save`.
             history: as for :meth:`save`; not changed afterwards.
             state: the same.
-            then: called there with the seconds that it took, once it is written.
+            then: called there once it is written, with the seconds that it took and whether it had been asked for by then.
         """
         self.flush()  # one at a time, because each waiting state is a whole model in memory
 
         def write() -> None:
             started = time.perf_counter()
-            if self.save(key, history, state):
-                then(time.perf_counter() - started)
+            if self._write(key, history, state):
+                seconds, asked_for = time.perf_counter() - started, bool(self.wanted([key]))
+                self._delete(self._marker(key))
+                then(seconds, asked_for)
 
         self._writing = self._writer.submit(write)
 

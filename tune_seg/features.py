@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -30,10 +31,11 @@ from tune_seg.data import PackedData, Split, batches
 from tune_seg.data.transfer import send
 from tune_seg.memory import available_memory
 from tune_seg.models import FrozenEncoder
-from tune_seg.trajectory import code_identity
+from tune_seg.trajectory import code_identity, cpu_kind
 
 _MAGIC: Final = b"tuneseg1"
 _ALIGNMENT: Final = 64
+_UNUSED: Final = 7 * 24 * 3600.0
 _DISK_SHARE: Final = 0.5
 """Of the free bytes of a disk, what a file may take; where it would take more, the features are kept in memory."""
 _MEMORY_SHARE: Final = 0.25
@@ -154,13 +156,22 @@ class Features:
             enabled,
             code_identity(),
             # another number of threads, or other instructions, add in another order
-            *((torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()) if self._device.type == "cpu" else ()),
+            *((torch.get_num_threads(), cpu_kind()) if self._device.type == "cpu" else ()),
         ]
         return blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
+
+    def _remove_unused(self) -> None:
+        """Remove what other models, or this package before it was changed, have left of the pack and not used for days."""
+        for path in self._data.path.parent.glob(f"{self._data.path.stem}-*.features"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _UNUSED:
+                    path.unlink()  # whoever has mapped it keeps it
 
     def _read(self, path: Path) -> bool:
         try:
             kinds, arrays = _load(path, len(self._split))
+            with suppress(OSError):  # where somebody else's files are read
+                os.utime(path)
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -187,6 +198,7 @@ class Features:
                 self._fill(arrays, first)
                 _finish(partial, memory, self._kinds, rows)
                 os.replace(partial, path)
+                self._remove_unused()
                 self._arrays = arrays
                 return
         except OSError as error:

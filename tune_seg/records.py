@@ -57,6 +57,12 @@ _STUDY = "tune_seg"
 _HOPELESS = 3
 """So many trials may fail before any has finished an epoch."""
 
+_AHEAD = 2
+"""So many trials for each slot may be open and held back: more would be chosen with too little known."""
+
+_AHEAD_OF_KNOWN = 16
+"""The same for baselines and the points of a grid, of which those that begin alike follow each other."""
+
 _WAIT = 0.01
 """The share of a trial's time that a slot may wait for its next trial before it pays to ask the sampler ahead."""
 
@@ -256,7 +262,7 @@ class Records:
 
         Args:
             may_start: holds back the trials for which it is false. Where it holds back all that are open, the sampler is
-                asked for others, until twice as many as there are slots are open.
+                asked for others, until there are twice as many as slots; of baselines and of a grid, sixteen times as many.
 
         Raises:
             InputError: the journal cannot be written, or could not be when a trial was closed.
@@ -360,8 +366,10 @@ class Records:
         return len(self._failed) >= _HOPELESS and not self._hopeful
 
     def _ask_ahead(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            with self._changed:
+        while True:
+            with self._changed:  # which whoever stops this thread takes after setting `stop`: no notification is lost
+                if stop.is_set():
+                    return
                 remaining = 0 if self._hopeless or self._error else self.target - self._asked
                 if len(self._ready) >= self._pace.ahead(self._slots, remaining):
                     self._changed.wait()
@@ -374,15 +382,22 @@ class Records:
             time.sleep(0.001)  # for whoever waits to ask or to close a trial
 
     def _next(self, may_start: Callable[[Record], bool] | None) -> Record | None:
-        for index, record in enumerate(self._ready):
-            if may_start is None or may_start(record):
-                return self._ready.pop(index)
-        while self._asked < self.target and len(self._ready) < 2 * self._slots:
+        # all are looked at: what one of them has in common with a running trial is to be known while that can be stored
+        free = [record for record in self._ready if may_start is None or may_start(record)]
+        if free:
+            self._ready.remove(free[0])
+            return free[0]
+        while self._asked < self.target and len(self._ready) < self._most_ready:
             record = self._new()
             if may_start is None or may_start(record):
                 return record
             self._ready.append(record)
         return None
+
+    @property
+    def _most_ready(self) -> int:
+        known = self._left is not None or self._asked < len(self.config.baselines)
+        return (_AHEAD_OF_KNOWN if known else _AHEAD) * self._slots
 
     def _new(self) -> Record:
         started = time.perf_counter()

@@ -20,6 +20,9 @@ Point = TypeVar("Point")
 
 _SAMPLING_SECONDS = 0.5
 
+_LEAVING_SECONDS = 10.0
+"""How long a state that a stopped trial was writing is waited for."""
+
 
 class Numbered(Protocol):
     """A trial of the study, such as :class:`tune_seg.records.Record`."""
@@ -33,16 +36,37 @@ class Numbered(Protocol):
 
 @dataclass
 class _Running:
-    """A trial that runs: its keys, the uses of the states that it stores for sure, the epochs done and those stored.
+    """A trial that runs.
 
-    `writing` says whether it was writing a state when it last reported.
+    Args:
+        keys: of its trajectory.
+        promised: the boundaries whose states it stores for sure.
+        replays: whether all of it is stored, so that it computes nothing.
+        done: epochs.
+        stored: of these, those that the newest state has that is to stay.
+        writing: whether it was writing a state when it last reported.
+        late: the boundaries promised so late that the trial may have passed them without knowing.
     """
 
     keys: Keys
-    uses: dict[int, float]
+    promised: set[int]
+    replays: bool
     done: int = 0
     stored: int = 0
     writing: bool = False
+    late: set[int] = field(default_factory=set)
+
+    def coming(self, epochs: int) -> bool:
+        """Whether the state of a boundary that was passed is on its way to the store, as far as is known."""
+        if epochs not in self.promised or self.stored >= epochs:
+            return False
+        return self.writing or (epochs in self.late and self.done == epochs)
+
+    def ask_for(self, epochs: int) -> None:
+        """Have it promise to store the state of a boundary that it has not come to yet."""
+        self.promised.add(epochs)
+        if self.done == epochs - 1:
+            self.late.add(epochs)
 
 
 @dataclass
@@ -58,8 +82,8 @@ class _Counted:
                 del self.through[key]
 
     def leaving(self, keys: Keys) -> list[int]:
-        """How many lead along `keys` up to each boundary and no further; of the last one nothing is known."""
-        return [self.through[here] - self.through[there] for here, there in pairwise(keys)]
+        """How many lead along `keys` up to each boundary and no further, so far as they are known."""
+        return [*(self.through[here] - self.through[there] for here, there in pairwise(keys)), self.through[keys[-1]]]
 
 
 class Reuse:
@@ -85,6 +109,7 @@ class Reuse:
         self._planned: Counter[str] = Counter()
         self._keys: dict[int, Keys] = {}
         self._running: dict[int, _Running] = {}
+        self._leaving: list[tuple[float, _Running]] = []
         self._computed: set[str] = set()
         self._share = 0.0
         for config in planned:
@@ -107,17 +132,18 @@ class Reuse:
                 return True
             self._computed.remove(keys[-1])  # evicted
         for running in self._running.values():
-            shared = shared_epochs(running.keys, keys)
-            if not shared:
-                continue
-            promised = running.uses.get(shared, 0.0) >= 1.0
+            shared = 0 if running.replays else shared_epochs(running.keys, keys)
             if running.done < shared:
-                if not promised and shared < len(keys) - 1:  # a whole training is stored in any case
-                    running.uses[shared] = 1.0
+                if shared not in running.promised and shared < len(keys) - 1:  # a whole training is stored in any case
+                    running.ask_for(shared)
                     self._store.want(keys[shared])
                 return False
-            being_written = promised and running.writing and running.stored < shared
-            if being_written and not self._store.present([keys[shared]]):
+            if running.coming(shared) and not self._store.present([keys[shared]]):
+                return False
+        self._leaving = [(until, running) for until, running in self._leaving if time.monotonic() < until]
+        for _, running in self._leaving:
+            shared = shared_epochs(running.keys, keys)
+            if running.coming(shared) and not self._store.present([keys[shared]]):
                 return False
         return True
 
@@ -129,14 +155,17 @@ class Reuse:
             remaining: how many trials are still to be chosen by the sampler.
 
         Returns:
-            by the number of epochs done, how many other trials are expected to leave its trajectory there.
+            by the number of epochs done, how many other trials are expected to leave its trajectory there; at its end, how
+            many to repeat it.
         """
         keys = self._keys_of(trial)
         self._share = remaining / max(1, self._samples)
         certain, possible = self._certain.leaving(keys), self._possible.leaving(keys)
-        expected = {k: certain[k] + possible[k] * self._share for k in range(1, len(keys) - 1)}
+        certain[-1] -= 1  # itself
+        expected = {k: certain[k] + possible[k] * self._share for k in range(1, len(keys))}
         uses = {k: value for k, value in expected.items() if value > 0.0}
-        self._running[trial.number] = _Running(keys, {k: value for k, value in uses.items() if value >= 1.0})
+        promised = {k for k, value in uses.items() if value >= 1.0 and k < len(keys) - 1}
+        self._running[trial.number] = _Running(keys, promised, replays=keys[-1] in self._computed)
         return uses
 
     def report(self, number: int, *, done: int, stored: int, writing: bool) -> None:
@@ -153,6 +182,8 @@ class Reuse:
         running = self._running.pop(number, None)
         if running is not None and running.done == len(running.keys) - 1:
             self._computed.add(running.keys[-1])
+        elif running is not None and running.writing:
+            self._leaving.append((time.monotonic() + _LEAVING_SECONDS, running))
         if number in self._keys:
             self._certain.add(self._keys.pop(number), -1)
 

@@ -72,6 +72,7 @@ class _Recording:
     loss: Tensor
 
 
+@dataclass(eq=False)  # only the `__init__` that this makes calls `__post_init__`
 class CapturedStep(Step):
     """A step on a GPU: recorded as a CUDA graph when it has run three times with the same losses in force and shapes.
 

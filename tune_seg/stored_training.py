@@ -36,8 +36,8 @@ class StoredTraining:
         data: the packed data.
         device: where to train.
         store: where checkpoints are kept; None: nowhere.
-        uses: by the number of epochs done, how many trials are expected to leave the trajectory there; from 1 on a state
-            is stored whatever it takes.
+        uses: by the number of epochs done, how many trials are expected to leave the trajectory there, or at its end to
+            repeat it; from 1 on a state is stored whatever it takes.
 
     Example:
         >>> training = StoredTraining(TrialConfig(), PackedData(path), torch.device("cpu"), CheckpointStore("store"))
@@ -67,6 +67,7 @@ class StoredTraining:
         self._found: Checkpoint | None = None
         self._stored = 0
         self._newest: int | None = None
+        self._epoch_seconds = 0.0
         self._cost = _FIRST_COST
         self._paid = time.perf_counter()
         self._buffer: Any = None
@@ -104,12 +105,14 @@ class StoredTraining:
             self._store.flush()
 
     def leave(self) -> None:
-        """Store the newest epoch of a training that was given up, if another needs a later one of it."""
+        """Store the newest epoch of a training that was given up, if others need it or a later one of it."""
+        if self._store is None:
+            return
+        self._store.flush()  # somebody may be waiting for it
         done = len(self._history)
-        if self._store is not None and (
-            any(epochs > done and uses >= 1.0 for epochs, uses in self._uses.items())
-            or self._store.wanted(self._keys[done + 1 :])
-        ):
+        later = [uses for epochs, uses in self._uses.items() if epochs > done]
+        saved = (done - max(self._stored, self._newest or 0)) * self._epoch_seconds
+        if max(later, default=0.0) >= 1.0 or sum(later) * saved > self._cost or self._store.wanted(self._keys[done:]):
             self.close()
 
     @property
@@ -148,6 +151,7 @@ class StoredTraining:
 
     def _compute(self) -> dict[str, Any]:
         trainer = self._begin()
+        self._keep_what_was_asked_for(trainer)
         self._trainer = None  # an epoch that is broken off leaves a state of no boundary, which `close` must not store
         if trainer.epochs_done > len(self._history) and self._found is not None:
             started = time.perf_counter()
@@ -162,7 +166,8 @@ class StoredTraining:
         ]
         self._trainer = trainer
         started = time.perf_counter()
-        self._keep(trainer, epoch_seconds=result["train_seconds"] + result["eval_seconds"])
+        self._epoch_seconds = result["train_seconds"] + result["eval_seconds"]
+        self._keep(trainer)
         self._checkpoint_seconds += time.perf_counter() - started
         return result
 
@@ -175,7 +180,13 @@ class StoredTraining:
             assert self._trainer.epochs_done >= len(self._history), "an epoch was broken off; begin anew from the store"
         return self._trainer
 
-    def _keep(self, trainer: Trainer, epoch_seconds: float) -> None:
+    def _keep_what_was_asked_for(self, trainer: Trainer) -> None:
+        """Store the newest epoch if somebody asked for it after it was done."""
+        done = len(self._history)
+        if self._store is not None and self._stored < done == trainer.epochs_done and self._store.wanted([self._keys[done]]):
+            self._save(trainer, newest=False)
+
+    def _keep(self, trainer: Trainer) -> None:
         if self._store is None:
             return
         done = len(self._history)
@@ -189,7 +200,7 @@ class StoredTraining:
             self._forget(self._newest)
         elif (
             uses >= 1.0
-            or uses * (done - self._stored) * epoch_seconds > self._cost
+            or uses * (done - self._stored) * self._epoch_seconds > self._cost
             or self._store.wanted([self._keys[done]])
         ):
             self._save(trainer, newest=False)
@@ -214,10 +225,11 @@ class StoredTraining:
         self._buffer = _copy(trainer.state_dict(), self._buffer)
         copied = time.perf_counter() - self._paid
 
-        def written(seconds: float) -> None:
+        def written(seconds: float, asked_for: bool) -> None:
             self._cost = copied + seconds
-            self._stored = self._stored if newest else done
-            former, self._newest = self._newest, done if newest else None
+            stays = asked_for or not newest
+            self._stored = done if stays else self._stored
+            former, self._newest = self._newest, None if stays else done
             self._forget(former)
 
         # what only a last epoch has is no part of a longer training's history

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import platform
 import sys
 from array import array
 from collections.abc import Mapping
@@ -37,6 +38,9 @@ _STUDY_LAYER = frozenset(
 
 _LIBRARIES = ("numpy", "scipy", "segmentation-models-pytorch", "timm", "torch", "torchvision")
 
+# as the kernel describes a processor
+_PROCESSOR = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
+_INSTRUCTIONS = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "sme", "bf16", "i8mm")
 
 FINAL = "-last"
 """Stands behind a last key for the results of a whole training, in whose last planned epoch the logits are scaled, too."""
@@ -114,7 +118,7 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
         "batch_size": training.batch_size,
         "seed": training.seed,
         "device": training.device,
-        "threads": None if on_gpu else training.threads,
+        "threads": None if on_gpu else [training.threads, cpu_kind()],
         "precision": ("bfloat16" if on_gpu else "float32") if training.precision == "auto" else training.precision,
         "augmentation": {**augmentation.model_dump(mode="json"), "crop": list(augmentation.crop or data.size)},
         "evaluation": config.evaluation.model_dump(mode="json"),
@@ -161,6 +165,18 @@ def code_identity() -> str:
     for library in _LIBRARIES:
         digest.update(f"{library} {importlib.metadata.version(library)}".encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def cpu_kind() -> str:
+    """The processor of this machine, by which libraries choose their instructions, and thus the order of their sums."""
+    try:
+        first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+    except OSError:  # no Linux
+        return platform.machine()
+    entries = {name.strip(): value.split() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    flags = [flag for flag in entries.get("flags", entries.get("Features", [])) if flag.startswith(_INSTRUCTIONS)]
+    return " ".join([platform.machine(), *(word for key in _PROCESSOR for word in entries.get(key, [])), *sorted(flags)])
 
 
 @functools.cache
