@@ -127,6 +127,7 @@ def main() -> None:
         store = CheckpointStore(str(directory / "store"))
         possible = (config.trial(assignment) for assignment in sample_trials(config, space, 128))
         reuse = Reuse(data, records.planned, possible, store)
+        space.seconds.clear()  # what was drawn for `reuse` is no suggestion
         with report, profile, store.within(1e9, reuse.uses):
             searcher = StudySearcher(records, Path(str(arguments.seconds)), store.location, reuse, print)
             fit(Waiting, searcher, compute, records, data, directory, [StepTimes(Profile(arguments.slots, 0.0), records)])
