@@ -14,7 +14,7 @@ from pydicom import data as pydicom_data
 from pydicom.sr.codedict import codes
 from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
 
-from tests.volume_files import Array, classes, config, intensities, levels, loaded, read_volume, write_mhd, write_nifti
+from tests.volume_files import LPS, Array, classes, config, intensities, levels, loaded, read_volume, write_mhd, write_nifti
 from tune_seg.data import read
 from tune_seg.errors import InputError
 
@@ -155,7 +155,7 @@ def test_monochrome1_is_inverted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
 def test_lossless_transfer_syntaxes_change_nothing(tmp_path: Path, syntax: Any) -> None:
-    stored, mask = intensities(0), classes(0)
+    stored, mask = intensities(0, 3, 64, 64), classes(0, 3, 64, 64)
     datasets = slices(stored, patient="a")
     for dataset in datasets:
         dataset.compress(syntax, generate_instance_uid=False)
@@ -334,7 +334,7 @@ def test_a_label_volume_finds_its_slices_in_whichever_order_it_is_stored(tmp_pat
 
 def test_a_label_volume_on_another_grid_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "images" / "a", slices(intensities(0), patient="a"))
-    write_nifti(tmp_path / "masks" / "a.nii.gz", classes(0))
+    write_nifti(tmp_path / "masks" / "a.nii.gz", classes(0), LPS + np.eye(4, k=3))
     with pytest.raises(InputError, match=r"a\.nii\.gz: its grid is .* affine .*but that of its image a is .* affine"):
         read(config(tmp_path))
 
