@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pycocotools import mask as runs
 from scipy.io import savemat
 
@@ -64,8 +65,8 @@ def write_cityscapes(root: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         for frame in range(frames):
             name = f"{city}_{frame:06}_000019"
             image = write_image(root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png", photo())
-            mask = np.arange(120, dtype=np.uint8).reshape(10, 12) % 34
-            mask = write_image(root / "gtFine" / split / city / f"{name}_gtFine_labelIds.png", mask)
+            mask = (np.arange(120) % 34).reshape(10, 12).astype(np.uint8)
+            write_image(root / "gtFine" / split / city / f"{name}_gtFine_labelIds.png", mask)
             write_image(root / "gtFine" / split / city / f"{name}_gtFine_instanceIds.png", mask.astype(np.uint16) * 1000)
             (root / "gtFine" / split / city / f"{name}_gtFine_polygons.json").write_text("{}")
             written[name] = image, mask
@@ -312,7 +313,8 @@ def write_coco(root: Path, folder: str = "") -> dict[str, tuple[np.ndarray, np.n
     ]
     written = {}
     for split in ("train", "val"):
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number, (side, entries, mask) in enumerate(contents):
             if side == split:
                 name = f"{number:012}"
@@ -565,4 +567,21 @@ def test_classes_of_camvids_colours_may_be_put_together_and_left_out(tmp_path: P
     assert dataset.class_names == ("other", "vehicle")
     image, places = written["0016E5_07959"]
     assert_holds(dataset, "0016E5_07959", image, np.where(places == sky, 255, np.isin(places, [car, train])))
-    assert len(read_root(tmp_path, ignore_label=sky).class_names) == 31
+
+
+@pytest.mark.parametrize("classes", [11, 32])
+def test_a_stray_pixel_in_no_colour_of_camvids_is_void(tmp_path: Path, classes: int) -> None:
+    written = write_coloured_camvid(tmp_path, "original")
+    dataset = read_root(tmp_path, options={"classes": classes})
+    mask = load(dataset, "0016E5_07959")[1]
+    path = tmp_path / "LabeledApproved_full" / "0016E5_07959_L.png"
+    coloured = np.array(Image.open(path))
+    coloured[4, 5] = (1, 2, 3)
+    write_image(path, coloured)
+    expected = mask.copy()
+    expected[4, 5] = 255
+    assert_holds(dataset, "0016E5_07959", written["0016E5_07959"][0], expected)
+    coloured[4, 6] = (1, 2, 3)
+    write_image(path, coloured)
+    with pytest.raises(InputError, match=r"0016E5_07959_L\.png: 1 colour, \(1, 2, 3\) in 2 pixels, not in the 32 colours"):
+        load(dataset, "0016E5_07959")

@@ -1,6 +1,7 @@
 """Folders of images of any number of channels, 8 or 16 bits, TIFF pages and masks in colour, against the arrays written."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from PIL import Image
 
 from tests.image_files import Array, assert_holds, ids, load, numbers, photo, read_root, write_image
 from tune_seg.data.colours import ColourMasks, read_colour_table
+from tune_seg.data.dataset import ImageType
 from tune_seg.data.pictures import Pictures, page_numbers
 from tune_seg.errors import InputError
 
 
-def write_tiff(path: Path, array: np.ndarray, **options: object) -> np.ndarray:
+def write_tiff(path: Path, array: np.ndarray, **options: Any) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, array, **options)
     return array
@@ -67,7 +69,7 @@ def test_png_images_keep_their_channels_and_their_depth(tmp_path: Path, channels
 def test_tiff_images_keep_their_channels_and_their_depth(
     tmp_path_factory: pytest.TempPathFactory,
     channels: int,
-    dtype: str,
+    dtype: ImageType,
     planar: bool,
     compression: str | None,
     size: tuple[int, int],
@@ -162,6 +164,17 @@ def test_damaged_and_turned_tiffs_are_refused(tmp_path: Path) -> None:
         load(dataset, "turned")
 
 
+def test_twelve_bits_are_kept_and_deep_colours_of_print_are_refused(tmp_path: Path) -> None:
+    masks = write_masks(tmp_path, "a", "b")
+    image = photo(channels=1, dtype="uint16") // np.uint16(16)
+    write_tiff(tmp_path / "images" / "a.tif", image[..., 0], bitspersample=12, photometric="minisblack")
+    write_tiff(tmp_path / "images" / "b.tif", photo(channels=4, dtype="uint16"), photometric="separated")
+    dataset = read_root(tmp_path, options={"channels": 1})
+    assert_holds(dataset, "a", image, masks["a"])
+    with pytest.raises(InputError, match=r"b\.tif: 16 bits a channel, but neither grey nor RGB"):
+        load(dataset, "b")
+
+
 # Pages
 
 
@@ -222,6 +235,24 @@ def test_pages_may_be_the_channels_of_one_image(tmp_path: Path) -> None:
             file.write(photo(size, dtype="uint16")[..., 0], contiguous=False)
     with pytest.raises(InputError, match=r"a\.tif: its pages differ in size or depth"):
         load(dataset, "a")
+    (tmp_path / "masks" / "b.png").unlink()
+    write_tiff(tmp_path / "masks" / "b.tif", np.zeros((2, 10, 12), np.uint8), photometric="minisblack")
+    with pytest.raises(
+        InputError, match=r"has a mask of one page:\n  \S*b\.tif: 1 page, but its mask \S*b\.tif has 2 pages"
+    ):
+        read_root(tmp_path, options={"pages": "channels", "channels": 4})
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {}], ids=["ImageJ", "tifffile"])
+def test_a_stack_under_the_header_of_one_page_is_refused(tmp_path: Path, options: dict[str, bool]) -> None:
+    fill(tmp_path, "a", "b")
+    write_masks(tmp_path, "stack")
+    write_image(tmp_path / "images" / "mask.png", photo())
+    for kind, name in (("images", "stack"), ("masks", "mask")):
+        write_tiff(tmp_path / kind / f"{name}.tif", np.zeros((5, 10, 12), np.uint8), truncate=True, **options)
+    for name in ("stack", "mask"):
+        with pytest.raises(InputError, match=rf"{name}\.tif: a stack of \(5, 10, 12\) under the header of one page"):
+            load(read_root(tmp_path, classes=["x", "y"]), name)
 
 
 def test_smaller_copies_of_a_page_are_no_samples(tmp_path: Path) -> None:
@@ -245,7 +276,7 @@ def test_smaller_copies_of_a_page_are_no_samples(tmp_path: Path) -> None:
 def test_tiff_masks_hold_class_numbers(tmp_path: Path) -> None:
     palette = np.zeros((3, 256), np.uint16)
     palette[:, :3] = 65535
-    arrays = {
+    arrays: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
         "grey": (numbers([0, 1, 2]), {}),
         "palette": (numbers([0, 1, 2]), {"photometric": "palette", "colormap": palette}),
         "packed": (numbers([0, 1, 2]), {"compression": "lzw"}),

@@ -133,7 +133,9 @@ def test_unknown_layout_names_what_was_looked_for_and_what_is_there(tmp_path: Pa
         assert part in str(error.value)
     with pytest.raises(InputError, match="found       no folder"):
         read(config(tmp_path / "pictures"))
-    with pytest.raises(InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/; or 701_StillsRaw_full/"):
+    with pytest.raises(
+        InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/; or 701_StillsRaw_full/"
+    ):
         read(config(tmp_path, format="camvid"))
     with pytest.raises(InputError, match="nowhere is not a folder"):
         read(config(tmp_path / "nowhere"))

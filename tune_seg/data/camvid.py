@@ -107,7 +107,8 @@ def read_camvid(config: DataConfig) -> FileDataset:
     """The data set under `config.root`; void is ignored unless `config.ignore_label` says otherwise.
 
     The published split is SegNet's, in the original layout by the names of the frames. With 32 classes, the raw values are
-    the places in :data:`COLOURS`, from 0; with 11, they are SegNet's labels in every layout.
+    the places in :data:`COLOURS`, from 0; with 11, they are SegNet's labels in every layout. The few pixels of the published
+    masks that are in none of the 32 colours are void.
 
     Raises:
         InputError: a folder is missing or empty, an option does not fit the layout, or as
@@ -137,14 +138,15 @@ def read_camvid(config: DataConfig) -> FileDataset:
     if layout == "SegNet":
         return FileDataset(samples, declared(config.classes or CLASS_NAMES, config.ignore_label, VOID))
     if options.classes == 11:
+        void = VOID
         numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
-        labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
+        names = dict(enumerate(CLASS_NAMES))
     else:
+        void = list(COLOURS).index("Void")
         numbers = {colour: number for number, (colour, _) in enumerate(COLOURS.values())}
-        void = list(COLOURS).index("Void") if config.ignore_label is None else config.ignore_label
         names = {number: name for number, name in enumerate(COLOURS) if number != void}
-        labels = declared(config.classes or names, config.ignore_label, void)
-    return FileDataset(samples, labels, masks=ColourMasks(numbers, "the 32 colours of CamVid"))
+    labels = declared(config.classes or names, config.ignore_label, void)
+    return FileDataset(samples, labels, masks=ColourMasks(numbers, "the 32 colours of CamVid", void))
 
 
 def _layout(root: Path) -> _Layout | None:

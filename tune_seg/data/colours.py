@@ -18,6 +18,11 @@ Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
 _MOST_NAMED = 5
+_MOST_STRAY = 0.01
+_ADVICE = (
+    "add them there; or, where they are blends at the borders of objects, write the mask without smoothing and without "
+    "lossy compression"
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,13 @@ class ColourMasks:
     Arguments:
         numbers: the class number of each colour; several colours may have one.
         table: where the colours are declared, for messages.
+        void: the class number of pixels in no colour of the table, if a published set has some by mistake; more than a
+            hundredth of a mask are refused all the same.
     """
 
     numbers: Mapping[Colour, int]
     table: str
+    void: int | None = None
 
     def read(self, path: Path, part: int | None = None) -> Raw:
         """The class numbers of a mask file, or of the page `part` of it, uint8 (H, W).
@@ -45,21 +53,15 @@ class ColourMasks:
         codes = image @ np.array([2**16, 2**8, 1], np.uint32)
         places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
         unknown = known[places] != codes
-        if unknown.any():
+        if unknown.mean() > (0.0 if self.void is None else _MOST_STRAY):
             raise InputError(f"{path}: {_describe(codes[unknown])} not in {self.table}; {_ADVICE}")
-        return numbers[places]
+        return numbers[places] if self.void is None else np.where(unknown, np.uint8(self.void), numbers[places])
 
     @cached_property
     def _lookup(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
         """The colours as one number each, sorted, and the class numbers in the same order."""
         codes = {red * 2**16 + green * 2**8 + blue: number for (red, green, blue), number in self.numbers.items()}
         return np.array(sorted(codes), np.uint32), np.array([codes[code] for code in sorted(codes)], np.uint8)
-
-
-_ADVICE = (
-    "add them there; or, where they are blends at the borders of objects, write the mask without smoothing and without "
-    "lossy compression"
-)
 
 
 def _describe(codes: npt.NDArray[np.uint32]) -> str:

@@ -60,19 +60,16 @@ def read_folder(config: DataConfig) -> FileDataset:
     assert config.root is not None
     options = read_options(config, FolderOptions)
     pages_as_channels = options.pages == "channels"
-    samples = _samples(config.root)
-    if not pages_as_channels:
-        samples = _by_pages(samples)
-    samples = list(divide(samples, config.split, config.root))
+    samples = divide(_by_pages(_samples(config.root), pages_as_channels), config.split, config.root)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
     table = _colour_table(config.root, options)
     classes = config.classes or _class_names(config.root, table, config.ignore_label)
     if classes is not None:
         labels = declared(classes, config.ignore_label, IGNORE_LABEL)
-        return FileDataset(tuple(samples), labels, pictures, CLASS_NUMBERS if table is None else table.masks)
+        return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks)
     ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
     masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None)
-    return FileDataset(tuple(samples), Scan(tuple(masks), ignore_label, config.root / "masks"), pictures)
+    return FileDataset(samples, Scan(tuple(masks), ignore_label, config.root / "masks"), pictures)
 
 
 def _samples(root: Path) -> list[Sample]:
@@ -88,7 +85,7 @@ def _samples(root: Path) -> list[Sample]:
     ]
 
 
-def _by_pages(samples: Iterable[Sample]) -> list[Sample]:
+def _by_pages(samples: Iterable[Sample], pages_as_channels: bool) -> list[Sample]:
     """A sample for each page of the files that have several; they are one group."""
     found: list[Sample] = []
     problems: list[str] = []
@@ -97,6 +94,8 @@ def _by_pages(samples: Iterable[Sample]) -> list[Sample]:
             pages, mask_pages = (() if path is None else page_numbers(path) for path in (sample.image, sample.mask))
         except InputError:  # loading it says what is wrong with it
             pages = mask_pages = ()
+        if pages_as_channels:
+            pages = pages[:1]  # the page that stands for all of them
         if pages and mask_pages and pages != mask_pages:
             problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
         elif len(pages) > 1 and mask_pages:
@@ -106,7 +105,9 @@ def _by_pages(samples: Iterable[Sample]) -> list[Sample]:
             found.append(sample)
     if problems:
         raise problems_error(
-            "each page of an image needs a page of its mask; if the pages are channels of one image, say so with "
+            "an image whose pages are its channels has a mask of one page:"
+            if pages_as_channels
+            else "each page of an image needs a page of its mask; if the pages are channels of one image, say so with "
             "data.options.pages: channels:",
             problems,
         )
@@ -114,7 +115,8 @@ def _by_pages(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def _count(pages: Sequence[int]) -> str:
-    return f"{len(pages)} page{'s' * (len(pages) > 1)}"
+    between = "" if list(pages) == list(range(len(pages))) else f" ({', '.join(map(str, pages))}, with copies in between)"
+    return f"{len(pages)} page{'s' * (len(pages) > 1)}{between}"
 
 
 def _depth(samples: Iterable[Sample]) -> ImageType:

@@ -3,6 +3,7 @@
 What tifffile raises for a damaged file goes through; :mod:`tune_seg.data.pictures` says which file it was.
 """
 
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ def read_page(path: Path, page: int) -> Stored | None:
         InputError: more than 16 bits a channel, or numbers that are not whole.
     """
     with _opened(path) as file:
-        return _samples(path, file.pages[page])
+        return _samples(path, _page(path, file, page))
 
 
 def read_pages(path: Path) -> Stored | None:
@@ -70,7 +71,7 @@ def read_pages(path: Path) -> Stored | None:
     """
     numbers = pages(path)
     with _opened(path) as file:
-        found = [_samples(path, file.pages[number]) for number in numbers]
+        found = [_samples(path, _page(path, file, number)) for number in numbers]
     channels = [stored for stored in found if stored is not None]
     if len(channels) < len(found):
         return None
@@ -87,7 +88,7 @@ def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16]:
         InputError: it holds colours, or its numbers are not exact, or not 0 to 65535.
     """
     with _opened(path) as file:
-        found = file.pages[page]
+        found = _page(path, file, page)
         if found.axes != "YX" or found.photometric not in (_MINISBLACK, _PALETTE):
             raise InputError(
                 f"{path}: not a mask of one channel with a class number in each pixel (grey, black as 0, or palette); "
@@ -107,13 +108,27 @@ def _opened(path: Path) -> Any:
     return TiffFile(path)
 
 
+def _page(path: Path, file: Any, number: int) -> Any:
+    page = file.pages[number]
+    if len(file.pages) == 1 and (file.is_imagej or file.is_shaped) and prod(file.series[0].shape) != prod(page.shape):
+        raise InputError(
+            f"{path}: a stack of {file.series[0].shape} under the header of one page, as ImageJ writes what is large; store "
+            "it with a header for each page"
+        )
+    return page
+
+
 def _samples(path: Path, page: Any) -> Stored | None:
     if page.bitspersample > 16 or page.dtype is None or page.dtype.kind not in "bu":
         raise InputError(
             f"{path}: {page.bitspersample} bits a channel ({page.dtype}); convert it to whole numbers of 8 or 16 bits"
         )
     extra = tuple(int(sample) for sample in page.extrasamples)
-    if page.bitspersample not in (8, 16) or page.photometric not in (_MINISBLACK, _RGB) or _PREMULTIPLIED in extra:
+    if page.bitspersample < 8 or page.photometric not in (_MINISBLACK, _RGB) or _PREMULTIPLIED in extra:
+        if page.bitspersample > 8:  # of which Pillow would keep 8
+            raise InputError(
+                f"{path}: {page.bitspersample} bits a channel, but neither grey nor RGB; convert it to one of them"
+            )
         return None
     pixels = page.asarray(maxworkers=1)
     if page.axes == "SYX":
