@@ -102,7 +102,7 @@ class CocoDataset(Dataset):
     def source(self) -> dict[str, Any]:
         return {
             "annotations": [stamp(path) for path in sorted({sample.mask for sample in self.samples if sample.mask})],
-            "samples": [(sample.id, sample.split, sample.fold, stamp(sample.image)) for sample in self.samples],
+            "samples": [(sample.id, sample.split, stamp(sample.image)) for sample in self.samples],
         }
 
 

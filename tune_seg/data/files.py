@@ -1,6 +1,6 @@
 """Data sets whose images and masks are files with equal names in two folders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -33,10 +33,21 @@ class Scan:
         masks: the masks.
         ignore_label: the raw value that is no class.
         folder: where the masks lie, for messages.
+        distinct: gives the distinct raw values of a mask, or says why it cannot be read; a PNG's by default.
+        names: of values that go by another name than `class VALUE`.
     """
 
-    def __init__(self, masks: tuple[Path, ...], ignore_label: int, folder: Path) -> None:
+    def __init__(
+        self,
+        masks: tuple[Path, ...],
+        ignore_label: int,
+        folder: Path,
+        *,
+        distinct: Callable[[Path], set[int] | InputError] | None = None,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
         self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
+        self._distinct, self._names = distinct or _distinct, names or {}
         self._labels: Labels | None = None
         self._failure: str | None = None
 
@@ -69,7 +80,8 @@ class Scan:
         unreadable: list[str] = []
         pool = ThreadPoolExecutor()
         try:
-            for done, (path, answer) in enumerate(zip(self._masks, pool.map(_distinct, self._masks), strict=True), start=1):
+            answers = zip(self._masks, pool.map(self._distinct, self._masks), strict=True)
+            for done, (path, answer) in enumerate(answers, start=1):
                 if isinstance(answer, InputError):
                     unreadable.append(str(answer))
                 else:
@@ -81,7 +93,7 @@ class Scan:
             pool.shutdown(cancel_futures=True)
         if unreadable and len(values.keys() - {self._ignore_label}) < 2:
             raise InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
-        return found(values, self._ignore_label, self._folder)
+        return found(values, self._ignore_label, self._folder, self._names)
 
 
 @dataclass(frozen=True)
@@ -146,8 +158,7 @@ class FileDataset(Dataset):
             "labels": self.classes.describe(),
             "readers": [repr(self.pictures), repr(self.masks)],  # dataclasses, so this is all that they depend on
             "samples": [
-                (sample.id, sample.split, sample.fold, sample.part, stamp(sample.image), stamp(sample.mask))
-                for sample in self.samples
+                (sample.id, sample.split, sample.part, stamp(sample.image), stamp(sample.mask)) for sample in self.samples
             ],
         }
 
