@@ -142,7 +142,9 @@ def test_unknown_layout_names_what_was_looked_for_and_what_is_there(tmp_path: Pa
         assert part in str(error.value)
     with pytest.raises(InputError, match="found       nothing"):
         read(config(tmp_path / "pictures"))
-    with pytest.raises(InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/\n"):
+    with pytest.raises(
+        InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/; or 701_StillsRaw_full/"
+    ):
         read(config(tmp_path, format="camvid"))
     with pytest.raises(InputError, match="nowhere is not a folder"):
         read(config(tmp_path / "nowhere"))
@@ -421,7 +423,7 @@ def test_masks_with_one_value_are_refused(tmp_path: Path) -> None:
 def test_masks_in_another_format_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b"], [0, 1])
     write(tmp_path / "masks" / "c.jpg", labels([0, 1]))
-    with pytest.raises(InputError, match=r"masks must be PNG files.*\n  \S*c\.jpg"):
+    with pytest.raises(InputError, match=r"masks must be PNG or TIFF files.*\n  \S*c\.jpg"):
         read(config(tmp_path))
 
 

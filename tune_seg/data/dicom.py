@@ -15,9 +15,9 @@ from tune_seg.data import mhd, nifti
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.dicom_seg import read_segmentations, segment_names
 from tune_seg.data.dicom_slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
-from tune_seg.data.files import Raw, read_mask
 from tune_seg.data.grids import fits, onto, refuse_other_grid
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.pictures import Raw, read_mask
 from tune_seg.data.volume_options import VolumeOptions, parse_options
 from tune_seg.data.volumes import (
     BACKGROUND,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tune_seg.data.dicom_slices import Stack, decoded, frame_item, plane_grid
-from tune_seg.data.files import Raw
 from tune_seg.data.grids import Grid, fits, onto
+from tune_seg.data.pictures import Raw
 from tune_seg.data.volumes import reading
 from tune_seg.errors import InputError
 

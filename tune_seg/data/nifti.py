@@ -11,9 +11,9 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.files import Raw
 from tune_seg.data.grids import Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.pictures import Raw
 from tune_seg.data.volume_options import VolumeOptions, parse_options
 from tune_seg.data.volumes import (
     IGNORE_LABEL,

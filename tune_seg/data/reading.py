@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tune_seg.config import DataConfig
-from tune_seg.data import camvid, dicom, folder, mhd, nifti
+from tune_seg.data import camvid, cityscapes, coco, dicom, folder, mhd, nifti, sbd, voc
 from tune_seg.data.dataset import Dataset, Sample, spread
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
@@ -23,6 +23,10 @@ class _Reader(NamedTuple):
 # a root that looks like several is the first of them, so what is special comes before what is general
 _READERS = {
     "camvid": _Reader(camvid.looks_like, camvid.LAYOUT, camvid.read_camvid),
+    "cityscapes": _Reader(cityscapes.looks_like, cityscapes.LAYOUT, cityscapes.read_cityscapes),
+    "voc": _Reader(voc.looks_like, voc.LAYOUT, voc.read_voc),
+    "sbd": _Reader(sbd.looks_like, sbd.LAYOUT, sbd.read_sbd),
+    "coco": _Reader(coco.looks_like, coco.LAYOUT, coco.read_coco),
     "mhd": _Reader(mhd.looks_like, mhd.LAYOUT, mhd.read_mhd),
     "nifti": _Reader(nifti.looks_like, nifti.LAYOUT, nifti.read_nifti),
     "dicom": _Reader(dicom.looks_like, dicom.LAYOUT, dicom.read_dicom),

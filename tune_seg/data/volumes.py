@@ -33,8 +33,9 @@ from tune_seg.data.dataset import (
     printable,
     problems_error,
 )
-from tune_seg.data.files import Raw, Scan, stamp
+from tune_seg.data.files import Scan, stamp
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.pictures import Raw
 from tune_seg.data.splitting import divide
 from tune_seg.data.volume_options import VolumeOptions
 from tune_seg.errors import InputError
