@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import copy
+from shutil import copy, copytree
 from typing import Any
 
 import highdicom as hd
@@ -164,6 +164,19 @@ def test_lossless_transfer_syntaxes_change_nothing(tmp_path: Path, syntax: Any) 
     save_pngs(tmp_path / "masks" / "a", mask, [path.stem for path in paths])
     volume(tmp_path, "b", 1)
     assert_read(tmp_path, "a", stored, mask)
+
+
+def test_a_real_series_is_put_in_order(tmp_path: Path) -> None:
+    series = Path(get_testdata_file("CT_small.dcm")).parent / "dicomdirtests" / "98892001" / "CT5N"
+    datasets = sorted(map(pydicom.dcmread, series.iterdir()), key=lambda dataset: dataset.ImagePositionPatient[2])
+    stored = np.stack([dataset.pixel_array for dataset in datasets])
+    mask = (stored > np.median(stored)).astype(np.uint8)
+    for name in ("a", "b"):
+        copytree(series, tmp_path / "images" / name)
+        save_pngs(tmp_path / "masks" / name, mask, [Path(str(dataset.filename)).name for dataset in datasets])
+    images, masks = read_volume(tmp_path, "a", {"patient": ".*"})
+    assert np.array_equal(images[..., 0], levels(stored))
+    assert np.array_equal(masks, mask)
 
 
 def test_patients_are_pydicoms_patient_ids(tmp_path: Path) -> None:
@@ -355,7 +368,8 @@ def ultrasound(root: Path, file: str, names: Sequence[str], frames: int) -> dict
         folder = root / "images" if frames > 1 else root / "images" / name
         folder.mkdir(parents=True, exist_ok=True)
         copy(get_testdata_file(file), folder / f"{name}.dcm")
-        written[name] = rng.integers(0, 2, (frames, header.Rows, header.Columns), dtype=np.uint8)
+        rows = rng.integers(0, 2, (frames, header.Rows, 1), dtype=np.uint8)
+        written[name] = rows.repeat(header.Columns, axis=2)
         numbers = [f"{name}_frame{number}" if frames > 1 else name for number in range(1, frames + 1)]  # 10 after 9
         save_pngs(root / "masks" / name, written[name], numbers)
     return written
