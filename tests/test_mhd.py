@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.volume_files import Array, classes, config, intensities, levels, loaded, read_volume, write_mhd
-from tune_seg.data import read
+from tune_seg.data import pack, read
 from tune_seg.errors import InputError
 
 
@@ -162,3 +162,12 @@ def test_two_volumes_of_one_name_are_refused(tmp_path: Path) -> None:
     case(tmp_path / "part2", "a", 1)
     with pytest.raises(InputError, match=r"part2/a\.mhd and .*part1/a\.mhd have one name"):
         read(config(tmp_path))
+
+
+def test_what_is_wrong_with_a_volume_is_said_once_not_for_each_slice(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        case(tmp_path / "data", name, seed)
+    (tmp_path / "data" / "b.raw").write_bytes(b"\0" * 50)
+    with pytest.raises(InputError, match=r"\(1 problems\):\n +.*b\.mhd: cannot be read as a MetaImage") as error:
+        pack(read(config(tmp_path / "data")), tmp_path / "packs", (12, 10))
+    assert str(error.value).count("b.mhd") == 1

@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier, Lock
 from typing import Any
@@ -16,7 +17,7 @@ from tests.volume_files import classes, config, intensities, levels, loaded, rea
 from tune_seg.data import PackedData, pack, read
 from tune_seg.data import volumes as module
 from tune_seg.data.volume_options import VolumeOptions
-from tune_seg.data.volumes import Slices, Volume, VolumeCache
+from tune_seg.data.volumes import Case, Slices, Volume, VolumeCache
 from tune_seg.errors import InputError
 
 
@@ -114,6 +115,34 @@ def test_threads_decode_a_volume_once() -> None:
     copy = pickle.loads(pickle.dumps(cache))
     copy.get(Path("2"), lambda: decode(2))
     assert decoded.count(2) == 2
+
+
+@dataclass(frozen=True, eq=False)
+class Counted(Case):
+    """A volume in memory that notes each time when it is decoded."""
+
+    decoded: list[str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    def volume(self) -> Volume:
+        self.decoded.append(self.name)
+        return Volume(intensities(int(self.name))[..., None])
+
+    def labels(self) -> Any:
+        return classes(int(self.name))
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+def test_packing_decodes_each_volume_once(tmp_path: Path, split: dict[str, Any]) -> None:
+    decoded: list[str] = []
+    names = [str(number) for number in range(9)]
+    cases = [Counted(name, name, Path(name), Path(f"{name}m"), 5, 1, None, decoded) for name in names]
+    settings = config(tmp_path, split=split, classes=["background", "one", "two"])
+    pack(module.dataset_of(settings, VolumeOptions(), cases), tmp_path / "packs", (12, 10))
+    assert sorted(decoded) == names
 
 
 def test_a_volume_that_cannot_be_decoded_says_so_for_each_of_its_slices() -> None:

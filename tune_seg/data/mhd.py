@@ -1,6 +1,8 @@
 """MetaImage volumes as PROMISE12 has them: CaseNN.mhd with CaseNN_segmentation.mhd, flat or in folders of parts."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from tune_seg.data.dataset import problems_error
 from tune_seg.data.grids import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.pictures import Raw
 from tune_seg.data.volume_options import VolumeOptions, parse_options
-from tune_seg.data.volumes import Case, Volume, VolumeDataset, collected, dataset_of, reading, visible, whole_numbers
+from tune_seg.data.volumes import Case, Volume, VolumeDataset, collected, dataset_of, visible, whole_numbers
 from tune_seg.errors import InputError
 
 LAYOUT = "NAME.mhd (or .mha) with NAME_segmentation.mhd, in the folder or in folders of it"
@@ -83,7 +85,7 @@ def header(path: Path) -> MetaImage:
     """
     import SimpleITK as sitk
 
-    with reading(path, "a MetaImage"):
+    with _reading(path):
         reader = sitk.ImageFileReader()
         reader.SetImageIO("MetaImageIO")
         reader.SetFileName(str(path))
@@ -108,11 +110,21 @@ def read_voxels(header: MetaImage) -> Voxels:
     """
     import SimpleITK as sitk
 
-    with reading(header.path, "a MetaImage"):
+    with _reading(header.path):
         voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(header.path), imageIO="MetaImageIO"))
     if header.channels == 1:
         voxels = voxels[..., None]
     return voxels.transpose(2, 1, 0, 3)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # in whose text ITK names its own source files, but no reason
+        raise InputError(
+            f"{path}: cannot be read as a MetaImage; is it damaged, or the file of its voxels truncated?"
+        ) from error
 
 
 def _voxel_file(path: Path) -> Path:

@@ -130,7 +130,7 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
     with closing(PackWriter(partial, form, end)) as writer:
         for answer in _decoded(dataset, samples[done:], form, tally.count):
             if isinstance(answer, InputError):
-                problems.extend(line for line in str(answer).splitlines() if line not in unclear)
+                problems.extend(line for line in str(answer).splitlines() if line not in unclear and line not in problems)
             elif not problems:  # what is bad is refused in the end, so nothing more needs writing
                 row, pixels = answer
                 writer.add(row)

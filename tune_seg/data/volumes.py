@@ -4,6 +4,7 @@ A reader finds the volumes and their labels, which are :class:`Case` objects; wh
 intensities become 8 or 16 bits, a volume is decoded once for all of its slices, patients are split, classes are named.
 """
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,7 +22,17 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Image, ImageType, Mask, Sample, printable, problems_error
+from tune_seg.data.dataset import (
+    IGNORE_INDEX,
+    SPLITS,
+    Dataset,
+    Image,
+    ImageType,
+    Mask,
+    Sample,
+    printable,
+    problems_error,
+)
 from tune_seg.data.files import Scan, stamp
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.pictures import Raw
@@ -34,7 +45,8 @@ BACKGROUND = "background"
 READER_VERSION = 1
 """Goes up when the same files give other images, so that packs of the former ones are not taken for them."""
 
-_VOLUMES_KEPT = 2  # packing takes the slices in order, so that at most two volumes are in work
+_AHEAD = min(2, (os.cpu_count() or 1) - 1)
+_VOLUMES_KEPT = _AHEAD + 2  # packing takes the slices in order, so that at most two volumes are in work
 
 Found = TypeVar("Found")
 
@@ -104,7 +116,7 @@ class Slices(NamedTuple):
 
 
 class VolumeCache:
-    """The last few volumes, each decoded once by the first thread that asks, while the others wait for it.
+    """A few volumes, each decoded once: by the first thread that asks, while the others wait for it, or ahead of them.
 
     A copy in another process starts empty.
     """
@@ -123,6 +135,19 @@ class VolumeCache:
         Raises:
             InputError: as `decode` does, the first time and every other.
         """
+        answer, is_new = self._enter(key)
+        if is_new:
+            _settle(answer, decode)
+        return answer.result()
+
+    def expect(self, key: Path, decode: Callable[[], Slices]) -> None:
+        """Start to decode what will soon be asked for, in a thread of its own."""
+        answer, is_new = self._enter(key)
+        if is_new:
+            Thread(target=_settle, args=(answer, decode), daemon=True).start()
+
+    def _enter(self, key: Path) -> tuple[Future[Slices], bool]:
+        """The answer for `key`, and whether the caller is to give it."""
         with self._lock:
             known = self._volumes.get(key)
             answer = Future[Slices]() if known is None else known
@@ -130,12 +155,14 @@ class VolumeCache:
             self._volumes.move_to_end(key)
             while len(self._volumes) > self._most:
                 self._volumes.popitem(last=False)
-        if known is None:
-            try:
-                answer.set_result(decode())
-            except BaseException as error:  # whoever waits must hear of it
-                answer.set_exception(error)
-        return answer.result()
+        return answer, known is None
+
+
+def _settle(answer: Future[Slices], decode: Callable[[], Slices]) -> None:
+    try:
+        answer.set_result(decode())
+    except BaseException as error:  # whoever waits must hear of it
+        answer.set_exception(error)
 
 
 @dataclass(frozen=True)
@@ -178,7 +205,9 @@ class VolumeDataset(Dataset):
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.part is not None
         case = self.cases[sample.image]
-        slices = self.cache.get(case.image, lambda: self._decode(case))
+        for image in self._following.get(sample.id, ()):
+            self.cache.expect(image, partial(self._decode, self.cases[image]))
+        slices = self.cache.get(case.image, partial(self._decode, case))
         labels = self._labels()
         try:
             mask = labels.translate(slices.masks[sample.part])
@@ -195,6 +224,19 @@ class VolumeDataset(Dataset):
             "files": [stamp(file) for case in self.cases.values() for file in case.files],
             "samples": [(sample.id, sample.split, sample.group, sample.fold) for sample in self.samples],
         }
+
+    @cached_property
+    def _following(self) -> dict[str, tuple[Path, ...]]:
+        """By the first slice of each volume, the volumes to come: whoever asks for it is likely to go through them all.
+
+        They come in the order of packing.
+        """
+        first: dict[Path, str] = {}
+        for sample in sorted(self.samples, key=lambda s: (-1 if s.fold is None else s.fold, SPLITS.index(s.split), s.id)):
+            if sample.image is not None:
+                first.setdefault(sample.image, sample.id)
+        images = tuple(first)
+        return {id: images[number : number + _AHEAD] for number, id in enumerate(first.values(), start=1)}
 
     def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
