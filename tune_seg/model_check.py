@@ -15,15 +15,15 @@ Sizes = Mapping[ModelConfig, Sequence[tuple[int, int]]]
 
 
 @contextmanager
-def model_check(sizes: Sizes) -> Iterator["Future[None]"]:
-    """Begin to check every model; a check that is unfinished when the context is left is broken off.
+def model_check(sizes: Sizes, channels: int = 3) -> Iterator["Future[None]"]:
+    """Begin to check every model, for images of so many channels; what is unfinished when the context is left is broken off.
 
     The result raises InputError as :func:`tune_seg.models.check_model` does, or because the check's process ended.
     """
     result: Future[None] = Future()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
         before = set(active_children())
-        check = checker.submit(_check, sizes)
+        check = checker.submit(_check, sizes, channels)
         processes = set(active_children()) - before
         check.add_done_callback(partial(_hand_on, result))
         checker.shutdown(wait=False)  # the process ends with the check, not with the study
@@ -48,7 +48,7 @@ def _hand_on(result: "Future[None]", check: "Future[None]") -> None:
         result.set_exception(error)
 
 
-def _check(sizes: Sizes) -> None:
+def _check(sizes: Sizes, channels: int) -> None:
     import torch
 
     from tune_seg.models import check_model
@@ -56,4 +56,4 @@ def _check(sizes: Sizes) -> None:
     # beside Ray's start there is no second core to be had: two threads wait for each other
     torch.set_num_threads(1)
     for model, found in sizes.items():
-        check_model(model, found)
+        check_model(model, found, channels)

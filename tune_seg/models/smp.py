@@ -17,12 +17,15 @@ from tune_seg.models.frozen import FrozenEncoder, separable
 _ARCHITECTURES = {architecture.__name__: architecture for architecture in smp.MODEL_ARCHITECTURES_MAPPING.values()}
 
 
-def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False, acw_positive: bool = False) -> nn.Module:
-    """A model with logits (N, C, H, W) for images (N, 3, H, W).
+def build_model(
+    config: ModelConfig, num_classes: int, *, in_channels: int = 3, acw: bool = False, acw_positive: bool = False
+) -> nn.Module:
+    """A model with logits (N, C, H, W) for images (N, in_channels, H, W).
 
     Args:
         config: architecture, encoder, encoder weights, and whether the encoder learns.
         num_classes: C.
+        in_channels: of the images.
         acw: end the model with an :class:`~tune_seg.layers.AdaptiveClassWeight` layer (Hossain eq. (21)).
         acw_positive: give that layer positive weights.
 
@@ -37,7 +40,7 @@ def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False, acw
     weights = None if config.weights == "none" else config.weights
     try:
         model: nn.Module = architecture(
-            encoder_name=config.encoder, encoder_weights=weights, in_channels=3, classes=num_classes
+            encoder_name=config.encoder, encoder_weights=weights, in_channels=in_channels, classes=num_classes
         )
     except OSError as error:
         raise InputError(
@@ -60,7 +63,7 @@ def build_model(config: ModelConfig, num_classes: int, *, acw: bool = False, acw
     return nn.Sequential(model, AdaptiveClassWeight(num_classes, positive=acw_positive)) if acw else model
 
 
-def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]]) -> None:
+def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channels: int = 3) -> None:
     """Refuse a model that cannot be built, or cannot take images of one of `sizes` (H, W); nothing is kept.
 
     Raises:
@@ -68,11 +71,12 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]]) -> None:
     """
     _encoder(config)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what they end in is said below
-    model = build_model(config, num_classes=2).eval()  # fetches encoder weights once, before any trial needs them
+    # fetches encoder weights once, before any trial needs them
+    model = build_model(config, num_classes=2, in_channels=in_channels).eval()
     for height, width in sizes:
         try:
             with torch.inference_mode():
-                model(torch.zeros(1, 3, height, width))
+                model(torch.zeros(1, in_channels, height, width))
         except (RuntimeError, AssertionError, ValueError) as error:
             stride = getattr(model.encoder, "output_stride", 32)
             nearest = [max(1, round(side / stride)) * stride for side in (height, width)]
