@@ -160,7 +160,7 @@ def test_16_bits_are_resized_as_8_bits_are_but_finer(tmp_path: Path) -> None:
     fine = replace(coarse, dtype="uint16")
     eight, sixteen = (PackedData(pack(source, tmp_path, (16, 24))).image(0) for source in (coarse, fine))
     assert sixteen.dtype == np.uint16
-    assert np.abs(sixteen / 65535 - eight / 255).max() < 1.01 / 255
+    assert np.abs(sixteen / 65535 - eight / 255).max() < 2 / 255  # truncated once, rounded twice
     assert len(np.unique(sixteen)) > 256
 
 

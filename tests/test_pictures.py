@@ -12,6 +12,7 @@ from imagecodecs import png_encode
 from PIL import Image
 
 from tests.image_files import Array, assert_holds, ids, load, numbers, photo, read_root, write_image
+from tune_seg.data import PackedData, pack
 from tune_seg.data.colours import ColourMasks, read_colour_table
 from tune_seg.data.dataset import ImageType
 from tune_seg.data.pictures import Pictures, page_numbers
@@ -173,6 +174,20 @@ def test_twelve_bits_are_kept_and_deep_colours_of_print_are_refused(tmp_path: Pa
     assert_holds(dataset, "a", image, masks["a"])
     with pytest.raises(InputError, match=r"b\.tif: 16 bits a channel, but neither grey nor RGB"):
         load(dataset, "b")
+
+
+def test_a_folder_of_five_deep_channels_is_packed_as_it_is(tmp_path: Path) -> None:
+    masks = write_masks(tmp_path, "a", "b")
+    images = {name: photo(channels=5, dtype="uint16") for name in masks}
+    for name, image in images.items():
+        write_tiff(tmp_path / "images" / f"{name}.tif", image, photometric="minisblack", planarconfig="contig")
+    data = PackedData(pack(read_root(tmp_path, options={"channels": 5}), tmp_path / "packs", (10, 12)))
+    assert (data.channels, data.dtype) == (5, "uint16")
+    for name, mask in masks.items():
+        assert any(
+            np.array_equal(data.image(row), images[name]) and np.array_equal(data.mask(row), mask)
+            for row in range(len(data))
+        )
 
 
 # Pages

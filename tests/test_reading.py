@@ -447,7 +447,7 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"classes": {70000: "a", 1: "b"}, "root": "/"}, "0 to 65535"),
         ({"split": {"train": "x"}, "root": "/"}, "both list files"),
         ({"split": {"train": "x", "val": "y", "folds": 3}, "root": "/"}, "either list files"),
-        ({"split": {"folds": 1}, "root": "/"}, "data.split.folds: Input should be greater than or equal to 2"),
+        ({"split": {"folds": 1}, "root": "/"}, "split.folds: Input should be greater than or equal to 2"),
         ({"split": {"folds": 4, "val_fraction": 0.3}, "root": "/"}, "a fold is at most 0.25"),
         ({"options": {"key": 1}}, "data.options describes files"),
         ({"split": {"seed": -1}}, "greater than or equal to 0"),

@@ -130,19 +130,20 @@ class Rows:
     def __len__(self) -> int:
         return int(self._batch.num_rows)
 
-    def subsets(self) -> list[str]:
-        """Of each row."""
-        return list(self._batch.column("subset").to_pylist())
+    def names(self) -> list[tuple[str, str]]:
+        """The id and the subset of each row."""
+        return list(zip(*(self._batch.column(name).to_pylist() for name in ("id", "subset")), strict=True))
 
-    def digests(self) -> Iterator[tuple[str, str, bytes] | None]:
-        """The id, the subset and the digest of each row; None for one that is damaged."""
-        names = (self._batch.column(name).to_pylist() for name in ("id", "subset", "digest"))
-        for number, (id, subset, digest) in enumerate(zip(*names, strict=True)):
-            try:
-                whole = _digest(id, subset, self.images[number], self.masks[number]) == digest
-            except (pa.ArrowException, OSError):  # what cannot be decompressed
-                whole = False
-            yield (id, subset, digest) if whole else None
+    def undamaged(self) -> list[bytes] | None:
+        """The digest of each row; None if one of them is not what it was when it was written."""
+        digests: list[bytes] = self._batch.column("digest").to_pylist()
+        try:
+            for (id, subset), image, mask, digest in zip(self.names(), self.images, self.masks, digests, strict=True):
+                if _digest(id, subset, image, mask) != digest:
+                    return None
+        except (pa.ArrowException, OSError):  # what cannot be decompressed
+            return None
+        return digests
 
 
 class PackWriter:
@@ -227,7 +228,7 @@ def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
 def unfinished(path: Path) -> tuple[Form | None, list[tuple[Rows, int]]]:
     """The form and the batches that a broken-off packing wrote, each with where it ends in the file, in bytes.
 
-    They may be damaged, which :meth:`Rows.digests` tells. The form is None where there is nothing.
+    They may be damaged, which :meth:`Rows.undamaged` tells. The form is None where there is nothing.
     """
     form: Form | None = None
     found: list[tuple[Rows, int]] = []

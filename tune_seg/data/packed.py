@@ -52,7 +52,7 @@ class PackedData:
         self.dtype: ImageType = form.dtype
         self.content_id = summary.content_id
         self._ends = list(accumulate(map(len, self._batches)))
-        subsets = np.array([subset for batch in self._batches for subset in batch.subsets()])
+        subsets = np.array([subset for batch in self._batches for _, subset in batch.names()])
         if len(subsets) != sum(summary.samples.values()):
             raise InputError(f"{self.path}: a pack that lacks samples; delete it and pack the data set again")
         self.folds = sum(subset.isdecimal() for subset in summary.samples)

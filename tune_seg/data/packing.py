@@ -24,13 +24,13 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
-from tune_seg.data.pack_format import FORMAT_VERSION, SUFFIX, Form, PackWriter, Row, Summary, open_pack, unfinished
+from tune_seg.data.pack_format import FORMAT_VERSION, SUFFIX, Form, PackWriter, Row, Rows, Summary, open_pack, unfinished
 from tune_seg.errors import InputError
 
 Progress = Callable[[int, int], None]
 
 _BYTES_BESIDE_PIXELS: Final = 64 * 2**10
-_RAW_SHARE: Final = 0.5
+_RAW_SHARE = 0.5
 """Of the free bytes of a disk, what a pack may take; a larger one is compressed."""
 _PARTIAL: Final = ".partial"
 _ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
@@ -118,12 +118,8 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
     tally = _Tally(form, class_names, samples)
     done, end = 0, 0
     for rows, stop in batches:
-        there, expected = list(rows.digests()), samples[done : done + len(rows)]
-        if [row and row[:2] for row in there] != [(sample.id, sample.subset) for sample in expected]:
+        if not _taken_over(rows, samples[done : done + len(rows)], tally):
             break
-        for row, mask in zip(there, rows.masks, strict=True):
-            if row is not None:
-                tally.add(row[1], row[2], tally.count(mask))
         done, end = done + len(rows), stop
         tell(scanned + done)
     problems: list[str] = []
@@ -145,6 +141,16 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
         writer.finish(tally.summary())
     _flush(partial)
     return tally.content_id
+
+
+def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
+    """Count rows that were written before, if they are those of `samples` and undamaged; whether they are."""
+    digests = rows.undamaged()
+    if digests is None or rows.names() != [(sample.id, sample.subset) for sample in samples]:
+        return False
+    for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
+        tally.add(sample.subset, digest, tally.count(mask))
+    return True
 
 
 def _place(sample: Sample) -> tuple[int, int, str]:
