@@ -259,7 +259,10 @@ def _form(path: Path, reader: Any) -> Form:
             f"{path}: a pack of version {values['version']}, this program reads version {FORMAT_VERSION}; "
             "delete it and pack the data set again"
         )
-    return Form(**{**values["form"], "size": tuple(values["form"]["size"])})
+    form = Form(**{**values["form"], "size": tuple(values["form"]["size"])})
+    if not reader.schema.equals(form.schema()):
+        raise InputError(f"{path}: its columns are not those of a pack; delete it and pack the data set again")
+    return form
 
 
 def _batches(reader: Any) -> Iterator[Any]:

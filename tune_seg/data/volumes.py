@@ -427,7 +427,7 @@ def _range(values: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise InputError("not one value is a finite number; is it damaged?")
-    low, high = np.percentile(finite, percentiles)
+    low, high = np.percentile(finite.astype(np.float64), percentiles)  # which subtracts, and 16 bits would overflow
     if low == high:  # as in a volume that is nearly everywhere empty
         low, high = float(finite.min()), float(finite.max())
     return (float(low), float(high)) if low < high else (float(low), float(low) + 1.0)
