@@ -224,7 +224,7 @@ class Space:
         check_sampled(self._defaults, assignments)
         check_sections(self._defaults, assignments)
         check_base(self._defaults, assignments)
-        check_encoder(self._defaults, assignments)
+        check_encoder(assignments, probes)
         return probes
 
     def _each_value(self, parameter: Parameter, rng: random.Random) -> Iterator[dict[str, Any]]:
