@@ -26,7 +26,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import LossKind, StudyConfig, TrialConfig
-from tune_seg.effects import check_base, check_sampled, check_sections
+from tune_seg.effects import check_base, check_encoder, check_sampled, check_sections
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, split_key
 from tune_seg.loss_keys import chooses_loss
@@ -224,6 +224,7 @@ class Space:
         check_sampled(self._defaults, assignments)
         check_sections(self._defaults, assignments)
         check_base(self._defaults, assignments)
+        check_encoder(assignments, probes)
         return probes
 
     def _each_value(self, parameter: Parameter, rng: random.Random) -> Iterator[dict[str, Any]]:
