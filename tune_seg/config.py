@@ -49,6 +49,9 @@ AboveZero = Annotated[Number, Field(gt=0.0)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
+Format = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "dicom", "nifti", "folder", "synthetic"]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -69,29 +72,45 @@ class LossKind(StrEnum):
 
 
 class SplitConfig(_Section):
-    """Which samples train and which validate, where the folders do not say: two list files, or a seeded fraction."""
+    """Which samples train and which validate, in place of the published split: two list files, a seeded fraction, or folds.
+
+    With `folds` the key `fold` of a trial says which of them validates; `val_fraction` is then the share of each, 1 / folds
+    where it is left out.
+    """
 
     train: Path | None = None
     val: Path | None = None
     val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    folds: Annotated[Integer, Field(ge=2)] | None = None
     seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.train is None) != (self.val is None):
             raise ValueError("data.split needs both list files, train and val, or neither")
-        if self.train is not None and self.val_fraction is not None:
-            raise ValueError("data.split takes either list files (train, val) or val_fraction, not both")
+        if self.train is not None and (self.val_fraction is not None or self.folds is not None):
+            raise ValueError("data.split takes either list files (train, val) or val_fraction and folds, not both")
+        if self.folds is not None and (self.val_fraction or 0.0) * self.folds > 1.0:
+            raise ValueError(
+                f"data.split: {self.folds} folds of val_fraction {self.val_fraction} are more than there is; "
+                f"a fold is at most {1.0 / self.folds:.4g}"
+            )
         return self
+
+    @property
+    def given(self) -> bool:
+        """Whether it says anything but a seed, so that the published split does not hold."""
+        return self != SplitConfig(seed=self.seed)
 
 
 class DataConfig(_Section):
     """Where the images are, how they are read, and the size (H, W) in pixels at which every trial sees them.
 
-    `content` is the identity of the packed data; `study.yaml` carries it, and other data are refused.
+    `options` are the keys of the format's own. `content` is the identity of the packed data; `study.yaml` carries it, and
+    other data are refused.
     """
 
-    format: Literal["camvid", "folder", "synthetic"] | None = None
+    format: Format | None = None
     root: Path | None = None
     size: Size = (224, 224)
     max_train: Positive | None = None
@@ -99,6 +118,7 @@ class DataConfig(_Section):
     classes: tuple[str, ...] | dict[int, str] | None = None
     ignore_label: Annotated[int, Field(ge=0, lt=2**16)] | None = None
     split: SplitConfig = SplitConfig()
+    options: dict[str, Any] = {}
     content: str | None = None
 
     @field_validator("root")
@@ -127,7 +147,9 @@ class DataConfig(_Section):
             for key in ("classes", "ignore_label"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
-            if self.split != SplitConfig(seed=self.split.seed):
+            if self.options:
+                raise ValueError("data.options describes files, so it needs data.root (or --data ROOT)")
+            if self.split.given:
                 raise ValueError("data.split describes files, so it needs data.root (or --data ROOT)")
         return self
 
@@ -426,7 +448,10 @@ def _plain_number(parameter: Parameter, value: Any) -> Any:
 
 
 class TrialConfig(_Section):
-    """All that one trial depends on, besides the packed data: the same value gives the same result."""
+    """All that one trial depends on, besides the packed data: the same value gives the same result.
+
+    `fold` says which of the folds of `data.split.folds` validates; left out, it is the first.
+    """
 
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -436,6 +461,7 @@ class TrialConfig(_Section):
     schedule: ScheduleConfig = ScheduleConfig()
     acw: bool = False
     acw_options: AcwConfig = AcwConfig()
+    fold: Annotated[Integer, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _schedule_in_order(self) -> Self:
@@ -605,6 +631,20 @@ class StudyConfig(TrialConfig):
             raise ValueError(f"an objective stands twice in {', '.join(names)}")
         return objective
 
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        self._check_fold(self)
+        return self
+
+    def _check_fold(self, trial: TrialConfig) -> None:
+        folds = self.data.split.folds
+        if trial.fold is not None and folds is None:
+            raise InputError(
+                f"fold: {trial.fold} is a fold of none; say into how many the data are divided, data.split.folds"
+            )
+        if trial.fold is not None and folds is not None and trial.fold >= folds:
+            raise InputError(f"fold: there is no fold {trial.fold}; data.split.folds {folds} are 0 to {folds - 1}")
+
     @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives, the first of which ranks the table."""
@@ -620,6 +660,7 @@ class StudyConfig(TrialConfig):
         for key, value in self.in_full(assignment).items():
             set_key(values, key, value)
         trial = parse(TrialConfig, values)
+        self._check_fold(trial)
         return _in_whole_epochs(trial) if self.search.whole_epochs else trial
 
     def in_full(self, assignment: Mapping[str, Any]) -> dict[str, Any]:

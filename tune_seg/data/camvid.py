@@ -1,11 +1,15 @@
 """CamVid in the layout of the SegNet tutorial: train/, trainannot/, val/, valannot/."""
 
-from tune_seg.config import DataConfig, SplitConfig
+from pathlib import Path
+
+from tune_seg.config import DataConfig
 from tune_seg.data.files import FileDataset, match
 from tune_seg.data.labels import declared
-from tune_seg.errors import InputError
+from tune_seg.data.splitting import divide
 
-FOLDERS = ("train", "trainannot", "val", "valannot")
+LAYOUT = "train/, trainannot/, val/, valannot/"
+
+_FOLDERS = ("train", "trainannot", "val", "valannot")
 
 CLASS_NAMES = (
     "sky",
@@ -23,19 +27,23 @@ CLASS_NAMES = (
 VOID = 11
 
 
+def looks_like(root: Path) -> bool:
+    """Whether the folders are there."""
+    return all((root / name).is_dir() for name in _FOLDERS)
+
+
 def read_camvid(config: DataConfig) -> FileDataset:
     """The data set under `config.root`; label 11 (void) is ignored unless `config.ignore_label` says otherwise.
 
     Raises:
-        InputError: a folder is missing or empty, or the configuration asks for another split than the folders'.
+        InputError: a folder is missing or empty, or as :func:`~tune_seg.data.splitting.divide`.
     """
     assert config.root is not None
-    if config.split != SplitConfig(seed=config.split.seed):
-        raise InputError("data.split: CamVid is split by its folders train and val; leave data.split out")
+    published = [
+        *match(config.root / "train", config.root / "trainannot", "train"),
+        *match(config.root / "val", config.root / "valannot", "val"),
+    ]
     return FileDataset(
-        samples=(
-            *match(config.root / "train", config.root / "trainannot", "train"),
-            *match(config.root / "val", config.root / "valannot", "val"),
-        ),
+        samples=divide(published, config.split, config.root),
         classes=declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
     )

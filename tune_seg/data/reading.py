@@ -13,13 +13,17 @@ from tune_seg.errors import InputError
 
 
 class _Reader(NamedTuple):
-    folders: tuple[str, ...]
+    """A format: whether a root looks like it, the layout that it has, in a line, and what reads it."""
+
+    looks_like: Callable[[Path], bool]
+    layout: str
     read: Callable[[DataConfig], Dataset]
 
 
+# a root that looks like several is the first of them, so what is special comes before what is general
 _READERS = {
-    "camvid": _Reader(camvid.FOLDERS, camvid.read_camvid),
-    "folder": _Reader(folder.FOLDERS, folder.read_folder),
+    "camvid": _Reader(camvid.looks_like, camvid.LAYOUT, camvid.read_camvid),
+    "folder": _Reader(folder.looks_like, folder.LAYOUT, folder.read_folder),
 }
 
 
@@ -56,15 +60,15 @@ def read(config: DataConfig) -> Dataset:
 def _reader(root: Path, format: str | None) -> _Reader:
     candidates = _READERS if format is None else {format: _READERS[format]}
     for reader in candidates.values():
-        if all((root / name).is_dir() for name in reader.folders):
+        if reader.looks_like(root):
             return reader
-    wanted = "; ".join(f"{name}: {', '.join(f'{n}/' for n in reader.folders)}" for name, reader in candidates.items())
-    there = sorted(path.name + "/" for path in root.iterdir() if path.is_dir())
-    standing = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "no folder"
+    wanted = "\n              ".join(f"{name}: {reader.layout}" for name, reader in candidates.items())
+    there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
+    standing = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "nothing"
     raise InputError(
         f"data.root: {root} has no layout that is known here.\n"
         f"  looked for  {wanted}\n"
         f"  found       {standing}\n"
-        "Point data.root (--data) at the folder that holds these folders, or arrange the files as ROOT/images and "
-        "ROOT/masks, with PNG masks named like their images"
+        "Point data.root (--data) at the folder that holds these, or arrange the files as ROOT/images and ROOT/masks, "
+        "with PNG masks named like their images"
     )
