@@ -151,7 +151,9 @@ class StoredTraining:
 
     def _compute(self) -> dict[str, Any]:
         trainer = self._begin()
+        started = time.perf_counter()
         self._keep_what_was_asked_for(trainer)
+        self._checkpoint_seconds += time.perf_counter() - started
         self._trainer = None  # an epoch that is broken off leaves a state of no boundary, which `close` must not store
         if trainer.epochs_done > len(self._history) and self._found is not None:
             started = time.perf_counter()
