@@ -135,7 +135,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _identity(config: StudyConfig) -> dict[str, Any]:
-    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search"})
+    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "paper"})
     search = config.search.model_dump(mode="json", exclude={"trials"})
     return flatten({**values, "search": search, "data": {"content": config.data.content}})
 

@@ -16,6 +16,7 @@ from tune_seg import IMPORTED
 from tune_seg.config import StudyConfig, fields_of, parse
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, set_key, split_key
+from tune_seg.paper_tables import load_table
 
 _DEFAULT = "default"
 
@@ -78,6 +79,8 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
     for key, value in given.items():
         _override(values, key, value)
     config = parse(StudyConfig, values)
+    if config.paper is not None:
+        load_table(config.paper)
     _check_rows(config.rows, given.keys() | flatten(given).keys())
     if config.training.threads is None:
         threads = config.training.model_copy(update={"threads": config.compute.cpus_per_trial})
@@ -196,6 +199,7 @@ def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
 
 
 def _dry_run(config: StudyConfig, directory: Path) -> int:
+    from tune_seg.reuse import computed_once
     from tune_seg.samplers import sample_trials
     from tune_seg.study import plan_study
 
@@ -204,13 +208,23 @@ def _dry_run(config: StudyConfig, directory: Path) -> int:
     print(f"# space\n{plan.space}\n\n# five sampled trials")
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
-    trials = config.search.trials
+    trials, planned = config.search.trials, []
     if config.search.sampler == "grid":
-        trials = min(trials, len(config.baselines) + len(plan.space.enumerate()))
+        planned = [*config.baselines, *plan.space.enumerate()][:trials]
+        trials = len(planned)
+    generated = config.data.root is None and config.data.format is None
+    images = f" on {plan.train_images} generated images (on yours with --data ROOT)" if generated else ""
     print(
-        f"\n# training steps: {plan.steps_per_trial} a trial that runs to its end, "
+        f"\n# training steps{images}: {plan.steps_per_trial} a trial that runs to its end, "
         f"{plan.steps_per_trial * trials} for {trials} trials without early stopping"
     )
+    known = [config.trial(assignment) for assignment in planned if plan.space.is_complete(assignment)]
+    if known:
+        epochs, steps = computed_once(known, config.data.size, plan.train_images)
+        print(
+            f"# what trials have in common is computed once: {epochs} epochs, {steps} steps, remain of the "
+            f"{sum(trial.training.epochs for trial in known)} epochs of {len(known)} trials"
+        )
     return 0
 
 

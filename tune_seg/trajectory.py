@@ -32,6 +32,7 @@ _STUDY_LAYER = frozenset(
         *("bounded_tpe", "cli", "cluster", "early_stopping", "effects", "errors", "journal", "model_check", "profiling"),
         *("records", "report", "results", "reuse", "samplers", "search", "searcher", "sharing", "space", "step_times"),
         *("study", "tracking", "trial"),
+        *("compare", "comparison", "paper_tables"),
     )
 )
 """The files of the package that no result depends on."""
