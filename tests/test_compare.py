@@ -251,7 +251,8 @@ def test_rank_correlation_is_that_of_scipy_and_its_p_a_share_of_all_orders(pairs
 def test_rank_correlations_whose_values_are_known() -> None:
     up = [1.0, 2.0, 3.0, 4.0]
     assert rank_correlation(up, [10.0, 20.0, 25.0, 99.0]) == (found := rank_correlation(up, up))
-    assert (found.rho, found.n, found.p, found.exact) == (pytest.approx(1.0), 4, pytest.approx(2 / 24), True)
+    assert (found.n, found.exact) == (4, True)
+    assert [found.rho, found.p] == pytest.approx([1.0, 2 / 24])
     # one pair of neighbours exchanged: 1 - 6 * 2 / (4 * 15)
     assert rank_correlation(up, [2.0, 1.0, 3.0, 4.0]).rho == pytest.approx(0.8)
     many = [float(value) for value in range(16)]
