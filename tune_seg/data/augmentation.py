@@ -54,7 +54,7 @@ def place(draws: Draws, config: AugmentationConfig, size: tuple[int, int]) -> Te
         size: (H, W) of the images.
     """
     smallest, largest = config.resize
-    scale = smallest * (largest / smallest) ** draws.scale
+    scale = smallest + (largest - smallest) * draws.scale
     first = [
         _offset(length, crop, scale, number)
         for length, crop, number in zip(size, config.crop or size, (draws.top, draws.left), strict=True)
@@ -95,7 +95,7 @@ def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: to
 def augment(images: Tensor, masks: Tensor, draws: Draws, config: AugmentationConfig) -> tuple[Tensor, Tensor]:
     """Normalised images, randomly resized, cropped and flipped, and their targets.
 
-    The scale is log-uniform in `config.resize`; the crop is `config.crop`, or the full size; where the resized image is
+    The scale is uniform in `config.resize`, as in torchvision's reference training; the crop is `config.crop`, or the full size; where the resized image is
     smaller than the crop it lies at a random place in it, on the mean colour (0 after normalisation), and the target
     around it is ignored. Images are sampled bilinearly, masks at the nearest pixel.
 
