@@ -138,10 +138,10 @@ def test_a_dry_run_counts_what_trials_have_in_common_once(tmp_path: Path, capsys
     remain = 8 * (18 * 30 - 3 * 9)
     steps = TRAIN_IMAGES // 12
     assert f"on {TRAIN_IMAGES} generated images (on yours with --data ROOT): {30 * steps} a trial" in printed
-    assert f"is computed once: {remain} epochs, {remain * steps} steps, remain of the 4320 epochs of 144 trials" in printed
+    assert f"in common: {remain} of 4320 epochs remain, {remain * steps} steps\n" in printed
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_search_says_nothing_of_what_it_cannot_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search(write_config(tmp_path / "random.yaml"), "--dry-run") == 0
-    assert "computed once" not in capsys.readouterr().out
+    assert "in common" not in capsys.readouterr().out

@@ -221,10 +221,8 @@ def _dry_run(config: StudyConfig, directory: Path) -> int:
     known = [config.trial(assignment) for assignment in planned if plan.space.is_complete(assignment)]
     if known:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)
-        print(
-            f"# what trials have in common is computed once: {epochs} epochs, {steps} steps, remain of the "
-            f"{sum(trial.training.epochs for trial in known)} epochs of {len(known)} trials"
-        )
+        asked = sum(trial.training.epochs for trial in known)
+        print(f"# computed once where trials have them in common: {epochs} of {asked} epochs remain, {steps} steps")
     return 0
 
 

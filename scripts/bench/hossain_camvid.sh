@@ -7,7 +7,7 @@
 # ADFL stands in both tables: its trials are taken over from the checkpoint store of the first. With a GPU at hand, 224 and 30
 # are the settings of the presets. Running it again continues what is not finished.
 set -euo pipefail
-data=$1 out=$2 size=${3:-96} epochs=${4:-12}
+data=$1 out=$2 size=${3:-96} epochs=${4:-9}
 source "$(dirname "${BASH_SOURCE[0]}")/../environment.sh"
 for table in hossain_table3 hossain_table5; do
     "$venv/bin/python" -m tune_seg.search "$table" --data "$data" --studies "$out" --study "${table}_camvid" \
