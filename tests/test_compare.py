@@ -174,6 +174,19 @@ def test_an_unfinished_study_says_how_many_runs_stand_behind_a_mean(
     assert "WCE is not ranked: the paper's row is counted for CE" in printed
 
 
+def test_a_narrow_terminal_shows_the_metric_that_ranks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = written(tmp_path, {"CE": [0.5, 0.7], "FL": [0.25, 0.25]})
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([str(study)]) == 0
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert table_of(printed)["CE"] == ["2/2", "0.77", "0.600 ±0.141", "1", "1"]
+    assert "accuracy: Spearman's rho" in printed
+    assert "A terminal of 208 characters, or a file, shows accuracy, f1, recall, calibration, s_acc, s_rec." in printed
+
+
 def test_a_metric_that_is_undefined_is_ranked_nowhere(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, {"CE": [0.5], "WDL": [0.25], "FL": [0.75]}))
     table = load_table("taubert_table1")

@@ -97,9 +97,10 @@ def _print(study: Study, table: PaperTable, dataset: str, pairs: Sequence[tuple[
         for line in lines:
             console.print(line, soft_wrap=True, markup=False)
 
-    averaged = " and ".join(key for key in study.config.space if key != table.variants.key) or "nothing"
+    varied = " and ".join(key for key in study.config.space if key != table.variants.key)
+    runs = f"mean ± standard deviation over {varied}" if varied else "one run a row"
     say(table.paper, f"{table.table}; {dataset}; {table.what}{', in per cent' if table.percent else ''}")
-    say(f"Study {study.directory}, data.format {study.config.data.format}; mean ± standard deviation over {averaged}")
+    say(f"Study {study.directory}, data.format {study.config.data.format}; {runs}")
     for here, paper in pairs:
         rows = compared(study, table, dataset, here, paper)
         title = f"\n{table.variants.names[paper]} ({table.variants.key} {here})"
