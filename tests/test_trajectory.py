@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from tests.test_own_losses import install
 from tune_seg.config import Component, TrialConfig, parse
+from tune_seg.errors import InputError
 from tune_seg.keys import set_key
 from tune_seg.learning_rate import learning_rate_factor
 from tune_seg.losses.catalogue import get_spec
@@ -125,6 +126,7 @@ DOES_NOT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (GPU, {"training.precision": "bfloat16"}),
     (GPU, {"training.threads": 7}),
     (GPU, {"training.threads": None}),
+    ({"model.architecture": "unet_2015"}, {"model.encoder": "resnet34"}),
     ({}, {"augmentation.crop": [48, 64]}),
     ({}, {"loss.start": "dice"}),
     ({}, {"loss.gamma": 1.0}),
@@ -200,7 +202,23 @@ def test_the_data_are_in_every_key() -> None:
     assert len({key for sequence in all_keys for key in sequence}) == 4 * 5
 
 
+def test_a_file_of_weights_is_in_the_key_by_its_content(tmp_path: Path) -> None:
+    found = []
+    for folder, content in (("a", b"one"), ("b", b"two"), ("c", b"one")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "weights.pt").write_bytes(content)
+        found.append(keys({"model.weights": str(tmp_path / folder / "weights.pt")}))
+    assert found[0] == found[2] != found[1]
+    assert not set(found[0]) & set(found[1]) and not set(found[0]) & set(keys())
+    (tmp_path / "c" / "weights.pt").write_bytes(b"two")  # as long, under a name that was read before
+    os.utime(tmp_path / "c" / "weights.pt", ns=(1, 1))
+    assert keys({"model.weights": str(tmp_path / "c" / "weights.pt")}) == found[1]
+    with pytest.raises(InputError, match=r"model.weights .*/no.pt: cannot be read .* none, imagenet, coco and the path"):
+        keys({"model.weights": str(tmp_path / "no.pt")})
+
+
 def test_equal_values_have_one_key_however_they_are_written() -> None:
+    assert keys({"model.architecture": "deeplabv3plus"}) == keys({"model.architecture": "DeepLabV3Plus"})
     assert keys({"training.lr": 1, "training.weight_decay": 0}) == keys({"training.lr": 1.0, "training.weight_decay": 0.0})
     focal = {"loss.end": "focal"}
     two: list[dict[str, Any]] = [{"loss.gamma": 2.5}, {"loss.params.focal.gamma": 2.5}, {"loss.params.focal.gamma": "25e-1"}]

@@ -154,13 +154,51 @@ class DataConfig(_Section):
         return self
 
 
+OWN_ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
+    "fcn_resnet50": ("imagenet", "coco"),
+    "fcn_resnet101": ("imagenet", "coco"),
+    "deeplabv3_resnet50": ("imagenet", "coco"),
+    "deeplabv3_resnet101": ("imagenet", "coco"),
+    "vgg19_fcn": ("imagenet",),
+    "unet_2015": (),
+}
+"""Architectures that have one encoder, their own, with the weights that are published for each; all others are SMP's."""
+
+_SAME_ARCHITECTURES = {"deeplabv3plus": "DeepLabV3Plus"}
+
+
 class ModelConfig(_Section):
-    """An architecture and an encoder of segmentation-models-pytorch, by their names there, and which part of it learns."""
+    """An architecture, its encoder and initial weights, and which part of it learns.
+
+    `architecture` is a name of segmentation-models-pytorch (SMP) or of :data:`OWN_ARCHITECTURES`, on which `encoder` has no
+    effect. `weights` are `imagenet` (the encoder's), `coco` (the whole model's), or a file, see
+    :mod:`tune_seg.models.weights`.
+    """
 
     architecture: str = "Unet"
     encoder: str = "resnet18"
-    weights: Literal["none", "imagenet"] = "none"
+    weights: Literal["none", "imagenet", "coco"] | Path = "none"
     train: Literal["all", "head"] = "all"
+
+    @field_validator("architecture")
+    @classmethod
+    def _one_name(cls, architecture: str) -> str:
+        return _SAME_ARCHITECTURES.get(architecture, architecture)
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, weights: str | Path) -> str | Path:
+        return weights.expanduser().absolute() if isinstance(weights, Path) else weights
+
+    @model_validator(mode="after")
+    def _published(self) -> Self:
+        published = OWN_ARCHITECTURES.get(self.architecture, ("imagenet",))
+        if isinstance(self.weights, str) and self.weights not in ("none", *published):
+            raise ValueError(
+                f"model.weights {self.weights}: there are none for {self.architecture}; allowed are "
+                f"{', '.join(('none', *published))} and the path of a file of weights"
+            )
+        return self
 
 
 class TrainingConfig(_Section):

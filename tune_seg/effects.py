@@ -1,4 +1,4 @@
-"""Refuses a parameter of a loss that does nothing: no loss in force takes it, or another key sets it there.
+"""Refuses a key that does nothing: a parameter that no loss in force takes, or an encoder that is not the user's to choose.
 
 A study that varies such a key spends trials on differences that are none, and its table says that they matter.
 """
@@ -6,7 +6,7 @@ A study that varies such a key spends trials on differences that are none, and i
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tune_seg.config import ROW
+from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig
 from tune_seg.errors import InputError
 from tune_seg.loss_keys import losses_in_force, sets_parameter
 
@@ -48,6 +48,33 @@ def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, A
                         f"space.{key}: it is sampled where it has no effect: {other} is {_yaml(values[other])}. "
                         f"Sample it only where it has one: add when: {{{other}: [{_yaml(needed)}]}}"
                     )
+
+
+def check_encoder(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse an encoder that is sampled for an architecture that has its own, or set where every architecture has.
+
+    Raises:
+        InputError: naming the architecture, with the condition under which to sample the encoder.
+    """
+    seen = [{**base, **assignment} for assignment in assignments]
+    architectures = dict.fromkeys(values["model.architecture"] for values in seen)
+    taking = [name for name in architectures if name not in OWN_ARCHITECTURES]
+    for assignment, values in zip(assignments, seen, strict=True):
+        if "model.encoder" in assignment and values["model.architecture"] in OWN_ARCHITECTURES:
+            advice = (
+                f"Sample it only where it has one: add when: {{model.architecture: [{', '.join(taking)}]}}"
+                if taking
+                else "Take it out of the space"
+            )
+            raise InputError(
+                f"space.model.encoder: it is sampled where it has no effect: {values['model.architecture']} has an encoder "
+                f"of its own. {advice}"
+            )
+    if not taking and base["model.encoder"] != ModelConfig.model_fields["encoder"].default:
+        raise InputError(
+            f"model.encoder: {base['model.encoder']!r} has no effect in any configuration of the study: "
+            f"{', '.join(architectures)} has an encoder of its own. Remove the key"
+        )
 
 
 def _yaml(value: Any) -> str:

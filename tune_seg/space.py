@@ -27,7 +27,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import ROW, LossKind, StudyConfig, TrialConfig
-from tune_seg.effects import check_base, check_rows, check_sampled, check_sections
+from tune_seg.effects import check_base, check_encoder, check_rows, check_sampled, check_sections
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, split_key
 from tune_seg.loss_keys import chooses_loss
@@ -239,6 +239,7 @@ class Space:
         check_sampled(self._defaults, full)
         check_sections(self._defaults, full)
         check_base(self._defaults, full)
+        check_encoder(self._defaults, full)
         return probes
 
     def _trial(self, assignment: Mapping[str, Any]) -> TrialConfig:

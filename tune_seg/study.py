@@ -34,7 +34,7 @@ from tune_seg.reuse import Reuse, in_order_of_prefixes
 from tune_seg.samplers import check_sampler, planned_points, sample_trials
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
-from tune_seg.trajectory import TrainingData
+from tune_seg.trajectory import TrainingData, weights_identity
 
 if TYPE_CHECKING:
     from ray import tune
@@ -76,6 +76,9 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     space = Space(config)
     planned_points(config, space)
     check_sampler(config, space)
+    for trial in space.probes:
+        if isinstance(trial.model.weights, Path):
+            weights_identity(trial.model.weights)
     dataset = read(config.data)
     if dataset.masks_to_scan == 0:
         for trial in space.probes:
@@ -117,11 +120,13 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
             try:
                 packed = _pack(plan, console, checks=(machines, models))
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
-                models.result()
+                notes = models.result()
                 compute = _fractioned(plan, packed, machines.result())
                 config = _settled(plan.config, packed, compute)
                 check_same_study(config, directory / "study.yaml")
                 profile = Profile(compute.max_concurrent or 1, time.perf_counter() if profile_from is None else profile_from)
+                for note in notes:
+                    console.print(f"Note: {note}.", soft_wrap=True, markup=False)
                 outcome = _run(config, compute, plan.space, packed, directory, console, profile)
             finally:
                 machines.exception()  # waits: what has not started yet cannot be stopped
@@ -407,7 +412,7 @@ def _warn_of_frozen_encoders(console: Console, space: Space) -> None:
     if any(trial.model.train == "head" and trial.model.weights == "none" for trial in space.probes):
         console.print(
             "Warning: model.train head with model.weights none: the encoder is frozen at random weights; "
-            "set model.weights to imagenet, or model.train to all.",
+            "set model.weights to imagenet or a file, or model.train to all.",
             soft_wrap=True,
             markup=False,
         )

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_seg.config import Component, TrainingConfig, TrialConfig
+from tune_seg.config import OWN_ARCHITECTURES, Component, ModelConfig, TrainingConfig, TrialConfig
+from tune_seg.errors import InputError
 from tune_seg.learning_rate import learning_rate_factor
 from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
@@ -108,7 +109,7 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
     return {
         "code": code_identity(),
         "data": [data.content, list(data.size), data.train_images],
-        "model": config.model.model_dump(mode="json"),
+        "model": _model(config.model),
         "acw": [acw.positive, training.lr if acw.lr is None else acw.lr] if config.acw else None,
         "optimizer": [
             training.optimizer,
@@ -124,6 +125,37 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
         "augmentation": {**augmentation.model_dump(mode="json"), "crop": list(augmentation.crop or data.size)},
         "evaluation": config.evaluation.model_dump(mode="json"),
     }
+
+
+def _model(config: ModelConfig) -> Mapping[str, Any]:
+    values = config.model_dump(mode="json")
+    if config.architecture in OWN_ARCHITECTURES:
+        del values["encoder"]
+    if isinstance(config.weights, Path):
+        values["weights"] = {"content": weights_identity(config.weights)}
+    return values
+
+
+def weights_identity(path: Path) -> str:
+    """A hash of the content of a file of weights.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        status = path.stat()
+        return _content(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise InputError(
+            f"model.weights {path}: cannot be read ({error.strerror}); allowed are none, imagenet, coco and the path of a "
+            f"file of weights"
+        ) from error
+
+
+@functools.lru_cache
+def _content(path: Path, modified: int, size: int) -> str:  # other arguments where the file is another by now
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _loss(component: Component, config: TrialConfig) -> bytes:
