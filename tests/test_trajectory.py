@@ -80,6 +80,7 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "augmentation.crop": [({}, {"augmentation.crop": [48, 48]}), ({}, {"augmentation.crop": [64, 48]})],
     "augmentation.mean": [({}, {"augmentation.mean": [0.485, 0.456, 0.5]})],
     "augmentation.std": [({}, {"augmentation.std": [0.229, 0.224, 0.5]})],
+    "fold": [({}, {"fold": 1}), ({"fold": 1}, {"fold": 2})],
     "evaluation.background": [({}, {"evaluation.background": "sky"})],
     "loss.kind": [
         ({"loss.start": "dice"}, {"loss.kind": "compound"}),
@@ -129,6 +130,8 @@ DOES_NOT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model.architecture": "unet_2015"}, {"model.encoder": "resnet34"}),
     ({}, {"augmentation.crop": [48, 64]}),
     ({}, {"loss.start": "dice"}),
+    ({}, {"fold": 0}),
+    ({}, {"augmentation.mean": [0.485, 0.456, 0.406]}),
     ({}, {"loss.gamma": 1.0}),
     ({}, {"loss.alpha": 0.5}),
     ({"loss.end": "focal"}, {"loss.gamma": 2}),
@@ -197,9 +200,20 @@ def test_no_two_of_all_these_trainings_share_their_last_key() -> None:
 
 
 def test_the_data_are_in_every_key() -> None:
-    others = [replace(DATA, content="40"), replace(DATA, size=(64, 48)), replace(DATA, train_images=24)]
+    others = [
+        replace(DATA, content="40"),
+        replace(DATA, size=(64, 48)),
+        replace(DATA, train_images=24),
+        replace(DATA, channels=1),
+    ]
     all_keys = [keys(data=data) for data in (DATA, *others)]
-    assert len({key for sequence in all_keys for key in sequence}) == 4 * 5
+    assert len({key for sequence in all_keys for key in sequence}) == 5 * 5
+
+
+def test_each_fold_has_the_steps_of_its_own_images() -> None:
+    folds = replace(DATA, train_images=(25, 24, 48))
+    for fold, images in enumerate((25, 24, 48)):
+        assert keys({"fold": fold}, data=folds) == keys({"fold": fold}, data=replace(DATA, train_images=images))
 
 
 def test_a_file_of_weights_is_in_the_key_by_its_content(tmp_path: Path) -> None:

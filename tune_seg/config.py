@@ -221,23 +221,49 @@ class TrainingConfig(_Section):
 
 
 class AugmentationConfig(_Section):
-    """What is done to a training image after it was normalised; validation images are only normalised."""
+    """What is done to a training image after it was normalised; validation images are only normalised.
+
+    `mean` and `std` are of values from 0 to 1, a number for each channel. Left out they are those of ImageNet for images of
+    three channels, and for others, in every channel, the average of these.
+    """
 
     flip: Fraction = 0.5
     resize: tuple[AboveZero, AboveZero] = (0.5, 2.0)
     crop: Size | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[AboveZero, AboveZero, AboveZero] = (
-        0.229,
-        0.224,
-        0.225,
-    )
+    mean: tuple[Number, ...] | None = None
+    std: tuple[AboveZero, ...] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.resize[0] > self.resize[1]:
             raise ValueError(f"augmentation.resize is [smallest, largest] scale, got {list(self.resize)}")
         return self
+
+    def normalisation(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and the standard deviation of each channel.
+
+        Raises:
+            InputError: the configuration has those of another number of channels.
+        """
+        return (
+            _of_channels("mean", self.mean, _IMAGENET_MEAN, channels),
+            _of_channels("std", self.std, _IMAGENET_STD, channels),
+        )
+
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _of_channels(key: str, given: tuple[float, ...] | None, imagenet: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if given is None:
+        return imagenet if channels == len(imagenet) else (sum(imagenet) / len(imagenet),) * channels
+    if len(given) != channels:
+        raise InputError(
+            f"augmentation.{key}: {len(given)} numbers, but the images have {channels} channel{'s' * (channels != 1)}; give "
+            "one for each, or leave it out"
+        )
+    return given
 
 
 class EvaluationConfig(_Section):

@@ -6,7 +6,7 @@ A study that varies such a key spends trials on differences that are none, and i
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig
+from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.loss_keys import losses_in_force, sets_parameter
 
@@ -50,30 +50,36 @@ def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, A
                     )
 
 
-def check_encoder(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
+def check_encoder(assignments: Sequence[Mapping[str, Any]], trials: Sequence[TrialConfig]) -> None:
     """Refuse an encoder that is sampled for an architecture that has its own, or set where every architecture has.
+
+    Args:
+        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        trials: these configurations.
 
     Raises:
         InputError: naming the architecture, with the condition under which to sample the encoder.
     """
-    seen = [{**base, **assignment} for assignment in assignments]
-    architectures = dict.fromkeys(values["model.architecture"] for values in seen)
-    taking = [name for name in architectures if name not in OWN_ARCHITECTURES]
-    for assignment, values in zip(assignments, seen, strict=True):
-        if "model.encoder" in assignment and values["model.architecture"] in OWN_ARCHITECTURES:
+    names = [
+        assignment.get("model.architecture", trial.model.architecture)
+        for assignment, trial in zip(assignments, trials, strict=True)
+    ]
+    taking = [name for name in dict.fromkeys(names) if name not in OWN_ARCHITECTURES]
+    for assignment, name in zip(assignments, names, strict=True):
+        if "model.encoder" in assignment and name in OWN_ARCHITECTURES:
             advice = (
                 f"Sample it only where it has one: add when: {{model.architecture: [{', '.join(taking)}]}}"
                 if taking
                 else "Take it out of the space"
             )
             raise InputError(
-                f"space.model.encoder: it is sampled where it has no effect: {values['model.architecture']} has an encoder "
-                f"of its own. {advice}"
+                f"space.model.encoder: it is sampled where it has no effect: {name} has an encoder of its own. {advice}"
             )
-    if not taking and base["model.encoder"] != ModelConfig.model_fields["encoder"].default:
+    set_to = {trial.model.encoder for trial in trials} - {ModelConfig.model_fields["encoder"].default}
+    if not taking and set_to:
         raise InputError(
-            f"model.encoder: {base['model.encoder']!r} has no effect in any configuration of the study: "
-            f"{', '.join(architectures)} has an encoder of its own. Remove the key"
+            f"model.encoder: {', '.join(map(repr, sorted(set_to)))} has no effect in any configuration of the study: "
+            f"{', '.join(dict.fromkeys(names))} has an encoder of its own. Remove the key"
         )
 
 

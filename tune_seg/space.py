@@ -239,7 +239,7 @@ class Space:
         check_sampled(self._defaults, full)
         check_sections(self._defaults, full)
         check_base(self._defaults, full)
-        check_encoder(self._defaults, full)
+        check_encoder(full, probes)
         return probes
 
     def _trial(self, assignment: Mapping[str, Any]) -> TrialConfig:

@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from tune_seg import cluster, sharing
 from tune_seg.checkpoints import CheckpointStore
+from tune_seg.class_chart import show_classes
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.data.reading import detect_format
@@ -80,6 +81,8 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
         if isinstance(trial.model.weights, Path):
             weights_identity(trial.model.weights)
     dataset = read(config.data)
+    for trial in space.probes:
+        trial.augmentation.normalisation(dataset.channels)
     if dataset.masks_to_scan == 0:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
@@ -115,10 +118,11 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
             _store(plan.config, directory)
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
         # the data, which are packed meanwhile. What either finds wrong ends the packing.
-        with ThreadPoolExecutor(1) as starter, model_check(_models(plan)) as models:
+        with ThreadPoolExecutor(1) as starter, model_check(_models(plan), plan.dataset.channels) as models:
             machines = starter.submit(_machines, plan.config)
             try:
                 packed = _pack(plan, console, checks=(machines, models))
+                show_classes(packed, directory / "classes.png", console)
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
                 notes = models.result()
                 compute = _fractioned(plan, packed, machines.result())
@@ -176,7 +180,7 @@ def _run(
 
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
-    data = TrainingData(packed.content_id, packed.size, len(packed.train))
+    data = TrainingData.of(packed)
     points = planned_points(config, space)
     if config.search.sampler == "grid" and compute.store_gb:
         points = in_order_of_prefixes(points, config.trial, data)
@@ -395,11 +399,13 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _warn_of_classes(console: Console, packed: PackedData) -> None:
-    unseen = [
-        name
-        for name, train, val in zip(packed.class_names, packed.train_pixels, packed.val_pixels, strict=True)
+    folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    unseen = {
+        name: None
+        for data in folds
+        for name, train, val in zip(data.class_names, data.train_pixels, data.val_pixels, strict=True)
         if val and not train
-    ]
+    }
     if unseen:
         console.print(
             f"Warning: {', '.join(unseen)} in the validation images and in no training image: no loss can find them.",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_seg.config import OWN_ARCHITECTURES, Component, ModelConfig, TrainingConfig, TrialConfig
+from tune_seg.data.packed import PackedData
 from tune_seg.errors import InputError
 from tune_seg.learning_rate import learning_rate_factor
 from tune_seg.losses import own
@@ -30,7 +31,8 @@ from tune_seg.losses.catalogue import LOSSES, get_spec
 _STUDY_LAYER = frozenset(
     f"{name}.py"
     for name in (
-        *("bounded_tpe", "cli", "cluster", "early_stopping", "effects", "errors", "journal", "model_check", "profiling"),
+        *("bounded_tpe", "class_chart", "cli", "cluster", "early_stopping", "effects", "errors", "journal"),
+        *("model_check", "profiling"),
         *("records", "report", "results", "reuse", "samplers", "search", "searcher", "sharing", "space", "step_times"),
         *("study", "tracking", "trial"),
         *("compare", "comparison", "paper_tables"),
@@ -55,12 +57,23 @@ class TrainingData:
     Attributes:
         content: the identity of the content.
         size: (H, W) in pixels.
-        train_images: how many images are trained on.
+        train_images: how many images are trained on; of data in folds, how many of each.
+        channels: of the images.
     """
 
     content: str
     size: tuple[int, int]
-    train_images: int
+    train_images: int | tuple[int, ...]
+    channels: int = 3
+
+    @classmethod
+    def of(cls, packed: PackedData) -> "TrainingData":
+        """What of `packed` decides over the trainings on any of its folds."""
+        return cls(packed.content_id, packed.size, packed.train_images, packed.channels)
+
+    def images(self, fold: int | None) -> int:
+        """How many images are trained on in a fold."""
+        return self.train_images if isinstance(self.train_images, int) else self.train_images[fold or 0]
 
 
 def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
@@ -78,7 +91,7 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
         10
     """
     # as `data.batching.steps_per_epoch` says, which needs torch
-    steps = max(1, data.train_images // config.training.batch_size)
+    steps = max(1, data.images(config.fold) // config.training.batch_size)
     iterations = steps * config.training.epochs
     curves = [
         (_loss(component, config), component.weight(iterations))
@@ -108,7 +121,7 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
     acw = config.acw_options
     return {
         "code": code_identity(),
-        "data": [data.content, list(data.size), data.train_images],
+        "data": [data.content, list(data.size), data.images(config.fold), config.fold or 0],
         "model": _model(config.model),
         "acw": [acw.positive, training.lr if acw.lr is None else acw.lr] if config.acw else None,
         "optimizer": [
@@ -122,7 +135,13 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
         "device": training.device,
         "threads": None if on_gpu else [training.threads, cpu_kind()],
         "precision": ("bfloat16" if on_gpu else "float32") if training.precision == "auto" else training.precision,
-        "augmentation": {**augmentation.model_dump(mode="json"), "crop": list(augmentation.crop or data.size)},
+        "augmentation": {
+            **augmentation.model_dump(mode="json"),
+            "crop": list(augmentation.crop or data.size),
+            "normalisation": augmentation.normalisation(data.channels),
+            "mean": None,
+            "std": None,
+        },
         "evaluation": config.evaluation.model_dump(mode="json"),
     }
 

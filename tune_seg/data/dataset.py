@@ -52,6 +52,11 @@ class Sample:
     part: int | None = None
     fold: int | None = None
 
+    @property
+    def subset(self) -> str:
+        """`train`, `val`, or the number of its fold."""
+        return self.split if self.fold is None else str(self.fold)
+
 
 @dataclass(frozen=True)
 class Dataset(ABC):

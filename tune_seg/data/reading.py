@@ -1,13 +1,13 @@
 """From a configuration to a data set: which reader fits, and how much of the set is used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tune_seg.config import DataConfig
 from tune_seg.data import camvid, folder
-from tune_seg.data.dataset import Dataset, spread
+from tune_seg.data.dataset import Dataset, Sample, spread
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
 
@@ -33,8 +33,9 @@ def read(config: DataConfig) -> Dataset:
     No image is decoded yet, so this takes as long as listing the folders.
 
     Arguments:
-        config: `format` (else it is detected from the folders in `root`), `root`, `classes`, `ignore_label`, `split`;
-            `max_train` and `max_val` keep so many samples, spread evenly over the set sorted by id.
+        config: `format` (else it is detected from what is in `root`), `root`, `classes`, `ignore_label`, `split`,
+            `options`; `max_train` and `max_val` keep so many samples, spread evenly over the set sorted by id. Of data in
+            folds, `max_val` is what each fold keeps at most, and no fold has more than `max_train` to train on.
 
     Raises:
         InputError: there is no such folder, no layout is recognised, or the layout is incomplete.
@@ -50,9 +51,22 @@ def read(config: DataConfig) -> Dataset:
         dataset = SyntheticDataset.generate(config.size, config.split.seed)
     else:
         dataset = _READERS[detect_format(config)].read(config)
-    train = [sample for sample in dataset.samples if sample.split == "train"]
-    val = [sample for sample in dataset.samples if sample.split == "val"]
-    return replace(dataset, samples=spread(train, config.max_train) + spread(val, config.max_val))
+    return replace(dataset, samples=_limited(dataset.samples, config))
+
+
+def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
+    subsets: dict[str, list[Sample]] = {"train": []}
+    for sample in samples:
+        subsets.setdefault(sample.subset, []).append(sample)
+    train, folds = config.max_train, config.split.folds
+    most = {"train": train, "val": config.max_val}
+    if folds is not None:
+        share = None if train is None else max(1, train // (folds - 1))
+        each = min((limit for limit in (share, config.max_val) if limit is not None), default=None)
+        sizes = [len(spread(subsets[str(fold)], each)) for fold in range(folds)]
+        used = sum(sizes) - min(sizes)
+        most = {"train": None if train is None else max(0, train - used), **{str(fold): each for fold in range(folds)}}
+    return tuple(sample for subset, kept in subsets.items() for sample in spread(kept, most[subset]))
 
 
 def detect_format(config: DataConfig) -> str:
