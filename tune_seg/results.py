@@ -33,7 +33,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     """Refuse to continue the study that `path` describes with another configuration.
 
     What does not change a trial's result may differ: the number of trials, how many run at once and where, the tracking
-    server, and where the data (equal in content) lie.
+    server, the published table (`paper`), and where the data (equal in content) lie.
 
     Raises:
         InputError: naming every key that differs.
