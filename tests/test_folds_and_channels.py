@@ -12,11 +12,13 @@ import torch
 from PIL import Image as pillow
 
 from tests.test_training import run, same, trial
-from tune_seg.config import AugmentationConfig, SplitConfig
+from tune_seg.config import AugmentationConfig, SplitConfig, StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, Sample, batches, pack, packing
 from tune_seg.data.dataset import Image, ImageType, Mask
+from tune_seg.data.resident import take
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
+from tune_seg.space import Space
 from tune_seg.stored_training import StoredTraining
 from tune_seg.trajectory import TrainingData, trajectory_keys
 
@@ -109,6 +111,16 @@ def test_a_fold_that_is_not_there_is_refused(in_folds: PackedData, packed: Packe
     assert packed.fold is None
 
 
+def test_folds_are_a_key_of_the_space_and_checked_with_it() -> None:
+    data = {"root": "nowhere", "split": {"folds": 3}}
+    config = parse(StudyConfig, {"data": data, "space": {"fold": {"grid": [0, 1, 2]}}})
+    assert [config.trial(point).fold for point in Space(config).grid_points()] == [0, 1, 2]
+    with pytest.raises(InputError, match=r"fold: there is no fold 3; data\.split\.folds 3 are 0 to 2"):
+        Space(parse(StudyConfig, {"data": data, "space": {"fold": {"grid": [0, 3]}}}))
+    with pytest.raises(InputError, match=r"fold: 1 is a fold of none; set data\.split\.folds"):
+        parse(StudyConfig, {"fold": 1})
+
+
 def test_a_fold_without_a_labelled_pixel_is_refused(tmp_path: Path) -> None:
     class Unlabelled(Scans):
         def load(self, sample: Sample) -> tuple[Image, Mask]:
@@ -191,6 +203,13 @@ def test_images_are_normalised_by_their_type_and_channels(
         np.testing.assert_allclose(images.cpu().permute(0, 2, 3, 1).numpy(), expected, rtol=0, atol=2e-6)
     with pytest.raises(InputError, match=rf"augmentation\.std: 2 numbers, but the images have {channels} channel"):
         AugmentationConfig(std=(0.1, 0.2)).normalisation(channels)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_rows_of_what_lies_on_a_gpu_are_chosen_whatever_their_type(dtype: torch.dtype, device: torch.device) -> None:
+    whole = torch.tensor([[0, 1], [200, 255], [7, torch.iinfo(dtype).max]], dtype=dtype).to(device)
+    chosen = take(whole, torch.tensor([2, 0], device=device))
+    assert (chosen.dtype, chosen.cpu().tolist()) == (dtype, [[7, torch.iinfo(dtype).max], [0, 1]])
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(1, "uint16"), (4, "uint8")])

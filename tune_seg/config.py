@@ -703,9 +703,7 @@ class StudyConfig(TrialConfig):
     def _check_fold(self, trial: TrialConfig) -> None:
         folds = self.data.split.folds
         if trial.fold is not None and folds is None:
-            raise InputError(
-                f"fold: {trial.fold} is a fold of none; say into how many the data are divided, data.split.folds"
-            )
+            raise InputError(f"fold: {trial.fold} is a fold of none; set data.split.folds to their number")
         if trial.fold is not None and folds is not None and trial.fold >= folds:
             raise InputError(f"fold: there is no fold {trial.fold}; data.split.folds {folds} are 0 to {folds - 1}")
 

@@ -104,10 +104,9 @@ def _scale_and_shift(
 def augment(images: Tensor, masks: Tensor, draws: Draws, config: AugmentationConfig) -> tuple[Tensor, Tensor]:
     """Normalised images, randomly resized, cropped and flipped, and their targets.
 
-    The scale is uniform in `config.resize`, as in torchvision's reference training; the crop is `config.crop`, or the
-    full size; where the resized image is smaller than the crop it lies at a random place in it, on the mean colour (0
-    after normalisation), and the target around it is ignored. Images are sampled bilinearly, masks at the nearest
-    pixel.
+    The scale is uniform in `config.resize`, as in torchvision's reference training; the crop is `config.crop`, or the full
+    size; where the resized image is smaller than the crop it lies at a random place in it, on the mean colour (0 after
+    normalisation), and the target around it is ignored. Images are sampled bilinearly, masks at the nearest pixel.
 
     Arguments:
         images: uint8 or uint16 (B, H, W, C).
