@@ -480,4 +480,4 @@ def test_a_base_value_that_some_configuration_uses_is_accepted() -> None:
 
 def test_every_preset_samples_only_what_has_an_effect() -> None:
     for name in presets():
-        Space(load_config(_parser().parse_args([name])))
+        Space(load_config(_parser().parse_args([name, "--data", "."])))

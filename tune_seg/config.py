@@ -26,6 +26,9 @@ from tune_seg.schedules import DEFAULT_FRACTIONS, Complement, Keyframe, Move, We
 METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
 """What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
 
+ROW = "row"
+"""The key of an assignment that names a row of the study's `rows`."""
+
 CALIBRATION_ERRORS = ("ece", "sce", "ace", "brier", "nll")
 """Its other scalar metrics, of which smaller is better: recorded, not maximised."""
 
@@ -653,6 +656,10 @@ class ComputeConfig(_Section):
 class StudyConfig(TrialConfig):
     """A whole study: the trial that every key of `space` varies, and what the study does with it.
 
+    `rows` are named assignments, one for each row of a table, which need not set the same keys: every trial is of one of
+    them, and the grid over them is crossed with the rest of the space. `paper` names the published table that the rows
+    are those of, see :mod:`tune_seg.paper_tables`.
+
     `baselines` are assignments of keys of the space that are tried first and never stopped early, so that a winner is
     measured against a converged model; what a baseline leaves out is sampled.
     """
@@ -662,8 +669,18 @@ class StudyConfig(TrialConfig):
     search: SearchConfig = SearchConfig()
     compute: ComputeConfig = ComputeConfig()
     mlflow_uri: str | None = None
+    paper: str | None = None
+    rows: dict[str, dict[str, Any]] = {}
     space: dict[str, dict[str, Any]] = {}
     baselines: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("rows")
+    @classmethod
+    def _names(cls, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in rows:
+            if not name or "." in name:
+                raise ValueError(f"a row's name is text without a dot, got {name!r}")
+        return rows
 
     @field_validator("objective")
     @classmethod
@@ -696,17 +713,23 @@ class StudyConfig(TrialConfig):
         return (self.objective,) if isinstance(self.objective, str) else self.objective
 
     def trial(self, assignment: Mapping[str, Any]) -> TrialConfig:
-        """The configuration of one trial: this one's, with the dotted keys of `assignment` replaced.
+        """The configuration of one trial: this one's, with the dotted keys of `assignment` and of its row replaced.
 
         Raises:
             InputError: an impossible value, or an impossible combination of values.
         """
         values = self.model_dump(mode="json", include=set(TrialConfig.model_fields))
-        for key, value in assignment.items():
+        for key, value in self.in_full(assignment).items():
             set_key(values, key, value)
         trial = parse(TrialConfig, values)
         self._check_fold(trial)
         return _in_whole_epochs(trial) if self.search.whole_epochs else trial
+
+    def in_full(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """`assignment` with what its row assigns in the place of the row's name."""
+        values = dict(assignment)
+        row = values.pop(ROW, None)
+        return values if row is None else {**self.rows[row], **values}
 
 
 def _in_whole_epochs(trial: TrialConfig) -> TrialConfig:

@@ -6,7 +6,7 @@ A study that varies such a key spends trials on differences that are none, and i
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tune_seg.config import OWN_ARCHITECTURES, ModelConfig, TrialConfig
+from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.loss_keys import losses_in_force, sets_parameter
 
@@ -85,6 +85,29 @@ def check_encoder(assignments: Sequence[Mapping[str, Any]], trials: Sequence[Tri
 
 def _yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_rows(
+    base: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], assignments: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a parameter of a loss that a row of `rows` sets and that has no effect in it.
+
+    Args:
+        base: the configuration with dotted keys.
+        rows: what each row assigns.
+        assignments: what is sampled in configurations from all over the space, the name of the row among it.
+
+    Raises:
+        InputError: naming the row, the key, its value and the losses in force.
+    """
+    for name, row in rows.items():
+        seen = [{**base, **row, **assignment} for assignment in assignments if assignment.get(ROW) == name]
+        effective = set().union(*map(_effective, seen))
+        for key, value in row.items():
+            if sets_parameter(key) and value is not None and key not in effective:
+                raise InputError(
+                    f"rows.{name}: {key}: {value!r} has no effect: the losses in force are {_in_force(seen)}. Remove the key"
+                )
 
 
 def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:

@@ -23,6 +23,7 @@ from tune_seg.checkpoints import CheckpointStore
 from tune_seg.class_chart import show_classes
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
 from tune_seg.model_check import model_check
@@ -56,11 +57,15 @@ class Plan:
     directory: Path
 
     @property
+    def train_images(self) -> int:
+        """How many images a trial is trained on."""
+        return sum(sample.split == "train" for sample in self.dataset.samples)
+
+    @property
     def steps_per_trial(self) -> int:
         """Training steps of a trial that runs to its end, with the batch size of the configuration."""
-        images = sum(sample.split == "train" for sample in self.dataset.samples)
         training = self.config.training
-        return training.epochs * max(1, images // training.batch_size)
+        return training.epochs * max(1, self.train_images // training.batch_size)
 
 
 def plan_study(config: StudyConfig, directory: Path) -> Plan:
@@ -154,7 +159,7 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
     device = "cuda" if compute.gpus_per_trial else "cpu"
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"content": packed.content_id}),
+            "data": config.data.model_copy(update={"content": packed.content_id, "format": detect_format(config.data)}),
             "training": config.training.model_copy(update={"device": device}),
         }
     )

@@ -35,6 +35,7 @@ _STUDY_LAYER = frozenset(
         *("model_check", "profiling"),
         *("records", "report", "results", "reuse", "samplers", "search", "searcher", "sharing", "space", "step_times"),
         *("study", "tracking", "trial"),
+        *("compare", "comparison", "paper_tables"),
     )
 )
 """The files of the package that no result depends on."""

@@ -57,9 +57,7 @@ def read(config: DataConfig) -> Dataset:
     if config.root is None:
         dataset = SyntheticDataset.generate(config.size, config.split.seed)
     else:
-        if not config.root.is_dir():
-            raise InputError(f"data.root: {config.root} is not a folder")
-        dataset = _reader(config.root, config.format).read(config)
+        dataset = _READERS[detect_format(config)].read(config)
     return replace(dataset, samples=_limited(dataset.samples, config))
 
 
@@ -78,11 +76,21 @@ def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...
     return tuple(sample for subset, kept in subsets.items() for sample in spread(kept, most[subset]))
 
 
-def _reader(root: Path, format: str | None) -> _Reader:
-    candidates = _READERS if format is None else {format: _READERS[format]}
-    for reader in candidates.values():
+def detect_format(config: DataConfig) -> str:
+    """The format in which `config` is read: the one that it names, else the first whose layout its root has.
+
+    Raises:
+        InputError: there is no such folder, or no layout is recognised.
+    """
+    if config.root is None:
+        return "synthetic"
+    if not config.root.is_dir():
+        raise InputError(f"data.root: {config.root} is not a folder")
+    root = config.root
+    candidates = _READERS if config.format is None else {config.format: _READERS[config.format]}
+    for name, reader in candidates.items():
         if reader.looks_like(root):
-            return reader
+            return name
     wanted = "\n              ".join(f"{name}: {reader.layout}" for name, reader in candidates.items())
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     standing = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "nothing"
