@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
     directory: Path = tmp_path_factory.mktemp("packs")
     config = DataConfig(format="synthetic", size=(48, 48), max_train=8, max_val=4)
     return PackedData(pack(read(config), directory, config.size))
+
+
+@pytest.fixture
+def own_pack(packed: PackedData, tmp_path: Path) -> PackedData:
+    """A pack beside which there are no features of a frozen encoder yet."""
+    return PackedData(shutil.copy(packed.path, tmp_path))

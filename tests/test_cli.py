@@ -27,7 +27,7 @@ def test_search_is_a_subcommand() -> None:
 def test_an_unknown_subcommand_names_the_known_ones(argv: tuple[str, ...]) -> None:
     done = run(*argv)
     assert done.returncode == 2
-    assert "usage: tune-seg {search,losses}" in done.stderr
+    assert "usage: tune-seg {search,compare,losses}" in done.stderr
 
 
 def test_a_preset_goes_by_its_name() -> None:

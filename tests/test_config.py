@@ -213,7 +213,7 @@ def test_data_replaces_the_generated_images_of_a_preset() -> None:
 def test_every_preset_is_a_valid_study() -> None:
     assert {"default", "loss_schedule"} <= set(presets())
     for name in presets():
-        load_config(arguments(name))
+        load_config(arguments(name, "--data", "."))
 
 
 def test_a_missing_file_names_the_presets() -> None:

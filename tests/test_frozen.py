@@ -1,8 +1,6 @@
 """A frozen encoder: it does not move, and its features are computed once and the same wherever they come from."""
 
 import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,12 +19,6 @@ from tune_seg.training import Trainer
 PLAIN = {"flip": 0.0, "resize": [1.0, 1.0]}
 SPLIT = sorted(set(_ARCHITECTURES) - {"DPT", "Segformer"})
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def own_pack(packed: PackedData, tmp_path: Path) -> PackedData:
-    """A pack beside which there are no features yet."""
-    return PackedData(shutil.copy(packed.path, tmp_path))
 
 
 def head(**sections: Any) -> Any:

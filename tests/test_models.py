@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tune_seg.config import ModelConfig
+from tune_seg.config import ModelConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.models import build_model, check_model
@@ -52,6 +52,32 @@ def test_a_size_that_the_model_cannot_take_is_refused() -> None:
     config = model_config(architecture="DPT", encoder="tu-vit_tiny_patch16_224")
     with pytest.raises(InputError, match=r"data.size \(or augmentation.crop\) \[100, 100\]: DPT"):
         check_model(config, [(100, 100)])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "weights", "allowed"),
+    [
+        ("Unet", "coco", "none, imagenet and"),
+        ("vgg19_fcn", "coco", "none, imagenet and"),
+        ("unet_2015", "imagenet", "none and"),
+    ],
+)
+def test_weights_that_are_not_published_are_refused(architecture: str, weights: str, allowed: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"model.weights {weights}: there are none for {architecture}; allowed are {allowed}"
+    ):
+        parse(ModelConfig, {"architecture": architecture, "weights": weights})
+
+
+def test_the_names_of_this_package_are_among_those_listed() -> None:
+    with pytest.raises(InputError, match=r"the names are .*Unet.*deeplabv3_resnet101.*unet_2015.*vgg19_fcn"):
+        check_model(model_config(architecture="UNet9"), [(64, 64)])
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_model_of_smp_takes_any_number_of_channels(channels: int) -> None:
+    assert check_model(ModelConfig(), [(64, 64)], channels) == []
+    assert build_model(ModelConfig(), 3, in_channels=channels).eval()(torch.zeros(1, channels, 32, 32)).shape[1] == 3
 
 
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

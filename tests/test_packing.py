@@ -9,13 +9,17 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tune_seg.config import DataConfig
@@ -48,6 +52,28 @@ def edit(path: Path, change: Callable[[np.ndarray], None]) -> None:
         array = np.array(image)
     change(array)
     Image.fromarray(array).save(path)
+
+
+def ruin(file: Path) -> None:
+    """Make the file unreadable, without changing what tells whether it changed."""
+    stat = file.stat()
+    file.write_bytes(b"\0" * stat.st_size)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def assert_same(data: PackedData, other: PackedData) -> None:
+    """Whether two packs say the same of everything."""
+    assert (data.content_id, data.class_names, data.train_images) == (
+        other.content_id,
+        other.class_names,
+        other.train_images,
+    )
+    assert np.array_equal(data.train_pixels, other.train_pixels)
+    assert np.array_equal(data.val_pixels, other.val_pixels)
+    assert len(data) == len(other)
+    for number in range(len(data)):
+        assert np.array_equal(data.image(number), other.image(number))
+        assert np.array_equal(data.mask(number), other.mask(number))
 
 
 def files(directory: Path) -> set[str]:
@@ -138,9 +164,7 @@ def test_equal_content_has_one_name_and_any_change_another(tmp_path: Path, root:
 def test_the_second_call_decodes_nothing(root: Path, packs: Path) -> None:
     path = pack(dataset(root), packs, SIZE)
     for file in root.rglob("*.png"):
-        stat = file.stat()
-        file.write_bytes(b"\0" * stat.st_size)
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        ruin(file)
     assert pack(dataset(root), packs, SIZE) == path
     with pytest.raises(InputError, match="cannot be read as an image"):
         pack(dataset(root), packs, (8, 9))
@@ -151,10 +175,7 @@ def test_the_second_call_decodes_nothing(root: Path, packs: Path) -> None:
 
 def test_the_second_call_decodes_nothing_where_the_masks_told_the_classes(root: Path, packs: Path) -> None:
     path = pack(dataset(root, classes=None), packs, SIZE)
-    mask = root / "masks" / "train" / "s000.png"
-    stat = mask.stat()
-    mask.write_bytes(b"\0" * stat.st_size)
-    os.utime(mask, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    ruin(root / "masks" / "train" / "s000.png")
     assert pack(dataset(root, classes=None), packs, SIZE) == path
     assert PackedData(path).class_names == ("class 0", "class 1", "class 2")
 
@@ -201,7 +222,7 @@ def test_every_bad_file_is_named_at_once(root: Path, packs: Path) -> None:
         "images/train/s004.png: cannot be read as an image",
         "masks/val/s000.png: a mask in colour (mode RGB)",
         "masks/val/s001.png: cannot be read as an image",
-        "images/val/s002.png: an image of more than 8 bits a channel (mode I;16)",
+        "images/val/s002.png: an image of 16 bits a channel, where the data set has 8",
     ):
         assert line in message
     assert message.count("\n") == 8
@@ -371,11 +392,13 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, filled_meanw
     done = in_child(code, "unshare", "-rm", "sh", "-c", mount, "sh")
     needed = 144 * size[0] * size[1] * 4 + 2**16
     assert f"The packed data needs {needed} bytes" in done.stdout, done.stderr
-    assert ("No space left on device" if filled_meanwhile else "not enough space") in done.stdout
+    assert "No space left on device" in done.stdout
     assert done.stdout.splitlines()[-1] == ("['other']" if filled_meanwhile else "[]")
 
 
-def test_an_interrupted_pack_leaves_nothing(root: Path, packs: Path) -> None:
+def test_an_interrupted_pack_goes_on_where_it_was(root: Path, packs: Path, tmp_path: Path) -> None:
+    whole = pack(dataset(root), tmp_path / "whole", SIZE)
+
     def interrupt(done: int, total: int) -> None:
         if done == 3:
             signal.raise_signal(signal.SIGINT)
@@ -387,14 +410,91 @@ def test_an_interrupted_pack_leaves_nothing(root: Path, packs: Path) -> None:
             pack(dataset(root), packs, SIZE, interrupt)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert files(packs) == set()
-    assert len(PackedData(pack(dataset(root), packs, SIZE)).train) == 5
+    assert all(name.startswith(".") for name in files(packs))
+    for number in range(3):
+        ruin(root / "images" / "train" / f"s{number:03d}.png")
+        ruin(root / "masks" / "train" / f"s{number:03d}.png")
+    calls: list[int] = []
+    path = pack(dataset(root), packs, SIZE, lambda done, total: calls.append(done))
+    assert (path.name, calls) == (whole.name, [3, 4, 5, 6, 7, 8])
+    assert_same(PackedData(path), PackedData(whole))
+    assert len(files(packs)) == 2
+
+
+def test_a_killed_packing_goes_on_behind_what_it_wrote(tmp_path: Path, packs: Path) -> None:
+    root = build(tmp_path / "data", train=80, val=5)
+    whole = pack(dataset(root), tmp_path / "whole", SIZE)
+    done = in_child(f"""
+        def kill(done, total):
+            if done == 70:
+                os.kill(os.getpid(), 9)
+
+        pack(read(DataConfig(root={str(root)!r}, classes=("a", "b", "c"))), {str(packs)!r}, {SIZE}, kill)
+    """)
+    assert done.returncode == -9, done.stderr
+    for number in range(64):  # two whole batches
+        ruin(root / "images" / "train" / f"s{number:03d}.png")
+    path = pack(dataset(root), packs, SIZE)
+    assert path.name == whole.name
+    assert_same(PackedData(path), PackedData(whole))
+
+
+@pytest.fixture(scope="module")
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path, bytes, PackedData]:
+    """A data set, where its packing was broken off, what is there of it, and the whole pack."""
+    directory = tmp_path_factory.mktemp("broken off")
+    source = dataset(build(directory / "data", train=40, val=3, size=(4, 4)))
+    packs = directory / "packs"
+
+    def stop(done: int, total: int) -> None:
+        if done == 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(source, packs, (4, 4), stop)
+    (partial,) = packs.iterdir()
+    return source, partial, partial.read_bytes(), PackedData(pack(source, directory / "whole", (4, 4)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.floats(0.0, 1.0, exclude_max=True), change=st.integers(0, 255), cut=st.booleans())
+def test_whatever_is_damaged_of_a_broken_off_packing_the_pack_is_right(
+    broken_off: tuple[Dataset, Path, bytes, PackedData], place: float, change: int, cut: bool
+) -> None:
+    source, partial, written, whole = broken_off
+    for path in partial.parent.iterdir():
+        path.unlink()
+    position = int(place * len(written))
+    damaged = bytearray(written[: position + 1] if cut else written)
+    damaged[position] ^= change
+    partial.write_bytes(damaged)
+    assert_same(PackedData(pack(source, partial.parent, (4, 4))), whole)
+
+
+def test_a_packing_that_waits_for_another_takes_what_it_made(root: Path, packs: Path) -> None:
+    started, released = threading.Event(), threading.Event()
+
+    def wait(done: int, total: int) -> None:
+        started.set()
+        released.wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(pack, dataset(root), packs, SIZE, wait)
+        assert started.wait(30)
+        calls: list[int] = []
+        second = pool.submit(pack, dataset(root), packs, SIZE, lambda done, total: calls.append(done))
+        time.sleep(0.2)
+        assert not second.done()
+        released.set()
+        assert first.result(30) == second.result(30)
+    assert calls == []
+    assert len(files(packs)) == 2
 
 
 def test_what_a_killed_process_left_is_cleared_but_not_what_one_writes(root: Path, packs: Path) -> None:
     packs.mkdir()
     (packs / ".old.partial").write_bytes(b"x")
-    os.utime(packs / ".old.partial", (time.time() - 4000, time.time() - 4000))
+    os.utime(packs / ".old.partial", (time.time() - 8 * 24 * 3600, time.time() - 8 * 24 * 3600))
     (packs / ".new.partial").write_bytes(b"x")
     pack(dataset(root), packs, SIZE)
     assert {name for name in files(packs) if name.endswith(".partial")} == {".new.partial"}
@@ -450,7 +550,7 @@ def test_processes_share_the_pages_of_the_file(tmp_path: Path) -> None:
     assert resident * 1024 >= 96 * 64 * 96 * 4  # what it read lies in the mapping of the file,
     assert own == 0  # and no page of it is the process's own
     with pytest.raises(ValueError, match="read-only"):
-        data.row(0)[0][0, 0, 0] = 1
+        data.image(0)[0, 0, 0] = 1
 
 
 def test_pickling_passes_the_path_on(root: Path, packs: Path) -> None:
@@ -472,19 +572,20 @@ def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, 
         with pytest.raises(InputError, match=r"bad\.arrow: not a whole pack"):
             PackedData(bad)
     table = pa.table({"x": [1, 2]})
-    with pa.OSFile(str(bad), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(str(bad), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     with pytest.raises(InputError, match=r"bad\.arrow: an Arrow file, but none that tune_seg packed"):
         PackedData(bad)
-    reader = pa.ipc.open_file(path)
-    for count, message in ((0, "without its summary"), (1, "without its summary")):
-        with pa.OSFile(str(bad), "wb") as sink, pa.ipc.new_file(sink, reader.schema) as writer:
-            for number in range(count):
-                writer.write_batch(reader.get_batch(number))
-        with pytest.raises(InputError, match=message):
+    reader = pa.ipc.open_stream(path)
+    rows = reader.read_next_batch()
+    for count in (0, 1):
+        with pa.OSFile(str(bad), "wb") as sink, pa.ipc.new_stream(sink, reader.schema) as writer:
+            for _ in range(count):
+                writer.write_batch(rows)
+        with pytest.raises(InputError, match="without its summary"):
             PackedData(bad)
-    bad.write_bytes(whole.replace(b'{"version": 1}', b'{"version": 9}'))
-    with pytest.raises(InputError, match="a pack of version 9, this program reads version 1"):
+    bad.write_bytes(whole.replace(b'{"version": 2', b'{"version": 9'))
+    with pytest.raises(InputError, match="a pack of version 9, this program reads version 2"):
         PackedData(bad)
     with pytest.raises(InputError, match="not a whole pack"):
         PackedData(tmp_path)

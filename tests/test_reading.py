@@ -106,9 +106,18 @@ def test_ignore_label_and_classes_override_camvids(camvid: Path) -> None:
     assert np.array_equal(dataset.load(first)[1], np.asarray(Image.open(camvid / "trainannot" / "frame0.png")))
 
 
-def test_camvid_refuses_another_split(camvid: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.split: CamVid is split by its folders"):
+def test_a_split_of_ones_own_takes_the_place_of_the_published_one(camvid: Path) -> None:
+    with pytest.raises(InputError, match=r"two of them have one name:\n  \S*train/frame0\.png and \S*val/frame0\.png"):
         read(config(camvid, split={"val_fraction": 0.5}))
+    for folder in ("val", "valannot"):
+        for path in sorted((camvid / folder).iterdir()):
+            path.rename(path.with_stem(f"other {path.stem}"))
+    dataset = read(config(camvid, split={"folds": 3}))
+    assert sorted(sample.id for sample in dataset.samples) == [
+        *(f"frame{n}" for n in range(6)),
+        *(f"other frame{n}" for n in range(3)),
+    ]
+    assert sorted(sample.fold or 0 for sample in dataset.samples) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("most", "kept"), [(3, [0, 2, 4]), (4, [0, 1, 3, 4]), (6, range(6))])
@@ -131,9 +140,11 @@ def test_unknown_layout_names_what_was_looked_for_and_what_is_there(tmp_path: Pa
         read(config(tmp_path))
     for part in (str(tmp_path), "trainannot/", "images/, masks/", "masks/, pictures/", "data.root"):
         assert part in str(error.value)
-    with pytest.raises(InputError, match="found       no folder"):
+    with pytest.raises(InputError, match="found       nothing"):
         read(config(tmp_path / "pictures"))
-    with pytest.raises(InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/\n"):
+    with pytest.raises(
+        InputError, match=r"looked for  camvid: train/, trainannot/, val/, valannot/; or 701_StillsRaw_full/"
+    ):
         read(config(tmp_path, format="camvid"))
     with pytest.raises(InputError, match="nowhere is not a folder"):
         read(config(tmp_path / "nowhere"))
@@ -254,7 +265,7 @@ def test_split_by_folders(tmp_path: Path) -> None:
     dataset = read(config(tmp_path))
     assert (ids(dataset, "train"), ids(dataset, "val")) == (["a"], ["a", "b"])
     assert np.array_equal(dataset.load(dataset.samples[1])[0], np.asarray(Image.open(tmp_path / "images" / "val" / "a.png")))
-    with pytest.raises(InputError, match="is split by its folders train and val"):
+    with pytest.raises(InputError, match="two of them have one name"):
         read(config(tmp_path, split={"val_fraction": 0.5}))
     for path in (tmp_path / "masks" / "val").iterdir():
         path.unlink()
@@ -412,7 +423,7 @@ def test_masks_with_one_value_are_refused(tmp_path: Path) -> None:
 def test_masks_in_another_format_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b"], [0, 1])
     write(tmp_path / "masks" / "c.jpg", labels([0, 1]))
-    with pytest.raises(InputError, match=r"masks must be PNG files.*\n  \S*c\.jpg"):
+    with pytest.raises(InputError, match=r"masks must be PNG or TIFF files.*\n  \S*c\.jpg"):
         read(config(tmp_path))
 
 
@@ -435,6 +446,10 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"classes": ["a"], "root": "/"}, "at least two classes"),
         ({"classes": {70000: "a", 1: "b"}, "root": "/"}, "0 to 65535"),
         ({"split": {"train": "x"}, "root": "/"}, "both list files"),
+        ({"split": {"train": "x", "val": "y", "folds": 3}, "root": "/"}, "either list files"),
+        ({"split": {"folds": 1}, "root": "/"}, "split.folds: Input should be greater than or equal to 2"),
+        ({"split": {"folds": 4, "val_fraction": 0.3}, "root": "/"}, "a fold is at most 0.25"),
+        ({"options": {"key": 1}}, "data.options describes files"),
         ({"split": {"seed": -1}}, "greater than or equal to 0"),
     ],
 )

@@ -414,6 +414,31 @@ def test_a_key_of_a_section_that_is_not_in_force_is_refused_with_the_condition_t
     assert sampled == (wanted if parameters else {(False, None)})
 
 
+ENCODERS: dict[str, Any] = {"model.encoder": {"choice": ["resnet18", "resnet34"]}}
+
+
+def test_an_encoder_is_sampled_only_for_architectures_that_take_one() -> None:
+    architectures: dict[str, Any] = {"model.architecture": {"choice": ["Unet", "unet_2015", "deeplabv3plus"]}}
+    with pytest.raises(
+        InputError, match=r"^space\.model\.encoder: it is sampled where it has no effect: unet_2015"
+    ) as error:
+        space(architectures | ENCODERS)
+    when = yaml.safe_load(str(error.value).partition("add when: ")[2])
+    assert when == {"model.architecture": ["Unet", "deeplabv3plus"]}
+    assert space(architectures | {"model.encoder": ENCODERS["model.encoder"] | {"when": when}}).probes
+    assert space(architectures, model={"encoder": "resnet34"}).probes
+    with pytest.raises(InputError, match=r"unet_2015 has an encoder of its own\. Take it out of the space"):
+        space(ENCODERS, model={"architecture": "unet_2015"})
+
+
+def test_an_encoder_that_no_architecture_of_the_study_takes_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^model\.encoder: 'resnet34' has no effect in any configuration .* Remove the key"
+    ):
+        space({}, model={"architecture": "vgg19_fcn", "encoder": "resnet34"})
+    assert space({}, model={"architecture": "vgg19_fcn"}).probes
+
+
 def test_a_key_of_a_section_that_is_always_in_force_needs_no_condition() -> None:
     assert space({"acw_options.lr": {"float": [0.1, 1.0]}}, acw=True).probes
     assert space({"loss.components.entropy.weight": {"float": [0.1, 1.0]}}, loss=components()).probes
@@ -455,4 +480,4 @@ def test_a_base_value_that_some_configuration_uses_is_accepted() -> None:
 
 def test_every_preset_samples_only_what_has_an_effect() -> None:
     for name in presets():
-        Space(load_config(_parser().parse_args([name])))
+        Space(load_config(_parser().parse_args([name, "--data", "."])))

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from tests.test_own_losses import install
 from tune_seg.config import Component, TrialConfig, parse
+from tune_seg.errors import InputError
 from tune_seg.keys import set_key
 from tune_seg.learning_rate import learning_rate_factor
 from tune_seg.losses.catalogue import get_spec
@@ -79,6 +80,7 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "augmentation.crop": [({}, {"augmentation.crop": [48, 48]}), ({}, {"augmentation.crop": [64, 48]})],
     "augmentation.mean": [({}, {"augmentation.mean": [0.485, 0.456, 0.5]})],
     "augmentation.std": [({}, {"augmentation.std": [0.229, 0.224, 0.5]})],
+    "fold": [({}, {"fold": 1}), ({"fold": 1}, {"fold": 2})],
     "evaluation.background": [({}, {"evaluation.background": "sky"})],
     "loss.kind": [
         ({"loss.start": "dice"}, {"loss.kind": "compound"}),
@@ -125,8 +127,11 @@ DOES_NOT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (GPU, {"training.precision": "bfloat16"}),
     (GPU, {"training.threads": 7}),
     (GPU, {"training.threads": None}),
+    ({"model.architecture": "unet_2015"}, {"model.encoder": "resnet34"}),
     ({}, {"augmentation.crop": [48, 64]}),
     ({}, {"loss.start": "dice"}),
+    ({}, {"fold": 0}),
+    ({}, {"augmentation.mean": [0.485, 0.456, 0.406]}),
     ({}, {"loss.gamma": 1.0}),
     ({}, {"loss.alpha": 0.5}),
     ({"loss.end": "focal"}, {"loss.gamma": 2}),
@@ -195,12 +200,39 @@ def test_no_two_of_all_these_trainings_share_their_last_key() -> None:
 
 
 def test_the_data_are_in_every_key() -> None:
-    others = [replace(DATA, content="40"), replace(DATA, size=(64, 48)), replace(DATA, train_images=24)]
+    others = [
+        replace(DATA, content="40"),
+        replace(DATA, size=(64, 48)),
+        replace(DATA, train_images=24),
+        replace(DATA, channels=1),
+    ]
     all_keys = [keys(data=data) for data in (DATA, *others)]
-    assert len({key for sequence in all_keys for key in sequence}) == 4 * 5
+    assert len({key for sequence in all_keys for key in sequence}) == 5 * 5
+
+
+def test_each_fold_has_the_steps_of_its_own_images() -> None:
+    folds = replace(DATA, train_images=(25, 24, 48))
+    for fold, images in enumerate((25, 24, 48)):
+        assert keys({"fold": fold}, data=folds) == keys({"fold": fold}, data=replace(DATA, train_images=images))
+
+
+def test_a_file_of_weights_is_in_the_key_by_its_content(tmp_path: Path) -> None:
+    found = []
+    for folder, content in (("a", b"one"), ("b", b"two"), ("c", b"one")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "weights.pt").write_bytes(content)
+        found.append(keys({"model.weights": str(tmp_path / folder / "weights.pt")}))
+    assert found[0] == found[2] != found[1]
+    assert not set(found[0]) & set(found[1]) and not set(found[0]) & set(keys())
+    (tmp_path / "c" / "weights.pt").write_bytes(b"two")  # as long, under a name that was read before
+    os.utime(tmp_path / "c" / "weights.pt", ns=(1, 1))
+    assert keys({"model.weights": str(tmp_path / "c" / "weights.pt")}) == found[1]
+    with pytest.raises(InputError, match=r"model.weights .*/no.pt: cannot be read .* none, imagenet, coco and the path"):
+        keys({"model.weights": str(tmp_path / "no.pt")})
 
 
 def test_equal_values_have_one_key_however_they_are_written() -> None:
+    assert keys({"model.architecture": "deeplabv3plus"}) == keys({"model.architecture": "DeepLabV3Plus"})
     assert keys({"training.lr": 1, "training.weight_decay": 0}) == keys({"training.lr": 1.0, "training.weight_decay": 0.0})
     focal = {"loss.end": "focal"}
     two: list[dict[str, Any]] = [{"loss.gamma": 2.5}, {"loss.params.focal.gamma": 2.5}, {"loss.params.focal.gamma": "25e-1"}]

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tune_seg import IMPORTED, search
+from tune_seg import IMPORTED, compare, search
 from tune_seg.losses import __main__ as losses
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "search": partial(search.main, began=IMPORTED),
+    "compare": compare.main,
     "losses": losses.main,
 }
 

@@ -26,6 +26,9 @@ from tune_seg.schedules import DEFAULT_FRACTIONS, Complement, Keyframe, Move, We
 METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
 """What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
 
+ROW = "row"
+"""The key of an assignment that names a row of the study's `rows`."""
+
 CALIBRATION_ERRORS = ("ece", "sce", "ace", "brier", "nll")
 """Its other scalar metrics, of which smaller is better: recorded, not maximised."""
 
@@ -44,6 +47,9 @@ Fraction = Annotated[Number, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 AboveZero = Annotated[Number, Field(gt=0.0)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+
+
+Format = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "dicom", "nifti", "folder", "synthetic"]
 
 
 class _Section(BaseModel):
@@ -66,29 +72,45 @@ class LossKind(StrEnum):
 
 
 class SplitConfig(_Section):
-    """Which samples train and which validate, where the folders do not say: two list files, or a seeded fraction."""
+    """Which samples train and which validate, in place of the published split: two list files, a seeded fraction, or folds.
+
+    With `folds` the key `fold` of a trial says which of them validates; `val_fraction` is then the share of each, 1 / folds
+    where it is left out.
+    """
 
     train: Path | None = None
     val: Path | None = None
     val_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    folds: Annotated[Integer, Field(ge=2)] | None = None
     seed: Seed = 0
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.train is None) != (self.val is None):
             raise ValueError("data.split needs both list files, train and val, or neither")
-        if self.train is not None and self.val_fraction is not None:
-            raise ValueError("data.split takes either list files (train, val) or val_fraction, not both")
+        if self.train is not None and (self.val_fraction is not None or self.folds is not None):
+            raise ValueError("data.split takes either list files (train, val) or val_fraction and folds, not both")
+        if self.folds is not None and (self.val_fraction or 0.0) * self.folds > 1.0:
+            raise ValueError(
+                f"data.split: {self.folds} folds of val_fraction {self.val_fraction} are more than there is; "
+                f"a fold is at most {1.0 / self.folds:.4g}"
+            )
         return self
+
+    @property
+    def given(self) -> bool:
+        """Whether it says anything but a seed, so that the published split does not hold."""
+        return self != SplitConfig(seed=self.seed)
 
 
 class DataConfig(_Section):
     """Where the images are, how they are read, and the size (H, W) in pixels at which every trial sees them.
 
-    `content` is the identity of the packed data; `study.yaml` carries it, and other data are refused.
+    `options` are the keys of the format's own. `content` is the identity of the packed data; `study.yaml` carries it, and
+    other data are refused.
     """
 
-    format: Literal["camvid", "folder", "synthetic"] | None = None
+    format: Format | None = None
     root: Path | None = None
     size: Size = (224, 224)
     max_train: Positive | None = None
@@ -96,6 +118,7 @@ class DataConfig(_Section):
     classes: tuple[str, ...] | dict[int, str] | None = None
     ignore_label: Annotated[int, Field(ge=0, lt=2**16)] | None = None
     split: SplitConfig = SplitConfig()
+    options: dict[str, Any] = {}
     content: str | None = None
 
     @field_validator("root")
@@ -124,18 +147,58 @@ class DataConfig(_Section):
             for key in ("classes", "ignore_label"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
-            if self.split != SplitConfig(seed=self.split.seed):
+            if self.options:
+                raise ValueError("data.options describes files, so it needs data.root (or --data ROOT)")
+            if self.split.given:
                 raise ValueError("data.split describes files, so it needs data.root (or --data ROOT)")
         return self
 
 
+OWN_ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
+    "fcn_resnet50": ("imagenet", "coco"),
+    "fcn_resnet101": ("imagenet", "coco"),
+    "deeplabv3_resnet50": ("imagenet", "coco"),
+    "deeplabv3_resnet101": ("imagenet", "coco"),
+    "vgg19_fcn": ("imagenet",),
+    "unet_2015": (),
+}
+"""Architectures that have one encoder, their own, with the weights that are published for each; all others are SMP's."""
+
+_SAME_ARCHITECTURES = {"deeplabv3plus": "DeepLabV3Plus"}
+
+
 class ModelConfig(_Section):
-    """An architecture and an encoder of segmentation-models-pytorch, by their names there, and which part of it learns."""
+    """An architecture, its encoder and initial weights, and which part of it learns.
+
+    `architecture` is a name of segmentation-models-pytorch (SMP) or of :data:`OWN_ARCHITECTURES`, on which `encoder` has no
+    effect. `weights` are `imagenet` (the encoder's), `coco` (the whole model's), or a file, see
+    :mod:`tune_seg.models.weights`.
+    """
 
     architecture: str = "Unet"
     encoder: str = "resnet18"
-    weights: Literal["none", "imagenet"] = "none"
+    weights: Literal["none", "imagenet", "coco"] | Path = "none"
     train: Literal["all", "head"] = "all"
+
+    @field_validator("architecture")
+    @classmethod
+    def _one_name(cls, architecture: str) -> str:
+        return _SAME_ARCHITECTURES.get(architecture, architecture)
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, weights: str | Path) -> str | Path:
+        return weights.expanduser().absolute() if isinstance(weights, Path) else weights
+
+    @model_validator(mode="after")
+    def _published(self) -> Self:
+        published = OWN_ARCHITECTURES.get(self.architecture, ("imagenet",))
+        if isinstance(self.weights, str) and self.weights not in ("none", *published):
+            raise ValueError(
+                f"model.weights {self.weights}: there are none for {self.architecture}; allowed are "
+                f"{', '.join(('none', *published))} and the path of a file of weights"
+            )
+        return self
 
 
 class TrainingConfig(_Section):
@@ -158,23 +221,49 @@ class TrainingConfig(_Section):
 
 
 class AugmentationConfig(_Section):
-    """What is done to a training image after it was normalised; validation images are only normalised."""
+    """What is done to a training image after it was normalised; validation images are only normalised.
+
+    `mean` and `std` are of values from 0 to 1, a number for each channel. Left out they are those of ImageNet for images of
+    three channels, and for others, in every channel, the average of these.
+    """
 
     flip: Fraction = 0.5
     resize: tuple[AboveZero, AboveZero] = (0.5, 2.0)
     crop: Size | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[AboveZero, AboveZero, AboveZero] = (
-        0.229,
-        0.224,
-        0.225,
-    )
+    mean: tuple[Number, ...] | None = None
+    std: tuple[AboveZero, ...] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.resize[0] > self.resize[1]:
             raise ValueError(f"augmentation.resize is [smallest, largest] scale, got {list(self.resize)}")
         return self
+
+    def normalisation(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and the standard deviation of each channel.
+
+        Raises:
+            InputError: the configuration has those of another number of channels.
+        """
+        return (
+            _of_channels("mean", self.mean, _IMAGENET_MEAN, channels),
+            _of_channels("std", self.std, _IMAGENET_STD, channels),
+        )
+
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _of_channels(key: str, given: tuple[float, ...] | None, imagenet: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if given is None:
+        return imagenet if channels == len(imagenet) else (sum(imagenet) / len(imagenet),) * channels
+    if len(given) != channels:
+        raise InputError(
+            f"augmentation.{key}: {len(given)} numbers, but the images have {channels} channel{'s' * (channels != 1)}; give "
+            "one for each, or leave it out"
+        )
+    return given
 
 
 class EvaluationConfig(_Section):
@@ -423,7 +512,10 @@ def _plain_number(parameter: Parameter, value: Any) -> Any:
 
 
 class TrialConfig(_Section):
-    """All that one trial depends on, besides the packed data: the same value gives the same result."""
+    """All that one trial depends on, besides the packed data: the same value gives the same result.
+
+    `fold` says which of the folds of `data.split.folds` validates; left out, it is the first.
+    """
 
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -433,6 +525,7 @@ class TrialConfig(_Section):
     schedule: ScheduleConfig = ScheduleConfig()
     acw: bool = False
     acw_options: AcwConfig = AcwConfig()
+    fold: Annotated[Integer, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _schedule_in_order(self) -> Self:
@@ -563,6 +656,10 @@ class ComputeConfig(_Section):
 class StudyConfig(TrialConfig):
     """A whole study: the trial that every key of `space` varies, and what the study does with it.
 
+    `rows` are named assignments, one for each row of a table, which need not set the same keys: every trial is of one of
+    them, and the grid over them is crossed with the rest of the space. `paper` names the published table that the rows
+    are those of, see :mod:`tune_seg.paper_tables`.
+
     `baselines` are assignments of keys of the space that are tried first and never stopped early, so that a winner is
     measured against a converged model; what a baseline leaves out is sampled.
     """
@@ -572,8 +669,18 @@ class StudyConfig(TrialConfig):
     search: SearchConfig = SearchConfig()
     compute: ComputeConfig = ComputeConfig()
     mlflow_uri: str | None = None
+    paper: str | None = None
+    rows: dict[str, dict[str, Any]] = {}
     space: dict[str, dict[str, Any]] = {}
     baselines: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("rows")
+    @classmethod
+    def _names(cls, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in rows:
+            if not name or "." in name:
+                raise ValueError(f"a row's name is text without a dot, got {name!r}")
+        return rows
 
     @field_validator("objective")
     @classmethod
@@ -588,22 +695,41 @@ class StudyConfig(TrialConfig):
             raise ValueError(f"an objective stands twice in {', '.join(names)}")
         return objective
 
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        self._check_fold(self)
+        return self
+
+    def _check_fold(self, trial: TrialConfig) -> None:
+        folds = self.data.split.folds
+        if trial.fold is not None and folds is None:
+            raise InputError(f"fold: {trial.fold} is a fold of none; set data.split.folds to their number")
+        if trial.fold is not None and folds is not None and trial.fold >= folds:
+            raise InputError(f"fold: there is no fold {trial.fold}; data.split.folds {folds} are 0 to {folds - 1}")
+
     @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives, the first of which ranks the table."""
         return (self.objective,) if isinstance(self.objective, str) else self.objective
 
     def trial(self, assignment: Mapping[str, Any]) -> TrialConfig:
-        """The configuration of one trial: this one's, with the dotted keys of `assignment` replaced.
+        """The configuration of one trial: this one's, with the dotted keys of `assignment` and of its row replaced.
 
         Raises:
             InputError: an impossible value, or an impossible combination of values.
         """
         values = self.model_dump(mode="json", include=set(TrialConfig.model_fields))
-        for key, value in assignment.items():
+        for key, value in self.in_full(assignment).items():
             set_key(values, key, value)
         trial = parse(TrialConfig, values)
+        self._check_fold(trial)
         return _in_whole_epochs(trial) if self.search.whole_epochs else trial
+
+    def in_full(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """`assignment` with what its row assigns in the place of the row's name."""
+        values = dict(assignment)
+        row = values.pop(ROW, None)
+        return values if row is None else {**self.rows[row], **values}
 
 
 def _in_whole_epochs(trial: TrialConfig) -> TrialConfig:

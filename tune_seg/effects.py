@@ -1,4 +1,4 @@
-"""Refuses a parameter of a loss that does nothing: no loss in force takes it, or another key sets it there.
+"""Refuses a key that does nothing: a parameter that no loss in force takes, or an encoder that is not the user's to choose.
 
 A study that varies such a key spends trials on differences that are none, and its table says that they matter.
 """
@@ -6,6 +6,7 @@ A study that varies such a key spends trials on differences that are none, and i
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.loss_keys import losses_in_force, sets_parameter
 
@@ -49,8 +50,64 @@ def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, A
                     )
 
 
+def check_encoder(assignments: Sequence[Mapping[str, Any]], trials: Sequence[TrialConfig]) -> None:
+    """Refuse an encoder that is sampled for an architecture that has its own, or set where every architecture has.
+
+    Args:
+        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        trials: these configurations.
+
+    Raises:
+        InputError: naming the architecture, with the condition under which to sample the encoder.
+    """
+    names = [
+        assignment.get("model.architecture", trial.model.architecture)
+        for assignment, trial in zip(assignments, trials, strict=True)
+    ]
+    taking = [name for name in dict.fromkeys(names) if name not in OWN_ARCHITECTURES]
+    for assignment, name in zip(assignments, names, strict=True):
+        if "model.encoder" in assignment and name in OWN_ARCHITECTURES:
+            advice = (
+                f"Sample it only where it has one: add when: {{model.architecture: [{', '.join(taking)}]}}"
+                if taking
+                else "Take it out of the space"
+            )
+            raise InputError(
+                f"space.model.encoder: it is sampled where it has no effect: {name} has an encoder of its own. {advice}"
+            )
+    set_to = {trial.model.encoder for trial in trials} - {ModelConfig.model_fields["encoder"].default}
+    if not taking and set_to:
+        raise InputError(
+            f"model.encoder: {', '.join(map(repr, sorted(set_to)))} has no effect in any configuration of the study: "
+            f"{', '.join(dict.fromkeys(names))} has an encoder of its own. Remove the key"
+        )
+
+
 def _yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_rows(
+    base: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], assignments: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a parameter of a loss that a row of `rows` sets and that has no effect in it.
+
+    Args:
+        base: the configuration with dotted keys.
+        rows: what each row assigns.
+        assignments: what is sampled in configurations from all over the space, the name of the row among it.
+
+    Raises:
+        InputError: naming the row, the key, its value and the losses in force.
+    """
+    for name, row in rows.items():
+        seen = [{**base, **row, **assignment} for assignment in assignments if assignment.get(ROW) == name]
+        effective = set().union(*map(_effective, seen))
+        for key, value in row.items():
+            if sets_parameter(key) and value is not None and key not in effective:
+                raise InputError(
+                    f"rows.{name}: {key}: {value!r} has no effect: the losses in force are {_in_force(seen)}. Remove the key"
+                )
 
 
 def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:

@@ -6,3 +6,8 @@ class InputError(ValueError):
 
     The command line prints the message alone, without a traceback, and exits with status 2.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of some library says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -148,10 +148,10 @@ class Features:
             enabled = torch.is_autocast_enabled(self._device.type)
         what = [
             self._data.content_id,
+            self._data.fold,
             self._split.name,
             self._model_id,
-            self._augmentation.mean,
-            self._augmentation.std,
+            self._augmentation.normalisation(self._data.channels),
             self._device.type,
             enabled,
             code_identity(),

@@ -15,15 +15,16 @@ Sizes = Mapping[ModelConfig, Sequence[tuple[int, int]]]
 
 
 @contextmanager
-def model_check(sizes: Sizes) -> Iterator["Future[None]"]:
+def model_check(sizes: Sizes, in_channels: int = 3) -> Iterator["Future[list[str]]"]:
     """Begin to check every model; a check that is unfinished when the context is left is broken off.
 
-    The result raises InputError as :func:`tune_seg.models.check_model` does, or because the check's process ended.
+    The result is what there is to say of them all, a sentence each, or raises InputError, both as
+    :func:`tune_seg.models.check_model` does, the latter also because the check's process ended.
     """
-    result: Future[None] = Future()
+    result: Future[list[str]] = Future()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
         before = set(active_children())
-        check = checker.submit(_check, sizes)
+        check = checker.submit(_check, sizes, in_channels)
         processes = set(active_children()) - before
         check.add_done_callback(partial(_hand_on, result))
         checker.shutdown(wait=False)  # the process ends with the check, not with the study
@@ -35,7 +36,7 @@ def model_check(sizes: Sizes) -> Iterator["Future[None]"]:
                     process.terminate()
 
 
-def _hand_on(result: "Future[None]", check: "Future[None]") -> None:
+def _hand_on(result: "Future[list[str]]", check: "Future[list[str]]") -> None:
     error = check.exception()
     if isinstance(error, BrokenProcessPool):
         error = InputError(
@@ -43,17 +44,17 @@ def _hand_on(result: "Future[None]", check: "Future[None]") -> None:
             "free memory, or choose smaller models or images (model.encoder, data.size)"
         )
     if error is None:
-        result.set_result(None)
+        result.set_result(check.result())
     else:
         result.set_exception(error)
 
 
-def _check(sizes: Sizes) -> None:
+def _check(sizes: Sizes, in_channels: int) -> list[str]:
     import torch
 
     from tune_seg.models import check_model
 
     # beside Ray's start there is no second core to be had: two threads wait for each other
     torch.set_num_threads(1)
-    for model, found in sizes.items():
-        check_model(model, found)
+    notes = [note for model, found in sizes.items() for note in check_model(model, found, in_channels)]
+    return list(dict.fromkeys(notes))

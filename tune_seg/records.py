@@ -22,7 +22,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_seg.config import StudyConfig, TrialConfig
+from tune_seg.config import ROW, StudyConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.journal import Epoch, StudyJournal, replayed_of, seconds_of
 from tune_seg.keys import flatten
@@ -78,6 +78,12 @@ class Record:
     state: State = State.RUNNING
     history: Sequence[Epoch] = field(default_factory=list)
     error: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called beside its number: its loss, after its row where the study has rows."""
+        row = self.assignment.get(ROW)
+        return self.config.loss_name if row is None else f"{row} ({self.config.loss_name})"
 
     @property
     def last(self) -> Mapping[str, Any]:

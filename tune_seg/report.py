@@ -14,11 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tune_seg.config import StudyConfig
+from tune_seg.config import ROW, StudyConfig
 from tune_seg.records import Record, State, sortable
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
-_IN_LOSS_NAME = ("loss.kind", "loss.start", "loss.end", "acw")
+_IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
 _WIDE = 130
 """Characters that the ranked table takes with all its metrics."""
 _MISSED = 0.01
@@ -102,7 +102,7 @@ class LiveReport:
         objective = self._config.objectives[0]
         score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.reason
         return (
-            f"[{self._ended}/{self._target()}] trial {record.number} {record.config.loss_name}: {record.state}, {score}, "
+            f"[{self._ended}/{self._target()}] trial {record.number} {record.name}: {record.state}, {score}, "
             f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
         )
 
@@ -132,7 +132,7 @@ class LiveReport:
         for record in [*self._running.values(), *self._best]:
             table.add_row(
                 str(record.number),
-                record.config.loss_name,
+                record.name,
                 record.state.value,
                 f"{len(record.history)}/{record.config.training.epochs}",
                 *(_cell(record.last.get(name)) for name in _live_metrics(objective)),
@@ -207,12 +207,12 @@ def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, w
     for name in (*metrics, "epochs", "state"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     for rank, record in enumerate(order, 1):
-        # the loss's name says these already
-        settings = {key: value for key, value in record.assignment.items() if key not in _IN_LOSS_NAME}
+        # the name says these already
+        settings = {key: value for key, value in record.assignment.items() if key not in _IN_NAME}
         table.add_row(
             f"{rank}{'*' if record.number in front else ''}",
             str(record.number),
-            record.config.loss_name,
+            record.name,
             "\n".join(f"{_short(key)} {_cell(value)}" for key, value in settings.items()),
             *(_cell(record.last.get(name)) for name in metrics),
             str(len(record.history)),
@@ -228,11 +228,11 @@ def _short(key: str) -> str:
 def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Text:
     score = winner.last[objective]
     text = Text()
-    text.append(f"Winner: trial {winner.number}, {winner.config.loss_name}, {objective} {score:.4f}", style="bold")
+    text.append(f"Winner: trial {winner.number}, {winner.name}, {objective} {score:.4f}", style="bold")
     if len(completed) > 1:
         second = completed[1]
         gap = score - second.last[objective]
-        text.append(f"; {gap:+.4f} over the second (trial {second.number}, {second.config.loss_name})")
+        text.append(f"; {gap:+.4f} over the second (trial {second.number}, {second.name})")
     plain = _plain_cross_entropy(completed)
     if plain is not None and plain is not winner:
         gap = score - plain.last[objective]
@@ -256,7 +256,7 @@ def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[st
     for index in missed:
         finder = max(completed, key=lambda record: sortable(record.last["class_recall"][index]))
         recall = finder.last["class_recall"][index]
-        found = f"trial {finder.number}, {finder.config.loss_name}, finds it with recall {recall:.3f}"
+        found = f"trial {finder.number}, {finder.name}, finds it with recall {recall:.3f}"
         lines.append(
             f"  {class_names[index]} (recall {recalls[index]:.3f}): {found if recall >= _MISSED else 'no trial finds it'}"
         )
@@ -278,7 +278,7 @@ def _scaling(records: Sequence[Record], metric: str) -> Table:
         table.add_column(name, justify="left" if name == "loss" else "right")
     for record in records:
         scores = (record.last[f"{scaling}/{metric}"] for scaling in ("unscaled", "temperature", "class_temperature"))
-        table.add_row(str(record.number), record.config.loss_name, *map(_cell, scores), _cell(record.last["temperature/T"]))
+        table.add_row(str(record.number), record.name, *map(_cell, scores), _cell(record.last["temperature/T"]))
     return table
 
 

@@ -33,7 +33,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     """Refuse to continue the study that `path` describes with another configuration.
 
     What does not change a trial's result may differ: the number of trials, how many run at once and where, the tracking
-    server, and where the data (equal in content) lie.
+    server, the published table (`paper`), and where the data (equal in content) lie.
 
     Raises:
         InputError: naming every key that differs.
@@ -135,7 +135,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _identity(config: StudyConfig) -> dict[str, Any]:
-    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search"})
+    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "paper"})
     search = config.search.model_dump(mode="json", exclude={"trials"})
     return flatten({**values, "search": search, "data": {"content": config.data.content}})
 

@@ -203,6 +203,21 @@ class Reuse:
         return self._keys[trial.number]
 
 
+def computed_once(trials: Iterable[TrialConfig], size: tuple[int, int], images: int) -> tuple[int, int]:
+    """How many epochs and training steps `trials` take when what they have in common is computed once.
+
+    Args:
+        trials: the trials, each of which runs to its end.
+        size: (H, W) of the images.
+        images: how many are trained on.
+    """
+    steps: dict[str, int] = {}
+    for trial in trials:
+        keys = trajectory_keys(trial, TrainingData("", size, images))
+        steps |= dict.fromkeys(keys[1:], max(1, images // trial.training.batch_size))
+    return len(steps), sum(steps.values())
+
+
 def in_order_of_prefixes(
     points: Sequence[Point], config_of: Callable[[Point], TrialConfig], data: TrainingData
 ) -> list[Point]:

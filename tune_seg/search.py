@@ -16,6 +16,7 @@ from tune_seg import IMPORTED
 from tune_seg.config import StudyConfig, fields_of, parse
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, set_key, split_key
+from tune_seg.paper_tables import load_table
 
 _DEFAULT = "default"
 
@@ -55,7 +56,7 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
     values = _read(arguments.config or _DEFAULT)
     if arguments.data is not None and values.get("data", {}).get("format") == "synthetic":
         del values["data"]["format"]  # the preset's generated images give way to the user's own
-    options = {
+    given: dict[str, Any] = {
         "data.root": arguments.data,
         "search.trials": arguments.trials,
         "training.epochs": arguments.epochs,
@@ -68,15 +69,19 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         "compute.store_gb": arguments.store_gb,
         "mlflow_uri": arguments.mlflow_uri,
     }
-    for key, value in options.items():
-        if value is not None:
-            _override(values, key, value)
+    given = {key: value for key, value in given.items() if value is not None}
     for assignment in arguments.set:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise InputError(f"--set takes key=value, got {assignment!r}")
-        _override(values, key, _yaml(text, f"--set {assignment}: the value"))
+        given.pop(key, None)  # the last counts
+        given[key] = _yaml(text, f"--set {assignment}: the value")
+    for key, value in given.items():
+        _override(values, key, value)
     config = parse(StudyConfig, values)
+    if config.paper is not None:
+        load_table(config.paper)
+    _check_rows(config.rows, given.keys() | flatten(given).keys())
     if config.training.threads is None:
         threads = config.training.model_copy(update={"threads": config.compute.cpus_per_trial})
         config = config.model_copy(update={"training": threads})
@@ -108,6 +113,7 @@ def _read(name: str) -> dict[str, Any]:
     for key, value in values.items():
         if (key == "space" or fields_of(StudyConfig, [key])) and not isinstance(value, dict):
             raise InputError(f"{path}: {key} is a section with keys of its own, got {value!r}")
+    _check_shape(values.get("rows", {}), str(path))
     baselines = values.get("baselines", [])
     if not isinstance(baselines, list) or not all(isinstance(baseline, dict) for baseline in baselines):
         raise InputError(f"{path}: baselines is a list of {{key: value}}, got {baselines!r}")
@@ -134,6 +140,9 @@ def _yaml(text: str, what: str) -> Any:
 
 def _override(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a key of the configuration; a key that is set no longer varies."""
+    if key == "rows" or key.startswith("rows."):
+        values["rows"] = _rows(values.get("rows", {}), key, value)
+        return
     space = values.setdefault("space", {})
     if key.startswith("space."):  # its keys are dotted themselves; null takes one out
         space.pop(key.removeprefix("space."), None)
@@ -153,7 +162,44 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
         values["baselines"] = [{k: v for k, v in baseline.items() if k != varied} for baseline in agreeing]
 
 
+def _rows(rows: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """`rows` after `key` was set: `rows` to a list keeps these, `rows.NAME` sets or removes one, `rows.NAME.KEY` its key."""
+
+    def known(name: str) -> dict[str, Any]:
+        if name not in rows:
+            raise InputError(f"--set {key}: no row {name}; the rows are {', '.join(rows) or 'none'}")
+        row: dict[str, Any] = rows[name]
+        return row
+
+    name, _, inner = key.removeprefix("rows").removeprefix(".").partition(".")
+    if inner:
+        return {**rows, name: {**known(name), inner: value}}
+    if name and value is None:
+        known(name)
+        return {other: row for other, row in rows.items() if other != name}
+    if not name and isinstance(value, list):
+        return {entry: known(entry) for entry in value}
+    changed = {**rows, name: value} if name else value
+    _check_shape(changed, "--set")
+    return dict(changed)
+
+
+def _check_shape(rows: Any, where: str) -> None:
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
+        raise InputError(f"{where}: rows is {{name: {{key: value}}}}, got {rows!r}")
+
+
+def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
+    """Refuse a key that is set for the whole study and by a row: the row would not be what its name says."""
+    for name, key in ((name, key) for name, row in rows.items() for key in row if key in fixed):
+        raise InputError(
+            f"{key} cannot be set for all rows, because rows.{name} sets it: leave that row out with "
+            f"--set rows.{name}=null, or change it with --set rows.{name}.{key}=VALUE"
+        )
+
+
 def _dry_run(config: StudyConfig, directory: Path) -> int:
+    from tune_seg.reuse import computed_once
     from tune_seg.samplers import sample_trials
     from tune_seg.study import plan_study
 
@@ -162,13 +208,21 @@ def _dry_run(config: StudyConfig, directory: Path) -> int:
     print(f"# space\n{plan.space}\n\n# five sampled trials")
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
-    trials = config.search.trials
+    trials, planned = config.search.trials, []
     if config.search.sampler == "grid":
-        trials = min(trials, len(config.baselines) + len(plan.space.enumerate()))
+        planned = [*config.baselines, *plan.space.enumerate()][:trials]
+        trials = len(planned)
+    generated = config.data.root is None and config.data.format is None
+    images = f" on {plan.train_images} generated images (on yours with --data ROOT)" if generated else ""
     print(
-        f"\n# training steps: {plan.steps_per_trial} a trial that runs to its end, "
+        f"\n# training steps{images}: {plan.steps_per_trial} a trial that runs to its end, "
         f"{plan.steps_per_trial * trials} for {trials} trials without early stopping"
     )
+    known = [config.trial(assignment) for assignment in planned if plan.space.is_complete(assignment)]
+    if known:
+        epochs, steps = computed_once(known, config.data.size, plan.train_images)
+        asked = sum(trial.training.epochs for trial in known)
+        print(f"# computed once where trials have them in common: {epochs} of {asked} epochs remain, {steps} steps")
     return 0
 
 

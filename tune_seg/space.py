@@ -10,7 +10,8 @@ Written in YAML as `key: {kind: values, when: conditions}`, where `key` is a dot
     training.lr: {float: [1.0e-4, 1.0e-2], log: true}
     training.seed: {grid: [0, 1, 2]}
 
-`choice` and `grid` list values; a choice is up to the sampler, a grid is gone through evenly by every sampler. A parameter
+`choice` and `grid` list values; a choice is up to the sampler, a grid is gone through evenly by every sampler. Where the
+study has `rows`, the first parameter is `row`, the grid of their names; conditions see what the row assigns. A parameter
 whose condition does not hold is not sampled, and its key keeps the value that the configuration gives it. The parameters of
 losses (`loss.params.focal.gamma`) can vary though the configuration does not mention them.
 """
@@ -25,8 +26,8 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from tune_seg.config import LossKind, StudyConfig, TrialConfig
-from tune_seg.effects import check_base, check_sampled, check_sections
+from tune_seg.config import ROW, LossKind, StudyConfig, TrialConfig
+from tune_seg.effects import check_base, check_encoder, check_rows, check_sampled, check_sections
 from tune_seg.errors import InputError
 from tune_seg.keys import flatten, split_key
 from tune_seg.loss_keys import chooses_loss
@@ -122,16 +123,23 @@ class Space:
         config: the study; its `space` is parsed, its other keys are the values of what is not sampled.
 
     Raises:
-        InputError: an unknown key, a domain or condition that cannot be read, or a combination of values that the
-            space allows and the configuration refuses (for example an end of the schedule before its start).
+        InputError: an unknown key, a domain or condition that cannot be read, a row that sets a key of the space, or a
+            combination of values that the space allows and the configuration refuses (for example an end of the schedule
+            before its start).
     """
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
         self._defaults = flatten(config.model_dump(mode="json", include=set(TrialConfig.model_fields)))
+        self._check_rows()
         parameters = {key: self._parse(key, spec) for key, spec in config.space.items()}
+        first = [ROW] if config.rows else []
+        if config.rows:
+            parameters[ROW] = Parameter(ROW, Choice(tuple(config.rows), grid=True), ())
         try:
-            order = TopologicalSorter({key: parameter.depends_on for key, parameter in parameters.items()})
+            order = TopologicalSorter(
+                {key: parameter.depends_on + (first if key != ROW else []) for key, parameter in parameters.items()}
+            )
             self.parameters = tuple(parameters[key] for key in order.static_order() if key in parameters)
         except CycleError as error:
             raise InputError(f"space: the conditions and bounds of {' and '.join(error.args[1])} go round") from None
@@ -172,7 +180,7 @@ class Space:
             yield from self._expand(chosen, {**values, parameter.key: None}, rest)
             return
         for value in _values(parameter, values):
-            yield from self._expand({**chosen, parameter.key: value}, {**values, parameter.key: value}, rest)
+            yield from self._expand({**chosen, parameter.key: value}, {**values, **self._set(parameter.key, value)}, rest)
 
     def is_complete(self, assignment: Mapping[str, Any]) -> bool:
         """Whether `assignment` has a value for every parameter that is sampled where its others hold."""
@@ -205,11 +213,16 @@ class Space:
         values = dict(self._defaults)
         for parameter in self.parameters:
             if parameter.active(values):
-                chosen[parameter.key] = values[parameter.key] = choose(parameter, values)
+                chosen[parameter.key] = choose(parameter, values)
+                values |= self._set(parameter.key, chosen[parameter.key])
             else:
                 # A parameter that is not sampled satisfies no condition, whatever the configuration says of its key.
                 values[parameter.key] = None
         return chosen
+
+    def _set(self, key: str, value: Any) -> dict[str, Any]:
+        """What is known of the other parameters once `key` has a value."""
+        return {key: value, **(self.config.rows.get(value, {}) if key == ROW else {})}
 
     def _probe(self) -> tuple[TrialConfig, ...]:
         """Try the ends of every range, every choice and random points between: each must give a valid trial."""
@@ -218,13 +231,33 @@ class Space:
         assignments = [assignment for parameter in self.parameters for assignment in self._each_value(parameter, rng)]
         assignments += [self._walk(_prober(rng)) for _ in range(_PROBES if self.parameters else 1)]
         assignments += [self._complete(baseline, rng) for baseline in self.config.baselines]
+        check_rows(self._defaults, self.config.rows, assignments)
         # first, because a component's parameter that its loss lacks is refused below without a word of conditions
-        check_sampled(self._defaults, assignments, prefix="loss.components.")
-        probes = tuple(self.config.trial(assignment) for assignment in assignments)
-        check_sampled(self._defaults, assignments)
-        check_sections(self._defaults, assignments)
-        check_base(self._defaults, assignments)
+        full = [self.config.in_full(assignment) for assignment in assignments]
+        check_sampled(self._defaults, full, prefix="loss.components.")
+        probes = tuple(map(self._trial, assignments))
+        check_sampled(self._defaults, full)
+        check_sections(self._defaults, full)
+        check_base(self._defaults, full)
+        check_encoder(full, probes)
         return probes
+
+    def _trial(self, assignment: Mapping[str, Any]) -> TrialConfig:
+        try:
+            return self.config.trial(assignment)
+        except InputError as error:
+            raise InputError(f"rows.{assignment[ROW]}: {error}" if ROW in assignment else str(error)) from None
+
+    def _check_rows(self) -> None:
+        if ROW in self.config.space:
+            raise InputError("space.row: all rows are gone through; choose among them with --set rows=[NAME, ...]")
+        for name, row in self.config.rows.items():
+            for key in row:
+                self._known(key, f"rows.{name}")
+                if chooses_loss(key) and isinstance(row[key], str):
+                    _loss(f"rows.{name}: {key}", row[key])
+                if key in self.config.space:
+                    raise InputError(f"rows.{name}: {key} varies in the space as well; take it out of one of the two")
 
     def _each_value(self, parameter: Parameter, rng: random.Random) -> Iterator[dict[str, Any]]:
         """An assignment for every choice, or both ends, of `parameter`; what conditions never let be sampled is left out."""
@@ -234,18 +267,21 @@ class Space:
             walks = (self._walk(choose) for _ in range(_TRIES))
             yield next((walk for walk in walks if parameter.key in walk), {})
 
-    def _known(self, key: str) -> None:
+    def _known(self, key: str, where: str = "space") -> None:
         """Refuse a key that is none; a parameter of a loss can vary though the configuration does not mention it."""
         match split_key(key):
+            case ["row"] if where == "space" and self.config.rows:
+                pass
             case ["loss", "params", loss, parameter]:
-                spec = _loss(f"space: {key}", loss)
+                spec = _loss(f"{where}: {key}", loss)
                 names = [known.name for known in spec.parameters]
                 if parameter not in names:
-                    raise InputError(f"space: unknown key {key}; the parameters of {loss} are {', '.join(names) or 'none'}")
+                    listed = ", ".join(names) or "none"
+                    raise InputError(f"{where}: unknown key {key}; the parameters of {loss} are {listed}")
             case ["loss", "components", name, "params", _] if f"loss.components.{name}.loss" in self._defaults:
                 pass  # which parameters there are depends on the loss, so the probes tell
             case _ if key not in self._defaults:
-                raise InputError(f"space: unknown key {key}; {self._nearest(key)}")
+                raise InputError(f"{where}: unknown key {key}; {self._nearest(key)}")
 
     def _nearest(self, key: str) -> str:
         """The keys that can vary, of the innermost section on the way to `key` that there is."""
@@ -310,7 +346,7 @@ class Space:
         )
         for other, allowed in ((other, allowed) for entry in conditions for other, allowed in entry.items()):
             self._known(other)
-            _check_names(key, other, allowed)
+            _check_names(key, other, allowed, tuple(self.config.rows))
         return conditions
 
     def __str__(self) -> str:
@@ -324,11 +360,16 @@ def _loss(where: str, name: str) -> LossSpec:
         raise InputError(f"{where}: {error}") from None
 
 
-def _check_names(key: str, other: str, allowed: Sequence[Any]) -> None:
-    """Refuse a condition on a loss, or on the kind of loss, that there is not."""
-    if other != "loss.kind" and not chooses_loss(other):
+def _check_names(key: str, other: str, allowed: Sequence[Any], rows: Sequence[str]) -> None:
+    """Refuse a condition on a row, a loss, or a kind of loss, that there is not."""
+    if other == ROW:
+        names = list(rows)
+    elif other == "loss.kind":
+        names = list(LossKind)
+    elif chooses_loss(other):
+        names = list(dict.fromkeys((*LOSSES, *entry_points())))
+    else:
         return
-    names = list(LossKind) if other == "loss.kind" else list(dict.fromkeys((*LOSSES, *entry_points())))
     for value in allowed:
         if chooses_loss(other) and isinstance(value, str) and ":" in value:
             _loss(f"space.{key}: the condition {other}", value)

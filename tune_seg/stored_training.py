@@ -55,11 +55,11 @@ class StoredTraining:
         uses: Mapping[int, float] | None = None,
     ) -> None:
         self.config = config
-        self._data = data
+        self._data = data.of_fold(config.fold)
         self._device = device
         self._store = store
         self._uses = uses or {}
-        self._steps = steps_per_epoch(len(data.train), config.training.batch_size)
+        self._steps = steps_per_epoch(len(self._data.train), config.training.batch_size)
         self._keys = self._keys_of(config)
         self._last = self._keys[-1] + FINAL
         self._trainer: Trainer | None = None
@@ -123,7 +123,7 @@ class StoredTraining:
     def _keys_of(self, config: TrialConfig) -> tuple[str, ...]:
         threads = config.training.threads or torch.get_num_threads()
         training = config.training.model_copy(update={"device": self._device.type, "threads": threads})
-        data = TrainingData(self._data.content_id, self._data.size, len(self._data.train))
+        data = TrainingData.of(self._data)
         return trajectory_keys(config.model_copy(update={"training": training}), data)
 
     def _look_up(self) -> list[dict[str, Any]]:

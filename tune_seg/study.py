@@ -20,8 +20,10 @@ from rich.progress import Progress
 
 from tune_seg import cluster, sharing
 from tune_seg.checkpoints import CheckpointStore
+from tune_seg.class_chart import show_classes
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
 from tune_seg.model_check import model_check
@@ -33,7 +35,7 @@ from tune_seg.reuse import Reuse, in_order_of_prefixes
 from tune_seg.samplers import check_sampler, planned_points, sample_trials
 from tune_seg.space import Space
 from tune_seg.tracking import Tracker, default_uri
-from tune_seg.trajectory import TrainingData
+from tune_seg.trajectory import TrainingData, weights_identity
 
 if TYPE_CHECKING:
     from ray import tune
@@ -55,11 +57,15 @@ class Plan:
     directory: Path
 
     @property
+    def train_images(self) -> int:
+        """How many images a trial is trained on."""
+        return sum(sample.split == "train" for sample in self.dataset.samples)
+
+    @property
     def steps_per_trial(self) -> int:
         """Training steps of a trial that runs to its end, with the batch size of the configuration."""
-        images = sum(sample.split == "train" for sample in self.dataset.samples)
         training = self.config.training
-        return training.epochs * max(1, images // training.batch_size)
+        return training.epochs * max(1, self.train_images // training.batch_size)
 
 
 def plan_study(config: StudyConfig, directory: Path) -> Plan:
@@ -71,7 +77,12 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     space = Space(config)
     planned_points(config, space)
     check_sampler(config, space)
+    for trial in space.probes:
+        if isinstance(trial.model.weights, Path):
+            weights_identity(trial.model.weights)
     dataset = read(config.data)
+    for trial in space.probes:
+        trial.augmentation.normalisation(dataset.channels)
     if dataset.masks_to_scan == 0:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
@@ -107,16 +118,19 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
             _store(plan.config, directory)
         # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
         # the data, which are packed meanwhile. What either finds wrong ends the packing.
-        with ThreadPoolExecutor(1) as starter, model_check(_models(plan)) as models:
+        with ThreadPoolExecutor(1) as starter, model_check(_models(plan), plan.dataset.channels) as models:
             machines = starter.submit(_machines, plan.config)
             try:
                 packed = _pack(plan, console, checks=(machines, models))
+                show_classes(packed, directory / "classes.png", console)
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
-                models.result()
+                notes = models.result()
                 compute = _fractioned(plan, packed, machines.result())
                 config = _settled(plan.config, packed, compute)
                 check_same_study(config, directory / "study.yaml")
                 profile = Profile(compute.max_concurrent or 1, time.perf_counter() if profile_from is None else profile_from)
+                for note in notes:
+                    console.print(f"Note: {note}.", soft_wrap=True, markup=False)
                 outcome = _run(config, compute, plan.space, packed, directory, console, profile)
             finally:
                 machines.exception()  # waits: what has not started yet cannot be stopped
@@ -145,7 +159,7 @@ def _settled(config: StudyConfig, packed: PackedData, compute: ComputeConfig) ->
     device = "cuda" if compute.gpus_per_trial else "cpu"
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"content": packed.content_id}),
+            "data": config.data.model_copy(update={"content": packed.content_id, "format": detect_format(config.data)}),
             "training": config.training.model_copy(update={"device": device}),
         }
     )
@@ -166,7 +180,7 @@ def _run(
 
     described, results = directory / "study.yaml", directory / "results.parquet"
     write_study(config, described)
-    data = TrainingData(packed.content_id, packed.size, len(packed.train))
+    data = TrainingData.of(packed)
     points = planned_points(config, space)
     if config.search.sampler == "grid" and compute.store_gb:
         points = in_order_of_prefixes(points, config.trial, data)
@@ -385,11 +399,13 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _warn_of_classes(console: Console, packed: PackedData) -> None:
-    unseen = [
-        name
-        for name, train, val in zip(packed.class_names, packed.train_pixels, packed.val_pixels, strict=True)
+    folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    unseen = {
+        name: None
+        for data in folds
+        for name, train, val in zip(data.class_names, data.train_pixels, data.val_pixels, strict=True)
         if val and not train
-    ]
+    }
     if unseen:
         console.print(
             f"Warning: {', '.join(unseen)} in the validation images and in no training image: no loss can find them.",
@@ -402,7 +418,7 @@ def _warn_of_frozen_encoders(console: Console, space: Space) -> None:
     if any(trial.model.train == "head" and trial.model.weights == "none" for trial in space.probes):
         console.print(
             "Warning: model.train head with model.weights none: the encoder is frozen at random weights; "
-            "set model.weights to imagenet, or model.train to all.",
+            "set model.weights to imagenet or a file, or model.train to all.",
             soft_wrap=True,
             markup=False,
         )

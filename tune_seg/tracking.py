@@ -136,7 +136,7 @@ class Tracker:
 
 
 def _told(record: Record) -> _Trial:
-    name = f"{record.number:03d} {record.config.loss_name}"
+    name = f"{record.number:03d} {record.name}"
     return _Trial(record.number, name, record.params, record.state, record.reason, record.history)
 
 

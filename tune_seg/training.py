@@ -47,7 +47,7 @@ class Trainer:
 
     def __init__(self, config: TrialConfig, data: PackedData, device: torch.device) -> None:
         self.config = config
-        self.data = data
+        self.data = data = data.of_fold(config.fold)
         self.device = device
         training = config.training
         if device.type == "cpu":
@@ -60,7 +60,13 @@ class Trainer:
         # no bound method: the step would hold the trainer, which holds the step, and the model would outlive both
         self._autocast = partial(_autocast, device.type, training.precision)
         torch.manual_seed(training.seed)
-        model = build_model(config.model, data.num_classes, acw=config.acw, acw_positive=config.acw_options.positive)
+        model = build_model(
+            config.model,
+            data.num_classes,
+            in_channels=data.channels,
+            acw=config.acw,
+            acw_positive=config.acw_options.positive,
+        )
         # mostly faster than contiguous, by up to a third, at worst 7 % slower, on a CPU too: scripts/bench/step.py --layouts
         self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._features = self._fixed_features()

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_seg.config import Component, TrainingConfig, TrialConfig
+from tune_seg.config import OWN_ARCHITECTURES, Component, ModelConfig, TrainingConfig, TrialConfig
+from tune_seg.data.packed import PackedData
+from tune_seg.errors import InputError
 from tune_seg.learning_rate import learning_rate_factor
 from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
@@ -29,9 +31,11 @@ from tune_seg.losses.catalogue import LOSSES, get_spec
 _STUDY_LAYER = frozenset(
     f"{name}.py"
     for name in (
-        *("bounded_tpe", "cli", "cluster", "early_stopping", "effects", "errors", "journal", "model_check", "profiling"),
+        *("bounded_tpe", "class_chart", "cli", "cluster", "early_stopping", "effects", "errors", "journal"),
+        *("model_check", "profiling"),
         *("records", "report", "results", "reuse", "samplers", "search", "searcher", "sharing", "space", "step_times"),
         *("study", "tracking", "trial"),
+        *("compare", "comparison", "paper_tables"),
     )
 )
 """The files of the package that no result depends on."""
@@ -53,12 +57,23 @@ class TrainingData:
     Attributes:
         content: the identity of the content.
         size: (H, W) in pixels.
-        train_images: how many images are trained on.
+        train_images: how many images are trained on; of data in folds, how many of each.
+        channels: of the images.
     """
 
     content: str
     size: tuple[int, int]
-    train_images: int
+    train_images: int | tuple[int, ...]
+    channels: int = 3
+
+    @classmethod
+    def of(cls, packed: PackedData) -> "TrainingData":
+        """What of `packed` decides over the trainings on any of its folds."""
+        return cls(packed.content_id, packed.size, packed.train_images, packed.channels)
+
+    def images(self, fold: int | None) -> int:
+        """How many images are trained on in a fold."""
+        return self.train_images if isinstance(self.train_images, int) else self.train_images[fold or 0]
 
 
 def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
@@ -76,7 +91,7 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
         10
     """
     # as `data.batching.steps_per_epoch` says, which needs torch
-    steps = max(1, data.train_images // config.training.batch_size)
+    steps = max(1, data.images(config.fold) // config.training.batch_size)
     iterations = steps * config.training.epochs
     curves = [
         (_loss(component, config), component.weight(iterations))
@@ -106,8 +121,8 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
     acw = config.acw_options
     return {
         "code": code_identity(),
-        "data": [data.content, list(data.size), data.train_images],
-        "model": config.model.model_dump(mode="json"),
+        "data": [data.content, list(data.size), data.images(config.fold), config.fold or 0],
+        "model": _model(config.model),
         "acw": [acw.positive, training.lr if acw.lr is None else acw.lr] if config.acw else None,
         "optimizer": [
             training.optimizer,
@@ -120,9 +135,46 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
         "device": training.device,
         "threads": None if on_gpu else [training.threads, cpu_kind()],
         "precision": ("bfloat16" if on_gpu else "float32") if training.precision == "auto" else training.precision,
-        "augmentation": {**augmentation.model_dump(mode="json"), "crop": list(augmentation.crop or data.size)},
+        "augmentation": {
+            **augmentation.model_dump(mode="json"),
+            "crop": list(augmentation.crop or data.size),
+            "normalisation": augmentation.normalisation(data.channels),
+            "mean": None,
+            "std": None,
+        },
         "evaluation": config.evaluation.model_dump(mode="json"),
     }
+
+
+def _model(config: ModelConfig) -> Mapping[str, Any]:
+    values = config.model_dump(mode="json")
+    if config.architecture in OWN_ARCHITECTURES:
+        del values["encoder"]
+    if isinstance(config.weights, Path):
+        values["weights"] = {"content": weights_identity(config.weights)}
+    return values
+
+
+def weights_identity(path: Path) -> str:
+    """A hash of the content of a file of weights.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        status = path.stat()
+        return _content(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise InputError(
+            f"model.weights {path}: cannot be read ({error.strerror}); allowed are none, imagenet, coco and the path of a "
+            f"file of weights"
+        ) from error
+
+
+@functools.lru_cache
+def _content(path: Path, modified: int, size: int) -> str:  # other arguments where the file is another by now
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _loss(component: Component, config: TrialConfig) -> bytes:

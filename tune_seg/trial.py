@@ -64,7 +64,8 @@ class SegmentationTrial(tune.Trainable):
         trial = parse(TrialConfig, json.loads(config["trial"]))
         self._store = None if config["store"] is None else _opened(config["store"])
         device = torch.device(trial.training.device)
-        self._training = StoredTraining(trial, PackedData(config["pack"]), device, self._store, dict(config["uses"]))
+        data = PackedData(config["pack"], trial.fold)
+        self._training = StoredTraining(trial, data, device, self._store, dict(config["uses"]))
 
     def step(self) -> dict[str, Any]:
         setup, self._setup_seconds = self._setup_seconds, 0.0

@@ -77,8 +77,15 @@ def changes_nothing(config: AugmentationConfig, size: tuple[int, int]) -> bool:
 
 
 def normalise(images: Tensor, config: AugmentationConfig) -> Tensor:
-    """(x / 255 - mean) / std of uint8 images (B, H, W, 3), as float32 (B, 3, H, W) in channels_last memory format."""
-    scale, shift = _scale_and_shift(config.mean, config.std, images.device)
+    """(x / largest - mean) / std of images (B, H, W, C), as float32 (B, C, H, W) in channels_last memory format.
+
+    The largest value is 255 of uint8, 65535 of uint16 images.
+
+    Raises:
+        InputError: the configuration has the mean or the std of another number of channels.
+    """
+    mean, std = config.normalisation(images.shape[3])
+    scale, shift = _scale_and_shift(mean, std, float(torch.iinfo(images.dtype).max), images.device)
     floats = images.to(torch.float32)
     floats *= scale
     floats += shift
@@ -86,8 +93,10 @@ def normalise(images: Tensor, config: AugmentationConfig) -> Tensor:
 
 
 @lru_cache  # on a GPU each batch would send them anew
-def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    scale = [1.0 / (255.0 * deviation) for deviation in std]
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], largest: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    scale = [1.0 / (largest * deviation) for deviation in std]
     shift = [-centre / deviation for centre, deviation in zip(mean, std, strict=True)]
     return torch.tensor(scale, device=device), torch.tensor(shift, device=device)
 
@@ -95,18 +104,17 @@ def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: to
 def augment(images: Tensor, masks: Tensor, draws: Draws, config: AugmentationConfig) -> tuple[Tensor, Tensor]:
     """Normalised images, randomly resized, cropped and flipped, and their targets.
 
-    The scale is uniform in `config.resize`, as in torchvision's reference training; the crop is `config.crop`, or the
-    full size; where the resized image is smaller than the crop it lies at a random place in it, on the mean colour (0
-    after normalisation), and the target around it is ignored. Images are sampled bilinearly, masks at the nearest
-    pixel.
+    The scale is uniform in `config.resize`, as in torchvision's reference training; the crop is `config.crop`, or the full
+    size; where the resized image is smaller than the crop it lies at a random place in it, on the mean colour (0 after
+    normalisation), and the target around it is ignored. Images are sampled bilinearly, masks at the nearest pixel.
 
     Arguments:
-        images: uint8 (B, H, W, 3).
+        images: uint8 or uint16 (B, H, W, C).
         masks: uint8 (B, H, W).
         draws: of these B samples.
 
     Returns:
-        images float32 (B, 3, h, w) in channels_last memory format, targets int64 (B, h, w).
+        images float32 (B, C, h, w) in channels_last memory format, targets int64 (B, h, w).
     """
     height, width = masks.shape[1:]
     return transform(images, masks, send(place(draws, config, (height, width)), images.device), config)
@@ -137,7 +145,7 @@ def _inside(positions: Tensor, length: int) -> Tensor:
 
 
 def _sample_images(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Bilinear samples of images (B, 3, H, W) at rows (B, h) and columns (B, w); 0 outside."""
+    """Bilinear samples of images (B, C, H, W) at rows (B, h) and columns (B, w); 0 outside."""
     height, width = images.shape[2:]
     size = (rows.shape[0], rows.shape[1], columns.shape[1])
     grid = torch.stack(

@@ -10,7 +10,7 @@ from torch import Tensor
 from tune_seg.config import AugmentationConfig
 from tune_seg.data.augmentation import changes_nothing, draw, normalise, place, transform
 from tune_seg.data.packed import Split
-from tune_seg.data.resident import resident
+from tune_seg.data.resident import resident, take
 from tune_seg.data.transfer import send
 
 _STREAM = 0  # the order of an epoch; `draw` uses stream 1
@@ -37,7 +37,7 @@ def batches(
     train: bool,
     indices: npt.NDArray[np.integer] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one epoch: images float32 (B, 3, h, w) in channels_last memory format, targets int64 (B, h, w).
+    """The batches of one epoch: images float32 (B, C, h, w) in channels_last memory format, targets int64 (B, h, w).
 
     For training they are shuffled by (seed, epoch) and augmented by (seed, epoch, sample). A last batch that would be
     short is dropped, because batch normalisation over one or two samples upsets a model; the samples in it change from
@@ -48,7 +48,7 @@ def batches(
         split: `train` or `val` of a :class:`tune_seg.data.PackedData`.
         epoch, seed: non-negative.
         batch_size: samples a batch.
-        augmentation: what is done to a training image; its mean and std serve validation as well.
+        augmentation: what is done to a training image; its normalisation serves validation as well.
         device: where the batches are wanted. On a GPU the bytes are sent from pinned memory without waiting, and the
             transform runs there.
         train: whether these are training batches.
@@ -56,14 +56,14 @@ def batches(
     """
     target_device = torch.device(device)
     order = _order(split, indices, (seed, epoch) if train else None)
-    whole = resident(split, target_device)
+    whole = resident(split.data, target_device)
     # of the whole epoch at once: on a GPU one transfer
-    numbers = send(torch.from_numpy(order), target_device)
+    rows = send(torch.from_numpy(split.rows[order]), target_device)
     moves = train and not changes_nothing(augmentation, split.data.size)
     places = send(place(draw(seed, epoch, order), augmentation, split.data.size), target_device) if moves else None
     for start, stop in _batched(len(order), batch_size, complete=not train):
         if whole is not None:
-            images, masks = (tensor.index_select(0, numbers[start:stop]) for tensor in whole)
+            images, masks = (take(tensor, rows[start:stop]) for tensor in whole)
         else:
             images, masks = (send(tensor, target_device) for tensor in split.gather(order[start:stop]))
         if places is not None:
@@ -90,11 +90,11 @@ def feature_batches(
     """
     target_device = torch.device(device)
     order = _order(split, indices, (seed, epoch) if train else None)
-    whole = resident(split, target_device)
-    numbers = send(torch.from_numpy(order), target_device)
+    whole = resident(split.data, target_device)
+    rows = send(torch.from_numpy(split.rows[order]), target_device)
     for start, stop in _batched(len(order), batch_size, complete=not train):
         if whole is not None:
-            masks = whole[1].index_select(0, numbers[start:stop])
+            masks = take(whole[1], rows[start:stop])
         else:
             masks = send(split.masks(order[start:stop]), target_device)
         yield features(order[start:stop]), masks.to(torch.int64)

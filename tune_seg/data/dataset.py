@@ -20,7 +20,11 @@ MAX_CLASSES = 254
 SplitName = Literal["train", "val"]
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
 
-Image = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.uint8 | np.uint16]
+"""(H, W, C), C at least 1: the same C and the same type throughout a data set."""
+
+ImageType = Literal["uint8", "uint16"]
+
 Mask = npt.NDArray[np.uint8]
 
 
@@ -33,12 +37,25 @@ class Sample:
         split: whether it trains or validates.
         image, mask: the files it comes from; None where there is none, because it is generated or because it is
             missing, which :meth:`Dataset.load` then says.
+        group: the patient or the volume that it comes from; the samples of a group stand on one side of every split.
+            Empty: it is a group of its own.
+        part: which of the file's samples it is, where a file holds several: slices, frames or pages, from 0.
+        fold: of a data set that is divided into folds, the fold in which it validates; None: it trains in all of them.
+            `split` is then that of fold 0.
     """
 
     id: str
     split: SplitName
     image: Path | None = None
     mask: Path | None = None
+    group: str = ""
+    part: int | None = None
+    fold: int | None = None
+
+    @property
+    def subset(self) -> str:
+        """`train`, `val`, or the number of its fold."""
+        return self.split if self.fold is None else str(self.fold)
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,24 @@ class Dataset(ABC):
     """The samples of a data set, as they were published."""
 
     samples: tuple[Sample, ...]
+
+    @property
+    def channels(self) -> int:
+        """C of every image.
+
+        Raises:
+            InputError: it takes an image to tell, and the image cannot be read.
+        """
+        return 3
+
+    @property
+    def dtype(self) -> ImageType:
+        """The type of every image.
+
+        Raises:
+            InputError: as :attr:`channels` does.
+        """
+        return "uint8"
 
     @property
     @abstractmethod
@@ -71,7 +106,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, sample: Sample) -> tuple[Image, Mask]:
-        """The image, uint8 (H, W, 3) RGB, and the mask, uint8 (H, W) of class indices with 255 = ignored.
+        """The image, (H, W, C) of :attr:`dtype`, and the mask, uint8 (H, W) of class indices with 255 = ignored.
 
         Safe to call from several threads.
 

@@ -1,6 +1,6 @@
 """Data sets whose images and masks are files with equal names in two folders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -9,21 +9,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as pillow
 
-from tune_seg.data.dataset import Dataset, Image, Mask, Sample, SplitName, printable, problems_error
+from tune_seg.data.dataset import Dataset, Image, ImageType, Mask, Sample, SplitName, printable, problems_error
 from tune_seg.data.labels import Labels, Occurrence, found
+from tune_seg.data.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, RGB, MaskFiles, Pictures, page_numbers, read_mask
 from tune_seg.errors import InputError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-Raw = npt.NDArray[np.uint8 | np.uint16]
 Decoded = TypeVar("Decoded")
 
-_ORIENTATION = 0x0112
-_TURNED = range(2, 9)
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_BIT_DEPTH = 24  # the byte of the file, in the header chunk, which comes first
+LOSSLESS_SUFFIXES = (".png", ".tif", ".tiff")
+"""Of the formats in which a mask may be stored; lossy ones change class numbers."""
+
+_PNG = (".png",)
 
 
 class Scan:
@@ -36,10 +33,21 @@ class Scan:
         masks: the masks.
         ignore_label: the raw value that is no class.
         folder: where the masks lie, for messages.
+        distinct: gives the distinct raw values of a mask, or says why it cannot be read; a PNG's by default.
+        names: of values that go by another name than `class VALUE`.
     """
 
-    def __init__(self, masks: tuple[Path, ...], ignore_label: int, folder: Path) -> None:
+    def __init__(
+        self,
+        masks: tuple[Path, ...],
+        ignore_label: int,
+        folder: Path,
+        *,
+        distinct: Callable[[Path], set[int] | InputError] | None = None,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
         self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
+        self._distinct, self._names = distinct or _distinct, names or {}
         self._labels: Labels | None = None
         self._failure: str | None = None
 
@@ -65,14 +73,15 @@ class Scan:
 
     def describe(self) -> dict[str, Any]:
         """All that the labels follow from, as a value that JSON can hold."""
-        return {"masks": [_stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
+        return {"masks": [stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         values: dict[int, Occurrence] = {}
         unreadable: list[str] = []
         pool = ThreadPoolExecutor()
         try:
-            for done, (path, answer) in enumerate(zip(self._masks, pool.map(_distinct, self._masks), strict=True), start=1):
+            answers = zip(self._masks, pool.map(self._distinct, self._masks), strict=True)
+            for done, (path, answer) in enumerate(answers, start=1):
                 if isinstance(answer, InputError):
                     unreadable.append(str(answer))
                 else:
@@ -84,19 +93,31 @@ class Scan:
             pool.shutdown(cancel_futures=True)
         if unreadable and len(values.keys() - {self._ignore_label}) < 2:
             raise InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
-        return found(values, self._ignore_label, self._folder)
+        return found(values, self._ignore_label, self._folder, self._names)
 
 
 @dataclass(frozen=True)
 class FileDataset(Dataset):
-    """Pairs of an image file and a PNG mask.
+    """Pairs of an image file and a mask file.
 
     Arguments:
         samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` refuses it.
         classes: what the raw values mean, or the scan that finds out.
+        pictures: what reads the images.
+        masks: what reads the masks.
     """
 
     classes: Labels | Scan
+    pictures: Pictures = RGB
+    masks: MaskFiles = CLASS_NUMBERS
+
+    @property
+    def channels(self) -> int:
+        return self.pictures.channels
+
+    @property
+    def dtype(self) -> ImageType:
+        return self.pictures.dtype
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -116,9 +137,9 @@ class FileDataset(Dataset):
         if sample.image is None:
             problems.append(f"{sample.mask}: a mask without an image (no image has its name)")
         if sample.mask is None:
-            problems.append(f"{sample.image}: an image without a mask (no PNG has its name)")
-        image = None if sample.image is None else _try(partial(read_image, sample.image), problems)
-        raw = None if sample.mask is None else _try(partial(read_mask, sample.mask), problems)
+            problems.append(f"{sample.image}: an image without a mask (no mask has its name)")
+        image = None if sample.image is None else _try(partial(self.pictures.read, sample.image, sample.part), problems)
+        raw = None if sample.mask is None else _try(partial(self.masks.read, sample.mask, sample.part), problems)
         if sample.image is not None and image is not None and raw is not None and image.shape[:2] != raw.shape:
             problems.append(f"{sample.mask}: {_size(raw)}, but its image {sample.image.name} is {_size(image)}")
         labels = _try(self._labels, problems)
@@ -135,88 +156,38 @@ class FileDataset(Dataset):
     def source(self) -> dict[str, Any]:
         return {
             "labels": self.classes.describe(),
-            "samples": [(sample.id, sample.split, _stamp(sample.image), _stamp(sample.mask)) for sample in self.samples],
+            "readers": [repr(self.pictures), repr(self.masks)],  # dataclasses, so this is all that they depend on
+            "samples": [
+                (sample.id, sample.split, sample.part, stamp(sample.image), stamp(sample.mask)) for sample in self.samples
+            ],
         }
 
     def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
 
 
-def match(images: Path, masks: Path, split: SplitName) -> list[Sample]:
+def match(
+    images: Path,
+    masks: Path,
+    split: SplitName,
+    *,
+    mask_ending: str = "",
+    mask_suffixes: tuple[str, ...] = _PNG,
+) -> list[Sample]:
     """The images and masks of two folders matched by file name without extension, sorted by it.
 
+    Arguments:
+        images, masks: the folders.
+        split: that of all of them.
+        mask_ending: what the name of a mask has and that of its image has not.
+        mask_suffixes: the formats of masks.
+
     Raises:
-        InputError: a folder is missing or empty, two images share a name, or masks are not PNG.
+        InputError: a folder is missing or empty, two files share a name, or masks have another format.
     """
     image_files = _list(images, IMAGE_SUFFIXES, "image")
-    mask_files = _list(masks, (".png",), "PNG mask")
+    mask_files = {name.removesuffix(mask_ending): path for name, path in _list(masks, mask_suffixes, "mask").items()}
     return [Sample(name, split, image_files.get(name), mask_files.get(name)) for name in sorted(image_files | mask_files)]
-
-
-def read_image(path: Path) -> Image:
-    """An image file as uint8 (H, W, 3) RGB; transparency is dropped.
-
-    Raises:
-        InputError: it cannot be decoded, it has more than 8 bits a channel, or it is stored turned or mirrored.
-    """
-    image = _decode(path)
-    if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: an image of more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
-    return np.asarray(image.convert("RGB"))
-
-
-def read_mask(path: Path) -> Raw:
-    """A PNG mask as its raw values, uint8 or uint16 (H, W): of a palette image the indices, not the colours.
-
-    Raises:
-        InputError: it cannot be decoded, or it holds colours.
-    """
-    image = _decode(path)
-    if image.mode == "1":
-        return np.asarray(image, np.uint8)
-    if image.mode == "P":
-        return np.asarray(image)
-    if image.mode == "L":
-        grey = np.asarray(image)
-        largest = 2 ** _png_bit_depth(path) - 1  # what Pillow stretches to 255
-        return grey if largest == 255 else grey // np.uint8(255 // largest)
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.uint16)
-    raise InputError(
-        f"{path}: a mask in colour (mode {image.mode}); a mask has one channel with a class number in each pixel "
-        "(PNG, grey or palette): convert the colours to class numbers"
-    )
-
-
-def _decode(path: Path) -> pillow.Image:
-    try:
-        image = pillow.open(path)
-        image.load()
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow raises whatever its decoder met in the damaged bytes, not only OSError
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
-    if _orientation(image) in _TURNED:
-        # a mask drawn on what a viewer shows would not lie on the pixels as they are stored
-        raise InputError(
-            f"{path}: stored turned or mirrored, with an EXIF orientation that viewers undo; store it upright "
-            "(for instance with ImageMagick: mogrify -auto-orient)"
-        )
-    return image
-
-
-def _orientation(image: pillow.Image) -> object:
-    try:
-        return image.getexif().get(_ORIENTATION)
-    except Exception:  # a damaged EXIF block, which viewers pass over too
-        return None
-
-
-def _png_bit_depth(path: Path) -> int:
-    with path.open("rb") as file:
-        head = file.read(_PNG_BIT_DEPTH + 1)
-    return head[_PNG_BIT_DEPTH] if head.startswith(_PNG_SIGNATURE) else 8
 
 
 def _try(read: Callable[[], Decoded], problems: list[str]) -> Decoded | None:
@@ -229,7 +200,8 @@ def _try(read: Callable[[], Decoded], problems: list[str]) -> Decoded | None:
 
 def _distinct(path: Path) -> set[int] | InputError:
     try:
-        return set(np.flatnonzero(np.bincount(read_mask(path).ravel())).tolist())
+        pages = (read_mask(path, page) for page in page_numbers(path))
+        return {value for page in pages for value in np.flatnonzero(np.bincount(page.ravel())).tolist()}
     except InputError as error:
         return error
 
@@ -243,7 +215,8 @@ def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]
     )
     wrong = [str(path) for path in pictures if path.suffix.lower() not in suffixes]
     if wrong:
-        raise problems_error("masks must be PNG files, because lossy formats change class numbers:", wrong)
+        formats = "PNG or TIFF" if ".tif" in suffixes else "PNG"
+        raise problems_error(f"masks must be {formats} files, because lossy formats change class numbers:", wrong)
     if not pictures:
         raise InputError(f"{folder}: no {what} here (looked for {', '.join(suffixes)})")
     files: dict[str, Path] = {}
@@ -257,7 +230,8 @@ def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]
     return files
 
 
-def _stamp(path: Path | None) -> tuple[str, int, int] | None:
+def stamp(path: Path | None) -> tuple[str, int, int] | None:
+    """What changes when the file does: its path, size and time of modification; None where it is not there."""
     if path is None:
         return None
     try:

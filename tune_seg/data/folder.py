@@ -1,116 +1,153 @@
 """A folder of images and masks: ROOT/images and ROOT/masks, matched by file name without extension."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
+from typing import Annotated, Literal
 
-from tune_seg.config import DataConfig, SplitConfig
-from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
-from tune_seg.data.files import FileDataset, Scan, match
+from pydantic import Field
+
+from tune_seg.config import DataConfig, Integer, Positive
+from tune_seg.data.colours import ColourTable, read_colour_table
+from tune_seg.data.dataset import SPLITS, ImageType, Sample, problems_error
+from tune_seg.data.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
 from tune_seg.data.labels import declared
+from tune_seg.data.options import Options, read_options
+from tune_seg.data.pictures import CLASS_NUMBERS, Pictures, depth, page_numbers
+from tune_seg.data.splitting import divide, text
 from tune_seg.errors import InputError
 
-FOLDERS = ("images", "masks")
+LAYOUT = "images/, masks/"
 
 IGNORE_LABEL = 255
-VAL_FRACTION = 0.2
+
+_COLOUR_TABLES = ("colours.txt", "class_dict.csv")
+_Intensity = Annotated[Integer, Field(ge=0, le=255)]
+
+
+class FolderOptions(Options):
+    """`data.options` of a folder.
+
+    Arguments:
+        channels: how many the images have. 3 is RGB, to which grey images and palettes are turned; any other number is that
+            of the files. Transparency is left out where it is one channel more than that.
+        pages: what the pages of a TIFF are, samples with a page of the mask each, or the channels of one image.
+        colours: the colour of each class, where the masks are coded in colours; else it is read from ROOT/colours.txt or
+            ROOT/class_dict.csv, if one is there.
+    """
+
+    channels: Positive = 3
+    pages: Literal["samples", "channels"] = "samples"
+    colours: dict[str, tuple[_Intensity, _Intensity, _Intensity]] | None = None
+
+
+def looks_like(root: Path) -> bool:
+    """Whether the folders are there."""
+    return (root / "images").is_dir() and (root / "masks").is_dir()
 
 
 def read_folder(config: DataConfig) -> FileDataset:
     """The data set under `config.root`.
 
-    The split is, in this order: the folders images/train, images/val, masks/train, masks/val; what `config.split` says;
-    the lists train.txt and val.txt in the root; a seeded fraction of 0.2. The class names are those of
-    `config.classes`; of ROOT/classes.txt, one a line, the first for the value 0; or one for each distinct value.
+    The published split is the folders images/train, images/val, masks/train, masks/val, if there are such. The class names
+    are those of `config.classes`; of the colour table, whose rows are the raw values 0, 1, ...; of ROOT/classes.txt, one a
+    line, the first for the value 0; or one for each distinct value. The depth of the images is that of the first.
 
     Raises:
-        InputError: a folder is missing or empty, or a list names what is not there.
+        InputError: a folder is missing or empty, an image and its mask differ in pages, a table or an option is wrong, or as
+            :func:`~tune_seg.data.splitting.divide`.
     """
     assert config.root is not None
-    samples = _split(config.root, config.split)
-    classes = config.classes or _class_file(config.root)
+    options = read_options(config, FolderOptions)
+    pages_as_channels = options.pages == "channels"
+    samples = divide(_by_pages(_samples(config.root), pages_as_channels), config.split, config.root)
+    pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
+    table = _colour_table(config.root, options)
+    classes = config.classes or _class_names(config.root, table, config.ignore_label)
     if classes is not None:
-        return FileDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL))
+        labels = declared(classes, config.ignore_label, IGNORE_LABEL)
+        return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks)
     ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
-    masks = tuple(sample.mask for sample in samples if sample.mask is not None)
-    return FileDataset(samples, Scan(masks, ignore_label, config.root / "masks"))
+    masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None)
+    return FileDataset(samples, Scan(tuple(masks), ignore_label, config.root / "masks"), pictures)
 
 
-def _split(root: Path, split: SplitConfig) -> tuple[Sample, ...]:
+def _samples(root: Path) -> list[Sample]:
     images, masks = root / "images", root / "masks"
     folders = [folder / name for folder in (images, masks) for name in SPLITS]
-    if any(folder.is_dir() for folder in folders):
-        missing = [str(folder) for folder in folders if not folder.is_dir()]
-        if missing:
-            raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
-        if split != SplitConfig(seed=split.seed):
-            raise InputError(f"data.split: {images} is split by its folders train and val; leave data.split out")
-        return tuple(sample for name in SPLITS for sample in match(images / name, masks / name, name))
-    samples = match(images, masks, "train")
-    if split.train is not None and split.val is not None:
-        return _by_lists(samples, {"train": root / split.train, "val": root / split.val})
-    if split.val_fraction is not None:
-        return _by_fraction(samples, split.val_fraction, split.seed)
-    lists: dict[SplitName, Path] = {name: root / f"{name}.txt" for name in SPLITS}
-    there = [path for path in lists.values() if path.is_file()]
-    if len(there) == 1:
-        raise InputError(f"{there[0]} stands alone; a split by lists needs both train.txt and val.txt in {root}")
-    if there:
-        return _by_lists(samples, lists)
-    return _by_fraction(samples, VAL_FRACTION, split.seed)
+    if not any(folder.is_dir() for folder in folders):
+        return match(images, masks, "train", mask_suffixes=LOSSLESS_SUFFIXES)
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
+    return [
+        sample for name in SPLITS for sample in match(images / name, masks / name, name, mask_suffixes=LOSSLESS_SUFFIXES)
+    ]
 
 
-def _by_lists(samples: list[Sample], lists: Mapping[SplitName, Path]) -> tuple[Sample, ...]:
-    by_id = {sample.id: sample for sample in samples}
-    split: dict[str, SplitName] = {}
+def _by_pages(samples: Iterable[Sample], pages_as_channels: bool) -> list[Sample]:
+    """A sample for each page of the files that have several; they are one group."""
+    found: list[Sample] = []
     problems: list[str] = []
-    for name, path in lists.items():
-        lines = [line.strip() for line in _text(path).splitlines()]
-        entries = [line for line in lines if line]
-        if not entries:
-            problems.append(f"{path}: the list is empty; it needs one file name a line")
-        for entry in entries:
-            sample = by_id.get(Path(entry).name) or by_id.get(Path(entry).stem)
-            if sample is None:
-                problems.append(f"{path}: {entry} is neither an image nor a mask")
-            elif split.setdefault(sample.id, name) != name:
-                problems.append(f"{path}: {entry} is in the list of {split[sample.id]} too")
+    for sample in samples:
+        try:
+            pages, mask_pages = (() if path is None else page_numbers(path) for path in (sample.image, sample.mask))
+        except InputError:  # loading it says what is wrong with it
+            pages = mask_pages = ()
+        if pages_as_channels:
+            pages = pages[:1]  # the page that stands for all of them
+        if pages and mask_pages and pages != mask_pages:
+            problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
+        elif len(pages) > 1 and mask_pages:
+            width = len(str(pages[-1]))
+            found += [replace(sample, id=f"{sample.id}#{page:0{width}}", group=sample.id, part=page) for page in pages]
+        else:
+            found.append(sample)
     if problems:
-        raise problems_error("the lists of the split do not fit the files:", problems)
-    return tuple(replace(by_id[id], split=name) for name in SPLITS for id in sorted(split) if split[id] == name)
+        raise problems_error(
+            "an image whose pages are its channels has a mask of one page:"
+            if pages_as_channels
+            else "each page of an image needs a page of its mask; if the pages are channels of one image, say so with "
+            "data.options.pages: channels:",
+            problems,
+        )
+    return found
 
 
-def _by_fraction(samples: list[Sample], fraction: float, seed: int) -> tuple[Sample, ...]:
-    if len(samples) < 2:
-        raise InputError(f"{samples[0].image or samples[0].mask}: one sample cannot both train and validate; add more")
-    # each sample draws its own place, so that a file that is added later moves at most one other to the other side
-    shuffled = sorted((sample.id for sample in samples), key=lambda id: _drawn(id, seed))
-    val = set(shuffled[: min(max(round(len(samples) * fraction), 1), len(samples) - 1)])
-    return (
-        *(sample for sample in samples if sample.id not in val),
-        *(replace(sample, split="val") for sample in samples if sample.id in val),
-    )
+def _count(pages: Sequence[int]) -> str:
+    between = "" if list(pages) == list(range(len(pages))) else f" ({', '.join(map(str, pages))}, with copies in between)"
+    return f"{len(pages)} page{'s' * (len(pages) > 1)}{between}"
 
 
-def _drawn(id: str, seed: int) -> bytes:
-    return blake2b(f"{seed}/{id}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+def _depth(samples: Iterable[Sample]) -> ImageType:
+    """That of the first image which can be read."""
+    for sample in samples:
+        if sample.image is not None:
+            try:
+                return depth(sample.image, sample.part)
+            except InputError:  # loading it says what is wrong with it
+                pass
+    return "uint8"
 
 
-def _class_file(root: Path) -> tuple[str, ...] | None:
+def _colour_table(root: Path, options: FolderOptions) -> ColourTable | None:
+    if options.colours is not None:
+        return ColourTable(tuple(options.colours.items()), "data.options.colours")
+    there = [root / name for name in _COLOUR_TABLES if (root / name).is_file()]
+    if len(there) > 1:
+        raise InputError(f"{there[0]} and {there[1].name} both say what colours mean; take one of them away")
+    return read_colour_table(there[0]) if there else None
+
+
+def _class_names(root: Path, table: ColourTable | None, ignore_label: int | None) -> tuple[str, ...] | dict[int, str] | None:
+    if table is not None:
+        return {number: name for number, name in table.names.items() if number != ignore_label}
     path = root / "classes.txt"
     if not path.is_file():
         return None
-    names = tuple(line.strip() for line in _text(path).rstrip().splitlines())
+    names = tuple(line.strip() for line in text(path).rstrip().splitlines())
     if "" in names:
         raise InputError(f"{path}: line {names.index('') + 1} is empty; line n names the class of the value n - 1")
     if len(set(names)) != len(names):
         raise InputError(f"{path}: a class name stands twice; line n names the class of the value n - 1")
     return names
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error

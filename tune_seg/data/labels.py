@@ -109,13 +109,14 @@ class Occurrence:
     first: Path
 
 
-def found(values: Mapping[int, Occurrence], ignored: int, where: Path) -> Labels:
+def found(values: Mapping[int, Occurrence], ignored: int, where: Path, names: Mapping[int, str]) -> Labels:
     """The labels of masks whose classes nobody declared: every value that occurs is a class, but the ignored one.
 
     Arguments:
         values: the distinct raw values of all masks, and where they occur.
         ignored: the raw value to ignore.
         where: the folder, for messages.
+        names: of values that go by another name than `class VALUE`.
 
     Raises:
         InputError: so many values that these are no labels, or so few that there is nothing to tell apart.
@@ -141,7 +142,7 @@ def found(values: Mapping[int, Occurrence], ignored: int, where: Path) -> Labels
             "tell apart; check that these are the masks, or declare more classes with data.classes"
         )
     return Labels(
-        tuple(f"class {value}" for value in classes),
+        tuple(names.get(value, f"class {value}") for value in classes),
         {value: index for index, value in enumerate(classes)},
         frozenset({ignored}),
     )

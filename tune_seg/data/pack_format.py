@@ -1,23 +1,80 @@
-"""The file that a packed data set is: an Arrow IPC file whose last record batch is empty and carries the summary.
+"""The file that a packed data set is: an Arrow IPC stream whose last record batch is empty and carries the summary.
 
-Every batch before it has the columns id, split, image (H * W * 3 bytes, RGB rows from the top) and mask (H * W bytes of
-class indices); the training samples come first. The summary stands at the end because it is known only once every
-sample was written, and its presence says that the file is whole.
+A stream has no index at its end, so what a broken-off packing has written is whole up to its last batch, and the next one
+goes on behind it. The summary stands at the end because it is known only once every sample was written, and its presence
+says that the file is whole.
+
+Every batch before it has the columns id, subset, digest (of the rest of the row), image (H * W * C values, rows from the
+top) and mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates.
+Images and masks are bytes as they are, or each compressed: the differences between neighbours in a row, by zstd. That takes
+0.55 of the bytes of a CamVid image at 224 x 224, and zstd alone 0.76; undoing it takes 0.3 ms.
 """
 
 import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from tune_seg.data.dataset import SplitName
+from tune_seg.data.dataset import Image, ImageType, Mask
 from tune_seg.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".arrow"
-_KEY = b"tune_seg"
+
+_KEY: Final = b"tune_seg"
+_CODEC: Final = "zstd"
+_DIGEST_BYTES: Final = 16
+_ROWS_PER_BATCH: Final = 32
+_BYTES_PER_BATCH: Final = 32 * 2**20  # keeps memory flat for large images
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is the same for every row.
+
+    Arguments:
+        size: (H, W) in pixels.
+        channels: C.
+        dtype: of the images.
+        compressed: whether images and masks are.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    dtype: ImageType
+    compressed: bool = False
+
+    @property
+    def row_bytes(self) -> int:
+        """Of an image and its mask, uncompressed."""
+        return self.size[0] * self.size[1] * (self.channels * np.dtype(self.dtype).itemsize + 1)
+
+    @property
+    def rows_per_batch(self) -> int:
+        """At most."""
+        return min(_ROWS_PER_BATCH, max(1, _BYTES_PER_BATCH // self.row_bytes))
+
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        mask_bytes = self.size[0] * self.size[1]
+        return pa.schema(
+            [
+                ("id", pa.string()),
+                ("subset", pa.string()),
+                ("digest", pa.binary(_DIGEST_BYTES)),
+                ("image", pa.large_binary() if self.compressed else pa.binary(self.row_bytes - mask_bytes)),
+                ("mask", pa.large_binary() if self.compressed else pa.binary(mask_bytes)),
+            ],
+            metadata={_KEY: json.dumps({"version": FORMAT_VERSION, "form": asdict(self)})},
+        )
 
 
 @dataclass(frozen=True)
@@ -27,68 +84,226 @@ class Summary:
     Arguments:
         content_id: the hash that the content is known by.
         class_names: by class index.
-        size: (H, W) in pixels.
-        samples: the number of samples of each split.
-        pixels: the number of pixels of each class in each split; ignored pixels are in none.
+        samples: the number of samples of each subset.
+        pixels: the number of pixels of each class in each subset; ignored pixels are in none.
     """
 
     content_id: str
     class_names: tuple[str, ...]
-    size: tuple[int, int]
-    samples: dict[SplitName, int]
-    pixels: dict[SplitName, tuple[int, ...]]
+    samples: Mapping[str, int]
+    pixels: Mapping[str, tuple[int, ...]]
 
 
-def schema(size: tuple[int, int]) -> pa.Schema:
-    """The columns for images of `size` (H, W)."""
-    height, width = size
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("split", pa.string()),
-            ("image", pa.binary(height * width * 3)),
-            ("mask", pa.binary(height * width)),
-        ],
-        metadata={_KEY: json.dumps({"version": FORMAT_VERSION})},
-    )
+@dataclass(frozen=True)
+class Row:
+    """A sample as the columns hold it."""
+
+    id: str
+    subset: str
+    digest: bytes
+    image: bytes
+    mask: bytes
+
+    @classmethod
+    def of(cls, id: str, subset: str, image: Image, mask: Mask, form: Form) -> "Row":
+        """The row of contiguous arrays (H, W, C) and (H, W)."""
+        return cls(id, subset, _digest(id, subset, image, mask), *(_stored(array, form) for array in (image, mask)))
 
 
-def write_summary(writer: Any, summary: Summary) -> None:
-    """Write the closing record batch to the `pyarrow.ipc.RecordBatchFileWriter`."""
-    columns = schema(summary.size)
-    writer.write_batch(pa.RecordBatch.from_pylist([], schema=columns), custom_metadata={_KEY: json.dumps(asdict(summary))})
+class Rows:
+    """The rows of a record batch: views of the mapped file, or what is decompressed when it is asked for.
+
+    Arguments:
+        batch: the record batch.
+        form: of the pack.
+
+    Attributes:
+        images: each (H, W, C).
+        masks: each uint8 (H, W).
+    """
+
+    def __init__(self, batch: Any, form: Form) -> None:
+        self._batch = batch
+        self.images = _column(batch.column("image"), (*form.size, form.channels), form, form.dtype)
+        self.masks = _column(batch.column("mask"), form.size, form, "uint8")
+
+    def __len__(self) -> int:
+        return int(self._batch.num_rows)
+
+    def names(self) -> list[tuple[str, str]]:
+        """The id and the subset of each row."""
+        return list(zip(*(self._batch.column(name).to_pylist() for name in ("id", "subset")), strict=True))
+
+    def undamaged(self) -> list[bytes] | None:
+        """The digest of each row; None if one of them is not what it was when it was written."""
+        digests: list[bytes] = self._batch.column("digest").to_pylist()
+        try:
+            for (id, subset), image, mask, digest in zip(self.names(), self.images, self.masks, digests, strict=True):
+                if _digest(id, subset, image, mask) != digest:
+                    return None
+        except (pa.ArrowException, OSError):  # what cannot be decompressed
+            return None
+        return digests
 
 
-def open_pack(path: Path) -> tuple[Any, Summary]:
-    """The `pyarrow.ipc.RecordBatchFileReader` over the memory-mapped file, and the summary.
+class PackWriter:
+    """Writes rows to a file, behind the batches that are in it.
+
+    Arguments:
+        path: the file.
+        form: of the rows.
+        end: where the batches that are kept end, in bytes; 0: there are none.
+    """
+
+    def __init__(self, path: Path, form: Form, end: int = 0) -> None:
+        self._schema, self._limit = form.schema(), form.rows_per_batch
+        self._rows: list[Row] = []
+        os.truncate(path, end)
+        self._sink = pa.OSFile(str(path), "ab")
+        if not end:
+            self._sink.write(self._schema.serialize())
+
+    def add(self, row: Row) -> None:
+        """Write a row, as soon as there are enough for a batch."""
+        self._rows.append(row)
+        if len(self._rows) == self._limit:
+            self._flush()
+
+    def finish(self, summary: Summary) -> None:
+        """Write the rows that are left, and what makes the file whole."""
+        self._flush()
+        closing = pa.BufferOutputStream()
+        with pa.ipc.new_stream(closing, self._schema) as writer:
+            writer.write_batch(
+                pa.RecordBatch.from_pylist([], schema=self._schema),
+                custom_metadata={_KEY: json.dumps(asdict(summary))},
+            )
+        self._sink.write(closing.getvalue()[len(self._schema.serialize()) :])
+
+    def close(self) -> None:
+        """Write the rows that are left, and close the file, whole or not."""
+        try:
+            self._flush()
+        finally:
+            self._sink.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = [pa.array([getattr(row, field.name) for row in self._rows], field.type) for field in self._schema]
+            self._sink.write(pa.record_batch(columns, schema=self._schema).serialize())
+            self._rows = []
+
+
+def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
+    """What a pack holds; its pages are mapped, not read.
 
     Raises:
         InputError: there is no such file, or it is not a whole pack of this version.
     """
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        source, reader = _open(path)
+        form = _form(path, reader)
+        batches = list(_batches(reader))
+        whole = source.tell() == source.size()
     except FileNotFoundError:
         raise InputError(f"{path}: no such pack; pack the data set again") from None
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a whole pack ({error}); delete it and pack the data set again") from error
+    if not whole:
+        raise InputError(f"{path}: not a whole pack (a part of it is lost); delete it and pack the data set again")
+    try:
+        *rows, closing = batches
+        values = json.loads(closing.custom_metadata[_KEY])
+        summary = Summary(
+            content_id=values["content_id"],
+            class_names=tuple(values["class_names"]),
+            samples=values["samples"],
+            pixels={subset: tuple(counts) for subset, counts in values["pixels"].items()},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a pack without its summary; delete it and pack the data set again") from error
+    return form, summary, [Rows(answer.batch, form) for answer in rows]
+
+
+def unfinished(path: Path) -> tuple[Form | None, list[tuple[Rows, int]]]:
+    """The form and the batches that a broken-off packing wrote, each with where it ends in the file, in bytes.
+
+    They may be damaged, which :meth:`Rows.undamaged` tells. The form is None where there is nothing.
+    """
+    form: Form | None = None
+    found: list[tuple[Rows, int]] = []
+    try:
+        source, reader = _open(path)
+        form = _form(path, reader)
+        for answer in _batches(reader):
+            answer.batch.validate(full=True)
+            if answer.batch.num_rows:  # not what closes a pack
+                found.append((Rows(answer.batch, form), source.tell()))
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError):
+        pass  # from here on it was not written to its end, or was damaged
+    return form, found
+
+
+def _open(path: Path) -> tuple[Any, Any]:
+    source = pa.memory_map(str(path))
+    return source, pa.ipc.open_stream(source)
+
+
+def _form(path: Path, reader: Any) -> Form:
     header = (reader.schema.metadata or {}).get(_KEY)
     if header is None:
         raise InputError(f"{path}: an Arrow file, but none that tune_seg packed; name a pack, or pack the data set")
-    version = json.loads(header)["version"]
-    if version != FORMAT_VERSION:
+    values = json.loads(header)
+    if values["version"] != FORMAT_VERSION:
         raise InputError(
-            f"{path}: a pack of version {version}, this program reads version {FORMAT_VERSION}; "
+            f"{path}: a pack of version {values['version']}, this program reads version {FORMAT_VERSION}; "
             "delete it and pack the data set again"
         )
-    try:
-        closing = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata
-        values = json.loads(closing[_KEY])
-        return reader, Summary(
-            content_id=values["content_id"],
-            class_names=tuple(values["class_names"]),
-            size=tuple(values["size"]),
-            samples=values["samples"],
-            pixels={split: tuple(counts) for split, counts in values["pixels"].items()},
-        )
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a pack without its summary; delete it and pack the data set again") from error
+    form = Form(**{**values["form"], "size": tuple(values["form"]["size"])})
+    if not reader.schema.equals(form.schema()):
+        raise InputError(f"{path}: its columns are not those of a pack; delete it and pack the data set again")
+    return form
+
+
+def _batches(reader: Any) -> Iterator[Any]:
+    """The record batches, each with its custom metadata."""
+    while True:
+        try:
+            answer = reader.read_next_batch_with_custom_metadata()
+        except StopIteration:
+            return
+        yield answer
+
+
+def _digest(id: str, subset: str, image: Image, mask: Mask) -> bytes:
+    digest = blake2b(json.dumps([id, subset]).encode(), digest_size=_DIGEST_BYTES)
+    digest.update(image.data)
+    digest.update(mask.data)
+    return digest.digest()
+
+
+def _stored(array: npt.NDArray[Any], form: Form) -> bytes:
+    if not form.compressed:
+        return array.tobytes()
+    differences = np.diff(array, axis=1, prepend=array.dtype.type(0))  # they wrap around, and so does their sum
+    return bytes(pa.compress(np.ascontiguousarray(differences), codec=_CODEC, asbytes=True))
+
+
+def _column(column: Any, shape: tuple[int, ...], form: Form, dtype: ImageType) -> Sequence[npt.NDArray[Any]]:
+    if form.compressed:
+        return _Compressed(column, shape, dtype)
+    rows = np.frombuffer(column.buffers()[1], dtype, count=len(column) * math.prod(shape))
+    return rows.reshape(-1, *shape)  # type: ignore[return-value]  # an array is a sequence of its rows
+
+
+class _Compressed(Sequence[npt.NDArray[Any]]):
+    def __init__(self, column: Any, shape: tuple[int, ...], dtype: ImageType) -> None:
+        self._column, self._shape, self._dtype = column, shape, np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, row: Any) -> Any:
+        length = math.prod(self._shape) * self._dtype.itemsize
+        raw = pa.decompress(self._column[row].as_buffer(), decompressed_size=length, codec=_CODEC)
+        return np.cumsum(np.frombuffer(raw, self._dtype).reshape(self._shape), axis=1, dtype=self._dtype)

@@ -1,43 +1,51 @@
-"""Packing: a data set is decoded once, in parallel, and written as one Arrow file named by its content."""
+"""Packing: a data set is decoded once, in parallel, and written as one Arrow file named by its content.
+
+What a broken-off packing has written stays, under a hidden name, and the next call goes on behind it.
+"""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Final
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from PIL import Image as pillow
 
 from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
-from tune_seg.data.pack_format import FORMAT_VERSION, SUFFIX, Summary, open_pack, schema, write_summary
+from tune_seg.data.pack_format import FORMAT_VERSION, SUFFIX, Form, PackWriter, Row, Rows, Summary, open_pack, unfinished
 from tune_seg.errors import InputError
 
 Progress = Callable[[int, int], None]
 
-_ROWS_PER_BATCH = 64
-_BYTES_PER_BATCH = 32 * 2**20  # keeps memory flat for large images
-_BYTES_BESIDE_PIXELS = 64 * 2**10
-_PARTIAL = ".partial"
-_ABANDONED_SECONDS = 3600.0
+_BYTES_BESIDE_PIXELS: Final = 64 * 2**10
+_RAW_SHARE = 0.5
+"""Of the free bytes of a disk, what a pack may take; a larger one is compressed."""
+_PARTIAL: Final = ".partial"
+_ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
 
 
 def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progress: Progress | None = None) -> Path:
     """Write `dataset` once, at one size, as an Arrow file in `directory`; the file's name is a hash of its content.
 
-    Images are resized bilinearly with antialiasing, masks to the nearest pixel. Memory does not grow with the set.
-    Where the same sources were packed before, nothing is decoded: sources are the same while their paths, sizes and
-    modification times are. The file appears whole or not at all; several processes may pack the same set at once.
+    Images are resized bilinearly with antialiasing, masks to the nearest pixel. Memory does not grow with the set. Where
+    the pack would take more than half of the free disk, its images are compressed without loss; the content, and so its
+    name, are the same.
+
+    Where the same sources were packed before, nothing is decoded, and where a packing of them was broken off (Ctrl-C, a
+    killed process), only what it had not written: sources are the same while their paths, sizes and modification times
+    are. The file appears whole or not at all; of several processes that pack the same set at once, one does.
 
     Arguments:
         dataset: what :func:`tune_seg.data.read` gave.
@@ -50,165 +58,243 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
         The path of the pack, for :class:`tune_seg.data.PackedData`.
 
     Raises:
-        InputError: naming every file that is wrong, a split without a labelled pixel, a directory that cannot be
+        InputError: naming every file that is wrong, a split or a fold without a labelled pixel, a directory that cannot be
             written to, or too little space on the disk.
     """
     directory = Path(directory)
-    note = directory / f"source-{_source_key(dataset, size)}.json"
+    key = _source_key(dataset, size)
+    note = directory / f"source-{key}.json"
     known = _recall(note)
     if known is not None:
         return known
-    height, width = size
-    needed = len(dataset.samples) * height * width * 4 + _BYTES_BESIDE_PIXELS
-    partial = directory / f".{uuid4().hex}{_PARTIAL}"
+    form = Form(size, dataset.channels, dataset.dtype)
+    needed = len(dataset.samples) * form.row_bytes + _BYTES_BESIDE_PIXELS
     with _disk_errors(directory, needed):
         directory.mkdir(parents=True, exist_ok=True)
         _clear_abandoned(directory)
-        if _free(directory) < needed:
-            raise _no_space(directory, needed)
-        try:
-            path = directory / f"{_write(dataset, partial, size, progress)}{SUFFIX}"
-            if not _is_whole(path):  # one that is there stays, because running trials share its pages
+        with _claimed(directory / f".{key}{_PARTIAL}") as partial:
+            known = _recall(note)  # another process may have packed it while this one waited
+            if known is not None:
+                partial.unlink()
+                return known
+            form = replace(form, compressed=needed > _RAW_SHARE * _free(directory))
+            try:
+                content_id = _write(dataset, partial, form, progress)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+            path = directory / f"{content_id}{SUFFIX}"
+            # before the pack is there, so that whoever waits for it finds both
+            noted = directory / f".{uuid4().hex}{_PARTIAL}"
+            noted.write_text(json.dumps({"pack": path.name}), encoding="utf-8")
+            os.replace(noted, note)
+            if _is_whole(path):  # one that is there stays, because running trials share its pages
+                partial.unlink()
+            else:
                 os.replace(partial, path)
-            partial.write_text(json.dumps({"pack": path.name}), encoding="utf-8")
-            os.replace(partial, note)
-        finally:
-            partial.unlink(missing_ok=True)
     return path
 
 
-def _write(dataset: Dataset, partial: Path, size: tuple[int, int], progress: Progress | None) -> str:
-    """Write the pack to `partial` and return its content id."""
-    samples = sorted(dataset.samples, key=lambda sample: (SPLITS.index(sample.split), sample.id))
+def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> str:
+    """Write the pack to `partial`, behind what is there of it, and return its content id."""
+    samples = sorted(dataset.samples, key=_place)
     scanned = dataset.masks_to_scan
-    total = scanned + len(samples)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, scanned + len(samples))
+
     class_names: tuple[str, ...] = ()
     unclear: dict[str, None] = {}  # the lines of a message, in order
     try:
-        class_names = dataset.find_classes(lambda done: None if progress is None else progress(done, total))
+        class_names = dataset.find_classes(tell)
     except InputError as error:  # what is wrong with single samples is said all the same
         unclear = dict.fromkeys(str(error).splitlines())
-    digest = blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT_VERSION, class_names, size]).encode())
-    pixels = {split: np.zeros(len(class_names), np.int64) for split in SPLITS}
+    kept, batches = unfinished(partial)
+    if kept is not None and replace(kept, compressed=form.compressed) == form:
+        form = kept  # the space on the disk may have been another
+    else:
+        batches = []
+    tally = _Tally(form, class_names, samples)
+    done, end = 0, 0
+    for rows, stop in batches:
+        if not _taken_over(rows, samples[done : done + len(rows)], tally):
+            break
+        done, end = done + len(rows), stop
+        tell(scanned + done)
     problems: list[str] = []
-    with pa.OSFile(str(partial), "wb") as sink:
-        writer = pa.ipc.new_file(sink, schema(size))
-        batch = _Batch(size)
-        for done, (sample, answer) in enumerate(_decoded(dataset, samples, size), start=1):
+    with closing(PackWriter(partial, form, end)) as writer:
+        for answer in _decoded(dataset, samples[done:], form, tally.count):
             if isinstance(answer, InputError):
-                problems.extend(line for line in str(answer).splitlines() if line not in unclear)
+                problems.extend(line for line in str(answer).splitlines() if line not in unclear and line not in problems)
             elif not problems:  # what is bad is refused in the end, so nothing more needs writing
-                image, mask = answer
-                digest.update(json.dumps([sample.split, sample.id]).encode())
-                digest.update(image.data)
-                digest.update(mask.data)
-                pixels[sample.split] += np.bincount(mask.ravel(), minlength=256)[: len(class_names)]
-                batch.add(sample, image, mask)
-                if batch.full or done == len(samples):
-                    writer.write_batch(batch.take())
-            if progress is not None:
-                progress(scanned + done, total)
-        problems += unclear
-        if problems:
-            raise problems_error(f"the data set cannot be used ({len(problems)} problems):", problems)
-        for split in SPLITS:
-            if not pixels[split].any():
-                count = sum(sample.split == split for sample in samples)
-                raise InputError(
-                    f"the {split} split ({count} samples) holds no pixel with a class; check data.classes, "
-                    "data.ignore_label and data.split"
-                )
-        content_id = digest.hexdigest()
-        write_summary(
-            writer,
-            Summary(
-                content_id,
-                class_names,
-                size,
-                {split: sum(sample.split == split for sample in samples) for split in SPLITS},
-                {split: tuple(counts.tolist()) for split, counts in pixels.items()},
-            ),
-        )
-        writer.close()
+                row, pixels = answer
+                writer.add(row)
+                tally.add(row.subset, row.digest, pixels)
+            done += 1
+            tell(scanned + done)
+        try:
+            _refuse([*problems, *unclear], tally)
+        except InputError:
+            partial.unlink()
+            raise
+        writer.finish(tally.summary())
     _flush(partial)
-    return content_id
+    return tally.content_id
 
 
-class _Batch:
-    """The rows of one record batch, in buffers that are used again for the next."""
+def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
+    """Count rows that were written before, if they are those of `samples` and undamaged; whether they are."""
+    digests = rows.undamaged()
+    if digests is None or rows.names() != [(sample.id, sample.subset) for sample in samples]:
+        return False
+    for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
+        tally.add(sample.subset, digest, tally.count(mask))
+    return True
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        height, width = size
-        rows = min(_ROWS_PER_BATCH, max(1, _BYTES_PER_BATCH // (height * width * 4)))
-        self._schema = schema(size)
-        self._samples: list[Sample] = []
-        self._images = np.empty((rows, height, width, 3), np.uint8)
-        self._masks = np.empty((rows, height, width), np.uint8)
+
+def _place(sample: Sample) -> tuple[int, int, str]:
+    """The order in which samples are packed, the subsets one after the other."""
+    return (-1 if sample.fold is None else sample.fold, SPLITS.index(sample.split), sample.id)
+
+
+def _refuse(problems: Sequence[str], tally: "_Tally") -> None:
+    if problems:
+        raise problems_error(f"the data set cannot be used ({len(problems)} problems):", problems)
+    for subset, pixels in tally.pixels.items():
+        # where there are folds, the samples that are in none need not be any
+        if not pixels.any() and (subset != "train" or "val" in tally.pixels):
+            what = f"fold {subset}" if subset.isdecimal() else f"the {subset} split"
+            raise InputError(
+                f"{what} ({tally.samples[subset]} samples) holds no pixel with a class; check data.classes, "
+                "data.ignore_label and data.split"
+            )
+
+
+class _Tally:
+    """What is known of the rows as a whole.
+
+    Arguments:
+        form: of the pack.
+        class_names: by class index.
+        samples: all of them.
+    """
+
+    def __init__(self, form: Form, class_names: tuple[str, ...], samples: Sequence[Sample]) -> None:
+        folds = {sample.fold for sample in samples if sample.fold is not None}
+        subsets = ("train", *map(str, sorted(folds))) if folds else SPLITS
+        self.samples = dict.fromkeys(subsets, 0)
+        self.pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
+        self._class_names = class_names
+        self._digest = blake2b(digest_size=16)
+        self._digest.update(json.dumps([FORMAT_VERSION, class_names, form.size, form.channels, form.dtype]).encode())
+
+    def count(self, mask: Mask) -> npt.NDArray[np.int64]:
+        """The number of pixels of each class."""
+        return np.bincount(mask.ravel(), minlength=256)[: len(self._class_names)]
+
+    def add(self, subset: str, digest: bytes, pixels: npt.NDArray[np.int64]) -> None:
+        """Take a row into account; their order matters."""
+        self._digest.update(digest)
+        self.samples[subset] += 1
+        self.pixels[subset] += pixels
 
     @property
-    def full(self) -> bool:
-        return len(self._samples) == len(self._images)
+    def content_id(self) -> str:
+        return self._digest.hexdigest()
 
-    def add(self, sample: Sample, image: Image, mask: Mask) -> None:
-        self._images[len(self._samples)] = image
-        self._masks[len(self._samples)] = mask
-        self._samples.append(sample)
-
-    def take(self) -> Any:
-        """The rows so far as a record batch that is valid until the next :meth:`add`."""
-        samples, self._samples = self._samples, []
-        return pa.record_batch(
-            [
-                pa.array([sample.id for sample in samples], pa.string()),
-                pa.array([sample.split for sample in samples], pa.string()),
-                self._column("image", self._images[: len(samples)]),
-                self._column("mask", self._masks[: len(samples)]),
-            ],
-            schema=self._schema,
-        )
-
-    def _column(self, name: str, rows: npt.NDArray[np.uint8]) -> Any:
-        binary = self._schema.field(name).type
-        return pa.FixedSizeBinaryArray.from_buffers(binary, len(rows), [None, pa.py_buffer(rows)])
+    def summary(self) -> Summary:
+        pixels = {subset: tuple(counts.tolist()) for subset, counts in self.pixels.items()}
+        return Summary(self.content_id, self._class_names, self.samples, pixels)
 
 
-def _decoded(
-    dataset: Dataset, samples: list[Sample], size: tuple[int, int]
-) -> Iterator[tuple[Sample, tuple[Image, Mask] | InputError]]:
-    """Every sample, in order, decoded and resized by threads (Pillow and NumPy let go of the interpreter lock)."""
+Count = Callable[[Mask], npt.NDArray[np.int64]]
+Decoded = tuple[Row, npt.NDArray[np.int64]]
 
-    def decode(sample: Sample) -> tuple[Image, Mask] | InputError:
+
+def _decoded(dataset: Dataset, samples: list[Sample], form: Form, count: Count) -> Iterator[Decoded | InputError]:
+    """Every sample, in order, decoded, resized and counted by threads: what takes time lets go of the interpreter lock."""
+
+    def decode(sample: Sample) -> Decoded | InputError:
         try:
-            return _resized(*dataset.load(sample), size)
+            image, mask = _resized(*_checked(dataset.load(sample), sample, form), form.size)
+            return Row.of(sample.id, sample.subset, image, mask, form), count(mask)
         except InputError as error:
             return error
 
-    workers = min(32, os.cpu_count() or 1)
-    pending: deque[tuple[Sample, Future[tuple[Image, Mask] | InputError]]] = deque()
+    workers = os.cpu_count() or 1
+    pending: deque[Future[Decoded | InputError]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for sample in samples:
-            pending.append((sample, pool.submit(decode, sample)))
+            pending.append(pool.submit(decode, sample))
             if len(pending) > 2 * workers:
-                first, answer = pending.popleft()
-                yield first, answer.result()
-        for first, answer in pending:
-            yield first, answer.result()
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _checked(loaded: tuple[Image, Mask], sample: Sample, form: Form) -> tuple[Image, Mask]:
+    image, _ = loaded
+    if image.shape[2] != form.channels or image.dtype != form.dtype:
+        raise InputError(
+            f"{sample.image or sample.id}: an image of {image.shape[2]} channels of {image.dtype}, in a data set of "
+            f"{form.channels} channels of {form.dtype}; all images must be of one kind"
+        )
+    return loaded
 
 
 def _resized(image: Image, mask: Mask, size: tuple[int, int]) -> tuple[Image, Mask]:
     height, width = size
     if mask.shape != size:
-        image = np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR))
+        image = _resized_image(image, size)
         mask = np.asarray(pillow.fromarray(mask).resize((width, height), pillow.Resampling.NEAREST))
     return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
 
+def _resized_image(image: Image, size: tuple[int, int]) -> Image:
+    def resized(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return np.asarray(pillow.fromarray(values).resize(size[::-1], pillow.Resampling.BILINEAR))
+
+    if image.shape[2] == 3 and image.dtype == np.uint8:
+        return resized(image).astype(np.uint8, copy=False)
+    # channel by channel, because Pillow takes a fourth one for transparency; 16 bits as floats, which hold them exactly
+    planes = np.moveaxis(image, 2, 0)
+    if image.dtype == np.uint8:
+        return np.stack([resized(np.ascontiguousarray(plane)) for plane in planes], axis=2).astype(np.uint8, copy=False)
+    floats = np.stack([resized(plane.astype(np.float32)) for plane in planes], axis=2)
+    return np.rint(floats).clip(0, 65535).astype(np.uint16)
+
+
+@contextmanager
+def _claimed(partial: Path) -> Iterator[Path]:
+    """The file to write, held for this process; where there are no locks, another one that nobody else knows of."""
+    while True:
+        file = partial.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # not every file system has locks
+            file.close()
+            partial.unlink(missing_ok=True)
+            own = partial.with_name(f".{uuid4().hex}{_PARTIAL}")
+            own.touch()
+            yield own
+            return
+        with file:
+            try:
+                same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
+            except FileNotFoundError:
+                same = False
+            if same:  # whoever held it before did not finish it, or remove it
+                yield partial
+                return
+
+
 def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
-    text = json.dumps([FORMAT_VERSION, size, dataset.source()])
+    folds = [sample.fold for sample in dataset.samples]
+    text = json.dumps([FORMAT_VERSION, size, dataset.channels, dataset.dtype, folds, dataset.source()])
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -223,7 +309,7 @@ def _recall(note: Path) -> Path | None:
 
 def _is_whole(path: Path) -> bool:
     try:
-        _, summary = open_pack(path)
+        _, summary, _ = open_pack(path)
     except InputError:
         return False
     return summary.content_id == path.stem
@@ -262,7 +348,7 @@ def _disk_errors(directory: Path, needed: int) -> Iterator[None]:
 
 def _no_space(directory: Path, needed: int, reason: str = "not enough space") -> InputError:
     return InputError(
-        f"{directory}: {reason}. The packed data needs {needed} bytes ({needed / 2**20:.1f} MiB), "
+        f"{directory}: {reason}. The packed data needs {needed} bytes ({needed / 2**20:.1f} MiB) uncompressed, "
         f"{_free(directory)} bytes are free there. Make space, raise the quota or the limit on file "
         "sizes, name another directory, or pack less with a smaller data.size, data.max_train and data.max_val"
     )

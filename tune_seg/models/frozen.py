@@ -6,9 +6,11 @@ import torch
 from segmentation_models_pytorch.base import SegmentationModel
 from torch import Tensor, nn
 
+from tune_seg.models.split_model import SplitModel
+
 
 class FrozenEncoder(nn.Module):
-    """An SMP model that learns on top of its encoder's features.
+    """A model that learns on top of its encoder's features.
 
     The encoder's parameters take no gradient, its batch normalisation stays in evaluation mode, and no graph is kept of
     its pass.
@@ -17,10 +19,10 @@ class FrozenEncoder(nn.Module):
         model: the model; :func:`separable` must hold of it.
 
     Shape:
-        images (N, 3, H, W), or the encoder's features of them -> logits (N, C, H, W)
+        images (N, channels, H, W), or the encoder's features of them -> logits (N, C, H, W)
     """
 
-    def __init__(self, model: SegmentationModel) -> None:
+    def __init__(self, model: SegmentationModel | SplitModel) -> None:
         super().__init__()
         self.model = model
         model.encoder.requires_grad_(False)
@@ -36,13 +38,17 @@ class FrozenEncoder(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
-        """The encoder's features of images (N, 3, H, W), each (N, C_i, H_i, W_i)."""
+        """The encoder's features of images (N, channels, H, W), each (N, C_i, H_i, W_i)."""
+        if isinstance(self.model, SplitModel):
+            return self.model.encode(images)
         self.model.check_input_shape(images)
         features: list[Tensor] = list(self.encoder(images))
         return features
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
         features = self.features(inputs) if isinstance(inputs, Tensor) else list(inputs)
+        if isinstance(self.model, SplitModel):
+            return self.model.decode(features)
         logits: Tensor = self.model.segmentation_head(self.model.decoder(features))
         return logits
 
@@ -59,6 +65,8 @@ class FrozenEncoder(nn.Module):
 
 def separable(model: nn.Module) -> bool:
     """Whether the model is an encoder, a decoder of its features alone, and a head."""
+    if isinstance(model, SplitModel):
+        return True
     return isinstance(model, SegmentationModel) and type(model).forward is SegmentationModel.forward
 
 

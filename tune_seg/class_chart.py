@@ -1,0 +1,60 @@
+"""How frequent each class is: a table in the terminal, and a picture beside the results, as Taubert figure 5 shows it."""
+
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tune_seg.data import PackedData
+
+_BAR = 40  # characters
+
+
+def show_classes(packed: PackedData, picture: Path, console: Console) -> None:
+    """Print and draw the share of each class in the training pixels that are not ignored, on a logarithmic scale.
+
+    Of data in folds these are the training pixels of the fold that `packed` is of. Where the picture is there already,
+    nothing is done: a study shows its classes once.
+
+    Args:
+        packed: the packed data.
+        picture: the PNG file to write.
+        console: where to print.
+    """
+    if picture.exists():
+        return
+    of_fold = "" if packed.fold is None else f" of fold {packed.fold}"
+    title = f"Class frequencies in {len(packed.train)} training images{of_fold}"
+    shares = sorted(zip(packed.class_names, packed.frequencies.tolist(), strict=True), key=lambda entry: -entry[1])
+    # the power of ten at which the scale begins, below every share but 0
+    lowest = min(-1, math.floor(math.log10(min(share for _, share in shares if share > 0.0))))
+    console.print(_table(title, shares, lowest))
+    _draw(title, shares, lowest, picture)
+
+
+def _table(title: str, shares: list[tuple[str, float]], lowest: int) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    table.add_column("pixels", justify="right")
+    table.add_column(f"1e{lowest} to 1, logarithmic", no_wrap=True)
+    for name, share in shares:
+        length = round(_BAR * (1.0 - math.log10(share) / lowest)) if share > 0.0 else 0
+        table.add_row(Text(name), f"{100.0 * share:.3g} %", "\u2588" * length)
+    return table
+
+
+def _draw(title: str, shares: list[tuple[str, float]], lowest: int, picture: Path) -> None:
+    from matplotlib.figure import Figure  # takes half a second, and a study that goes on has its picture
+
+    names, values = zip(*shares, strict=True)
+    figure = Figure(figsize=(max(4.5, 1.5 + 0.3 * len(names)), 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.bar(range(len(names)), values)
+    axes.set_yscale("log")
+    axes.set_ylim(10.0**lowest, 1.0)
+    axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+    axes.set_ylabel("share of the pixels")
+    axes.set_title(title, fontsize="medium")
+    figure.savefig(picture, dpi=120, format="png")

@@ -1,0 +1,68 @@
+"""What VOC, SBD and COCO share: the twenty classes of PASCAL VOC, and lists of image names."""
+
+from pathlib import Path
+
+from tune_seg.data.dataset import Sample, SplitName, problems_error
+from tune_seg.data.splitting import text
+from tune_seg.errors import InputError
+
+CLASS_NAMES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+
+VOID = 255
+"""The label at the borders of objects and of what is too hard to tell."""
+
+
+def listed(path: Path) -> list[str]:
+    """The names in a list, one a line.
+
+    Raises:
+        InputError: it cannot be read, or it is empty.
+    """
+    names = [line.split()[0] for line in text(path).splitlines() if line.strip()]
+    if not names:
+        raise InputError(f"{path}: the list is empty; it needs one image name a line")
+    return names
+
+
+def samples_of(names: list[str], source: Path, images: Path, masks: Path, suffix: str, split: SplitName) -> list[Sample]:
+    """The samples of these names: IMAGES/name.jpg and MASKS/name with `suffix`.
+
+    Arguments:
+        names: those of the images.
+        source: what names them, for messages.
+        images, masks: the folders.
+        suffix: that of a mask.
+        split: that of all of them.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    samples = [Sample(name, split, images / f"{name}.jpg", masks / f"{name}{suffix}") for name in names]
+    missing = [
+        str(path) for sample in samples for path in (sample.image, sample.mask) if path is not None and not path.is_file()
+    ]
+    if missing:
+        raise problems_error(f"{source} names samples that are not there; unpack the whole set. Missing:", missing)
+    return samples

@@ -1,0 +1,159 @@
+"""Which samples train and which validate: as published, by lists, by a seeded fraction, or by folds.
+
+The samples of a group, which is a patient or a volume, stand on one side of every split. A sample without one is a group of
+its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+from tune_seg.config import SplitConfig
+from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
+from tune_seg.errors import InputError
+
+VAL_FRACTION = 0.2
+
+
+def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[Sample, ...]:
+    """The samples that are used, each with its side of the split, or its fold.
+
+    The split is, in this order: what `split` says; the published one; the lists train.txt and val.txt in `root`; a seeded
+    fraction of 0.2.
+
+    Arguments:
+        samples: all of them, each with the split that was published; where none was, every one is of `train`.
+        split: the list files, the fraction, or the number of folds. A line of a list is the id of a sample, the name of its
+            file, or a group; samples in no list are left out. What is drawn, is drawn from the seed and the names of the
+            groups alone.
+        root: the folder of the data set, to which the paths of the lists are relative.
+
+    Raises:
+        InputError: a list that does not fit, two samples of one id, or too few groups.
+
+    Example:
+        >>> slices = [Sample(f"{case}/{n}", "train", group=case) for case in ("a", "b", "c") for n in range(2)]
+        >>> [sample.id for sample in divide(slices, SplitConfig(val_fraction=0.3), Path()) if sample.split == "val"]
+        ['c/0', 'c/1']
+    """
+    published = any(sample.split == "val" for sample in samples)
+    if published and not split.given:
+        _refuse_groups_on_both_sides(samples)
+        return tuple(samples)
+    _refuse_equal_ids(samples)
+    if split.train is not None and split.val is not None:
+        return _by_lists(samples, {"train": root / split.train, "val": root / split.val})
+    if split.folds is not None:
+        return _by_folds(samples, split.folds, split.val_fraction, split.seed)
+    if split.val_fraction is not None:
+        return _by_fraction(samples, split.val_fraction, split.seed)
+    lists: dict[SplitName, Path] = {name: root / f"{name}.txt" for name in SPLITS}
+    there = [path for path in lists.values() if path.is_file()]
+    if len(there) == 1:
+        raise InputError(f"{there[0]} stands alone; a split by lists needs both train.txt and val.txt in {root}")
+    return _by_lists(samples, lists) if there else _by_fraction(samples, VAL_FRACTION, split.seed)
+
+
+def text(path: Path) -> str:
+    """The content of a text file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
+
+
+def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tuple[Sample, ...]:
+    named: dict[str, list[Sample]] = {}
+    for sample in samples:
+        for name in {sample.id, sample.group} - {""}:
+            named.setdefault(name, []).append(sample)
+    split: dict[str, SplitName] = {}
+    problems: list[str] = []
+    for side, path in lists.items():
+        entries = [line.strip() for line in text(path).splitlines() if line.strip()]
+        if not entries:
+            problems.append(f"{path}: the list is empty; it needs one name a line")
+        for entry in entries:
+            names = (entry, str(Path(entry).with_suffix("")), Path(entry).name, Path(entry).stem)
+            found = next((named[name] for name in names if name in named), [])
+            if not found:
+                problems.append(f"{path}: {entry} is neither an image nor a mask")
+            if any(split.setdefault(sample.id, side) != side for sample in found):
+                problems.append(f"{path}: {entry} is in the list of {split[found[0].id]} too")
+    if problems:
+        raise problems_error("the lists of the split do not fit the files:", problems)
+    used = [replace(sample, split=split[sample.id]) for sample in samples if sample.id in split]
+    _refuse_groups_on_both_sides(used)
+    return _in_order(used)
+
+
+def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[Sample, ...]:
+    groups = _shuffled_groups(samples, seed)
+    if len(groups) < 2:
+        first = samples[0]
+        what = f"the samples of {first.group}" if first.group else "one sample"
+        raise InputError(f"{first.image or first.mask}: {what} cannot both train and validate; add more")
+    val = set(groups[: min(max(round(len(groups) * fraction), 1), len(groups) - 1)])
+    return _in_order(replace(sample, split="val" if _group(sample) in val else "train") for sample in samples)
+
+
+def _by_folds(samples: Sequence[Sample], folds: int, fraction: float | None, seed: int) -> tuple[Sample, ...]:
+    groups = _shuffled_groups(samples, seed)
+    if len(groups) < folds:
+        what = "samples" if groups == [sample.id for sample in samples] else "groups (patients or volumes)"
+        raise InputError(f"data.split.folds: {folds} folds of {len(groups)} {what}; each fold needs one of its own")
+    if fraction is None:
+        fold = {group: place * folds // len(groups) for place, group in enumerate(groups)}
+    else:
+        each = min(max(round(len(groups) * fraction), 1), len(groups) // folds)
+        fold = {group: place // each for place, group in enumerate(groups[: each * folds])}
+    return _in_order(
+        replace(sample, fold=number, split="val" if number == 0 else "train")
+        for sample in samples
+        for number in [fold.get(_group(sample))]
+    )
+
+
+def _group(sample: Sample) -> str:
+    return sample.group or sample.id
+
+
+def _shuffled_groups(samples: Sequence[Sample], seed: int) -> list[str]:
+    """Each group draws its own place, so that one that is added later moves at most one other to the other side."""
+    return sorted({_group(sample) for sample in samples}, key=lambda group: _drawn(group, seed))
+
+
+def _drawn(group: str, seed: int) -> bytes:
+    return blake2b(f"{seed}/{group}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """The training samples first, each side by id."""
+    return tuple(sorted(samples, key=lambda sample: (SPLITS.index(sample.split), sample.id)))
+
+
+def _refuse_equal_ids(samples: Sequence[Sample]) -> None:
+    """Published splits may use a name twice; where they are mixed, it says nothing any more."""
+    seen: dict[str, Sample] = {}
+    twice = [
+        f"{seen[sample.id].image} and {sample.image}"
+        for sample in samples
+        if seen.setdefault(sample.id, sample) is not sample
+    ]
+    if twice:
+        raise problems_error("data.split divides all samples anew, but two of them have one name:", twice)
+
+
+def _refuse_groups_on_both_sides(samples: Sequence[Sample]) -> None:
+    sides: dict[str, set[SplitName]] = {}
+    for sample in samples:
+        if sample.group:
+            sides.setdefault(sample.group, set()).add(sample.split)
+    both = [group for group, found in sides.items() if len(found) > 1]
+    if both:
+        raise problems_error("a patient or a volume both trains and validates, which makes the validation too good:", both)
