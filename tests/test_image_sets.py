@@ -356,6 +356,18 @@ def test_coco_keeps_images_without_the_classes_on_demand(tmp_path: Path) -> None
         assert_holds(dataset, sample.id, *written[sample.id])
 
 
+def test_coco_reads_names_beyond_ascii_and_says_which_image_is_unknown(tmp_path: Path) -> None:
+    written = write_coco(tmp_path)
+    path = tmp_path / "annotations" / "instances_train2017.json"
+    (tmp_path / "train2017" / "000000000000.jpg").rename(tmp_path / "train2017" / "Straße.jpg")
+    content = path.read_text().replace("000000000000.jpg", "Straße.jpg")
+    path.write_text(content, encoding="utf-8")
+    assert_holds(read_root(tmp_path), "Straße", *written["000000000000"])
+    path.write_text(content.replace('"image_id": 0', '"image_id": 99'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"instances_train2017\.json: not a file .*annotations of image 99, which is none"):
+        read_root(tmp_path)
+
+
 def test_coco_changes_its_source_with_its_annotations(tmp_path: Path) -> None:
     write_coco(tmp_path)
     before = json.dumps(read_root(tmp_path).source())
