@@ -72,7 +72,7 @@ def test_another_seed_gives_other_folds() -> None:
 
 def test_too_few_patients_are_refused() -> None:
     samples = slices({"a": 9, "b": 9})
-    with pytest.raises(InputError, match=r"data\.split\.folds: 3 folds of 2 groups \(patients or volumes\)"):
+    with pytest.raises(InputError, match=r"data\.split\.folds: 3 folds of 2 groups \(such as patients, volumes or cities\)"):
         split_by(samples, folds=3)
     with pytest.raises(InputError, match="the samples of a cannot both train and validate"):
         split_by(slices({"a": 9}), val_fraction=0.5)
@@ -90,7 +90,7 @@ def test_a_list_names_samples_files_or_patients(tmp_path: Path) -> None:
     ]
     (tmp_path / "one").write_text("a/0\n")
     (tmp_path / "two").write_text("a/1\n")
-    with pytest.raises(InputError, match=r"a patient or a volume both trains and validates.*\n  a"):
+    with pytest.raises(InputError, match=r"samples of one group, .*, train and validate.*\n  a"):
         divide(samples, split, tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_the_published_split_stays_unless_another_is_asked_for() -> None:
     assert split_by(samples, seed=3) == tuple(samples)
     assert sum(sample.split == "val" for sample in split_by(samples, val_fraction=0.5)) == 3
     both = [Sample("a/0", "train", group="a"), Sample("a/1", "val", group="a")]
-    with pytest.raises(InputError, match="a patient or a volume both trains and validates"):
+    with pytest.raises(InputError, match=r"samples of one group, .*, train and validate"):
         split_by(both)
 
 

@@ -1,7 +1,7 @@
 """Which samples train and which validate: as published, by lists, by a seeded fraction, or by folds.
 
-The samples of a group, which is a patient or a volume, stand on one side of every split. A sample without one is a group of
-its own.
+The samples of a group, which is a patient, a volume or a city, stand on one side of every split. A sample without one is a
+group of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,9 +69,13 @@ def text(path: Path) -> str:
 
 def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tuple[Sample, ...]:
     named: dict[str, list[Sample]] = {}
+    files: dict[str, list[Sample]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
         for name in {sample.id, sample.group} - {""}:
             named.setdefault(name, []).append(sample)
+        for path in (sample.image, sample.mask):
+            if path is not None:
+                files.setdefault(path.name, []).append(sample)
     split: dict[str, SplitName] = {}
     problems: list[str] = []
     for side, path in lists.items():
@@ -80,7 +84,7 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
             problems.append(f"{path}: the list is empty; it needs one name a line")
         for entry in entries:
             names = (entry, str(Path(entry).with_suffix("")), Path(entry).name, Path(entry).stem)
-            found = next((named[name] for name in names if name in named), [])
+            found = next((named[name] for name in names if name in named), files.get(Path(entry).name, []))
             if not found:
                 problems.append(f"{path}: {entry} is neither an image nor a mask")
             if any(split.setdefault(sample.id, side) != side for sample in found):
@@ -105,7 +109,7 @@ def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple
 def _by_folds(samples: Sequence[Sample], folds: int, fraction: float | None, seed: int) -> tuple[Sample, ...]:
     groups = _shuffled_groups(samples, seed)
     if len(groups) < folds:
-        what = "samples" if groups == [sample.id for sample in samples] else "groups (patients or volumes)"
+        what = "samples" if groups == [sample.id for sample in samples] else "groups (such as patients, volumes or cities)"
         raise InputError(f"data.split.folds: {folds} folds of {len(groups)} {what}; each fold needs one of its own")
     if fraction is None:
         fold = {group: place * folds // len(groups) for place, group in enumerate(groups)}
@@ -156,4 +160,8 @@ def _refuse_groups_on_both_sides(samples: Sequence[Sample]) -> None:
             sides.setdefault(sample.group, set()).add(sample.split)
     both = [group for group, found in sides.items() if len(found) > 1]
     if both:
-        raise problems_error("a patient or a volume both trains and validates, which makes the validation too good:", both)
+        raise problems_error(
+            "samples of one group, such as a patient, a volume or a city, train and validate, which makes validation too "
+            "good:",
+            both,
+        )
