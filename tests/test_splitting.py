@@ -94,6 +94,26 @@ def test_a_list_names_samples_files_or_patients(tmp_path: Path) -> None:
         divide(samples, split, tmp_path)
 
 
+def test_a_list_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "one").write_text("a\n")
+    (tmp_path / "two").write_text("b\n")
+    divided = split_by(slices({"a": 1, "b": 1, "c": 1}), train="~/one", val="~/two")
+    assert [(sample.id, sample.split) for sample in divided] == [("a/0", "train"), ("b/0", "val")]
+
+
+def test_what_a_list_names_wrongly_is_said(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(".\n/\na/1\n")
+    (tmp_path / "two").write_text("a\n")
+    with pytest.raises(InputError) as error:
+        divide(slices({"a": 2, "b": 2}), SplitConfig(train=Path("one"), val=Path("two")), tmp_path)
+    assert str(error.value).splitlines()[1:] == [
+        f"  {tmp_path / 'one'}: . is neither an image nor a mask",
+        f"  {tmp_path / 'one'}: / is neither an image nor a mask",
+        f"  {tmp_path / 'two'}: a is in the list of train too",
+    ]
+
+
 def test_the_published_split_stays_unless_another_is_asked_for() -> None:
     samples = [Sample(f"s{number}", "val" if number < 2 else "train") for number in range(6)]
     assert split_by(samples) == tuple(samples)

@@ -43,7 +43,7 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
         return tuple(samples)
     _refuse_equal_ids(samples)
     if split.train is not None and split.val is not None:
-        return _by_lists(samples, {"train": root / split.train, "val": root / split.val})
+        return _by_lists(samples, {"train": root / split.train.expanduser(), "val": root / split.val.expanduser()})
     if split.folds is not None:
         return _by_folds(samples, split.folds, split.val_fraction, split.seed)
     if split.val_fraction is not None:
@@ -83,12 +83,13 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
         if not entries:
             problems.append(f"{path}: the list is empty; it needs one name a line")
         for entry in entries:
-            names = (entry, str(Path(entry).with_suffix("")), Path(entry).name, Path(entry).stem)
-            found = next((named[name] for name in names if name in named), files.get(Path(entry).name, []))
+            file = Path(entry)
+            names = (entry, entry.removesuffix(file.suffix), file.name, file.stem)
+            found = next((named[name] for name in names if name in named), files.get(file.name, []))
             if not found:
                 problems.append(f"{path}: {entry} is neither an image nor a mask")
-            if any(split.setdefault(sample.id, side) != side for sample in found):
-                problems.append(f"{path}: {entry} is in the list of {split[found[0].id]} too")
+            for other in {split.setdefault(sample.id, side) for sample in found} - {side}:
+                problems.append(f"{path}: {entry} is in the list of {other} too")
     if problems:
         raise problems_error("the lists of the split do not fit the files:", problems)
     used = [replace(sample, split=split[sample.id]) for sample in samples if sample.id in split]
