@@ -219,6 +219,7 @@ def test_an_expression_finds_the_patient_in_the_name(tmp_path: Path) -> None:
         ({"percentiles": [99, 1]}, "data.options.percentiles: black must lie below white"),
         ({"percentiles": [-1, 99]}, "data.options.percentiles: Input should be greater than or equal to 0"),
         ({"window": [5, 5]}, "data.options.window: black must lie below white"),
+        ({"window": [float("-inf"), 5]}, "data.options.window: Input should be a finite number"),
         ({"bits": 12}, "data.options.bits"),
         ({"spacing": 0}, "data.options.spacing"),
         ({"patient": "("}, "data.options.patient: is no regular expression"),

@@ -17,8 +17,9 @@ from tune_seg.data.dicom_seg import read_segmentations, segment_names
 from tune_seg.data.dicom_slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
 from tune_seg.data.grids import fits, onto, refuse_other_grid
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw, read_mask
-from tune_seg.data.volume_options import VolumeOptions, parse_options
+from tune_seg.data.volume_options import VolumeOptions
 from tune_seg.data.volumes import (
     BACKGROUND,
     IGNORE_LABEL,
@@ -158,7 +159,7 @@ def read_dicom(config: DataConfig) -> VolumeDataset:
             fit, or as :func:`~tune_seg.data.volumes.dataset_of`.
     """
     assert config.root is not None
-    options = parse_options(config.options)
+    options = read_options(config, VolumeOptions)
     volumes = [entry for entry in _entries(config.root) if entry.is_dir() or is_dicom(entry)]
     found = [_case(config.root, volume, options) for volume in volumes]
     cases = collected([case for case in found if case is not None], config.root)

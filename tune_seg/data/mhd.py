@@ -11,8 +11,9 @@ import numpy as np
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.grids import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, refuse_other_grid
+from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw
-from tune_seg.data.volume_options import VolumeOptions, parse_options
+from tune_seg.data.volume_options import VolumeOptions
 from tune_seg.data.volumes import Case, Volume, VolumeDataset, collected, dataset_of, visible, whole_numbers
 from tune_seg.errors import InputError
 
@@ -71,7 +72,7 @@ def read_mhd(config: DataConfig) -> VolumeDataset:
             :func:`~tune_seg.data.volumes.dataset_of`.
     """
     assert config.root is not None
-    options = parse_options(config.options)
+    options = read_options(config, VolumeOptions)
     images, masks = _pairs(config.root)
     cases = [_case(image, mask, options) for image, mask in zip(images, masks, strict=True)]
     return dataset_of(config, options, collected(cases, config.root))

@@ -13,8 +13,9 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.grids import Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw
-from tune_seg.data.volume_options import VolumeOptions, parse_options
+from tune_seg.data.volume_options import VolumeOptions
 from tune_seg.data.volumes import (
     IGNORE_LABEL,
     Case,
@@ -93,7 +94,7 @@ def read_nifti(config: DataConfig) -> VolumeDataset:
             dataset.json that cannot be read, or as :func:`~tune_seg.data.volumes.dataset_of`.
     """
     assert config.root is not None
-    options = parse_options(config.options)
+    options = read_options(config, VolumeOptions)
     named = None if config.classes is not None else _named(config.root / "dataset.json", config.ignore_label)
     cases = [_case(name, images, label, options) for name, (images, label) in _pairs(config.root).items()]
     return dataset_of(config, options, collected(cases, config.root), named)
