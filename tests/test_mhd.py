@@ -42,6 +42,25 @@ def test_promise12_is_detected_and_read_slice_by_slice(promise: tuple[Path, dict
         assert images.dtype == masks.dtype == np.uint8
 
 
+def test_promise12s_test_data_which_have_no_segmentations_are_passed_over(
+    promise: tuple[Path, dict[str, tuple[Array, Array]]],
+) -> None:
+    root, written = promise
+    write_mhd(root / "TestData" / "Case00.mhd", intensities(9))
+    assert {sample.group for sample in read(config(root)).samples} == set(written)
+    write_mhd(root / "part3" / "Case30.mhd", intensities(9))
+    with pytest.raises(InputError, match=r"\(1 problems\):\n +.*part3/Case30\.mhd: a volume without a segmentation"):
+        read(config(root))
+
+
+def test_the_extension_may_be_in_capitals(tmp_path: Path) -> None:
+    _, mask = case(tmp_path, "a", 0)
+    case(tmp_path, "b", 1)
+    for path in list(tmp_path.glob("*.mhd")):
+        path.rename(path.with_suffix(".MHD"))
+    assert np.array_equal(read_volume(tmp_path, "a")[1], mask)
+
+
 def test_the_slices_of_a_volume_stand_on_one_side_of_the_split(
     promise: tuple[Path, dict[str, tuple[Array, Array]]],
 ) -> None:

@@ -21,6 +21,7 @@ LAYOUT = "NAME.mhd (or .mha) with NAME_segmentation.mhd, in the folder or in fol
 
 SUFFIXES = (".mhd", ".mha")
 _SEGMENTATION = "_segmentation"
+_TEST = "test"  # PROMISE12's TestData, or test_data, has no segmentations, and the names of the training volumes
 
 _DATA_FILE = re.compile(rb"^ElementDataFile *=(.*)$", re.MULTILINE)
 _HEADER_BYTES = 2**16
@@ -61,11 +62,13 @@ class MhdCase(Case):
 
 def looks_like(root: Path) -> bool:
     """Whether a segmentation lies in the folder or in a folder of it."""
-    return any(True for suffix in SUFFIXES for depth in ("", "*/") for _ in root.glob(f"{depth}*{_SEGMENTATION}{suffix}"))
+    return any(_is_segmentation(path) for depth in ("", "*/") for path in root.glob(f"{depth}*{_SEGMENTATION}.*"))
 
 
 def read_mhd(config: DataConfig) -> VolumeDataset:
     """The data set under `config.root`: the axial slices of every volume, one patient a volume.
+
+    A folder whose name has `test` in it, and which holds no segmentation, is passed over.
 
     Raises:
         InputError: a volume without a segmentation or the other way round, one that cannot be read, grids that differ, or as
@@ -135,11 +138,17 @@ def _voxel_file(path: Path) -> Path:
     return path if name in ("LOCAL", "LIST") else path.with_name(name)
 
 
+def _is_segmentation(path: Path) -> bool:
+    return path.stem.endswith(_SEGMENTATION) and path.suffix.lower() in SUFFIXES
+
+
 def _pairs(root: Path) -> tuple[list[Path], list[Path]]:
     """Every volume, and its segmentation."""
-    folders = [root, *(path for path in visible(root) if path.is_dir())]
-    files = [path for folder in folders for path in visible(folder) if path.suffix.lower() in SUFFIXES]
-    by_place = {path.with_suffix(""): path for path in files}
+    by_place: dict[Path, Path] = {}
+    for folder in (root, *(path for path in visible(root) if path.is_dir())):
+        files = [path for path in visible(folder) if path.suffix.lower() in SUFFIXES]
+        if folder == root or _TEST not in folder.name.lower() or any(map(_is_segmentation, files)):
+            by_place |= {path.with_suffix(""): path for path in files}
     images: list[Path] = []
     masks: list[Path] = []
     problems: list[str] = []
