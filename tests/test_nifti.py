@@ -84,6 +84,12 @@ def test_the_decathlon_names_its_classes(tmp_path: Path) -> None:
     assert read(config(tmp_path)).class_names == ("background", "PZ", "TZ")
     assert_read(tmp_path, "prostate_01", 1)
     assert read(config(tmp_path, classes={0: "rest", 1: "gland", 2: "gland"})).class_names == ("rest", "gland")
+    (tmp_path / "train.txt").write_text("imagesTr/prostate_01.nii.gz\n")
+    (tmp_path / "val.txt").write_text("prostate_00.nii.gz\n")
+    assert {(sample.group, sample.split) for sample in read(config(tmp_path)).samples} == {
+        ("prostate_01", "train"),
+        ("prostate_00", "val"),
+    }
 
 
 def test_nnunets_files_of_channels_are_one_volume_and_its_ignored_label_counts_nowhere(tmp_path: Path) -> None:

@@ -212,6 +212,21 @@ def test_an_expression_finds_the_patient_in_the_name(tmp_path: Path) -> None:
         read(config(tmp_path, {"patient": "x"}))
 
 
+def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_names(tmp_path: Path) -> None:
+    write(tmp_path, ["p1_before", "p1_after", "p2_before", "p3_before"])
+    (tmp_path / "val.txt").write_text("p2_before\n")
+    for line in ("p1_after", "p1_after.mhd", "some/folder/p1_after.mhd"):
+        (tmp_path / "train.txt").write_text(f"{line}\n")
+        samples = read(config(tmp_path, {"patient": "^p[0-9]"})).samples
+        assert {(sample.id.split("/")[0], sample.split) for sample in samples} == {
+            ("p1_after", "train"),
+            ("p2_before", "val"),
+        }
+    (tmp_path / "val.txt").write_text("p1_before\n")
+    with pytest.raises(InputError, match=r"a patient or a volume both trains and validates.*\n +p1"):
+        read(config(tmp_path, {"patient": "^p[0-9]"}))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
