@@ -79,6 +79,13 @@ def test_what_is_no_number_is_black_and_does_not_move_the_range() -> None:
         module.levels(Volume(np.full((1, 2, 2, 1), np.nan)), VolumeOptions())
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+def test_percentiles_are_exact_though_differences_of_such_values_overflow(dtype: Any) -> None:
+    info = np.finfo(dtype) if dtype is np.float32 else np.iinfo(dtype)
+    values = np.random.default_rng(0).uniform(info.min / 3, info.max, (3, 8, 9, 1)).astype(dtype)
+    assert np.array_equal(module.levels(Volume(values), VolumeOptions(percentiles=(3.3, 96.1))), levels(values, 3.3, 96.1))
+
+
 def test_colours_stay_what_they_are() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 3), dtype=np.uint8)
     assert np.array_equal(module.levels(Volume(colours, colour=True), VolumeOptions()), colours)

@@ -427,10 +427,15 @@ def _range(values: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise InputError("not one value is a finite number; is it damaged?")
-    low, high = np.percentile(finite.astype(np.float64), percentiles)  # which subtracts, and 16 bits would overflow
+    # np.percentile would need all values as float64: the differences of 16-bit ones overflow
+    places = np.divide(percentiles, 100.0) * (finite.size - 1)
+    below = places.astype(np.intp)
+    above = np.minimum(below + 1, finite.size - 1)
+    finite.partition(np.unique([below, above]))
+    low, high = (finite[below] + (places - below) * (finite[above].astype(np.float64) - finite[below])).tolist()
     if low == high:  # as in a volume that is nearly everywhere empty
         low, high = float(finite.min()), float(finite.max())
-    return (float(low), float(high)) if low < high else (float(low), float(low) + 1.0)
+    return (low, high) if low < high else (low, low + 1.0)
 
 
 def _resampled(
