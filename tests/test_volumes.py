@@ -2,7 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Barrier, Lock
 from typing import Any
@@ -104,7 +104,7 @@ def test_sixteen_bits_are_asked_for_by_an_option(tmp_path: Path) -> None:
 
 
 def test_threads_decode_a_volume_once() -> None:
-    cache, decoded, lock, together = VolumeCache(2), [], Lock(), Barrier(8)
+    cache, decoded, lock, together = VolumeCache(0), [], Lock(), Barrier(8)
 
     def ask(number: int) -> int:
         together.wait()
@@ -146,14 +146,48 @@ class Counted(Case):
 def test_packing_decodes_each_volume_once(tmp_path: Path, split: dict[str, Any]) -> None:
     decoded: list[str] = []
     names = [str(number) for number in range(9)]
-    cases = [Counted(name, name, Path(name), Path(f"{name}m"), 5, 1, None, decoded) for name in names]
+    cases = [Counted(name, name, Path(name), Path(f"{name}m"), (5, 12, 10), 1, None, decoded) for name in names]
     settings = config(tmp_path, split=split, classes=["background", "one", "two"])
     pack(module.dataset_of(settings, VolumeOptions(), cases), tmp_path / "packs", (12, 10))
     assert sorted(decoded) == names
 
 
+@dataclass(frozen=True, eq=False)
+class Together(Counted):
+    """A volume that is decoded only while others are."""
+
+    others: Barrier
+
+    def volume(self) -> Volume:
+        self.others.wait(60.0)
+        return super().volume()
+
+
+def test_as_many_volumes_as_asked_for_are_decoded_at_the_same_time(tmp_path: Path) -> None:
+    decoded: list[str] = []
+    four = Barrier(4)
+    cases = [Together(n, n, Path(n), Path(f"{n}m"), (5, 12, 10), 1, None, decoded, four) for n in "012345678"]
+    settings = config(tmp_path, split={"val_fraction": 0.1}, classes=["background", "one", "two"])
+    dataset = replace(module.dataset_of(settings, VolumeOptions(), cases), cache=VolumeCache(3))
+    dataset.load(min(dataset.samples, key=lambda sample: sample.place))
+    assert len(decoded) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "cores", "ahead"),
+    [
+        (320 * 320 * 24, 16, 15),  # PROMISE12
+        (4 * 240 * 240 * 155, 16, 3),  # BraTS
+        (512 * 512 * 800, 16, 1),
+        (512 * 512 * 800, 1, 0),
+    ],
+)
+def test_volumes_are_decoded_ahead_as_cores_and_memory_allow(values: int, cores: int, ahead: int) -> None:
+    assert module.volumes_ahead(values, cores) == ahead
+
+
 def test_a_volume_that_cannot_be_decoded_says_so_for_each_of_its_slices() -> None:
-    cache, tries = VolumeCache(), []
+    cache, tries = VolumeCache(1), []
 
     def decode() -> Slices:
         tries.append(1)

@@ -236,7 +236,7 @@ def _with_mask(
         "patient": stack.patient or name,
         "image": volume,
         "mask": mask,
-        "slices": len(stack.frames),
+        "shape": (len(stack.frames), stack.rows, stack.columns),
         "channels": 3 if stack.colour else 1,
         "spacing": stack.spacing,
         "stack": stack,

@@ -183,4 +183,4 @@ def _case(image: Path, mask: Path, options: VolumeOptions) -> MhdCase | str:
             raise refuse_other_grid(mask, headers[1].grid, image, grid)
     except InputError as error:
         return str(error)
-    return MhdCase(image.stem, image.stem, image, mask, grid.axial_shape[0], channels, grid.spacing, headers)
+    return MhdCase(image.stem, image.stem, image, mask, grid.axial_shape, channels, grid.spacing, headers)

@@ -207,7 +207,7 @@ def _case(name: str, files: list[Path], mask: Path, options: VolumeOptions) -> N
     except InputError as error:
         return str(error)
     channels = sum(image.channels for image in images)
-    return NiftiCase(name, name, files[0], mask, grid.axial_shape[0], channels, grid.spacing, images, label)
+    return NiftiCase(name, name, files[0], mask, grid.axial_shape, channels, grid.spacing, images, label)
 
 
 def _named(path: Path, ignore_label: int | None) -> Labels | None:

@@ -24,7 +24,6 @@ from PIL import Image as pillow
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import (
     IGNORE_INDEX,
-    SPLITS,
     Dataset,
     Image,
     ImageType,
@@ -45,8 +44,8 @@ BACKGROUND = "background"
 READER_VERSION = 1
 """Goes up when the same files give other images, so that packs of the former ones are not taken for them."""
 
-_AHEAD = min(2, (os.cpu_count() or 1) - 1)
-_VOLUMES_KEPT = _AHEAD + 2  # packing takes the slices in order, so that at most two volumes are in work
+_VALUES_AHEAD = 2**27
+"""How many intensities are decoded ahead at most; each takes some 10 bytes while it is, and one afterwards."""
 
 Found = TypeVar("Found")
 
@@ -73,7 +72,7 @@ class Case(ABC):
         name: of the volume, without a slash, unique in the data set.
         patient: whose it is.
         image, mask: the file or folder of the volume, and that of its labels.
-        slices: how many there are.
+        shape: (S, H, W): how many slices there are, and the pixels of each.
         channels: of each slice.
         spacing: millimetres between two rows, and two columns; None where nothing says so.
     """
@@ -82,9 +81,13 @@ class Case(ABC):
     patient: str
     image: Path
     mask: Path
-    slices: int
+    shape: tuple[int, int, int]
     channels: int
     spacing: tuple[float, float] | None
+
+    @property
+    def slices(self) -> int:
+        return self.shape[0]
 
     @property
     @abstractmethod
@@ -119,15 +122,18 @@ class VolumeCache:
     """A few volumes, each decoded once: by the first thread that asks, while the others wait for it, or ahead of them.
 
     A copy in another process starts empty.
+
+    Arguments:
+        ahead: how many are decoded ahead. Two more are kept: packing takes the slices in order.
     """
 
-    def __init__(self, most: int = _VOLUMES_KEPT) -> None:
-        self._most = most
+    def __init__(self, ahead: int) -> None:
+        self.ahead = ahead
         self._volumes: OrderedDict[Path, Future[Slices]] = OrderedDict()
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type["VolumeCache"], tuple[int]]:
-        return VolumeCache, (self._most,)
+        return VolumeCache, (self.ahead,)
 
     def get(self, key: Path, decode: Callable[[], Slices]) -> Slices:
         """What `decode` gives for `key`, or gave.
@@ -153,7 +159,7 @@ class VolumeCache:
             answer = Future[Slices]() if known is None else known
             self._volumes[key] = answer
             self._volumes.move_to_end(key)
-            while len(self._volumes) > self._most:
+            while len(self._volumes) > self.ahead + 2:
                 self._volumes.popitem(last=False)
         return answer, known is None
 
@@ -175,13 +181,14 @@ class VolumeDataset(Dataset):
         classes: what the raw values of the masks mean, or the scan that finds out.
         options: how intensities become images.
         size: (H, W) that slices are cut to where `options.spacing` is given.
+        cache: of the volumes in work.
     """
 
     cases: Mapping[Path, Case]
     classes: Labels | Scan
     options: VolumeOptions
     size: tuple[int, int]
-    cache: VolumeCache = field(default_factory=VolumeCache, compare=False)
+    cache: VolumeCache = field(compare=False)
 
     @property
     def channels(self) -> int:
@@ -232,11 +239,11 @@ class VolumeDataset(Dataset):
         They come in the order of packing.
         """
         first: dict[Path, str] = {}
-        for sample in sorted(self.samples, key=lambda s: (-1 if s.fold is None else s.fold, SPLITS.index(s.split), s.id)):
+        for sample in sorted(self.samples, key=lambda sample: sample.place):
             if sample.image is not None:
                 first.setdefault(sample.image, sample.id)
         images = tuple(first)
-        return {id: images[number : number + _AHEAD] for number, id in enumerate(first.values(), start=1)}
+        return {id: images[number : number + self.cache.ahead] for number, id in enumerate(first.values(), start=1)}
 
     def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
@@ -293,8 +300,23 @@ def dataset_of(
     if not samples:
         raise InputError(f"{config.root}: no slice has foreground; leave data.options.foreground_only out")
     return VolumeDataset(
-        divide(samples, config.split, config.root), {case.image: case for case in cases}, classes, options, config.size
+        divide(samples, config.split, config.root),
+        {case.image: case for case in cases},
+        classes,
+        options,
+        config.size,
+        VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), os.cpu_count() or 1)),
     )
+
+
+def volumes_ahead(values: int, cores: int) -> int:
+    """How many volumes are decoded beside the one in work: so many that no core idles, if they fit into memory.
+
+    Arguments:
+        values: the intensities of the largest volume.
+        cores: of the machine.
+    """
+    return min(cores - 1, max(1, _VALUES_AHEAD // values))
 
 
 def levels(volume: Volume, options: VolumeOptions) -> Image:
