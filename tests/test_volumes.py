@@ -108,7 +108,7 @@ def test_threads_decode_a_volume_once() -> None:
 
     def ask(number: int) -> int:
         together.wait()
-        return int(cache.get(Path(str(number % 2)), lambda: decode(number % 2)).images[0, 0, 0, 0])
+        return int(cache.get(Path(str(number % 2)), 9, lambda: decode(number % 2)).images[0, 0, 0, 0])
 
     def decode(number: int) -> Slices:
         with lock:
@@ -118,9 +118,9 @@ def test_threads_decode_a_volume_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [0, 1] * 4
     assert sorted(decoded) == [0, 1]
-    cache.get(Path("2"), lambda: decode(2))  # the third: the one that was asked for first goes
+    cache.get(Path("2"), 9, lambda: decode(2))  # the third: the one that was asked for first goes
     copy = pickle.loads(pickle.dumps(cache))
-    copy.get(Path("2"), lambda: decode(2))
+    copy.get(Path("2"), 9, lambda: decode(2))
     assert decoded.count(2) == 2
 
 
@@ -143,13 +143,15 @@ class Counted(Case):
 
 
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
-def test_packing_decodes_each_volume_once(tmp_path: Path, split: dict[str, Any]) -> None:
+def test_packing_decodes_each_volume_once_and_keeps_none(tmp_path: Path, split: dict[str, Any]) -> None:
     decoded: list[str] = []
     names = [str(number) for number in range(9)]
     cases = [Counted(name, name, Path(name), Path(f"{name}m"), (5, 12, 10), 1, None, decoded) for name in names]
     settings = config(tmp_path, split=split, classes=["background", "one", "two"])
-    pack(module.dataset_of(settings, VolumeOptions(), cases), tmp_path / "packs", (12, 10))
+    dataset = module.dataset_of(settings, VolumeOptions(), cases)
+    pack(dataset, tmp_path / "packs", (12, 10))
     assert sorted(decoded) == names
+    assert len(dataset.cache) == 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +161,9 @@ class Together(Counted):
     others: Barrier
 
     def volume(self) -> Volume:
+        volume = super().volume()
         self.others.wait(60.0)
-        return super().volume()
+        return volume
 
 
 def test_as_many_volumes_as_asked_for_are_decoded_at_the_same_time(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_a_volume_that_cannot_be_decoded_says_so_for_each_of_its_slices() -> Non
 
     for _ in range(3):
         with pytest.raises(InputError, match=r"a\.mhd: damaged"):
-            cache.get(Path("a"), decode)
+            cache.get(Path("a"), 5, decode)
     assert len(tries) == 1
 
 

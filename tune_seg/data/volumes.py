@@ -7,7 +7,7 @@ intensities become 8 or 16 bits, a volume is decoded once for all of its slices,
 import os
 import re
 from abc import ABC, abstractmethod
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -118,10 +118,17 @@ class Slices(NamedTuple):
     masks: Raw
 
 
+@dataclass
+class _Entry:
+    answer: Future[Slices]
+    taken: int = 0
+
+
 class VolumeCache:
     """A few volumes, each decoded once: by the first thread that asks, while the others wait for it, or ahead of them.
 
-    A copy in another process starts empty.
+    A volume goes when all of its slices were taken, so that after packing none is left. A copy in another process starts
+    empty.
 
     Arguments:
         ahead: how many are decoded ahead. Two more are kept: packing takes the slices in order.
@@ -129,39 +136,47 @@ class VolumeCache:
 
     def __init__(self, ahead: int) -> None:
         self.ahead = ahead
-        self._volumes: OrderedDict[Path, Future[Slices]] = OrderedDict()
+        self._volumes: OrderedDict[Path, _Entry] = OrderedDict()
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type["VolumeCache"], tuple[int]]:
         return VolumeCache, (self.ahead,)
 
-    def get(self, key: Path, decode: Callable[[], Slices]) -> Slices:
-        """What `decode` gives for `key`, or gave.
+    def __len__(self) -> int:
+        return len(self._volumes)
+
+    def get(self, key: Path, times: int, decode: Callable[[], Slices]) -> Slices:
+        """What `decode` gives for `key`, or gave; it will be asked for so many `times`.
 
         Raises:
             InputError: as `decode` does, the first time and every other.
         """
-        answer, is_new = self._enter(key)
+        entry, is_new = self._enter(key)
         if is_new:
-            _settle(answer, decode)
-        return answer.result()
+            _settle(entry.answer, decode)
+        slices = entry.answer.result()
+        with self._lock:
+            entry.taken += 1
+            if entry.taken == times and self._volumes.get(key) is entry:
+                del self._volumes[key]
+        return slices
 
     def expect(self, key: Path, decode: Callable[[], Slices]) -> None:
         """Start to decode what will soon be asked for, in a thread of its own."""
-        answer, is_new = self._enter(key)
+        entry, is_new = self._enter(key)
         if is_new:
-            Thread(target=_settle, args=(answer, decode), daemon=True).start()
+            Thread(target=_settle, args=(entry.answer, decode), daemon=True).start()
 
-    def _enter(self, key: Path) -> tuple[Future[Slices], bool]:
-        """The answer for `key`, and whether the caller is to give it."""
+    def _enter(self, key: Path) -> tuple[_Entry, bool]:
+        """The entry of `key`, and whether the caller is to give its answer."""
         with self._lock:
             known = self._volumes.get(key)
-            answer = Future[Slices]() if known is None else known
-            self._volumes[key] = answer
+            entry = _Entry(Future()) if known is None else known
+            self._volumes[key] = entry
             self._volumes.move_to_end(key)
             while len(self._volumes) > self.ahead + 2:
                 self._volumes.popitem(last=False)
-        return answer, known is None
+        return entry, known is None
 
 
 def _settle(answer: Future[Slices], decode: Callable[[], Slices]) -> None:
@@ -214,7 +229,7 @@ class VolumeDataset(Dataset):
         case = self.cases[sample.image]
         for image in self._following.get(sample.id, ()):
             self.cache.expect(image, partial(self._decode, self.cases[image]))
-        slices = self.cache.get(case.image, partial(self._decode, case))
+        slices = self.cache.get(case.image, self._times[case.image], partial(self._decode, case))
         labels = self._labels()
         try:
             mask = labels.translate(slices.masks[sample.part])
@@ -231,6 +246,11 @@ class VolumeDataset(Dataset):
             "files": [stamp(file) for case in self.cases.values() for file in case.files],
             "samples": [(sample.id, sample.split, sample.group, sample.fold) for sample in self.samples],
         }
+
+    @cached_property
+    def _times(self) -> Counter[Path | None]:
+        """How many slices of each volume there are."""
+        return Counter(sample.image for sample in self.samples)
 
     @cached_property
     def _following(self) -> dict[str, tuple[Path, ...]]:
