@@ -160,7 +160,7 @@ def read_dicom(config: DataConfig) -> VolumeDataset:
     """
     assert config.root is not None
     options = read_options(config, VolumeOptions)
-    volumes = [entry for entry in _entries(config.root) if entry.is_dir() or is_dicom(entry)]
+    volumes = [entry for entry in _entries(config.root) if not entry.is_file() or is_dicom(entry)]
     found = [_case(config.root, volume, options) for volume in volumes]
     cases = collected([case for case in found if case is not None], config.root)
     if not cases:
@@ -187,9 +187,9 @@ def _entries(root: Path) -> list[Path]:
 
 
 def _walk(entry: Path) -> Iterator[Path]:
-    """All files of a folder, also those in folders of it; a file alone is itself."""
+    """All files of a folder, also those in folders of it; a file alone is itself. Links may lead nowhere."""
     files = entry.rglob("*") if entry.is_dir() else [entry]
-    return (path for path in files if path.is_file() and not path.name.startswith("."))
+    return (path for path in files if not path.is_dir() and not path.name.startswith("."))
 
 
 def _case(root: Path, volume: Path, options: VolumeOptions) -> DicomCase | str | None:
@@ -209,6 +209,8 @@ def _case(root: Path, volume: Path, options: VolumeOptions) -> DicomCase | str |
 def _headers(volume: Path) -> list[tuple[Path, Any]]:
     headers = []
     for path in sorted(_walk(volume)):
+        if not path.exists():
+            raise InputError(f"{path}: a link to a file that is not there; fetch the file, or take the link out")
         if is_dicom(path):
             headers.append((path, read_header(path)))
         elif path.suffix.lower() == ".dcm":

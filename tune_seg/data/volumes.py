@@ -41,7 +41,7 @@ from tune_seg.errors import InputError
 
 IGNORE_LABEL = 255
 BACKGROUND = "background"
-READER_VERSION = 1
+READER_VERSION = 2
 """Goes up when the same files give other images, so that packs of the former ones are not taken for them."""
 
 _VALUES_AHEAD = 2**27
