@@ -213,6 +213,13 @@ def test_volumes_without_labels_and_missing_channels_are_refused_together(tmp_pa
     assert "b_0000" not in str(error.value)
 
 
+def test_a_volume_without_voxels_is_refused(tmp_path: Path) -> None:
+    pair(tmp_path, "a", 0)
+    nib.save(nib.Nifti1Image(np.zeros((10, 12, 0), np.int16), LPS), tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.nii\.gz: 10 x 12 x 0 voxels; there must be at least one each way"):
+        read(config(tmp_path))
+
+
 def test_channels_on_different_grids_are_refused(tmp_path: Path) -> None:
     write_nifti(tmp_path / "imagesTr" / "a_0000.nii.gz", intensities(0))
     write_nifti(tmp_path / "imagesTr" / "a_0001.nii.gz", intensities(0), to="RAS")

@@ -383,9 +383,10 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
     Raises:
         InputError: they are no class numbers.
     """
-    if values.size and (not np.isfinite(values).all() or values.min() < 0 or values.max() >= 2**16):
-        raise InputError(f"{path}: values from {values.min():g} to {values.max():g}; a mask holds class numbers, 0 to 65535")
-    raw: Raw = values.astype(np.uint8 if not values.size or values.max() < 256 else np.uint16)
+    low, high = values.min(), values.max()
+    if not 0 <= low <= high < 2**16:  # nor is it where one is not a number
+        raise InputError(f"{path}: values from {low:g} to {high:g}; a mask holds class numbers, 0 to 65535")
+    raw: Raw = values.astype(np.uint8 if high < 2**8 else np.uint16)
     unequal = values != raw
     if unequal.any():
         raise InputError(
