@@ -139,6 +139,16 @@ def test_the_scale_of_the_header_is_applied(tmp_path: Path) -> None:
     assert np.array_equal(images[..., 0], np.rint(np.clip((values + 200.0) / 500.0, 0.0, 1.0) * 255))
 
 
+def test_labels_that_a_scale_makes_class_numbers_are_read(tmp_path: Path) -> None:
+    pair(tmp_path, "a", 0)
+    pair(tmp_path, "b", 1)
+    mask = nib.Nifti1Image(127 * classes(0).transpose(2, 1, 0), LPS)
+    mask.header.set_slope_inter(1 / 127, 0.0)
+    nib.save(mask, tmp_path / "a_seg.nii.gz")
+    assert np.asarray(nib.load(tmp_path / "a_seg.nii.gz").dataobj).max() != 2.0
+    assert np.array_equal(read_volume(tmp_path, "a")[1], classes(0))
+
+
 def test_pixels_that_are_not_square_are_made_square_with_the_finer_spacing(tmp_path: Path) -> None:
     affine = LPS.copy()
     affine[1, 1] = -2.0  # rows are 2 mm apart, columns 1 mm

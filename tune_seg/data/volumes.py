@@ -44,6 +44,9 @@ BACKGROUND = "background"
 READER_VERSION = 2
 """Goes up when the same files give other images, so that packs of the former ones are not taken for them."""
 
+_SCALED = 1e-3
+"""What a class number loses by a file's scale: SPM writes masks as 0 and 255 with a scale of 1/255."""
+
 _VALUES_AHEAD = 2**27
 """How many intensities are decoded ahead at most; each takes some 10 bytes while it is, and one afterwards."""
 
@@ -383,17 +386,17 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
     Raises:
         InputError: they are no class numbers.
     """
-    low, high = values.min(), values.max()
+    rounded = np.rint(values) if values.dtype.kind == "f" else values
+    low, high = rounded.min(), rounded.max()
     if not 0 <= low <= high < 2**16:  # nor is it where one is not a number
         raise InputError(f"{path}: values from {low:g} to {high:g}; a mask holds class numbers, 0 to 65535")
-    raw: Raw = values.astype(np.uint8 if high < 2**8 else np.uint16)
-    unequal = values != raw
-    if unequal.any():
+    apart = np.abs(values - rounded) > _SCALED
+    if apart.any():
         raise InputError(
-            f"{path}: the value {values[unequal][0]:g} is no class number; a mask holds whole numbers, so resample it to "
+            f"{path}: the value {values[apart][0]:g} is no class number; a mask holds whole numbers, so resample it to "
             "the nearest label"
         )
-    return raw
+    return rounded.astype(np.uint8 if high < 2**8 else np.uint16)
 
 
 def stem(path: Path) -> str:
