@@ -487,7 +487,7 @@ def test_the_same_volume_is_the_same_slices_in_every_format(tmp_path: Path) -> N
 
 
 def test_refusals_name_what_is_wrong_with_each_volume(tmp_path: Path) -> None:
-    for name in ("fewer", "gone", "larger", "patients", "series", "twice", "tilted", "unmasked"):
+    for name in ("fewer", "gone", "larger", "patients", "series", "twice", "tilted", "unmasked", "unplaced"):
         volume(tmp_path, name, 0)
     images = tmp_path / "images"
     (tmp_path / "masks" / "fewer" / "000.png").unlink()
@@ -503,6 +503,9 @@ def test_refusals_name_what_is_wrong_with_each_volume(tmp_path: Path) -> None:
         dataset = pydicom.dcmread(path)
         dataset.ImagePositionPatient = [0, 0, 7]
         dataset.save_as(images / "twice" / f"{number}.dcm")
+    dataset = pydicom.dcmread(images / "unplaced" / "002.dcm")
+    del dataset.ImagePositionPatient
+    dataset.save_as(images / "unplaced" / "002.dcm")
     path = images / "tilted" / "001.dcm"
     dataset = pydicom.dcmread(path)
     dataset.ImageOrientationPatient = list(OBLIQUE)
@@ -513,7 +516,7 @@ def test_refusals_name_what_is_wrong_with_each_volume(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(config(tmp_path))
     text = str(error.value)
-    assert "the volumes cannot be used (8 problems):" in text
+    assert "the volumes cannot be used (9 problems):" in text
     for part in (
         "masks/fewer: 4 masks for 5 slices; no mask is called 000.png",
         "images/gone/004.dcm: a link to a file that is not there",
@@ -524,6 +527,7 @@ def test_refusals_name_what_is_wrong_with_each_volume(tmp_path: Path) -> None:
         "images/twice: two slices at one place: ",
         "images/tilted: slices of several directions (ImageOrientationPatient 1\\0\\0\\0\\1\\0",
         "images/unmasked: a volume without a mask; looked for",
+        "images/unplaced/002.dcm: no ImagePositionPatient, but 4 slices of unplaced have one",
     ):
         assert part in text
 

@@ -138,6 +138,16 @@ def test_a_missing_file_of_voxels_is_named_before_anything_is_decoded(tmp_path: 
         read(config(tmp_path))
 
 
+def test_the_file_of_voxels_may_lie_in_another_folder(tmp_path: Path) -> None:
+    _, mask = case(tmp_path, "a", 0)
+    case(tmp_path, "b", 1)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "a_segmentation.raw").rename(tmp_path / "raw" / "a.raw")
+    header = tmp_path / "a_segmentation.mhd"
+    header.write_text(header.read_text().replace("a_segmentation.raw", "raw/a.raw"))
+    assert np.array_equal(read_volume(tmp_path, "a")[1], mask)
+
+
 def test_a_truncated_file_of_voxels_is_refused(tmp_path: Path) -> None:
     case(tmp_path, "a", 0, compressed=True)
     case(tmp_path, "b", 1)
@@ -180,6 +190,13 @@ def test_two_volumes_of_one_name_are_refused(tmp_path: Path) -> None:
     case(tmp_path / "part1", "a", 0)
     case(tmp_path / "part2", "a", 1)
     with pytest.raises(InputError, match=r"part2/a\.mhd and .*part1/a\.mhd have one name"):
+        read(config(tmp_path))
+
+
+def test_a_volume_in_two_files_is_refused(tmp_path: Path) -> None:
+    case(tmp_path, "a", 0)
+    case(tmp_path, "a", 1, ".mha")
+    with pytest.raises(InputError, match=r"a\.mhd and a\.mha have one name, so it is not clear which to read"):
         read(config(tmp_path))
 
 

@@ -230,6 +230,13 @@ def test_a_volume_without_voxels_is_refused(tmp_path: Path) -> None:
         read(config(tmp_path))
 
 
+def test_a_volume_that_was_unpacked_beside_its_archive_is_refused(tmp_path: Path) -> None:
+    pair(tmp_path, "a", 0)
+    (tmp_path / "a.nii").write_bytes(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()))
+    with pytest.raises(InputError, match=r"a\.nii\.gz and a\.nii have one name"):
+        read(config(tmp_path))
+
+
 def test_channels_on_different_grids_are_refused(tmp_path: Path) -> None:
     write_nifti(tmp_path / "imagesTr" / "a_0000.nii.gz", intensities(0))
     write_nifti(tmp_path / "imagesTr" / "a_0001.nii.gz", intensities(0), to="RAS")

@@ -14,7 +14,7 @@ from tune_seg.data.grids import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, ref
 from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw
 from tune_seg.data.volume_options import VolumeOptions
-from tune_seg.data.volumes import Case, Volume, VolumeDataset, collected, dataset_of, visible, whole_numbers
+from tune_seg.data.volumes import Case, Volume, VolumeDataset, by_name, collected, dataset_of, visible, whole_numbers
 from tune_seg.errors import InputError
 
 LAYOUT = "NAME.mhd (or .mha) with NAME_segmentation.mhd, in the folder or in folders of it"
@@ -135,7 +135,7 @@ def _voxel_file(path: Path) -> Path:
     with path.open("rb") as file:
         named = _DATA_FILE.search(file.read(_HEADER_BYTES))
     name = "LOCAL" if named is None else named[1].decode("utf-8", "surrogateescape").strip()
-    return path if name in ("LOCAL", "LIST") else path.with_name(name)
+    return path if name in ("LOCAL", "LIST") else path.parent / name
 
 
 def _is_segmentation(path: Path) -> bool:
@@ -148,7 +148,7 @@ def _pairs(root: Path) -> tuple[list[Path], list[Path]]:
     for folder in (root, *(path for path in visible(root) if path.is_dir())):
         files = [path for path in visible(folder) if path.suffix.lower() in SUFFIXES]
         if folder == root or _TEST not in folder.name.lower() or any(map(_is_segmentation, files)):
-            by_place |= {path.with_suffix(""): path for path in files}
+            by_place |= {folder / name: path for name, path in by_name(files).items()}
     images: list[Path] = []
     masks: list[Path] = []
     problems: list[str] = []

@@ -21,6 +21,7 @@ from tune_seg.data.volumes import (
     Case,
     Volume,
     VolumeDataset,
+    by_name,
     collected,
     dataset_of,
     reading,
@@ -140,7 +141,7 @@ def _is_nifti(path: Path) -> bool:
 
 def _niftis(folder: Path) -> dict[str, Path]:
     """The NIfTI files of a folder by name without extension."""
-    return {stem(path): path for path in visible(folder) if _is_nifti(path)}
+    return by_name(path for path in visible(folder) if _is_nifti(path))
 
 
 def _folders(root: Path) -> tuple[Path, Path] | None:
@@ -216,7 +217,7 @@ def _named(path: Path, ignore_label: int | None) -> Labels | None:
         return None
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
-        names = {int(key): str(value) for key, value in labels.items()} if _numbered(labels) else _by_name(labels)
+        names = {int(key): str(value) for key, value in labels.items()} if _numbered(labels) else _numbers(labels)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: its labels cannot be read ({type(error).__name__}: {error}); they are a mapping of numbers to names, "
@@ -233,7 +234,7 @@ def _numbered(labels: Mapping[str, Any]) -> bool:
     return all(key.isdigit() for key in labels)
 
 
-def _by_name(labels: Mapping[str, Any]) -> dict[int, str]:
+def _numbers(labels: Mapping[str, Any]) -> dict[int, str]:
     names = {int(value): name for name, value in labels.items()}
     if len(names) != len(labels):
         raise ValueError("two names have one number")

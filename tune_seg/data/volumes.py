@@ -8,7 +8,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -402,6 +402,20 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
 def stem(path: Path) -> str:
     """The name of a file without its extension; `.nii.gz` is one."""
     return path.name.removesuffix(".gz").rpartition(".")[0] if path.name.endswith(".nii.gz") else path.stem
+
+
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The files of a folder by name without extension.
+
+    Raises:
+        InputError: two of them have one.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        other = named.setdefault(stem(path), path)
+        if other is not path:
+            raise InputError(f"{path} and {other.name} have one name, so it is not clear which to read; take one elsewhere")
+    return named
 
 
 def visible(folder: Path) -> list[Path]:
