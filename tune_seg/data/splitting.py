@@ -25,8 +25,8 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
     Arguments:
         samples: all of them, each with the split that was published; where none was, every one is of `train`.
         split: the list files, the fraction, or the number of folds. A line of a list is the id of a sample, the name of its
-            file, or a group; samples in no list are left out. What is drawn, is drawn from the seed and the names of the
-            groups alone.
+            file, a group, or the volume of a slice; samples in no list are left out. What is drawn, is drawn from the seed
+            and the names of the groups alone.
         root: the folder of the data set, to which the paths of the lists are relative.
 
     Raises:
@@ -71,7 +71,7 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
     named: dict[str, list[Sample]] = {}
     files: dict[str, list[Sample]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
-        for name in {sample.id, sample.group} - {""}:
+        for name in {sample.id, sample.group, *_whole(sample)} - {""}:
             named.setdefault(name, []).append(sample)
         for path in (sample.image, sample.mask):
             if path is not None:
@@ -95,6 +95,13 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
     used = [replace(sample, split=split[sample.id]) for sample in samples if sample.id in split]
     _refuse_groups_on_both_sides(used)
     return _in_order(used)
+
+
+def _whole(sample: Sample) -> set[str]:
+    """The names of the volume that a slice is a part of: its patient may have another."""
+    if sample.part is None or sample.image is None:
+        return set()
+    return {sample.id.rpartition("/")[0], sample.image.name}
 
 
 def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[Sample, ...]:
