@@ -153,6 +153,12 @@ def test_an_unfinished_study_says_how_many_runs_stand_behind_a_mean(
     assert "WCE is not ranked: the paper's row is counted for CE" in printed
 
 
+def test_a_study_of_a_part_of_its_grid_promises_no_more_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(written(tmp_path, {"CE": [0.5, 0.7], "FL": [0.25]}, search={"sampler": "grid", "trials": 3}))]) == 0
+    shown = table_of(capsys.readouterr().out)
+    assert {row: cells[0] for row, cells in shown.items()} == {"CE": "2", "FL": "1"}
+
+
 def test_a_narrow_terminal_shows_the_metric_that_ranks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
