@@ -45,7 +45,8 @@ class Row:
     Attributes:
         name: of the row, in the study.
         runs: how many of its trials ran to their end.
-        planned: how many it has when the study is finished; None where the sampler decides that, or not all of the grid is run.
+        planned: how many it has when the study is finished; None where the sampler decides that, or leaves out a part of
+            the grid.
         paper: by metric, the paper's figures as fractions, one for every run that is printed; empty where it has no such
             row.
         here: by metric, the study's, one for every run.
