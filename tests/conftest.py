@@ -1,5 +1,7 @@
 """What the tests share."""
 
+import fcntl
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,13 @@ def rows_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     It trains :data:`ROWS_STUDY`: three rows of a table with two seeds each, and four that begin alike. Tests leave it alone.
     """
-    config: Path = tmp_path_factory.mktemp("rows") / "rows.yaml"
-    config.write_text(yaml.safe_dump(ROWS_STUDY, sort_keys=False))
-    assert search.main([str(config), "--studies", str(config.parent / "studies")]) == 0
+    folder: Path = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers: one of them makes the study
+    config, made = folder / "rows.yaml", folder / "studies" / "rows" / "results.parquet"
+    with (folder / "rows.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.is_file():
+            config.write_text(yaml.safe_dump(ROWS_STUDY, sort_keys=False))
+            assert search.main([str(config), "--studies", str(folder / "studies")]) == 0
     return config
