@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The CamVid rows ("Cityscape" in the paper) of Hossain's Table 3 (CE, WCE, FL, ADFL) and of Table 5 (DFL, ADFL, ACW+CE), smaller and shorter than in the
-# paper, so that two cores need some 40 minutes; each ends with its comparison with the paper.
+# The CamVid rows ("Cityscape" in the paper) of Hossain's Table 3 (CE, WCE, FL, ADFL) and of Table 5 (DFL, ADFL, ACW+CE),
+# smaller and shorter than in the paper, so that two cores need some 40 minutes. Each table ends with its comparison with the
+# paper.
 #
 #     bash scripts/bench/hossain_camvid.sh CAMVID OUT [SIZE] [EPOCHS]
 #
