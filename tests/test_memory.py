@@ -16,18 +16,16 @@ from tune_seg.memory import keep_freed_memory
 keep_freed_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    tensors = [torch.ones(2**22) for _ in range(8)]  # 128 MiB
+    tensors = [torch.ones(2**24) for _ in range(4)]  # of 64 MiB: up to 32, glibc learns to keep them by itself
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-for _ in range(4):
-    last = faults()
-print(last)
+print(min(faults() for _ in range(6)))  # something small may take a place, once
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other C libraries keep what they like")
 def test_a_large_tensor_takes_the_memory_of_the_one_before() -> None:
     answer = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert int(answer.stdout) < 1000  # of 32,768 pages; 4,096 where glibc is left alone
+    assert int(answer.stdout) < 1000  # of 65,536 pages, which they all are where glibc is left alone
 
 
 def test_a_system_that_does_not_say_how_much_memory_is_free_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -369,7 +369,7 @@ def test_a_trial_that_loses_its_worker_begins_again(tmp_path: Path) -> None:
     command += ["--trials", "1", "--set", "search.early_stopping.kind=none"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not trial_workers(process.pid):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
@@ -452,7 +452,7 @@ def running_cluster(directory: Path) -> Iterator[str]:
     with open(directory / "ray.log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "Ray runtime started" not in (directory / "ray.log").read_text():
             assert process.poll() is None and time.monotonic() < deadline, (directory / "ray.log").read_text()
             time.sleep(0.2)

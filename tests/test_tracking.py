@@ -180,7 +180,7 @@ def server(directory: Path, port: int) -> Iterator[str]:
     with open(directory / "server.log", "w") as log:
         process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -190,7 +190,7 @@ def server(directory: Path, port: int) -> Iterator[str]:
         yield uri
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def free_port() -> int:
