@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from PIL import Image
 from rich.console import Console
 
@@ -65,11 +66,20 @@ def scores(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def mlflow_trials(directory: Path) -> list[int]:
+    return sorted(int(run.data.tags["tune_seg.trial"]) for run in mlflow_runs(directory) if "tune_seg.trial" in run.data.tags)
+
+
+def mlflow_artifacts(directory: Path) -> list[str]:
+    """Of the run of the study."""
+    (parent,) = (run for run in mlflow_runs(directory) if "tune_seg.trial" not in run.data.tags)
+    return [artifact.path for artifact in MlflowClient(default_uri(directory)).list_artifacts(parent.info.run_id)]
+
+
+def mlflow_runs(directory: Path) -> list[Run]:
     client = MlflowClient(default_uri(directory))
     experiment = client.get_experiment_by_name(directory.name)
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    return sorted(int(run.data.tags["tune_seg.trial"]) for run in runs if "tune_seg.trial" in run.data.tags)
+    return list(client.search_runs([experiment.experiment_id]))
 
 
 def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
@@ -98,6 +108,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert more[:4] == rows or [scores(a) == scores(b) for a, b in zip(more, rows, strict=False)]
     assert [row["trial"] for row in more] == list(range(6))
     assert mlflow_trials(directory) == list(range(6))
+    assert mlflow_artifacts(directory) == ["classes.png", "results.parquet", "study.yaml"]
 
     # the same study under another configuration is refused, and nothing of it changes
     before = (directory / "results.parquet").read_bytes()

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tune_seg.searcher import StudySearcher
 
 
+_CLASSES = "classes.png"
 _SAMPLES = 128
 """So many configurations are drawn, to see what the trials to come may have in common."""
 
@@ -122,7 +123,7 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
             machines = starter.submit(_machines, plan.config)
             try:
                 packed = _pack(plan, console, checks=(machines, models))
-                show_classes(packed, directory / "classes.png", console)
+                show_classes(packed, directory / _CLASSES, console)
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
                 notes = models.result()
                 compute = _fractioned(plan, packed, machines.result())
@@ -215,7 +216,8 @@ def _run(
         # Ray needs a second or two to end, and MLflow may need as long. Ray ends in this thread: what Tune leaves behind
         # must not be cleared away in one thread while Ray ends in another.
         with ThreadPoolExecutor(1) as other:
-            sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
+            artifacts = [described, results, directory / _CLASSES]
+            sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=artifacts)
             cluster.stop()
             with profile.tracking():
                 sent.result()
