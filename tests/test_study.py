@@ -24,9 +24,10 @@ from rich.console import Console
 from tune_seg import cluster
 from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
 from tune_seg.errors import InputError
+from tune_seg.results import check_same_study, write_study
 from tune_seg.search import main
 from tune_seg.space import Space
-from tune_seg.study import _warn_of_frozen_encoders
+from tune_seg.study import _warn_of_frozen_encoders, plan_study
 from tune_seg.tracking import default_uri
 
 SMALL: dict[str, Any] = {
@@ -80,6 +81,25 @@ def mlflow_runs(directory: Path) -> list[Run]:
     experiment = client.get_experiment_by_name(directory.name)
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_study_is_not_continued_when_its_file_of_weights_has_another_content(tmp_path: Path) -> None:
+    weights, described = tmp_path / "initial.pt", tmp_path / "study.yaml"
+    config = parse(StudyConfig, {**SMALL, "model": {"weights": str(weights)}})
+    weights.write_bytes(b"some")
+    noted = plan_study(config, tmp_path).config
+    write_study(noted, described)
+    check_same_study(noted, described)
+    again = parse(StudyConfig, yaml.safe_load(described.read_text()))
+    assert plan_study(again, tmp_path).config == noted
+    write_study(config, tmp_path / "older.yaml")  # of before the contents were noted
+    check_same_study(noted, tmp_path / "older.yaml")
+
+    weights.write_bytes(b"other")
+    with pytest.raises(InputError, match=rf"different configuration:\n  files.{weights}: \w+ in the study, \w+ now\n"):
+        check_same_study(plan_study(config, tmp_path).config, described)
+    with pytest.raises(InputError, match=rf"model.weights {weights}: the study was made with another content of this file"):
+        plan_study(again, tmp_path)
 
 
 def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(

@@ -47,6 +47,8 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     now = _identity(config)
     # known once the data are packed and the machines asked
     open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
+    # a study of before the contents of files were noted has none; another file is another `model.weights`
+    open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
     if different:
         lines = "\n".join(f"  {key}: {before.get(key)} in the study, {now.get(key)} now" for key in different)

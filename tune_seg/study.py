@@ -78,9 +78,7 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     space = Space(config)
     planned_points(config, space)
     check_sampler(config, space)
-    for trial in space.probes:
-        if isinstance(trial.model.weights, Path):
-            weights_identity(trial.model.weights)
+    config = config.model_copy(update={"files": _files(config, space)})
     dataset = read(config.data)
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
@@ -88,6 +86,19 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
     return Plan(config, space, dataset, directory)
+
+
+def _files(config: StudyConfig, space: Space) -> dict[str, str]:
+    """The files of weights that trials begin with, and the identity of each's content."""
+    paths = {trial.model.weights for trial in space.probes if isinstance(trial.model.weights, Path)}
+    files = {str(path): weights_identity(path) for path in sorted(paths)}
+    for path, content in files.items():
+        if config.files.get(path, content) != content:
+            raise InputError(
+                f"model.weights {path}: the study was made with another content of this file; put that back, or give the "
+                f"file of now a name of its own, or remove files"
+            )
+    return files
 
 
 class Outcome(Enum):
