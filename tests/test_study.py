@@ -67,7 +67,9 @@ def scores(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def mlflow_trials(directory: Path) -> list[int]:
-    return sorted(int(run.data.tags["tune_seg.trial"]) for run in mlflow_runs(directory) if "tune_seg.trial" in run.data.tags)
+    return sorted(
+        int(run.data.tags["tune_seg.trial"]) for run in mlflow_runs(directory) if "tune_seg.trial" in run.data.tags
+    )
 
 
 def mlflow_artifacts(directory: Path) -> list[str]:
@@ -118,6 +120,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert all(row["epochs"] == 3 for row in rows if row["state"] == "completed")
     assert all(0 < row["accuracy"] < 1 and row["seconds"] > 0 for row in rows)
     assert not list(directory.glob(".ray-*"))
+    assert all(Path(row["checkpoint"]).is_file() for row in rows if row["state"] == "completed")
 
     # continued with two trials more, from the file that the study itself has written
     assert (

@@ -63,7 +63,7 @@ class ResultsFile:
 
     A row holds the number, state, loss and varied keys, the metrics of the last epoch, those of the scaled logits where
     the trial ran to its end, how many epochs it has and how many of them were taken over from the checkpoint store, the
-    seconds that the others took, and why the trial failed.
+    seconds that the others took, the file of the weights that it ended with, and why the trial failed.
     """
 
     def __init__(self, records: Records, path: Path) -> None:
@@ -125,6 +125,7 @@ def _row(record: Record) -> dict[str, Any]:
         "epochs": len(record.history),
         "epochs_replayed": record.replayed,
         "seconds": record.seconds,
+        "checkpoint": record.last.get("checkpoint"),
         "error": record.error,
     }
 
