@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def head(**sections: Any) -> Any:
-    model = {"train": "head", **sections.pop("model", {})}
+    model = {"encoder": "tu-test_resnet", "train": "head", **sections.pop("model", {})}
     return trial(model=model, **{"augmentation": PLAIN, **sections})
 
 
