@@ -20,41 +20,14 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from scipy.stats import spearmanr
 
+from tests.conftest import ROWS_STUDY
 from tests.test_records import asked, open_records, result
-from tune_seg import search
 from tune_seg.compare import main
 from tune_seg.comparison import compared, load_study, rank_correlation, ranked
 from tune_seg.paper_tables import load_table
 from tune_seg.records import State
 from tune_seg.results import ResultsFile, write_study
 from tune_seg.tracking import default_uri
-
-ROWS: dict[str, Any] = {
-    "ADFL": {"loss.end": "dual_focal", "acw": True},
-    "CE": {"loss.end": "ce"},
-    "FL": {"loss.end": "focal"},
-    "DL": {"loss.end": "dice"},
-}
-MODEL = {"architecture": "DeepLabV3Plus"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of a table's rows, two seeds each, as the search command leaves it."""
-    folder = tmp_path_factory.mktemp("compare")
-    config = {
-        "paper": "hossain_table3",
-        "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
-        "model": MODEL,
-        "training": {"epochs": 1, "batch_size": 4, "optimizer": "adam"},
-        "objective": "mdice",
-        "search": {"sampler": "grid", "early_stopping": {"kind": "none"}},
-        "rows": ROWS,
-        "space": {"training.seed": {"grid": [0, 1]}},
-    }
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-    assert search.main([str(folder / "tiny.yaml"), "--studies", str(folder)]) == 0
-    return folder / "tiny"
 
 
 def written(directory: Path, scores: dict[str, Sequence[float]], **values: Any) -> Path:
@@ -88,19 +61,26 @@ def table_of(printed: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in rows if cells and cells[0] not in ("", "row")}
 
 
+@pytest.fixture
+def trained(rows_study: Path) -> Path:
+    """A study of a table's rows, two seeds each, as the search command leaves it."""
+    return rows_study.parent / "studies" / "rows"
+
+
 def test_a_study_that_was_trained_stands_beside_the_paper(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(trained), "--dataset", "cityscape"]) == 0
+    assert main([str(trained)]) == 0
     printed = capsys.readouterr().out
     trials = pq.read_table(trained / "results.parquet").to_pylist()
     shown = table_of(printed)
-    assert [*shown] == ["CE", "ADFL", "FL", "DL"]  # the paper's order, and then what it has not
+    own = ["DL", "DLNWCE", "DLNWCE early", "DLNDL"]
+    assert [*shown] == ["CE", "ADFL", "FL", *own]  # the paper's order, and then what it has not
     means = {}
-    for row in ROWS:
+    for row in ("ADFL", "CE", "FL"):
         scores = [trial["mdice"] for trial in trials if trial["row"] == row]
         means[row] = statistics.fmean(scores)
         assert shown[row][0] == "2/2"
         assert shown[row][2] == f"{100 * means[row]:.2f} ±{100 * statistics.stdev(scores):.2f}"
-    assert shown["CE"][1] == "64.02 ±2.70"  # of 60.91, 65.35 and 65.79
+    assert shown["CE"][1] == "77.53 ±5.04"  # of 81.18, 79.64 and 71.78
     assert shown["DL"][1] == shown["DL"][5] == shown["DL"][6] == "-"
     both = ["ADFL", "CE", "FL"]
     assert [shown[row][5] for row in both] == ["1", "3", "2"]
@@ -109,17 +89,16 @@ def test_a_study_that_was_trained_stands_beside_the_paper(trained: Path, capsys:
     rho = spearmanr([1, 3, 2], [here.index(row) for row in both]).statistic
     assert f"mdice: Spearman's rho {rho:+.3f}, n 3 rows, p " in printed
     assert "In the paper and not in the study: WCE\n" in printed
-    assert "In the study and not in the paper: DL\n" in printed
-    assert "mean ± standard deviation over training.seed" in printed
-    assert "is CamVid" in printed
+    assert f"In the study and not in the paper: {', '.join(own)}\n" in printed
+    assert "mean ± standard deviation (n - 1) over training.seed" in printed
+    assert "Of the paper's figures: The columns are headed DSC here" in printed
 
 
 def test_the_rows_name_trials_everywhere(trained: Path) -> None:
     trials = pq.read_table(trained / "results.parquet").to_pylist()
-    assert sorted((trial["row"], trial["training.seed"]) for trial in trials) == [
-        (r, s) for r in sorted(ROWS) for s in (0, 1)
-    ]
-    assert yaml.safe_load((trained / "study.yaml").read_text())["paper"] == "hossain_table3"
+    seeds = {row: [0, 1] if row in ("ADFL", "CE", "FL") else [None] for row in ROWS_STUDY["rows"]}
+    assert {row: sorted(trial["training.seed"] for trial in trials if trial["row"] == row) for row in seeds} == seeds
+    assert yaml.safe_load((trained / "study.yaml").read_text())["paper"] == "hossain_table4"
     client = MlflowClient(default_uri(trained))
     experiment = client.get_experiment_by_name(trained.name)
     assert experiment is not None
@@ -128,7 +107,7 @@ def test_the_rows_name_trials_everywhere(trained: Path) -> None:
         trial = trials[int(run.data.tags["tune_seg.trial"])]
         assert run.data.params["row"] == trial["row"]
         assert run.info.run_name == f"{trial['trial']:03d} {trial['row']} ({trial['loss']})"
-    assert len(runs) == len(trials) == 8
+    assert len(runs) == len(trials) == 10
 
 
 def test_the_format_that_was_detected_tells_the_data_set(trained: Path) -> None:
@@ -172,6 +151,12 @@ def test_an_unfinished_study_says_how_many_runs_stand_behind_a_mean(
     assert "they did not run to their end: 5 failed" in printed
     assert "s_rec: no rank correlation of 1 rows (too few)" in printed
     assert "WCE is not ranked: the paper's row is counted for CE" in printed
+
+
+def test_a_study_of_a_part_of_its_grid_promises_no_more_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(written(tmp_path, {"CE": [0.5, 0.7], "FL": [0.25]}, search={"sampler": "grid", "trials": 3}))]) == 0
+    shown = table_of(capsys.readouterr().out)
+    assert {row: cells[0] for row, cells in shown.items()} == {"CE": "2", "FL": "1"}
 
 
 def test_a_narrow_terminal_shows_the_metric_that_ranks(

@@ -131,6 +131,16 @@ def test_slices_are_ordered_by_position_whatever_their_names_and_numbers(tmp_pat
         assert_read(tmp_path, name, stored, mask)
 
 
+def test_slices_without_position_and_number_go_by_name_ten_after_nine(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number, dataset in enumerate(slices(intensities(seed, 12), patient=name), start=1):
+            del dataset.ImagePositionPatient, dataset.ImageOrientationPatient, dataset.InstanceNumber
+            dataset.save_as(tmp_path / "images" / name / f"IM{number}.dcm")
+        write_mhd(tmp_path / "masks" / f"{name}.mhd", classes(seed, 12))
+    assert_read(tmp_path, "a", intensities(0, 12), classes(0, 12))
+
+
 def test_each_slice_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path) -> None:
     stored = intensities(0)
     datasets = slices(stored, patient="a")
@@ -328,6 +338,24 @@ def test_the_segmentation_of_another_volume_is_refused(tmp_path: Path) -> None:
         read_volume(tmp_path, "a")
 
 
+def test_a_frame_beside_its_slice_is_refused_or_taken_for_it_if_labels_may_be_resampled(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b")):
+        datasets = slices(intensities(seed), OBLIQUE, name)
+        save(tmp_path / "images" / name, datasets)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        written = segmentation(datasets, classes(seed))
+        for group in written.PerFrameFunctionalGroupsSequence:
+            place = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+            number = round(float((place - ORIGIN) @ np.cross(OBLIQUE[:3], OBLIQUE[3:])) / THICKNESS)
+            moved = ORIGIN + (number * THICKNESS + 0.7) * np.cross(OBLIQUE[:3], OBLIQUE[3:])
+            group.PlanePositionSequence[0].ImagePositionPatient = moved.round(6).tolist()
+            del group.DerivationImageSequence
+        written.save_as(tmp_path / "masks" / f"{name}.dcm")
+    with pytest.raises(InputError, match=r"a\.dcm: frame 1 is .* but the slice 00\d\.dcm is "):
+        read_volume(tmp_path, "a")
+    assert np.array_equal(read_volume(tmp_path, "a", {"resample_labels": True})[1], classes(0))
+
+
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mhd"])
 def test_a_label_volume_finds_its_slices_in_whichever_order_it_is_stored(tmp_path: Path, suffix: str) -> None:
     for seed, name in enumerate(("a", "b")):
@@ -459,17 +487,25 @@ def test_the_same_volume_is_the_same_slices_in_every_format(tmp_path: Path) -> N
 
 
 def test_refusals_name_what_is_wrong_with_each_volume(tmp_path: Path) -> None:
-    for name in ("fewer", "larger", "series", "twice", "tilted", "unmasked"):
+    for name in ("fewer", "gone", "larger", "patients", "series", "twice", "tilted", "unmasked", "unplaced"):
         volume(tmp_path, name, 0)
     images = tmp_path / "images"
     (tmp_path / "masks" / "fewer" / "000.png").unlink()
     slices(intensities(1, 1, 16, 10), patient="larger")[0].save_as(images / "larger" / "x.dcm")
-    datasets = slices(intensities(1), patient="series")
+    (images / "gone" / "004.dcm").unlink()
+    (images / "gone" / "004.dcm").symlink_to(tmp_path / "nowhere.dcm")
+    dataset = pydicom.dcmread(images / "patients" / "003.dcm")
+    dataset.PatientID = "somebody else"
+    dataset.save_as(images / "patients" / "003.dcm")
+    datasets = slices(intensities(1), patient="series", SeriesDescription="ADC")
     save(images / "series" / "other", datasets)
     for number, path in enumerate(sorted((images / "twice").iterdir())[:2]):
         dataset = pydicom.dcmread(path)
         dataset.ImagePositionPatient = [0, 0, 7]
         dataset.save_as(images / "twice" / f"{number}.dcm")
+    dataset = pydicom.dcmread(images / "unplaced" / "002.dcm")
+    del dataset.ImagePositionPatient
+    dataset.save_as(images / "unplaced" / "002.dcm")
     path = images / "tilted" / "001.dcm"
     dataset = pydicom.dcmread(path)
     dataset.ImageOrientationPatient = list(OBLIQUE)
@@ -480,16 +516,28 @@ def test_refusals_name_what_is_wrong_with_each_volume(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(config(tmp_path))
     text = str(error.value)
-    assert "the volumes cannot be used (6 problems):" in text
+    assert "the volumes cannot be used (9 problems):" in text
     for part in (
         "masks/fewer: 4 masks for 5 slices; no mask is called 000.png",
+        "images/gone/004.dcm: a link to a file that is not there",
         "images/larger: 2 series in one folder",
-        "images/series: 2 series in one folder",
+        "images/patients: 2 patients in one folder: 'patients' (4 files, 000.dcm first), 'somebody else' (1 files, 003.dcm",
+        "images/series: 2 series in one folder: '",
+        "'ADC' (5 files, other/000.dcm first); give each a folder of its own",
         "images/twice: two slices at one place: ",
         "images/tilted: slices of several directions (ImageOrientationPatient 1\\0\\0\\0\\1\\0",
         "images/unmasked: a volume without a mask; looked for",
+        "images/unplaced/002.dcm: no ImagePositionPatient, but 4 slices of unplaced have one",
     ):
         assert part in text
+
+
+def test_a_volume_that_is_a_link_to_nowhere_is_refused(tmp_path: Path) -> None:
+    volume(tmp_path, "a", 0)
+    volume(tmp_path, "b", 1)
+    (tmp_path / "images" / "c").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"images/c: a link to a file that is not there"):
+        read(config(tmp_path))
 
 
 def test_a_mask_without_a_volume_is_refused(tmp_path: Path) -> None:

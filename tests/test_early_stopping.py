@@ -270,6 +270,25 @@ def test_the_scheduler_stops_what_is_worse_but_no_baseline(tmp_path: Path) -> No
     assert decision(scheduler, last, result(2, 0.1)) == TrialScheduler.STOP
 
 
+@pytest.mark.parametrize("kind", ["settled", "asha"])
+def test_a_trial_is_compared_with_those_of_its_own_fold(tmp_path: Path, kind: str) -> None:
+    records = open_records(
+        tmp_path,
+        data={"root": "nowhere", "split": {"folds": 2}},
+        space={"fold": {"grid": [0, 1]}, "training.lr": {"float": [0.1, 0.9]}},
+        search={"sampler": "random", "trials": 20, "early_stopping": {"kind": kind, "grace_epochs": 2}},
+    )
+    scheduler = StudyScheduler(records, DATA)
+    *others, last, other_last = asked(records, 12)
+    for record in others:  # the images of fold 1 are harder
+        score = 0.1 if record.config.fold else 0.9
+        assert decision(scheduler, record, result(2, score)) == TrialScheduler.CONTINUE
+    for record in (last, other_last):
+        score = 0.09 if record.config.fold else 0.5
+        assert decision(scheduler, record, result(2, score)) == TrialScheduler.STOP
+    assert {record.config.fold for record in (last, other_last)} == {0, 1}
+
+
 def test_each_of_several_epochs_in_one_step_is_compared(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     scheduler = StudyScheduler(records, DATA)

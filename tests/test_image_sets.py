@@ -125,6 +125,16 @@ def test_cityscapes_divided_anew_keeps_cities_whole(tmp_path: Path) -> None:
     assert len(dataset.samples) == 5
 
 
+def test_lists_name_cityscapes_files_as_they_are_called(tmp_path: Path) -> None:
+    write_cityscapes(tmp_path)
+    folder = "leftImg8bit/train/aachen"
+    (tmp_path / "one").write_text("".join(f"{folder}/aachen_{n:06}_000019_leftImg8bit.png\n" for n in range(2)))
+    (tmp_path / "two").write_text("bochum_000000_000019_gtFine_labelIds.png\n")
+    dataset = read_root(tmp_path, split={"train": "one", "val": "two"})
+    assert ids(dataset, "train") == ["aachen_000000_000019", "aachen_000001_000019"]
+    assert ids(dataset, "val") == ["bochum_000000_000019"]
+
+
 def test_cityscapes_says_what_is_missing_or_unknown(tmp_path: Path) -> None:
     write_cityscapes(tmp_path)
     city = tmp_path / "gtFine" / "train" / "aachen"
@@ -201,6 +211,18 @@ def test_voc_names_every_file_that_a_list_names_and_that_is_missing(tmp_path: Pa
         read_root(tmp_path / "whole", options={"extra": "nowhere"})
     (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("\n")
     with pytest.raises(InputError, match=r"train\.txt: the list is empty"):
+        read_root(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["voc", "sbd"])
+def test_an_image_in_both_lists_is_refused_and_one_that_stands_twice_in_one_counts_once(tmp_path: Path, name: str) -> None:
+    lists = tmp_path / "ImageSets" / "Segmentation" if name == "voc" else tmp_path
+    (write_voc if name == "voc" else write_sbd)(tmp_path)
+    train, val = (set((lists / f"{split}.txt").read_text().split()) for split in ("train", "val"))
+    (lists / "train.txt").write_text("\n".join([*train, *train]))
+    assert sorted(ids(read_root(tmp_path), "train")) == sorted(train)
+    (lists / "train.txt").write_text("\n".join([*train, *val]))
+    with pytest.raises(InputError, match=rf"train\.txt and val\.txt both name these images.*\n  {min(val)}"):
         read_root(tmp_path)
 
 
@@ -354,6 +376,18 @@ def test_coco_keeps_images_without_the_classes_on_demand(tmp_path: Path) -> None
     assert len(ids(dataset, "val")) == 3
     for sample in dataset.samples:
         assert_holds(dataset, sample.id, *written[sample.id])
+
+
+def test_coco_reads_names_beyond_ascii_and_says_which_image_is_unknown(tmp_path: Path) -> None:
+    written = write_coco(tmp_path)
+    path = tmp_path / "annotations" / "instances_train2017.json"
+    (tmp_path / "train2017" / "000000000000.jpg").rename(tmp_path / "train2017" / "Straße.jpg")
+    content = path.read_text().replace("000000000000.jpg", "Straße.jpg")
+    path.write_text(content, encoding="utf-8")
+    assert_holds(read_root(tmp_path), "Straße", *written["000000000000"])
+    path.write_text(content.replace('"image_id": 0', '"image_id": 99'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"instances_train2017\.json: not a file .*annotations of image 99, which is none"):
+        read_root(tmp_path)
 
 
 def test_coco_changes_its_source_with_its_annotations(tmp_path: Path) -> None:
@@ -534,8 +568,12 @@ def test_what_does_not_fit_the_layout_of_camvid_is_refused(tmp_path: Path) -> No
         write_image(segnet / f"{side}annot" / "a.png", numbers(list(range(12))))
     with pytest.raises(InputError, match=r"data\.options\.classes: 32, but \S*segnet has the 11 classes of SegNet"):
         read_root(segnet, options={"classes": 32})
-    with pytest.raises(InputError, match=r"segnet: no images of the published split's test"):
-        read_root(segnet, options={"val": "test"})
+    for folder in ("test", "testannot"):  # labels alone are no images to test with, nor images without labels
+        (segnet / folder).mkdir()
+        assert len(read_root(segnet).samples) == 2
+        with pytest.raises(InputError, match=r"segnet: no images of the published split's test"):
+            read_root(segnet, options={"val": "test"})
+        (segnet / folder).rmdir()
     with pytest.raises(InputError, match=r"unknown key data\.options\.colours; the keys of data\.options are classes, val"):
         read_root(segnet, options={"colours": {}})
     write_coloured_camvid(original, "original")

@@ -42,6 +42,25 @@ def test_promise12_is_detected_and_read_slice_by_slice(promise: tuple[Path, dict
         assert images.dtype == masks.dtype == np.uint8
 
 
+def test_promise12s_test_data_which_have_no_segmentations_are_passed_over(
+    promise: tuple[Path, dict[str, tuple[Array, Array]]],
+) -> None:
+    root, written = promise
+    write_mhd(root / "TestData" / "Case00.mhd", intensities(9))
+    assert {sample.group for sample in read(config(root)).samples} == set(written)
+    write_mhd(root / "part3" / "Case30.mhd", intensities(9))
+    with pytest.raises(InputError, match=r"\(1 problems\):\n +.*part3/Case30\.mhd: a volume without a segmentation"):
+        read(config(root))
+
+
+def test_the_extension_may_be_in_capitals(tmp_path: Path) -> None:
+    _, mask = case(tmp_path, "a", 0)
+    case(tmp_path, "b", 1)
+    for path in list(tmp_path.glob("*.mhd")):
+        path.rename(path.with_suffix(".MHD"))
+    assert np.array_equal(read_volume(tmp_path, "a")[1], mask)
+
+
 def test_the_slices_of_a_volume_stand_on_one_side_of_the_split(
     promise: tuple[Path, dict[str, tuple[Array, Array]]],
 ) -> None:
@@ -119,6 +138,16 @@ def test_a_missing_file_of_voxels_is_named_before_anything_is_decoded(tmp_path: 
         read(config(tmp_path))
 
 
+def test_the_file_of_voxels_may_lie_in_another_folder(tmp_path: Path) -> None:
+    _, mask = case(tmp_path, "a", 0)
+    case(tmp_path, "b", 1)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "a_segmentation.raw").rename(tmp_path / "raw" / "a.raw")
+    header = tmp_path / "a_segmentation.mhd"
+    header.write_text(header.read_text().replace("a_segmentation.raw", "raw/a.raw"))
+    assert np.array_equal(read_volume(tmp_path, "a")[1], mask)
+
+
 def test_a_truncated_file_of_voxels_is_refused(tmp_path: Path) -> None:
     case(tmp_path, "a", 0, compressed=True)
     case(tmp_path, "b", 1)
@@ -161,6 +190,13 @@ def test_two_volumes_of_one_name_are_refused(tmp_path: Path) -> None:
     case(tmp_path / "part1", "a", 0)
     case(tmp_path / "part2", "a", 1)
     with pytest.raises(InputError, match=r"part2/a\.mhd and .*part1/a\.mhd have one name"):
+        read(config(tmp_path))
+
+
+def test_a_volume_in_two_files_is_refused(tmp_path: Path) -> None:
+    case(tmp_path, "a", 0)
+    case(tmp_path, "a", 1, ".mha")
+    with pytest.raises(InputError, match=r"a\.mhd and a\.mha have one name, so it is not clear which to read"):
         read(config(tmp_path))
 
 

@@ -84,6 +84,12 @@ def test_the_decathlon_names_its_classes(tmp_path: Path) -> None:
     assert read(config(tmp_path)).class_names == ("background", "PZ", "TZ")
     assert_read(tmp_path, "prostate_01", 1)
     assert read(config(tmp_path, classes={0: "rest", 1: "gland", 2: "gland"})).class_names == ("rest", "gland")
+    (tmp_path / "train.txt").write_text("imagesTr/prostate_01.nii.gz\n")
+    (tmp_path / "val.txt").write_text("prostate_00.nii.gz\n")
+    assert {(sample.group, sample.split) for sample in read(config(tmp_path)).samples} == {
+        ("prostate_01", "train"),
+        ("prostate_00", "val"),
+    }
 
 
 def test_nnunets_files_of_channels_are_one_volume_and_its_ignored_label_counts_nowhere(tmp_path: Path) -> None:
@@ -131,6 +137,16 @@ def test_the_scale_of_the_header_is_applied(tmp_path: Path) -> None:
     values = np.asarray(written.dataobj).transpose(2, 1, 0)
     images, _ = read_volume(tmp_path, "a", {"window": [-200.0, 300.0]})
     assert np.array_equal(images[..., 0], np.rint(np.clip((values + 200.0) / 500.0, 0.0, 1.0) * 255))
+
+
+def test_labels_that_a_scale_makes_class_numbers_are_read(tmp_path: Path) -> None:
+    pair(tmp_path, "a", 0)
+    pair(tmp_path, "b", 1)
+    mask = nib.Nifti1Image(127 * classes(0).transpose(2, 1, 0), LPS)
+    mask.header.set_slope_inter(1 / 127, 0.0)
+    nib.save(mask, tmp_path / "a_seg.nii.gz")
+    assert np.asarray(nib.load(tmp_path / "a_seg.nii.gz").dataobj).max() != 2.0
+    assert np.array_equal(read_volume(tmp_path, "a")[1], classes(0))
 
 
 def test_pixels_that_are_not_square_are_made_square_with_the_finer_spacing(tmp_path: Path) -> None:
@@ -205,6 +221,20 @@ def test_volumes_without_labels_and_missing_channels_are_refused_together(tmp_pa
     ):
         assert part in str(error.value)
     assert "b_0000" not in str(error.value)
+
+
+def test_a_volume_without_voxels_is_refused(tmp_path: Path) -> None:
+    pair(tmp_path, "a", 0)
+    nib.save(nib.Nifti1Image(np.zeros((10, 12, 0), np.int16), LPS), tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.nii\.gz: 10 x 12 x 0 voxels; there must be at least one each way"):
+        read(config(tmp_path))
+
+
+def test_a_volume_that_was_unpacked_beside_its_archive_is_refused(tmp_path: Path) -> None:
+    pair(tmp_path, "a", 0)
+    (tmp_path / "a.nii").write_bytes(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()))
+    with pytest.raises(InputError, match=r"a\.nii\.gz and a\.nii have one name"):
+        read(config(tmp_path))
 
 
 def test_channels_on_different_grids_are_refused(tmp_path: Path) -> None:

@@ -222,6 +222,18 @@ def test_each_page_of_a_tiff_is_a_sample_and_those_of_one_file_stay_together(tmp
     assert ids(read_root(tmp_path, options={"channels": 1}), "val") == ["a#0", "a#1", "a#2"]
 
 
+def test_files_of_one_name_in_train_and_val_are_two_groups(tmp_path: Path) -> None:
+    for kind, dtype in (("images", "uint16"), ("masks", "uint8")):
+        for split in ("train", "val"):
+            (tmp_path / kind / split).mkdir(parents=True)
+            pages = np.ones((2, 10, 12), dtype)
+            tifffile.imwrite(tmp_path / kind / split / "stack.tif", pages, photometric="minisblack")
+    dataset = read_root(tmp_path, options={"channels": 1}, classes=["a", "b"])
+    assert ids(dataset, "train") == ids(dataset, "val") == ["stack#0", "stack#1"]
+    with pytest.raises(InputError, match=r"divides all samples anew, but two of them have one name"):
+        read_root(tmp_path, options={"channels": 1}, classes=["a", "b"], split={"folds": 2})
+
+
 def test_classes_are_found_on_all_pages(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_tiff(tmp_path / "images" / f"{name}.tif", photo(channels=3)[..., 0])

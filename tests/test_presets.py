@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.test_study import search, write_config
 from tune_seg.config import LossKind, StudyConfig, TrialConfig
@@ -111,6 +112,55 @@ def test_the_settings_of_hossain_are_those_of_section_4(name: str) -> None:
     assert round(701 * (config.data.split.val_fraction or 0.0)) == 36
     # one seed: every row starts from the same weights
     assert "training.seed" not in config.space and (name == "hossain_table4" or training.optimizer == "adam")
+
+
+def test_every_data_set_of_a_table_has_its_settings() -> None:
+    for name in names():
+        for dataset, formats in load_table(name).formats.items():
+            config = load_config(_parser().parse_args([name, "--data", f"{dataset.lower()}=."]))
+            assert (config.data.root, config.data.format) == (Path.cwd(), formats[0])
+            prostate = dataset in ("MRI", "TRUS")
+            assert config.evaluation.background == ("background" if prostate else None)
+            assert config.data.classes == (("background", "prostate") if prostate else None)
+            assert config.data.options == ({"classes": 11} if dataset == "Cityscape" else {})
+    config = load_config(_parser().parse_args(["taubert_table1", "--data", "Cityscapes=."]))
+    assert (config.data.size, config.augmentation.crop) == ((1040, 2080), (960, 960))  # twice the others, twice as wide
+    assert config.rows.keys() == loaded("taubert_table1").rows.keys() - {"refine"}
+
+
+def test_one_command_runs_every_data_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, city in (("train", "ulm"), ("val", "bonn")):
+        for folder, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+            place = tmp_path / "cityscapes" / folder / split / city
+            place.mkdir(parents=True)
+            Image.new("RGB" if folder != "gtFine" else "L", (16, 8)).save(place / f"{city}_000000_000019_{ending}.png")
+    lists = tmp_path / "voc" / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (tmp_path / "voc" / folder).mkdir()
+    for index, split in enumerate(("train", "val")):
+        (lists / f"{split}.txt").write_text(f"2007_{index}\n")
+        Image.new("RGB", (16, 8)).save(tmp_path / "voc" / "JPEGImages" / f"2007_{index}.jpg")
+        Image.new("P", (16, 8)).save(tmp_path / "voc" / "SegmentationClass" / f"2007_{index}.png")
+    both = [f"--data=VOC={tmp_path / 'voc'}", f"--data=Cityscapes={tmp_path / 'cityscapes'}", "--studies", str(tmp_path)]
+    assert main(["taubert_table1", *both, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"# study .*/(\w+)$", printed, re.MULTILINE) == ["taubert_table1_voc", "taubert_table1_cityscapes"]
+    assert re.findall(r"for (\d+) trials", printed) == ["144", "136"]
+
+    # nothing starts where one of them is wrong
+    (tmp_path / "cityscapes" / "gtFine").rename(tmp_path / "gone")
+    assert main(["taubert_table1", *both]) == 2
+    assert "looked for  cityscapes: leftImg8bit/, gtFine/" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cityscapes", "gone", "voc"]
+
+
+@pytest.mark.parametrize("roots", [("VOC=a", "b"), ("VOC=a", "voc=b"), ("a", "b")])
+def test_several_roots_are_those_of_named_data_sets(roots: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["taubert_table1", *(f"--data={root}" for root in roots)]) == 2
+    assert f"--data {' '.join(roots)}: give one ROOT, or NAME=ROOT once for each data set of a table; those of" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_row_can_be_tried_alone_at_any_size() -> None:

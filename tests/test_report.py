@@ -65,6 +65,23 @@ def test_the_winner_is_measured_against_the_second_and_against_plain_cross_entro
     assert "loss.gamma 1.5000" in text
 
 
+def test_the_winner_is_measured_against_the_trials_on_its_own_fold() -> None:
+    def trial(number: int, score: float, **values: Any) -> Record:
+        config = parse(TrialConfig, values)
+        return Record(number, {}, config, False, State.COMPLETED, [result(1, score, **RECALLS)])
+
+    text = printed(
+        [
+            trial(0, 0.875, fold=1, loss={"end": "focal"}),
+            trial(1, 0.75, fold=0, loss={"end": "ce"}),
+            trial(2, 0.625, fold=1, loss={"end": "dice"}),
+            trial(3, 0.5, fold=1, loss={"end": "ce"}),
+        ]
+    )
+    assert "Winner on fold 1: trial 0, focal, s_rec 0.8750; +0.2500 over the second (trial 2, dice)" in text
+    assert "+0.3750 over plain cross entropy (trial 3, 0.5000)." in text
+
+
 def test_plain_cross_entropy_is_told_by_what_is_in_force() -> None:
     def trial(number: int, score: float, **values: Any) -> Record:
         config = parse(TrialConfig, values)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_seg.config import StudyConfig, parse
+from tune_seg.config import SearchConfig, StudyConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.samplers import NAMES, build_sampler, check_sampler, planned_points, sample_trials
 from tune_seg.search import _parser, load_config, presets
@@ -39,11 +40,22 @@ def space(parameters: dict[str, Any], **values: Any) -> Space:
     return Space(parse(StudyConfig, {"space": parameters, **values}))
 
 
+@cache
+def paper_space() -> Space:
+    return space(PAPER)
+
+
+@cache
+def keyframes_space() -> Space:
+    return space(KEYFRAMES, loss=components())
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**31 - 1), st.sampled_from(["random", "tpe"]))
 def test_samples_obey_conditions_and_bounds(seed: int, sampler: str) -> None:
-    searched = space(PAPER, search={"sampler": sampler, "seed": seed, "trials": 6})
-    study = optuna.create_study(direction="maximize", sampler=build_sampler(searched.config.search, session=0))
+    searched = paper_space()
+    search = SearchConfig(sampler=sampler, seed=seed, trials=6)
+    study = optuna.create_study(direction="maximize", sampler=build_sampler(search, session=0))
     for _ in range(6):
         trial = study.ask()
         values = searched.sample(trial)
@@ -220,8 +232,8 @@ KEYFRAMES: dict[str, Any] = {
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31 - 1))
 def test_the_keyframes_of_a_program_can_be_searched(seed: int) -> None:
-    searched = space(KEYFRAMES, loss=components(), search={"sampler": "random", "seed": seed})
-    study = optuna.create_study(sampler=build_sampler(searched.config.search, session=0))
+    searched = keyframes_space()
+    study = optuna.create_study(sampler=build_sampler(SearchConfig(sampler="random", seed=seed), session=0))
     for _ in range(4):
         values = searched.sample(study.ask())
         key = "loss.components.overlap.keyframes"

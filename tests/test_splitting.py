@@ -72,7 +72,7 @@ def test_another_seed_gives_other_folds() -> None:
 
 def test_too_few_patients_are_refused() -> None:
     samples = slices({"a": 9, "b": 9})
-    with pytest.raises(InputError, match=r"data\.split\.folds: 3 folds of 2 groups \(patients or volumes\)"):
+    with pytest.raises(InputError, match=r"data\.split\.folds: 3 folds of 2 groups \(such as patients, volumes or cities\)"):
         split_by(samples, folds=3)
     with pytest.raises(InputError, match="the samples of a cannot both train and validate"):
         split_by(slices({"a": 9}), val_fraction=0.5)
@@ -90,8 +90,28 @@ def test_a_list_names_samples_files_or_patients(tmp_path: Path) -> None:
     ]
     (tmp_path / "one").write_text("a/0\n")
     (tmp_path / "two").write_text("a/1\n")
-    with pytest.raises(InputError, match=r"a patient or a volume both trains and validates.*\n  a"):
+    with pytest.raises(InputError, match=r"samples of one group, .*, train and validate.*\n  a"):
         divide(samples, split, tmp_path)
+
+
+def test_a_list_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "one").write_text("a\n")
+    (tmp_path / "two").write_text("b\n")
+    divided = split_by(slices({"a": 1, "b": 1, "c": 1}), train="~/one", val="~/two")
+    assert [(sample.id, sample.split) for sample in divided] == [("a/0", "train"), ("b/0", "val")]
+
+
+def test_what_a_list_names_wrongly_is_said(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(".\n/\na/1\n")
+    (tmp_path / "two").write_text("a\n")
+    with pytest.raises(InputError) as error:
+        divide(slices({"a": 2, "b": 2}), SplitConfig(train=Path("one"), val=Path("two")), tmp_path)
+    assert str(error.value).splitlines()[1:] == [
+        f"  {tmp_path / 'one'}: . is neither an image nor a mask",
+        f"  {tmp_path / 'one'}: / is neither an image nor a mask",
+        f"  {tmp_path / 'two'}: a is in the list of train too",
+    ]
 
 
 def test_the_published_split_stays_unless_another_is_asked_for() -> None:
@@ -100,7 +120,7 @@ def test_the_published_split_stays_unless_another_is_asked_for() -> None:
     assert split_by(samples, seed=3) == tuple(samples)
     assert sum(sample.split == "val" for sample in split_by(samples, val_fraction=0.5)) == 3
     both = [Sample("a/0", "train", group="a"), Sample("a/1", "val", group="a")]
-    with pytest.raises(InputError, match="a patient or a volume both trains and validates"):
+    with pytest.raises(InputError, match=r"samples of one group, .*, train and validate"):
         split_by(both)
 
 

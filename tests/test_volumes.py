@@ -2,7 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Barrier, Lock
 from typing import Any
@@ -79,6 +79,13 @@ def test_what_is_no_number_is_black_and_does_not_move_the_range() -> None:
         module.levels(Volume(np.full((1, 2, 2, 1), np.nan)), VolumeOptions())
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+def test_percentiles_are_exact_though_differences_of_such_values_overflow(dtype: Any) -> None:
+    info = np.finfo(dtype) if dtype is np.float32 else np.iinfo(dtype)
+    values = np.random.default_rng(0).uniform(info.min / 3, info.max, (3, 8, 9, 1)).astype(dtype)
+    assert np.array_equal(module.levels(Volume(values), VolumeOptions(percentiles=(3.3, 96.1))), levels(values, 3.3, 96.1))
+
+
 def test_colours_stay_what_they_are() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 3), dtype=np.uint8)
     assert np.array_equal(module.levels(Volume(colours, colour=True), VolumeOptions()), colours)
@@ -97,11 +104,11 @@ def test_sixteen_bits_are_asked_for_by_an_option(tmp_path: Path) -> None:
 
 
 def test_threads_decode_a_volume_once() -> None:
-    cache, decoded, lock, together = VolumeCache(2), [], Lock(), Barrier(8)
+    cache, decoded, lock, together = VolumeCache(0), [], Lock(), Barrier(8)
 
     def ask(number: int) -> int:
         together.wait()
-        return int(cache.get(Path(str(number % 2)), lambda: decode(number % 2)).images[0, 0, 0, 0])
+        return int(cache.get(Path(str(number % 2)), 9, lambda: decode(number % 2)).images[0, 0, 0, 0])
 
     def decode(number: int) -> Slices:
         with lock:
@@ -111,9 +118,9 @@ def test_threads_decode_a_volume_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [0, 1] * 4
     assert sorted(decoded) == [0, 1]
-    cache.get(Path("2"), lambda: decode(2))  # the third: the one that was asked for first goes
+    cache.get(Path("2"), 9, lambda: decode(2))  # the third: the one that was asked for first goes
     copy = pickle.loads(pickle.dumps(cache))
-    copy.get(Path("2"), lambda: decode(2))
+    copy.get(Path("2"), 9, lambda: decode(2))
     assert decoded.count(2) == 2
 
 
@@ -136,17 +143,54 @@ class Counted(Case):
 
 
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
-def test_packing_decodes_each_volume_once(tmp_path: Path, split: dict[str, Any]) -> None:
+def test_packing_decodes_each_volume_once_and_keeps_none(tmp_path: Path, split: dict[str, Any]) -> None:
     decoded: list[str] = []
     names = [str(number) for number in range(9)]
-    cases = [Counted(name, name, Path(name), Path(f"{name}m"), 5, 1, None, decoded) for name in names]
+    cases = [Counted(name, name, Path(name), Path(f"{name}m"), (5, 12, 10), 1, None, decoded) for name in names]
     settings = config(tmp_path, split=split, classes=["background", "one", "two"])
-    pack(module.dataset_of(settings, VolumeOptions(), cases), tmp_path / "packs", (12, 10))
+    dataset = module.dataset_of(settings, VolumeOptions(), cases)
+    pack(dataset, tmp_path / "packs", (12, 10))
     assert sorted(decoded) == names
+    assert len(dataset.cache) == 0
+
+
+@dataclass(frozen=True, eq=False)
+class Together(Counted):
+    """A volume that is decoded only while others are."""
+
+    others: Barrier
+
+    def volume(self) -> Volume:
+        volume = super().volume()
+        self.others.wait(60.0)
+        return volume
+
+
+def test_as_many_volumes_as_asked_for_are_decoded_at_the_same_time(tmp_path: Path) -> None:
+    decoded: list[str] = []
+    four = Barrier(4)
+    cases = [Together(n, n, Path(n), Path(f"{n}m"), (5, 12, 10), 1, None, decoded, four) for n in "012345678"]
+    settings = config(tmp_path, split={"val_fraction": 0.1}, classes=["background", "one", "two"])
+    dataset = replace(module.dataset_of(settings, VolumeOptions(), cases), cache=VolumeCache(3))
+    dataset.load(min(dataset.samples, key=lambda sample: sample.place))
+    assert len(decoded) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "cores", "ahead"),
+    [
+        (320 * 320 * 24, 16, 15),  # PROMISE12
+        (4 * 240 * 240 * 155, 16, 3),  # BraTS
+        (512 * 512 * 800, 16, 1),
+        (512 * 512 * 800, 1, 0),
+    ],
+)
+def test_volumes_are_decoded_ahead_as_cores_and_memory_allow(values: int, cores: int, ahead: int) -> None:
+    assert module.volumes_ahead(values, cores) == ahead
 
 
 def test_a_volume_that_cannot_be_decoded_says_so_for_each_of_its_slices() -> None:
-    cache, tries = VolumeCache(), []
+    cache, tries = VolumeCache(1), []
 
     def decode() -> Slices:
         tries.append(1)
@@ -154,7 +198,7 @@ def test_a_volume_that_cannot_be_decoded_says_so_for_each_of_its_slices() -> Non
 
     for _ in range(3):
         with pytest.raises(InputError, match=r"a\.mhd: damaged"):
-            cache.get(Path("a"), decode)
+            cache.get(Path("a"), 5, decode)
     assert len(tries) == 1
 
 
@@ -212,6 +256,21 @@ def test_an_expression_finds_the_patient_in_the_name(tmp_path: Path) -> None:
         read(config(tmp_path, {"patient": "x"}))
 
 
+def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_names(tmp_path: Path) -> None:
+    write(tmp_path, ["p1_before", "p1_after", "p2_before", "p3_before"])
+    (tmp_path / "val.txt").write_text("p2_before\n")
+    for line in ("p1_after", "p1_after.mhd", "some/folder/p1_after.mhd"):
+        (tmp_path / "train.txt").write_text(f"{line}\n")
+        samples = read(config(tmp_path, {"patient": "^p[0-9]"})).samples
+        assert {(sample.id.split("/")[0], sample.split) for sample in samples} == {
+            ("p1_after", "train"),
+            ("p2_before", "val"),
+        }
+    (tmp_path / "val.txt").write_text("p1_before\n")
+    with pytest.raises(InputError, match=r"a patient or a volume both trains and validates.*\n +p1"):
+        read(config(tmp_path, {"patient": "^p[0-9]"}))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -219,6 +278,7 @@ def test_an_expression_finds_the_patient_in_the_name(tmp_path: Path) -> None:
         ({"percentiles": [99, 1]}, "data.options.percentiles: black must lie below white"),
         ({"percentiles": [-1, 99]}, "data.options.percentiles: Input should be greater than or equal to 0"),
         ({"window": [5, 5]}, "data.options.window: black must lie below white"),
+        ({"window": [float("-inf"), 5]}, "data.options.window: Input should be a finite number"),
         ({"bits": 12}, "data.options.bits"),
         ({"spacing": 0}, "data.options.spacing"),
         ({"patient": "("}, "data.options.patient: is no regular expression"),

@@ -29,20 +29,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         study = load_study(_directory(arguments.study, arguments.studies))
-        name = arguments.paper or study.config.paper
-        if name is None:
-            raise InputError(f"{study.directory / 'study.yaml'} names no published table; say with --paper which it is of")
-        table = load_table(name)
-        dataset = _dataset(table, study, arguments.dataset)
-        pairs = _variants(table, study, dataset, arguments.variant)
-        metric = arguments.metric or table.order
-        if metric not in table.metrics:
-            raise InputError(f"--metric {metric}: the table has {', '.join(table.metrics)}")
-        _print(study, table, dataset, pairs, metric)
+        print_comparison(
+            study,
+            paper=arguments.paper,
+            dataset=arguments.dataset,
+            variant=arguments.variant,
+            metric=arguments.metric,
+        )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def print_comparison(
+    study: Study,
+    *,
+    paper: str | None = None,
+    dataset: str | None = None,
+    variant: str | None = None,
+    metric: str | None = None,
+) -> None:
+    """Print the rows of `study` beside those of a published table.
+
+    Args:
+        study: the study.
+        paper: the table; the study's own.
+        dataset: its data set; the one that the study's format tells.
+        variant: its model or optimiser; the study's.
+        metric: what rows are ranked by; the table's main metric.
+
+    Raises:
+        InputError: the table lacks what is asked for, or what is left out cannot be told.
+    """
+    name = paper or study.config.paper
+    if name is None:
+        raise InputError(f"{study.directory / 'study.yaml'} names no published table; say with --paper which it is of")
+    table = load_table(name)
+    found = _dataset(table, study, dataset)
+    pairs = _variants(table, study, found, variant)
+    metric = metric or table.order
+    if metric not in table.metrics:
+        raise InputError(f"--metric {metric}: the table has {', '.join(table.metrics)}")
+    _print(study, table, found, pairs, metric)
 
 
 def _directory(study: str, studies: Path) -> Path:
@@ -98,7 +127,7 @@ def _print(study: Study, table: PaperTable, dataset: str, pairs: Sequence[tuple[
             console.print(line, soft_wrap=True, markup=False)
 
     varied = " and ".join(key for key in study.config.space if key != table.variants.key)
-    runs = f"mean ± standard deviation over {varied}" if varied else "one run a row"
+    runs = f"mean ± standard deviation (n - 1) over {varied}" if varied else "one run a row"
     say(table.paper, f"{table.table}; {dataset}; {table.what}{', in per cent' if table.percent else ''}")
     say(f"Study {study.directory}, data.format {study.config.data.format}; {runs}")
     for here, paper in pairs:

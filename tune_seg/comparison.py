@@ -45,7 +45,8 @@ class Row:
     Attributes:
         name: of the row, in the study.
         runs: how many of its trials ran to their end.
-        planned: how many it has when the study is finished; None where the sampler decides that.
+        planned: how many it has when the study is finished; None where the sampler decides that, or leaves out a part of
+            the grid.
         paper: by metric, the paper's figures as fractions, one for every run that is printed; empty where it has no such
             row.
         here: by metric, the study's, one for every run.
@@ -137,9 +138,11 @@ def _planned(study: Study, key: str) -> Counter[tuple[str, str]] | None:
     """How many trials each row has for each value of `key`, where that is known beforehand."""
     from tune_seg.space import Space
 
-    if study.config.search.sampler != "grid":
+    search = study.config.search
+    points = Space(study.config).enumerate() if search.sampler == "grid" else []
+    if not points or len(points) > search.trials:
         return None
-    return Counter((point[ROW], study.value(point, key)) for point in Space(study.config).enumerate())
+    return Counter((point[ROW], study.value(point, key)) for point in points)
 
 
 def ranked(rows: Sequence[Row], table: PaperTable, metric: str) -> dict[str, tuple[float, float]]:

@@ -29,10 +29,12 @@ class Course:
     Attributes:
         keys: what its trajectory is called after 0, 1, ... epochs (:func:`tune_seg.trajectory.trajectory_keys`).
         settles: the epoch (from 1) from which on its loss is settled, see :func:`settles`.
+        fold: the fold in which it validates, of data in folds.
     """
 
     keys: Sequence[str]
     settles: int
+    fold: int | None = None
 
 
 class EarlyStopping:
@@ -44,7 +46,8 @@ class EarlyStopping:
       1/reduction_factor of all (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", stopping variant).
     - `none`: every trial goes on.
 
-    Trials that have trained the same so far have the same score: they count once. What is known after any results does not
+    Trials on different folds are not compared: the images of one may be harder than those of another. Trials that have
+    trained the same so far have the same score: they count once. What is known after any results does not
     depend on the order in which these came.
 
     Args:
@@ -57,7 +60,7 @@ class EarlyStopping:
         self._factor = config.reduction_factor
         self._judged = frozenset(_judged(config, epochs))
         self._seen: set[str] = set()
-        self._scores: defaultdict[int, list[float]] = defaultdict(list)
+        self._scores: defaultdict[tuple[int, int], list[float]] = defaultdict(list)  # by fold and epoch
 
     def judges(self, epoch: int) -> bool:
         """Whether trials are compared after so many epochs."""
@@ -68,7 +71,7 @@ class EarlyStopping:
         if not self.judges(epoch) or (self._kind == "settled" and epoch < trial.settles):
             return False
         score = score if score == score else float("-inf")
-        scores = self._scores[epoch]
+        scores = self._scores[trial.fold or 0, epoch]
         if trial.keys[epoch] not in self._seen:
             self._seen.add(trial.keys[epoch])
             insort(scores, score)

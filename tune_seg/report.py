@@ -187,6 +187,7 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
             f"{', '.join(str(record.number) for record in order if record.number in front)} (marked *)."
         )
     winner = completed[0]
+    completed = [record for record in completed if record.config.fold == winner.config.fold]  # another may be harder
     console.print(_verdict(winner, completed, objective), soft_wrap=True)
     plain = _plain_cross_entropy(completed)
     if plain is not None:
@@ -228,7 +229,8 @@ def _short(key: str) -> str:
 def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Text:
     score = winner.last[objective]
     text = Text()
-    text.append(f"Winner: trial {winner.number}, {winner.name}, {objective} {score:.4f}", style="bold")
+    where = "" if winner.config.fold is None else f" on fold {winner.config.fold}"
+    text.append(f"Winner{where}: trial {winner.number}, {winner.name}, {objective} {score:.4f}", style="bold")
     if len(completed) > 1:
         second = completed[1]
         gap = score - second.last[objective]

@@ -1,11 +1,16 @@
-"""The search command: `python -m tune_seg.search [CONFIG.yaml] [--data ROOT] [--set key=value ...] ...`."""
+"""The search command: `python -m tune_seg.search [CONFIG.yaml] [--data ROOT] [--set key=value ...] ...`.
+
+A preset of a published table names the data sets of that table under `datasets`, with what each of them sets. `--data
+NAME=ROOT`, once for each, runs a study of each and prints it beside the paper.
+"""
 
 import argparse
 import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,14 +36,12 @@ def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
     began = time.perf_counter() if began is None else began
     arguments = _parser().parse_args(argv)
     try:
-        config = load_config(arguments)
-        name = arguments.study or (Path(arguments.config).stem if arguments.config else _DEFAULT)
-        if not re.fullmatch(r"[\w][\w. -]*", name) or name in ("packs", "store"):
-            raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
-        directory = arguments.studies.absolute() / name
+        studies = _asked(arguments)
         if arguments.dry_run:
-            return _dry_run(config, directory)
-        return _search(config, directory, profile_from=began if arguments.profile else None)
+            for asked in studies:
+                _dry_run(asked)
+            return 0
+        return _search(studies, profile_from=began if arguments.profile else None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -47,17 +50,58 @@ def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
         return 130
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A study that the command line asks for, and which data set of its table it is on, where that is said."""
+
+    config: StudyConfig
+    directory: Path
+    dataset: str | None
+
+
+def _asked(arguments: argparse.Namespace) -> list[_Asked]:
+    """The studies that the command line asks for: one, or one for every `--data NAME=ROOT`."""
+    preset = arguments.config or _DEFAULT
+    name = arguments.study or Path(preset).stem
+    if not re.fullmatch(r"[\w][\w. -]*", name) or name in ("packs", "store"):
+        raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
+    datasets = _read(preset).get("datasets", {})
+    named = [_named([data], datasets)[0] for data in arguments.data]
+    if len(named) > 1 and (None in named or len(set(named)) < len(named)):
+        raise InputError(
+            f"--data {' '.join(arguments.data)}: give one ROOT, or NAME=ROOT once for each data set of a table; those of "
+            f"{preset} are {', '.join(datasets) or 'not named'}"
+        )
+    asked = []
+    for index, dataset in enumerate(named or [None]):
+        config = load_config(argparse.Namespace(**{**vars(arguments), "data": arguments.data[index : index + 1]}))
+        directory = arguments.studies.absolute() / (name if dataset is None else f"{name}_{dataset.casefold()}")
+        asked.append(_Asked(config, directory, dataset))
+    return asked
+
+
+def _named(data: Sequence[str], datasets: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What `--data` says: the name of one of `datasets`, where it names one, and the root."""
+    if not data:
+        return None, None
+    name, equals, root = data[0].partition("=")
+    known = next((dataset for dataset in datasets if dataset.casefold() == name.casefold()), None)
+    return (known, root) if equals and known else (None, data[0])
+
+
 def load_config(arguments: argparse.Namespace) -> StudyConfig:
-    """The configuration that the command line describes: a file or a preset, and what the options override.
+    """The configuration that the command line describes: a file or a preset, what a data set sets, what options override.
 
     Raises:
         InputError: a file that is missing or not YAML, an unknown key, an impossible value.
     """
     values = _read(arguments.config or _DEFAULT)
-    if arguments.data is not None and values.get("data", {}).get("format") == "synthetic":
+    datasets = values.pop("datasets", {})
+    dataset, root = _named(arguments.data, datasets)
+    if root is not None and values.get("data", {}).get("format") == "synthetic":
         del values["data"]["format"]  # the preset's generated images give way to the user's own
-    given: dict[str, Any] = {
-        "data.root": arguments.data,
+    options = {
+        "data.root": root,
         "search.trials": arguments.trials,
         "training.epochs": arguments.epochs,
         "training.threads": arguments.cpus_per_trial,
@@ -69,7 +113,8 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
         "compute.store_gb": arguments.store_gb,
         "mlflow_uri": arguments.mlflow_uri,
     }
-    given = {key: value for key, value in given.items() if value is not None}
+    given: dict[str, Any] = {} if dataset is None else dict(datasets[dataset])
+    given |= {key: value for key, value in options.items() if value is not None}
     for assignment in arguments.set:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
@@ -113,7 +158,8 @@ def _read(name: str) -> dict[str, Any]:
     for key, value in values.items():
         if (key == "space" or fields_of(StudyConfig, [key])) and not isinstance(value, dict):
             raise InputError(f"{path}: {key} is a section with keys of its own, got {value!r}")
-    _check_shape(values.get("rows", {}), str(path))
+    for key in ("rows", "datasets"):
+        _check_shape(key, values.get(key, {}), str(path))
     baselines = values.get("baselines", [])
     if not isinstance(baselines, list) or not all(isinstance(baseline, dict) for baseline in baselines):
         raise InputError(f"{path}: baselines is a list of {{key: value}}, got {baselines!r}")
@@ -180,13 +226,13 @@ def _rows(rows: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     if not name and isinstance(value, list):
         return {entry: known(entry) for entry in value}
     changed = {**rows, name: value} if name else value
-    _check_shape(changed, "--set")
+    _check_shape("rows", changed, "--set")
     return dict(changed)
 
 
-def _check_shape(rows: Any, where: str) -> None:
-    if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
-        raise InputError(f"{where}: rows is {{name: {{key: value}}}}, got {rows!r}")
+def _check_shape(key: str, named: Any, where: str) -> None:
+    if not isinstance(named, dict) or not all(isinstance(values, dict) for values in named.values()):
+        raise InputError(f"{where}: {key} is {{name: {{key: value}}}}, got {named!r}")
 
 
 def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
@@ -198,11 +244,12 @@ def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
         )
 
 
-def _dry_run(config: StudyConfig, directory: Path) -> int:
+def _dry_run(asked: _Asked) -> None:
     from tune_seg.reuse import computed_once
     from tune_seg.samplers import sample_trials
     from tune_seg.study import plan_study
 
+    config, directory = asked.config, asked.directory
     plan = plan_study(config, directory)
     print(f"# study {directory}\n{yaml.safe_dump(config.model_dump(mode='json', exclude={'space'}), sort_keys=False)}")
     print(f"# space\n{plan.space}\n\n# five sampled trials")
@@ -221,15 +268,14 @@ def _dry_run(config: StudyConfig, directory: Path) -> int:
     known = [config.trial(assignment) for assignment in planned if plan.space.is_complete(assignment)]
     if known:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)
-        asked = sum(trial.training.epochs for trial in known)
-        print(f"# computed once where trials have them in common: {epochs} of {asked} epochs remain, {steps} steps")
-    return 0
+        whole = sum(trial.training.epochs for trial in known)
+        print(f"# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
 
 
-def _search(config: StudyConfig, directory: Path, profile_from: float | None) -> int:
+def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
     from rich.console import Console
 
-    from tune_seg.study import plan_study, run_study
+    from tune_seg.study import Outcome, plan_study, run_study
 
     console = Console()
     if not console.is_terminal:
@@ -237,9 +283,30 @@ def _search(config: StudyConfig, directory: Path, profile_from: float | None) ->
     # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return run_study(plan_study(config, directory), console, profile_from=profile_from).value
+        status = 0
+        for plan in [plan_study(asked.config, asked.directory) for asked in studies]:  # all are checked before one starts
+            outcome = run_study(plan, console, profile_from=profile_from)
+            if outcome is Outcome.INTERRUPTED:
+                return outcome.value
+            status = max(status, outcome.value)
+            profile_from = None if profile_from is None else time.perf_counter()
     finally:
         signal.signal(signal.SIGTERM, before)
+    for asked in studies:
+        if asked.config.paper is not None:
+            _compare(asked)
+    return status
+
+
+def _compare(asked: _Asked) -> None:
+    from tune_seg.compare import print_comparison
+    from tune_seg.comparison import load_study
+
+    print()
+    try:
+        print_comparison(load_study(asked.directory), dataset=asked.dataset)
+    except InputError as error:
+        print(f"Not shown beside the paper, see python -m tune_seg.compare --help: {error}")
 
 
 def _gpus(text: str) -> float | str:
@@ -252,7 +319,13 @@ def _gpus(text: str) -> float | str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tune_seg.search", description="Search for the loss that serves your data.")
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file or a preset's name (default: default)")
-    parser.add_argument("--data", metavar="ROOT", help="the folder with the images; its layout is detected")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]ROOT",
+        help="the folder with the images; its layout is detected. NAME: a data set of a published table, may be repeated",
+    )
     parser.add_argument("--trials", type=int, metavar="N", help="how many trials the study has")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs of a trial that runs to its end")
     parser.add_argument("--study", metavar="NAME", help="name of the study (default: that of CONFIG)")

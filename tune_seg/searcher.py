@@ -179,7 +179,7 @@ class StudyScheduler(_NotSaved, _NewestFirst):
     def _course(self, record: Record) -> Course:
         if record.number not in self._courses:
             keys = trajectory_keys(record.config, self._data)
-            self._courses[record.number] = Course(keys, settles(record.config))
+            self._courses[record.number] = Course(keys, settles(record.config), record.config.fold)
         return self._courses[record.number]
 
 

@@ -14,7 +14,7 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def load(directory: Path, objective: str | None) -> tuple[str, int, list[Trial]]
             continue
         trial = config.trial(stored.user_attrs["assignment"])
         scores = [float(result[objective]) for result in history]
-        course = Course(trajectory_keys(trial, data), settles(trial))
+        course = Course(trajectory_keys(trial, data), settles(trial), trial.fold)
         baseline = stored.number < len(config.baselines)
         trials.append(Trial(stored.number, trial.loss.kind, course, final_shares(trial), scores, baseline))
     return objective, epochs, trials
@@ -184,7 +184,7 @@ def ours(config: EarlyStoppingConfig, epochs: int) -> Rule:
 def regardless(config: EarlyStoppingConfig, epochs: int) -> Rule:
     """`settled`, but every loss counts as settled."""
     rule = EarlyStopping(config, epochs)
-    return lambda trial, epoch: rule.stops(Course(trial.course.keys, 1), epoch, trial.scores[epoch - 1])
+    return lambda trial, epoch: rule.stops(replace(trial.course, settles=1), epoch, trial.scores[epoch - 1])
 
 
 def by_kind(config: EarlyStoppingConfig, epochs: int) -> Rule:

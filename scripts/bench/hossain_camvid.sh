@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The CamVid rows of Hossain's Table 3 (CE, WCE, FL, ADFL) and of Table 5 (DFL, ADFL, ACW+CE), smaller and shorter than in the
-# paper, so that two cores need some 40 minutes; and the comparison of each with the paper.
+# The CamVid rows ("Cityscape" in the paper) of Hossain's Table 3 (CE, WCE, FL, ADFL) and of Table 5 (DFL, ADFL, ACW+CE),
+# smaller and shorter than in the paper, so that two cores need some 40 minutes. Each table ends with its comparison with the
+# paper.
 #
 #     bash scripts/bench/hossain_camvid.sh CAMVID OUT [SIZE] [EPOCHS]
 #
@@ -10,9 +11,6 @@ set -euo pipefail
 data=$1 out=$2 size=${3:-96} epochs=${4:-9}
 source "$(dirname "${BASH_SOURCE[0]}")/../environment.sh"
 for table in hossain_table3 hossain_table5; do
-    "$venv/bin/python" -m tune_seg.search "$table" --data "$data" --studies "$out" --study "${table}_camvid" \
-        --epochs "$epochs" --set "data.size=[$size, $size]"
-done
-for table in hossain_table3 hossain_table5; do
-    "$venv/bin/python" -m tune_seg.compare "${table}_camvid" --studies "$out"
+    "$venv/bin/python" -m tune_seg.search "$table" --data "Cityscape=$data" --studies "$out" --epochs "$epochs" \
+        --set "data.size=[$size, $size]"
 done

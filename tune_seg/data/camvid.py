@@ -165,11 +165,11 @@ def _layout(root: Path) -> _Layout | None:
 
 
 def _in_folders(root: Path, layout: _Layout) -> dict[_Side, list[Sample]]:
-    """The images of train/, val/ and test/; those of test may be missing, or without labels."""
+    """The images of train/, val/ and test/; those of test, or their labels, may be missing."""
     ending = "annot" if layout == "SegNet" else "_labels"
     return {
         side: match(root / side, root / f"{side}{ending}", _SPLIT[side], mask_ending="" if layout == "SegNet" else "_L")
-        if side != "test" or (root / f"{side}{ending}").is_dir()
+        if side != "test" or all((root / name).is_dir() for name in (side, f"{side}{ending}"))
         else []
         for side in _SPLIT
     }

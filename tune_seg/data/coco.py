@@ -6,6 +6,7 @@ class is of that class, and crowds are ignored.
 """
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import IGNORE_INDEX, SPLITS, Dataset, Image, Mask, Sample, SplitName
 from tune_seg.data.files import stamp
+from tune_seg.data.json_lists import members, unescaped
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.pascal import CLASS_NAMES
 from tune_seg.data.pictures import RGB
@@ -33,6 +35,7 @@ _NAMES_IN_COCO = {
     "sofa": "couch",
     "tvmonitor": "tv",
 }
+_LABELS = {_NAMES_IN_COCO.get(name, name): label for label, name in enumerate(CLASS_NAMES)}
 _FEWEST_NUMBERS = 6  # of a polygon: three points
 
 
@@ -61,42 +64,45 @@ class Region(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """What is drawn on an image of this height and width."""
+    """What is drawn on an image: its (H, W), and where its objects stand in the file, (n, 2) first and last bytes."""
 
     size: tuple[int, int]
-    regions: tuple[Region, ...]
+    places: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class CocoDataset(Dataset):
-    """Images and the objects on them.
+    """Images and the objects on them, which stay in the JSON file until they are drawn.
 
     Arguments:
         samples: `mask` is the JSON file.
         annotations: by file name of the image.
+        labels: of each JSON file, the class indices of its categories.
     """
 
     annotations: Mapping[Path, Annotation]
+    labels: Mapping[Path, Mapping[int, int]]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return CLASS_NAMES
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
-        assert sample.image is not None
+        assert sample.image is not None and sample.mask is not None
         image = RGB.read(sample.image)
-        size, regions = self.annotations[sample.image]
+        size, places = self.annotations[sample.image]
         if image.shape[:2] != size:
             raise InputError(
                 f"{sample.image}: {image.shape[1]} x {image.shape[0]} pixels, but {sample.mask} says {size[1]} x {size[0]}"
             )
         try:
-            return image, draw(regions, size)
+            return image, draw(_regions(sample.mask, places, self.labels[sample.mask]), size)
         except MemoryError:
             raise
         except Exception as error:  # pycocotools raises whatever it met
+            reason = str(error) or type(error).__name__
             raise InputError(
-                f"{sample.mask}: a segmentation on {sample.image.name} cannot be drawn ({error}); is the file damaged?"
+                f"{sample.mask}: a segmentation on {sample.image.name} cannot be drawn ({reason}); is the file damaged?"
             ) from error
 
     def source(self) -> dict[str, Any]:
@@ -124,17 +130,16 @@ def read_coco(config: DataConfig) -> CocoDataset:
         if getattr(config, key) is not None:
             raise InputError(f"data.{key}: COCO is read with the twenty classes of VOC; leave it out")
     annotations: dict[Path, Annotation] = {}
+    labels: dict[Path, dict[int, int]] = {}
     published: list[Sample] = []
     for split in SPLITS:
         path = _instances(config.root, split)
-        found = _annotations(path, _images(config.root, path))
-        if options.only_labelled:
-            found = {image: entry for image, entry in found.items() if any(not region.crowd for region in entry.regions)}
+        labels[path], found = _annotations(path, _images(config.root, path), options.only_labelled)
         if not found:
             raise InputError(f"{path}: none of its images shows one of VOC's twenty classes")
         annotations |= found
         published += [Sample(image.stem, split, image, path) for image in sorted(found)]
-    return CocoDataset(divide(published, config.split, config.root), annotations)
+    return CocoDataset(divide(published, config.split, config.root), annotations, labels)
 
 
 def draw(regions: Iterable[Region], size: tuple[int, int]) -> Mask:
@@ -205,27 +210,61 @@ def _images(root: Path, instances: Path) -> Path:
     raise InputError(f"{folders[0]}: no such folder; the images of {instances} belong there or in {folders[1]}")
 
 
-def _annotations(path: Path, images: Path) -> dict[Path, Annotation]:
-    """All images of a file of instances, with their objects of the twenty classes."""
+def _annotations(path: Path, images: Path, only_labelled: bool) -> tuple[dict[int, int], dict[Path, Annotation]]:
+    """The class indices of the categories of a file of instances, and its images."""
+    labels: dict[int, int] = {}
+    sizes: dict[int, tuple[Path, tuple[int, int]]] = {}
+    columns = array("q")
     try:
-        with path.open(encoding="utf-8") as file:
-            content = json.load(file)
-        labels = {
-            category["id"]: label
-            for label, name in enumerate(CLASS_NAMES)
-            for category in content["categories"]
-            if category["name"] == _NAMES_IN_COCO.get(name, name)
-        }
-        regions: dict[int, list[Region]] = {image["id"]: [] for image in content["images"]}
-        for entry in content["annotations"]:
-            if entry["category_id"] in labels:
-                region = Region(labels[entry["category_id"]], bool(entry.get("iscrowd", 0)), entry["segmentation"])
-                regions[entry["image_id"]].append(region)
-        return {
-            images / image["file_name"]: Annotation((image["height"], image["width"]), tuple(regions[image["id"]]))
-            for image in content["images"]
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        seen: set[str] = set()
+        for key, entry, start, stop in members(path):
+            seen.add(key)
+            if key == "images":
+                sizes[entry["id"]] = images / unescaped(entry["file_name"]), (entry["height"], entry["width"])
+            elif key == "annotations":
+                crowd = bool(entry.get("iscrowd", 0))
+                columns.extend((entry["image_id"], entry["category_id"], crowd, start, stop))
+            elif key == "categories" and entry["name"] in _LABELS:
+                labels[entry["id"]] = _LABELS[entry["name"]]
+        missing = [key for key in ("images", "annotations", "categories") if key not in seen]
+        if missing:
+            raise ValueError(f"no {missing[0]}")
+        return labels, _by_image(sizes, labels, np.array(columns, np.int64).reshape(-1, 5), only_labelled)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: not a file of COCO instances with images, annotations and categories ({type(error).__name__}: {error})"
         ) from error
+
+
+def _by_image(
+    sizes: Mapping[int, tuple[Path, tuple[int, int]]],
+    labels: Mapping[int, int],
+    rows: npt.NDArray[np.int64],
+    only_labelled: bool,
+) -> dict[Path, Annotation]:
+    """The images, from the rows (image, category, crowd, start, stop) of a file's annotations."""
+    rows = rows[np.isin(rows[:, 1], list(labels))]
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    found: dict[Path, Annotation] = {}
+    numbers, firsts = np.unique(rows[:, 0], return_index=True)
+    unknown = set(numbers.tolist()) - sizes.keys()
+    if unknown:
+        raise ValueError(f"annotations of image {min(unknown)}, which is none of its images")
+    of_image = dict(zip(numbers.tolist(), np.split(rows, firsts[1:]), strict=True)) if len(rows) else {}
+    nothing = rows[:0]
+    for number, (image, size) in sizes.items():
+        mine = of_image.get(number, nothing)
+        if not only_labelled or not mine[:, 2].all():
+            found[image] = Annotation(size, mine[:, 3:])
+    return found
+
+
+def _regions(path: Path, places: npt.NDArray[np.int64], labels: Mapping[int, int]) -> list[Region]:
+    """The objects and crowds that stand at these places of a file."""
+    regions: list[Region] = []
+    with path.open("rb") as file:
+        for start, stop in places.tolist():
+            file.seek(start)
+            entry = json.loads(file.read(stop - start))
+            regions.append(Region(labels[entry["category_id"]], bool(entry.get("iscrowd", 0)), entry["segmentation"]))
+    return regions

@@ -57,6 +57,11 @@ class Sample:
         """`train`, `val`, or the number of its fold."""
         return self.split if self.fold is None else str(self.fold)
 
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """The order in which samples are packed, the subsets one after the other."""
+        return (-1 if self.fold is None else self.fold, SPLITS.index(self.split), self.id)
+
 
 @dataclass(frozen=True)
 class Dataset(ABC):

@@ -17,8 +17,9 @@ from tune_seg.data.dicom_seg import read_segmentations, segment_names
 from tune_seg.data.dicom_slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
 from tune_seg.data.grids import fits, onto, refuse_other_grid
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw, read_mask
-from tune_seg.data.volume_options import VolumeOptions, parse_options
+from tune_seg.data.volume_options import VolumeOptions
 from tune_seg.data.volumes import (
     BACKGROUND,
     IGNORE_LABEL,
@@ -158,8 +159,8 @@ def read_dicom(config: DataConfig) -> VolumeDataset:
             fit, or as :func:`~tune_seg.data.volumes.dataset_of`.
     """
     assert config.root is not None
-    options = parse_options(config.options)
-    volumes = [entry for entry in _entries(config.root) if entry.is_dir() or is_dicom(entry)]
+    options = read_options(config, VolumeOptions)
+    volumes = [entry for entry in _entries(config.root) if not entry.is_file() or is_dicom(entry)]
     found = [_case(config.root, volume, options) for volume in volumes]
     cases = collected([case for case in found if case is not None], config.root)
     if not cases:
@@ -186,9 +187,9 @@ def _entries(root: Path) -> list[Path]:
 
 
 def _walk(entry: Path) -> Iterator[Path]:
-    """All files of a folder, also those in folders of it; a file alone is itself."""
+    """All files of a folder, also those in folders of it; a file alone is itself. Links may lead nowhere."""
     files = entry.rglob("*") if entry.is_dir() else [entry]
-    return (path for path in files if path.is_file() and not path.name.startswith("."))
+    return (path for path in files if not path.is_dir() and not path.name.startswith("."))
 
 
 def _case(root: Path, volume: Path, options: VolumeOptions) -> DicomCase | str | None:
@@ -208,6 +209,8 @@ def _case(root: Path, volume: Path, options: VolumeOptions) -> DicomCase | str |
 def _headers(volume: Path) -> list[tuple[Path, Any]]:
     headers = []
     for path in sorted(_walk(volume)):
+        if not path.exists():
+            raise InputError(f"{path}: a link to a file that is not there; fetch the file, or take the link out")
         if is_dicom(path):
             headers.append((path, read_header(path)))
         elif path.suffix.lower() == ".dcm":
@@ -235,7 +238,7 @@ def _with_mask(
         "patient": stack.patient or name,
         "image": volume,
         "mask": mask,
-        "slices": len(stack.frames),
+        "shape": (len(stack.frames), stack.rows, stack.columns),
         "channels": 3 if stack.colour else 1,
         "spacing": stack.spacing,
         "stack": stack,

@@ -13,6 +13,7 @@ from tune_seg.data.volumes import reading
 from tune_seg.errors import InputError
 
 _FAR = 1.0  # millimetres from the nearest slice, at which a frame is of none
+_THICK = 1e4  # millimetres of a frame that is resampled: whichever slice it is of lies within
 
 
 def segment_names(header: Any, path: Path) -> dict[int, str]:
@@ -75,15 +76,13 @@ def _slice(path: Path, header: Any, index: int, stack: Stack) -> int:
     referred = {number for source in sources for number in _referred(source, stack)}
     if len(referred) == 1:
         return referred.pop()
-    grid = _grid(header, index)
-    planes = [stack.plane(number) for number in range(len(stack.frames))]
-    if grid is None or planes[0] is None:
+    position = frame_item(header, index, "PlanePositionSequence")
+    away = None if position is None else stack.away(np.array(position.ImagePositionPatient, np.float64))
+    if away is None:
         raise InputError(
             f"{path}: frame {index + 1} refers to no slice of {stack.path.name} and has no position; write "
             "the segmentation with references to its source images"
         )
-    up = planes[0].affine[:3, 2]
-    away = [abs(float(up @ (grid.affine[:3, 3] - plane.affine[:3, 3]))) for plane in planes if plane is not None]
     nearest = int(np.argmin(away))
     if away[nearest] > _FAR:
         raise InputError(
@@ -97,9 +96,8 @@ def _referred(source: Any, stack: Stack) -> list[int]:
     uid = str(source.get("ReferencedSOPInstanceUID", ""))
     stated = source.get("ReferencedFrameNumber")
     frames = None if stated is None else {int(number) - 1 for number in np.atleast_1d(stated)}
-    return [
-        number for number, frame in enumerate(stack.frames) if frame.uid == uid and (frames is None or frame.index in frames)
-    ]
+    numbers = stack.numbers.get(uid, ())
+    return [number for number in numbers if frames is None or stack.frames[number].index in frames]
 
 
 def _grid(header: Any, index: int) -> Grid | None:
@@ -127,9 +125,12 @@ def _turned(path: Path, header: Any, index: int, frame: Raw, stack: Stack, numbe
                 f"have {stack.columns} x {stack.rows}"
             )
         return frame
-    if not resample and not fits(labels, image):
-        raise InputError(
-            f"{path}: frame {index + 1} is {labels.describe()}, but the slice {stack.frames[number].file.name} is "
-            f"{image.describe()}; write both on one grid, or let data.options.resample_labels: true take the nearest label"
-        )
+    if not fits(labels, image):
+        if not resample:
+            raise InputError(
+                f"{path}: frame {index + 1} is {labels.describe()}, but the slice {stack.frames[number].file.name} is "
+                f"{image.describe()}; write both on one grid, or let data.options.resample_labels: true take the nearest "
+                "label"
+            )
+        labels = Grid(labels.shape, labels.affine @ np.diag([1.0, 1.0, _THICK, 1.0]))
     return onto(frame.T[..., None], labels, image)[..., 0].T

@@ -1,8 +1,10 @@
 """The slices of a DICOM volume: found in its files' headers, put in order by their positions, decoded and rescaled."""
 
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ class Stack:
     Arguments:
         path: the file or folder.
         frames: in order: along the normal of the slices; where no position is stated, as the file has them, or several files
-            by InstanceNumber.
+            by InstanceNumber, else by name, 10 after 9.
         rows, columns: of each slice.
         orientation: the directions (2, 3) along a row and along a column.
         spacing: millimetres between two rows, and two columns.
@@ -101,6 +103,21 @@ class Stack:
     def files(self) -> tuple[Path, ...]:
         """The files of the frames, each once."""
         return tuple(dict.fromkeys(frame.file for frame in self.frames))
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Sequence[int]]:
+        """The slices of each file, by its SOPInstanceUID."""
+        numbers: defaultdict[str, list[int]] = defaultdict(list)
+        for number, frame in enumerate(self.frames):
+            numbers[frame.uid].append(number)
+        return numbers
+
+    def away(self, position: Vector) -> Vector | None:
+        """The distance in millimetres of each slice (S,) from a place; None where nothing says where they are."""
+        places = [frame.position for frame in self.frames if frame.position is not None]
+        if self.plane(0) is None or self.orientation is None:
+            return None
+        return np.abs((np.array(places) - position) @ np.cross(*self.orientation))
 
     def plane(self, number: int) -> Grid | None:
         """The grid of one slice as a volume (columns, rows, 1) that is 1 mm thick; None where nothing says where it is."""
@@ -145,7 +162,9 @@ def plane_grid(size: tuple[int, int], orientation: Vector, spacing: tuple[float,
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file says of itself that it is DICOM."""
+    """Whether it is a file that says of itself that it is DICOM."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
 
@@ -170,14 +189,12 @@ def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
         headers: of its files.
 
     Raises:
-        InputError: several series, sizes, kinds of pixels or directions, two slices at one place, or none.
+        InputError: several series, patients, sizes, kinds of pixels or directions, two slices at one place, or none.
     """
     if not headers:
         raise InputError(f"{volume}: no DICOM image here")
-    series = Counter(str(header.get("SeriesInstanceUID", "")) for _, header in headers)
-    if len(series) > 1:
-        shown = ", ".join(f"{uid} ({count} files)" for uid, count in series.most_common(5))
-        raise InputError(f"{volume}: {len(series)} series in one folder: {shown}; give each a folder of its own")
+    series = _only(volume, headers, "SeriesInstanceUID", "series", "SeriesDescription")
+    patient = _only(volume, headers, "PatientID", "patients", "PatientID")
     _refuse_differing(volume, headers)
     path, header = headers[0]
     photometric = str(header.get("PhotometricInterpretation", ""))
@@ -186,7 +203,7 @@ def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
     colour = photometric in _COLOURS
     if colour and photometric != "PALETTE COLOR" and header.BitsAllocated != 8:
         raise InputError(f"{path}: colours of {header.BitsAllocated} bits a channel; convert them to 8 bits")
-    ordered = sorted(headers, key=lambda pair: (int(pair[1].get("InstanceNumber") or 0), pair[0].name))
+    ordered = sorted(headers, key=lambda pair: (int(pair[1].get("InstanceNumber") or 0), _counted(pair[0].name)))
     frames = [frame for file, attributes in ordered for frame in _frames(file, attributes)]
     orientation = _orientation(volume, headers)
     spacing = _item(header, 0, "PixelMeasuresSequence").get("PixelSpacing")
@@ -199,8 +216,8 @@ def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
         None if spacing is None else (float(spacing[0]), float(spacing[1])),
         colour,
         photometric == "MONOCHROME1",
-        str(header.get("PatientID", "") or "").strip(),
-        next(iter(series)),
+        patient,
+        series,
     )
 
 
@@ -212,12 +229,15 @@ def decode(stack: Stack) -> Volume:
     """
     shape = (len(stack.frames), stack.rows, stack.columns)
     values: npt.NDArray[Any] = np.empty((*shape, 3), np.uint8) if stack.colour else np.empty((*shape, 1), np.float32)
-    for file in stack.files:
+    by_file: defaultdict[Path, list[int]] = defaultdict(list)
+    for number, frame in enumerate(stack.frames):
+        by_file[frame.file].append(number)
+    for file, numbers in by_file.items():
         frames = pixels(file)
-        for number, frame in enumerate(stack.frames):
-            if frame.file == file:
-                stored = frames[frame.index]
-                values[number] = stored if stack.colour else (stored * frame.slope + frame.intercept)[..., None]
+        for number in numbers:
+            frame = stack.frames[number]
+            stored = frames[frame.index]
+            values[number] = stored if stack.colour else (stored * frame.slope + frame.intercept)[..., None]
     return Volume(values, stack.colour, stack.inverted)
 
 
@@ -333,6 +353,26 @@ def _in_order(volume: Path, frames: list[Frame], orientation: Vector | None) -> 
     return tuple(frames[number] for _, number in along)
 
 
+def _only(volume: Path, headers: Sequence[tuple[Path, Any]], attribute: str, what: str, shown: str) -> str:
+    """The one value that an attribute has in all files of a volume; empty where none states it."""
+    files: defaultdict[str, list[tuple[Path, Any]]] = defaultdict(list)
+    for path, header in headers:
+        files[str(header.get(attribute) or "").strip()].append((path, header))
+    if len(files) > 1:
+        found = ", ".join(
+            f"{str(header.get(shown) or value)!r} ({len(alike)} files, {path.relative_to(volume)} first)"
+            for value, alike in list(files.items())[:5]
+            for path, header in alike[:1]
+        )
+        raise InputError(f"{volume}: {len(files)} {what} in one folder: {found}; give each a folder of its own")
+    return next(iter(files))
+
+
+def _counted(name: str) -> list[str | int]:
+    """What puts `name10` after `name9`."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
 def _refuse_differing(volume: Path, headers: Sequence[tuple[Path, Any]]) -> None:
     kinds: dict[tuple[str, ...], list[Path]] = {}
     for path, header in headers:
@@ -346,7 +386,7 @@ def _refuse_differing(volume: Path, headers: Sequence[tuple[Path, Any]]) -> None
 
 
 def _called(frame: Frame) -> str:
-    return f"{frame.file.name} (frame {frame.index})" if frame.index else frame.file.name
+    return f"{frame.file.name} (frame {frame.index + 1})" if frame.index else frame.file.name
 
 
 def _shown(orientation: Vector) -> str:

@@ -1,5 +1,6 @@
 """A folder of images and masks: ROOT/images and ROOT/masks, matched by file name without extension."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,8 +86,9 @@ def _samples(root: Path) -> list[Sample]:
     ]
 
 
-def _by_pages(samples: Iterable[Sample], pages_as_channels: bool) -> list[Sample]:
+def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:
     """A sample for each page of the files that have several; they are one group."""
+    files = Counter(sample.id for sample in samples)  # folders of train and val may use a name twice
     found: list[Sample] = []
     problems: list[str] = []
     for sample in samples:
@@ -100,7 +102,8 @@ def _by_pages(samples: Iterable[Sample], pages_as_channels: bool) -> list[Sample
             problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
         elif len(pages) > 1 and mask_pages:
             width = len(str(pages[-1]))
-            found += [replace(sample, id=f"{sample.id}#{page:0{width}}", group=sample.id, part=page) for page in pages]
+            group = sample.id if files[sample.id] == 1 else f"{sample.split}/{sample.id}"
+            found += [replace(sample, id=f"{sample.id}#{page:0{width}}", group=group, part=page) for page in pages]
         else:
             found.append(sample)
     if problems:

@@ -35,8 +35,10 @@ class Grid:
         """That of the file `path`.
 
         Raises:
-            InputError: the affine does not span a volume.
+            InputError: the affine does not span a volume, or there is no voxel.
         """
+        if min(shape) < 1:
+            raise InputError(f"{path}: {' x '.join(map(str, shape))} voxels; there must be at least one each way")
         if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0.0:
             raise InputError(f"{path}: its affine {_shown(affine)} does not span a volume; write its orientation anew")
         return cls(shape, affine)

@@ -11,15 +11,17 @@ import numpy as np
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.grids import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, refuse_other_grid
+from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw
-from tune_seg.data.volume_options import VolumeOptions, parse_options
-from tune_seg.data.volumes import Case, Volume, VolumeDataset, collected, dataset_of, visible, whole_numbers
+from tune_seg.data.volume_options import VolumeOptions
+from tune_seg.data.volumes import Case, Volume, VolumeDataset, by_name, collected, dataset_of, visible, whole_numbers
 from tune_seg.errors import InputError
 
 LAYOUT = "NAME.mhd (or .mha) with NAME_segmentation.mhd, in the folder or in folders of it"
 
 SUFFIXES = (".mhd", ".mha")
 _SEGMENTATION = "_segmentation"
+_TEST = "test"  # PROMISE12's TestData, or test_data, has no segmentations, and the names of the training volumes
 
 _DATA_FILE = re.compile(rb"^ElementDataFile *=(.*)$", re.MULTILINE)
 _HEADER_BYTES = 2**16
@@ -60,18 +62,20 @@ class MhdCase(Case):
 
 def looks_like(root: Path) -> bool:
     """Whether a segmentation lies in the folder or in a folder of it."""
-    return any(True for suffix in SUFFIXES for depth in ("", "*/") for _ in root.glob(f"{depth}*{_SEGMENTATION}{suffix}"))
+    return any(_is_segmentation(path) for depth in ("", "*/") for path in root.glob(f"{depth}*{_SEGMENTATION}.*"))
 
 
 def read_mhd(config: DataConfig) -> VolumeDataset:
     """The data set under `config.root`: the axial slices of every volume, one patient a volume.
+
+    A folder whose name has `test` in it, and which holds no segmentation, is passed over.
 
     Raises:
         InputError: a volume without a segmentation or the other way round, one that cannot be read, grids that differ, or as
             :func:`~tune_seg.data.volumes.dataset_of`.
     """
     assert config.root is not None
-    options = parse_options(config.options)
+    options = read_options(config, VolumeOptions)
     images, masks = _pairs(config.root)
     cases = [_case(image, mask, options) for image, mask in zip(images, masks, strict=True)]
     return dataset_of(config, options, collected(cases, config.root))
@@ -131,14 +135,20 @@ def _voxel_file(path: Path) -> Path:
     with path.open("rb") as file:
         named = _DATA_FILE.search(file.read(_HEADER_BYTES))
     name = "LOCAL" if named is None else named[1].decode("utf-8", "surrogateescape").strip()
-    return path if name in ("LOCAL", "LIST") else path.with_name(name)
+    return path if name in ("LOCAL", "LIST") else path.parent / name
+
+
+def _is_segmentation(path: Path) -> bool:
+    return path.stem.endswith(_SEGMENTATION) and path.suffix.lower() in SUFFIXES
 
 
 def _pairs(root: Path) -> tuple[list[Path], list[Path]]:
     """Every volume, and its segmentation."""
-    folders = [root, *(path for path in visible(root) if path.is_dir())]
-    files = [path for folder in folders for path in visible(folder) if path.suffix.lower() in SUFFIXES]
-    by_place = {path.with_suffix(""): path for path in files}
+    by_place: dict[Path, Path] = {}
+    for folder in (root, *(path for path in visible(root) if path.is_dir())):
+        files = [path for path in visible(folder) if path.suffix.lower() in SUFFIXES]
+        if folder == root or _TEST not in folder.name.lower() or any(map(_is_segmentation, files)):
+            by_place |= {folder / name: path for name, path in by_name(files).items()}
     images: list[Path] = []
     masks: list[Path] = []
     problems: list[str] = []
@@ -173,4 +183,4 @@ def _case(image: Path, mask: Path, options: VolumeOptions) -> MhdCase | str:
             raise refuse_other_grid(mask, headers[1].grid, image, grid)
     except InputError as error:
         return str(error)
-    return MhdCase(image.stem, image.stem, image, mask, grid.axial_shape[0], channels, grid.spacing, headers)
+    return MhdCase(image.stem, image.stem, image, mask, grid.axial_shape, channels, grid.spacing, headers)

@@ -13,13 +13,15 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.grids import Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.options import read_options
 from tune_seg.data.pictures import Raw
-from tune_seg.data.volume_options import VolumeOptions, parse_options
+from tune_seg.data.volume_options import VolumeOptions
 from tune_seg.data.volumes import (
     IGNORE_LABEL,
     Case,
     Volume,
     VolumeDataset,
+    by_name,
     collected,
     dataset_of,
     reading,
@@ -93,7 +95,7 @@ def read_nifti(config: DataConfig) -> VolumeDataset:
             dataset.json that cannot be read, or as :func:`~tune_seg.data.volumes.dataset_of`.
     """
     assert config.root is not None
-    options = parse_options(config.options)
+    options = read_options(config, VolumeOptions)
     named = None if config.classes is not None else _named(config.root / "dataset.json", config.ignore_label)
     cases = [_case(name, images, label, options) for name, (images, label) in _pairs(config.root).items()]
     return dataset_of(config, options, collected(cases, config.root), named)
@@ -139,7 +141,7 @@ def _is_nifti(path: Path) -> bool:
 
 def _niftis(folder: Path) -> dict[str, Path]:
     """The NIfTI files of a folder by name without extension."""
-    return {stem(path): path for path in visible(folder) if _is_nifti(path)}
+    return by_name(path for path in visible(folder) if _is_nifti(path))
 
 
 def _folders(root: Path) -> tuple[Path, Path] | None:
@@ -206,7 +208,7 @@ def _case(name: str, files: list[Path], mask: Path, options: VolumeOptions) -> N
     except InputError as error:
         return str(error)
     channels = sum(image.channels for image in images)
-    return NiftiCase(name, name, files[0], mask, grid.axial_shape[0], channels, grid.spacing, images, label)
+    return NiftiCase(name, name, files[0], mask, grid.axial_shape, channels, grid.spacing, images, label)
 
 
 def _named(path: Path, ignore_label: int | None) -> Labels | None:
@@ -215,7 +217,7 @@ def _named(path: Path, ignore_label: int | None) -> Labels | None:
         return None
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
-        names = {int(key): str(value) for key, value in labels.items()} if _numbered(labels) else _by_name(labels)
+        names = {int(key): str(value) for key, value in labels.items()} if _numbered(labels) else _numbers(labels)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: its labels cannot be read ({type(error).__name__}: {error}); they are a mapping of numbers to names, "
@@ -232,7 +234,7 @@ def _numbered(labels: Mapping[str, Any]) -> bool:
     return all(key.isdigit() for key in labels)
 
 
-def _by_name(labels: Mapping[str, Any]) -> dict[int, str]:
+def _numbers(labels: Mapping[str, Any]) -> dict[int, str]:
     names = {int(value): name for name, value in labels.items()}
     if len(names) != len(labels):
         raise ValueError("two names have one number")

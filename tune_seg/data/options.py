@@ -8,9 +8,9 @@ from tune_seg.config import DataConfig, parse
 
 
 class Options(BaseModel):
-    """What every format's own keys are derived from: unknown keys are refused."""
+    """What every format's own keys are derived from: unknown keys and infinite numbers are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Options)

@@ -97,7 +97,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
 
 def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> str:
     """Write the pack to `partial`, behind what is there of it, and return its content id."""
-    samples = sorted(dataset.samples, key=_place)
+    samples = sorted(dataset.samples, key=lambda sample: sample.place)
     scanned = dataset.masks_to_scan
 
     def tell(done: int) -> None:
@@ -151,11 +151,6 @@ def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
         tally.add(sample.subset, digest, tally.count(mask))
     return True
-
-
-def _place(sample: Sample) -> tuple[int, int, str]:
-    """The order in which samples are packed, the subsets one after the other."""
-    return (-1 if sample.fold is None else sample.fold, SPLITS.index(sample.split), sample.id)
 
 
 def _refuse(problems: Sequence[str], tally: "_Tally") -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tune_seg.data.dataset import Sample, SplitName, problems_error
+from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
 from tune_seg.data.splitting import text
 from tune_seg.errors import InputError
 
@@ -35,15 +35,28 @@ VOID = 255
 
 
 def listed(path: Path) -> list[str]:
-    """The names in a list, one a line.
+    """The names in a list, one a line, each once.
 
     Raises:
         InputError: it cannot be read, or it is empty.
     """
-    names = [line.split()[0] for line in text(path).splitlines() if line.strip()]
+    names = dict.fromkeys(line.split()[0] for line in text(path).splitlines() if line.strip())
     if not names:
         raise InputError(f"{path}: the list is empty; it needs one image name a line")
-    return names
+    return list(names)
+
+
+def listed_split(folder: Path) -> tuple[list[str], list[str]]:
+    """The names in train.txt and in val.txt.
+
+    Raises:
+        InputError: as :func:`listed`, or a name is in both, as it is where SBD's train.txt stands beside VOC's val.txt.
+    """
+    train, val = (listed(folder / f"{split}.txt") for split in SPLITS)
+    both = sorted(set(train) & set(val))
+    if both:
+        raise problems_error(f"{folder / 'train.txt'} and val.txt both name these images; take each out of one:", both)
+    return train, val
 
 
 def samples_of(names: list[str], source: Path, images: Path, masks: Path, suffix: str, split: SplitName) -> list[Sample]:

@@ -9,7 +9,7 @@ from tune_seg.config import DataConfig
 from tune_seg.data.files import FileDataset
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
-from tune_seg.data.pascal import CLASS_NAMES, VOID, listed, samples_of
+from tune_seg.data.pascal import CLASS_NAMES, VOID, listed, listed_split, samples_of
 from tune_seg.data.pictures import Raw
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
@@ -63,7 +63,8 @@ def read_sbd(config: DataConfig) -> FileDataset:
     """The data set under `config.root`: background and twenty classes; 8,498 images train and 2,857 validate.
 
     Raises:
-        InputError: a file or a folder is missing, a list is empty, or as :func:`~tune_seg.data.splitting.divide`.
+        InputError: a file is missing, a list is empty, an image is in both lists, or as
+            :func:`~tune_seg.data.splitting.divide`.
     """
     assert config.root is not None
     options = read_options(config, SbdOptions)
@@ -72,10 +73,11 @@ def read_sbd(config: DataConfig) -> FileDataset:
     left_out: set[str] = set()
     if options.leave_out is not None:
         left_out.update(listed(config.root / options.leave_out.expanduser()))
-    train = [name for name in listed(home / "train.txt") if name not in left_out]
+    train, val = listed_split(home)
+    kept = [name for name in train if name not in left_out]
     published = [
-        *samples_of(train, home / "train.txt", home / "img", home / "cls", ".mat", "train"),
-        *samples_of(listed(home / "val.txt"), home / "val.txt", home / "img", home / "cls", ".mat", "val"),
+        *samples_of(kept, home / "train.txt", home / "img", home / "cls", ".mat", "train"),
+        *samples_of(val, home / "val.txt", home / "img", home / "cls", ".mat", "val"),
     ]
     return FileDataset(
         divide(published, config.split, config.root),

@@ -1,7 +1,7 @@
 """Which samples train and which validate: as published, by lists, by a seeded fraction, or by folds.
 
-The samples of a group, which is a patient or a volume, stand on one side of every split. A sample without one is a group of
-its own.
+The samples of a group, which is a patient, a volume or a city, stand on one side of every split. A sample without one is a
+group of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,8 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
     Arguments:
         samples: all of them, each with the split that was published; where none was, every one is of `train`.
         split: the list files, the fraction, or the number of folds. A line of a list is the id of a sample, the name of its
-            file, or a group; samples in no list are left out. What is drawn, is drawn from the seed and the names of the
-            groups alone.
+            file, a group, or the volume of a slice; samples in no list are left out. What is drawn, is drawn from the seed
+            and the names of the groups alone.
         root: the folder of the data set, to which the paths of the lists are relative.
 
     Raises:
@@ -43,7 +43,7 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
         return tuple(samples)
     _refuse_equal_ids(samples)
     if split.train is not None and split.val is not None:
-        return _by_lists(samples, {"train": root / split.train, "val": root / split.val})
+        return _by_lists(samples, {"train": root / split.train.expanduser(), "val": root / split.val.expanduser()})
     if split.folds is not None:
         return _by_folds(samples, split.folds, split.val_fraction, split.seed)
     if split.val_fraction is not None:
@@ -69,9 +69,13 @@ def text(path: Path) -> str:
 
 def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tuple[Sample, ...]:
     named: dict[str, list[Sample]] = {}
+    files: dict[str, list[Sample]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
-        for name in {sample.id, sample.group} - {""}:
+        for name in {sample.id, sample.group, *_whole(sample)} - {""}:
             named.setdefault(name, []).append(sample)
+        for path in (sample.image, sample.mask):
+            if path is not None:
+                files.setdefault(path.name, []).append(sample)
     split: dict[str, SplitName] = {}
     problems: list[str] = []
     for side, path in lists.items():
@@ -79,17 +83,25 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
         if not entries:
             problems.append(f"{path}: the list is empty; it needs one name a line")
         for entry in entries:
-            names = (entry, str(Path(entry).with_suffix("")), Path(entry).name, Path(entry).stem)
-            found = next((named[name] for name in names if name in named), [])
+            file = Path(entry)
+            names = (entry, entry.removesuffix(file.suffix), file.name, file.stem)
+            found = next((named[name] for name in names if name in named), files.get(file.name, []))
             if not found:
                 problems.append(f"{path}: {entry} is neither an image nor a mask")
-            if any(split.setdefault(sample.id, side) != side for sample in found):
-                problems.append(f"{path}: {entry} is in the list of {split[found[0].id]} too")
+            for other in {split.setdefault(sample.id, side) for sample in found} - {side}:
+                problems.append(f"{path}: {entry} is in the list of {other} too")
     if problems:
         raise problems_error("the lists of the split do not fit the files:", problems)
     used = [replace(sample, split=split[sample.id]) for sample in samples if sample.id in split]
     _refuse_groups_on_both_sides(used)
     return _in_order(used)
+
+
+def _whole(sample: Sample) -> set[str]:
+    """The names of the volume that a slice is a part of: its patient may have another."""
+    if sample.part is None or sample.image is None:
+        return set()
+    return {sample.id.rpartition("/")[0], sample.image.name}
 
 
 def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[Sample, ...]:
@@ -105,7 +117,7 @@ def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple
 def _by_folds(samples: Sequence[Sample], folds: int, fraction: float | None, seed: int) -> tuple[Sample, ...]:
     groups = _shuffled_groups(samples, seed)
     if len(groups) < folds:
-        what = "samples" if groups == [sample.id for sample in samples] else "groups (patients or volumes)"
+        what = "samples" if groups == [sample.id for sample in samples] else "groups (such as patients, volumes or cities)"
         raise InputError(f"data.split.folds: {folds} folds of {len(groups)} {what}; each fold needs one of its own")
     if fraction is None:
         fold = {group: place * folds // len(groups) for place, group in enumerate(groups)}
@@ -156,4 +168,8 @@ def _refuse_groups_on_both_sides(samples: Sequence[Sample]) -> None:
             sides.setdefault(sample.group, set()).add(sample.split)
     both = [group for group, found in sides.items() if len(found) > 1]
     if both:
-        raise problems_error("a patient or a volume both trains and validates, which makes the validation too good:", both)
+        raise problems_error(
+            "samples of one group, such as a patient, a volume or a city, train and validate, which makes validation too "
+            "good:",
+            both,
+        )

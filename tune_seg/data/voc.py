@@ -7,7 +7,7 @@ from tune_seg.data.dataset import Sample
 from tune_seg.data.files import FileDataset
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
-from tune_seg.data.pascal import CLASS_NAMES, VOID, listed, samples_of
+from tune_seg.data.pascal import CLASS_NAMES, VOID, listed_split, samples_of
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
@@ -39,14 +39,15 @@ def read_voc(config: DataConfig) -> FileDataset:
     With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate.
 
     Raises:
-        InputError: a file or a folder is missing, a list is empty, or as :func:`~tune_seg.data.splitting.divide`.
+        InputError: a file is missing, a list is empty, an image is in both lists, or as
+            :func:`~tune_seg.data.splitting.divide`.
     """
     assert config.root is not None
     options = read_options(config, VocOptions)
     home = _home(config.root)
     assert home is not None
     images, masks, lists = home / "JPEGImages", home / "SegmentationClass", home / "ImageSets" / "Segmentation"
-    train, val = (listed(lists / f"{split}.txt") for split in ("train", "val"))
+    train, val = listed_split(lists)
     published: list[Sample] = [
         *samples_of(train, lists / "train.txt", images, masks, ".png", "train"),
         *samples_of(val, lists / "val.txt", images, masks, ".png", "val"),

@@ -1,17 +1,17 @@
 """The keys of `data.options` that volumes have: mhd, dicom and nifti."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tune_seg.config import AboveZero, Number, parse
+from tune_seg.config import AboveZero, Number
+from tune_seg.data.options import Options
 
 _Percentage = Annotated[Number, Field(ge=0.0, le=100.0)]
 
 
-class VolumeOptions(BaseModel):
+class VolumeOptions(Options):
     """How a volume becomes images.
 
     Arguments:
@@ -28,8 +28,6 @@ class VolumeOptions(BaseModel):
         patient: a regular expression found in the name of a volume, whose first group (or all of it) names the patient.
             Left out, it is DICOM's PatientID, and elsewhere each volume is a patient.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     percentiles: tuple[_Percentage, _Percentage] = (0.5, 99.5)
     window: tuple[Number, Number] | None = None
@@ -54,20 +52,3 @@ class VolumeOptions(BaseModel):
             if pair is not None and pair[0] >= pair[1]:
                 raise ValueError(f"data.options.{key}: black must lie below white, got {list(pair)}")
         return self
-
-
-class _Data(BaseModel):
-    options: VolumeOptions
-
-
-class _Study(BaseModel):
-    data: _Data
-
-
-def parse_options(options: Mapping[str, Any]) -> VolumeOptions:
-    """`data.options`, checked.
-
-    Raises:
-        InputError: naming the key in full.
-    """
-    return parse(_Study, {"data": {"options": options}}).data.options

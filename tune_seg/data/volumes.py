@@ -7,8 +7,8 @@ intensities become 8 or 16 bits, a volume is decoded once for all of its slices,
 import os
 import re
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +24,6 @@ from PIL import Image as pillow
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import (
     IGNORE_INDEX,
-    SPLITS,
     Dataset,
     Image,
     ImageType,
@@ -42,11 +41,14 @@ from tune_seg.errors import InputError
 
 IGNORE_LABEL = 255
 BACKGROUND = "background"
-READER_VERSION = 1
+READER_VERSION = 2
 """Goes up when the same files give other images, so that packs of the former ones are not taken for them."""
 
-_AHEAD = min(2, (os.cpu_count() or 1) - 1)
-_VOLUMES_KEPT = _AHEAD + 2  # packing takes the slices in order, so that at most two volumes are in work
+_SCALED = 1e-3
+"""What a class number loses by a file's scale: SPM writes masks as 0 and 255 with a scale of 1/255."""
+
+_VALUES_AHEAD = 2**27
+"""How many intensities are decoded ahead at most; each takes some 10 bytes while it is, and one afterwards."""
 
 Found = TypeVar("Found")
 
@@ -73,7 +75,7 @@ class Case(ABC):
         name: of the volume, without a slash, unique in the data set.
         patient: whose it is.
         image, mask: the file or folder of the volume, and that of its labels.
-        slices: how many there are.
+        shape: (S, H, W): how many slices there are, and the pixels of each.
         channels: of each slice.
         spacing: millimetres between two rows, and two columns; None where nothing says so.
     """
@@ -82,9 +84,13 @@ class Case(ABC):
     patient: str
     image: Path
     mask: Path
-    slices: int
+    shape: tuple[int, int, int]
     channels: int
     spacing: tuple[float, float] | None
+
+    @property
+    def slices(self) -> int:
+        return self.shape[0]
 
     @property
     @abstractmethod
@@ -115,47 +121,65 @@ class Slices(NamedTuple):
     masks: Raw
 
 
+@dataclass
+class _Entry:
+    answer: Future[Slices]
+    taken: int = 0
+
+
 class VolumeCache:
     """A few volumes, each decoded once: by the first thread that asks, while the others wait for it, or ahead of them.
 
-    A copy in another process starts empty.
+    A volume goes when all of its slices were taken, so that after packing none is left. A copy in another process starts
+    empty.
+
+    Arguments:
+        ahead: how many are decoded ahead. Two more are kept: packing takes the slices in order.
     """
 
-    def __init__(self, most: int = _VOLUMES_KEPT) -> None:
-        self._most = most
-        self._volumes: OrderedDict[Path, Future[Slices]] = OrderedDict()
+    def __init__(self, ahead: int) -> None:
+        self.ahead = ahead
+        self._volumes: OrderedDict[Path, _Entry] = OrderedDict()
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type["VolumeCache"], tuple[int]]:
-        return VolumeCache, (self._most,)
+        return VolumeCache, (self.ahead,)
 
-    def get(self, key: Path, decode: Callable[[], Slices]) -> Slices:
-        """What `decode` gives for `key`, or gave.
+    def __len__(self) -> int:
+        return len(self._volumes)
+
+    def get(self, key: Path, times: int, decode: Callable[[], Slices]) -> Slices:
+        """What `decode` gives for `key`, or gave; it will be asked for so many `times`.
 
         Raises:
             InputError: as `decode` does, the first time and every other.
         """
-        answer, is_new = self._enter(key)
+        entry, is_new = self._enter(key)
         if is_new:
-            _settle(answer, decode)
-        return answer.result()
+            _settle(entry.answer, decode)
+        slices = entry.answer.result()
+        with self._lock:
+            entry.taken += 1
+            if entry.taken == times and self._volumes.get(key) is entry:
+                del self._volumes[key]
+        return slices
 
     def expect(self, key: Path, decode: Callable[[], Slices]) -> None:
         """Start to decode what will soon be asked for, in a thread of its own."""
-        answer, is_new = self._enter(key)
+        entry, is_new = self._enter(key)
         if is_new:
-            Thread(target=_settle, args=(answer, decode), daemon=True).start()
+            Thread(target=_settle, args=(entry.answer, decode), daemon=True).start()
 
-    def _enter(self, key: Path) -> tuple[Future[Slices], bool]:
-        """The answer for `key`, and whether the caller is to give it."""
+    def _enter(self, key: Path) -> tuple[_Entry, bool]:
+        """The entry of `key`, and whether the caller is to give its answer."""
         with self._lock:
             known = self._volumes.get(key)
-            answer = Future[Slices]() if known is None else known
-            self._volumes[key] = answer
+            entry = _Entry(Future()) if known is None else known
+            self._volumes[key] = entry
             self._volumes.move_to_end(key)
-            while len(self._volumes) > self._most:
+            while len(self._volumes) > self.ahead + 2:
                 self._volumes.popitem(last=False)
-        return answer, known is None
+        return entry, known is None
 
 
 def _settle(answer: Future[Slices], decode: Callable[[], Slices]) -> None:
@@ -175,13 +199,14 @@ class VolumeDataset(Dataset):
         classes: what the raw values of the masks mean, or the scan that finds out.
         options: how intensities become images.
         size: (H, W) that slices are cut to where `options.spacing` is given.
+        cache: of the volumes in work.
     """
 
     cases: Mapping[Path, Case]
     classes: Labels | Scan
     options: VolumeOptions
     size: tuple[int, int]
-    cache: VolumeCache = field(default_factory=VolumeCache, compare=False)
+    cache: VolumeCache = field(compare=False)
 
     @property
     def channels(self) -> int:
@@ -207,7 +232,7 @@ class VolumeDataset(Dataset):
         case = self.cases[sample.image]
         for image in self._following.get(sample.id, ()):
             self.cache.expect(image, partial(self._decode, self.cases[image]))
-        slices = self.cache.get(case.image, partial(self._decode, case))
+        slices = self.cache.get(case.image, self._times[case.image], partial(self._decode, case))
         labels = self._labels()
         try:
             mask = labels.translate(slices.masks[sample.part])
@@ -226,17 +251,22 @@ class VolumeDataset(Dataset):
         }
 
     @cached_property
+    def _times(self) -> Counter[Path | None]:
+        """How many slices of each volume there are."""
+        return Counter(sample.image for sample in self.samples)
+
+    @cached_property
     def _following(self) -> dict[str, tuple[Path, ...]]:
         """By the first slice of each volume, the volumes to come: whoever asks for it is likely to go through them all.
 
         They come in the order of packing.
         """
         first: dict[Path, str] = {}
-        for sample in sorted(self.samples, key=lambda s: (-1 if s.fold is None else s.fold, SPLITS.index(s.split), s.id)):
+        for sample in sorted(self.samples, key=lambda sample: sample.place):
             if sample.image is not None:
                 first.setdefault(sample.image, sample.id)
         images = tuple(first)
-        return {id: images[number : number + _AHEAD] for number, id in enumerate(first.values(), start=1)}
+        return {id: images[number : number + self.cache.ahead] for number, id in enumerate(first.values(), start=1)}
 
     def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
@@ -293,8 +323,23 @@ def dataset_of(
     if not samples:
         raise InputError(f"{config.root}: no slice has foreground; leave data.options.foreground_only out")
     return VolumeDataset(
-        divide(samples, config.split, config.root), {case.image: case for case in cases}, classes, options, config.size
+        divide(samples, config.split, config.root),
+        {case.image: case for case in cases},
+        classes,
+        options,
+        config.size,
+        VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), os.cpu_count() or 1)),
     )
+
+
+def volumes_ahead(values: int, cores: int) -> int:
+    """How many volumes are decoded beside the one in work: so many that no core idles, if they fit into memory.
+
+    Arguments:
+        values: the intensities of the largest volume.
+        cores: of the machine.
+    """
+    return min(cores - 1, max(1, _VALUES_AHEAD // values))
 
 
 def levels(volume: Volume, options: VolumeOptions) -> Image:
@@ -341,21 +386,36 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
     Raises:
         InputError: they are no class numbers.
     """
-    if values.size and (not np.isfinite(values).all() or values.min() < 0 or values.max() >= 2**16):
-        raise InputError(f"{path}: values from {values.min():g} to {values.max():g}; a mask holds class numbers, 0 to 65535")
-    raw: Raw = values.astype(np.uint8 if not values.size or values.max() < 256 else np.uint16)
-    unequal = values != raw
-    if unequal.any():
+    rounded = np.rint(values) if values.dtype.kind == "f" else values
+    low, high = rounded.min(), rounded.max()
+    if not 0 <= low <= high < 2**16:  # nor is it where one is not a number
+        raise InputError(f"{path}: values from {low:g} to {high:g}; a mask holds class numbers, 0 to 65535")
+    apart = np.abs(values - rounded) > _SCALED
+    if apart.any():
         raise InputError(
-            f"{path}: the value {values[unequal][0]:g} is no class number; a mask holds whole numbers, so resample it to "
+            f"{path}: the value {values[apart][0]:g} is no class number; a mask holds whole numbers, so resample it to "
             "the nearest label"
         )
-    return raw
+    return rounded.astype(np.uint8 if high < 2**8 else np.uint16)
 
 
 def stem(path: Path) -> str:
     """The name of a file without its extension; `.nii.gz` is one."""
     return path.name.removesuffix(".gz").rpartition(".")[0] if path.name.endswith(".nii.gz") else path.stem
+
+
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The files of a folder by name without extension.
+
+    Raises:
+        InputError: two of them have one.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        other = named.setdefault(stem(path), path)
+        if other is not path:
+            raise InputError(f"{path} and {other.name} have one name, so it is not clear which to read; take one elsewhere")
+    return named
 
 
 def visible(folder: Path) -> list[Path]:
@@ -427,10 +487,15 @@ def _range(values: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise InputError("not one value is a finite number; is it damaged?")
-    low, high = np.percentile(finite.astype(np.float64), percentiles)  # which subtracts, and 16 bits would overflow
+    # np.percentile would need all values as float64: the differences of 16-bit ones overflow
+    places = np.divide(percentiles, 100.0) * (finite.size - 1)
+    below = places.astype(np.intp)
+    above = np.minimum(below + 1, finite.size - 1)
+    finite.partition(np.unique([below, above]))
+    low, high = (finite[below] + (places - below) * (finite[above].astype(np.float64) - finite[below])).tolist()
     if low == high:  # as in a volume that is nearly everywhere empty
         low, high = float(finite.min()), float(finite.max())
-    return (float(low), float(high)) if low < high else (float(low), float(low) + 1.0)
+    return (low, high) if low < high else (low, low + 1.0)
 
 
 def _resampled(
