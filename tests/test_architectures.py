@@ -1,6 +1,8 @@
 """The architectures of this package: their published sizes and layouts, for images of any size and number of channels."""
 
+import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ from torchvision.models import segmentation, vgg19
 from tests.test_frozen import CPU, encoded, head
 from tests.test_training import TIMES, run, same
 from tune_seg import features as features_module
-from tune_seg.config import OWN_ARCHITECTURES, ModelConfig
-from tune_seg.data import PackedData
-from tune_seg.models import build_model, check_model, frozen_encoder
+from tune_seg.config import OWN_ARCHITECTURES, DataConfig, ModelConfig
+from tune_seg.data import PackedData, pack, read
+from tune_seg.models import build_model, check_model
 from tune_seg.models.build import _OWN
 from tune_seg.models.dilated_resnet import DilatedResNet
+from tune_seg.models.frozen import FrozenEncoder
 from tune_seg.models.split_model import SplitModel
 from tune_seg.models.unet_2015 import UNet2015
 from tune_seg.models.vgg19_fcn import VGG19FCN
@@ -42,6 +45,15 @@ def without_values(architecture: str, num_classes: int, in_channels: int = 3) ->
 def vgg() -> Iterator[VGG19FCN]:
     torch.manual_seed(0)
     yield VGG19FCN(5, 3).eval()
+
+
+@pytest.fixture(scope="module", params=["fcn_resnet50", "unet_2015"])
+def own(request: pytest.FixtureRequest) -> Iterator[SplitModel]:
+    """A model for images of two channels."""
+    torch.manual_seed(0)
+    model = build_model(config(architecture=request.param), 3, in_channels=2).eval()
+    assert isinstance(model, SplitModel)
+    yield model
 
 
 def test_the_configuration_names_the_architectures_and_their_published_weights() -> None:
@@ -84,23 +96,28 @@ def test_images_of_any_size_and_channels_are_taken(architecture: str, channels: 
     assert model(torch.zeros(2, channels, *size, device="meta")).shape == (2, 7, *size)
 
 
-@pytest.mark.parametrize("architecture", ["fcn_resnet50", "unet_2015"])
-def test_a_model_of_any_channels_is_checked_and_learns(architecture: str, device: torch.device) -> None:
-    chosen = config(architecture=architecture)
-    assert check_model(chosen, [(33, 17)], in_channels=2) == []
-    torch.manual_seed(0)
-    model = build_model(chosen, 3, in_channels=2).to(device)
-    logits = model(torch.randn(2, 2, 33, 17, device=device))
-    F.cross_entropy(logits, torch.ones(2, 33, 17, dtype=torch.long, device=device)).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in model.parameters())
+@pytest.mark.parametrize("architecture", sorted(OWN_ARCHITECTURES))
+def test_a_model_of_any_channels_is_checked(architecture: str) -> None:
+    with torch.device("meta"):
+        assert check_model(config(architecture=architecture), [(33, 17)], in_channels=2) == []
+
+
+def test_every_parameter_of_a_model_of_any_channels_gets_a_gradient(own: SplitModel, device: torch.device) -> None:
+    own.to(device).train()
+    logits = own(torch.randn(2, 2, 33, 17, device=device))
+    loss = F.cross_entropy(logits, torch.ones(2, 33, 17, dtype=torch.long, device=device))
+    gradients = torch.autograd.grad(loss, list(own.parameters()))
+    own.cpu().eval()
+    assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
 
 
 @pytest.mark.parametrize("architecture", ["fcn_resnet101", "deeplabv3_resnet50"])
 def test_the_logits_are_those_of_torchvisions_model(architecture: str) -> None:
     torch.manual_seed(0)
     theirs = getattr(segmentation, architecture)(weights=None, weights_backbone=None, num_classes=5).eval()
-    model = DilatedResNet(architecture, 5, 3).eval()
-    model.load_state_dict(theirs.state_dict())
+    with torch.device("meta"):
+        model = DilatedResNet(architecture, 5, 3).eval()
+    model.load_state_dict(theirs.state_dict(), assign=True)
     images = torch.randn(1, 3, 61, 47)
     with torch.no_grad():
         assert torch.equal(model(images), theirs(images)["out"])
@@ -155,45 +172,51 @@ def test_vgg19_fcn_sees_the_third_and_the_fourth_pooling(vgg: VGG19FCN) -> None:
 
 
 def test_vgg19s_connected_layers_become_convolutions(vgg: VGG19FCN) -> None:
-    torch.manual_seed(1)
-    theirs = vgg19(weights=None, init_weights=False).eval()
-    assert load_weights(vgg, theirs.state_dict(), "here") == ["here has no last layer; it starts at random"]
+    with torch.device("meta"):
+        theirs = vgg19(weights=None, init_weights=False).eval()
+    state = {name: value for name, value in vgg.state_dict().items() if name.startswith("features.")}
+    for number, layer in ((0, vgg.fc6), (3, vgg.fc7)):
+        state |= {f"classifier.{number}.weight": layer.weight.detach().flatten(1), f"classifier.{number}.bias": layer.bias}
+    state |= {"classifier.6.weight": torch.randn(1000, 4096), "classifier.6.bias": torch.randn(1000)}
+    theirs.load_state_dict(state, assign=True)
+
+    ours = copy.deepcopy(vgg)
+    for parameter in ours.parameters():
+        nn.init.zeros_(parameter)
+    assert load_weights(ours, theirs.state_dict(), "here") == ["here has no last layer; it starts at random"]
     with torch.no_grad():
-        *_, pool5 = vgg.encode(images := torch.randn(1, 3, 224, 224))
+        *_, pool5 = ours.encode(images := torch.randn(1, 3, 64, 64))
+        torch.testing.assert_close(pool5, theirs.features(images))
         # in the centre the padding of the 7 x 7 convolution is out of sight
-        centre = F.relu(vgg.fc7(F.relu(vgg.fc6(pool5))))[..., 3, 3]
-        torch.testing.assert_close(centre, theirs.classifier[:5](theirs.features(images).flatten(1)))
+        pool5 = torch.randn(1, 512, 7, 7)
+        centre = F.relu(ours.fc7(F.relu(ours.fc6(pool5))))[..., 3, 3]
+        torch.testing.assert_close(centre, theirs.classifier[:5](pool5.flatten(1)))
 
 
-def split(architecture: str) -> tuple[SplitModel, nn.Module]:
-    models = []
-    for train in ("all", "head"):
-        torch.manual_seed(0)
-        models.append(build_model(config(architecture=architecture, train=train), 3).eval())
-    assert isinstance(models[0], SplitModel)
-    return models[0], models[1]
-
-
-@pytest.mark.parametrize("architecture", ["fcn_resnet50", "unet_2015"])
-def test_the_logits_are_those_of_the_whole_model_when_its_encoder_is_frozen(architecture: str) -> None:
-    images: Tensor = torch.randn(1, 3, 33, 47)
-    whole, frozen = split(architecture)
-    encoder = frozen_encoder(frozen)
-    assert encoder is not None
+def test_the_logits_are_those_of_the_whole_model_when_its_encoder_is_frozen(own: SplitModel) -> None:
+    images: Tensor = torch.randn(1, 2, 33, 47)
+    encoder = FrozenEncoder(copy.deepcopy(own)).eval()
     features = encoder.features(images)
     used = encoder.features_in_use(features)
-    assert used == ([False, True] if isinstance(whole, DilatedResNet) else [True] * 5)
+    assert used == ([False, True] if isinstance(own, DilatedResNet) else [True] * 5)
     kept = [each if use else torch.full_like(each, 7.0) for each, use in zip(features, used, strict=True)]
     with torch.no_grad():
-        expected = whole(images)
-        assert torch.equal(expected, frozen(images)) and torch.equal(expected, frozen(kept))
+        expected = own(images)
+        assert torch.equal(expected, encoder(images)) and torch.equal(expected, encoder(kept))
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> PackedData:
+    """Four training and two validation scenes of 32 x 32 pixels."""
+    data = DataConfig(format="synthetic", size=(32, 32), max_train=4, max_val=2)
+    return PackedData(pack(read(data), tmp_path, data.size))
 
 
 @pytest.mark.parametrize(("architecture", "encoder"), [("fcn_resnet50", "backbone."), ("unet_2015", "contracting.")])
 def test_a_frozen_backbone_does_not_move_nor_do_its_statistics(
-    own_pack: PackedData, architecture: str, encoder: str, device: torch.device
+    few: PackedData, architecture: str, encoder: str, device: torch.device
 ) -> None:
-    trainer = Trainer(head(model={"architecture": architecture}, augmentation={"flip": 0.5}, acw=True), own_pack, device)
+    trainer = Trainer(head(model={"architecture": architecture}, augmentation={"flip": 0.5}, acw=True), few, device)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.epoch()
     after = trainer.model.state_dict()
@@ -202,15 +225,15 @@ def test_a_frozen_backbone_does_not_move_nor_do_its_statistics(
 
 
 def test_features_of_a_dilated_resnet_are_computed_once_and_train_alike_when_fresh(
-    own_pack: PackedData, monkeypatch: pytest.MonkeyPatch
+    few: PackedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = head(model={"architecture": "fcn_resnet50"}, training={"epochs": 1})
-    trainer = Trainer(config, own_pack, CPU)
+    trainer = Trainer(config, few, CPU)
     sizes = encoded(trainer)
     kept = {name: value for name, value in trainer.epoch().items() if name not in TIMES}
-    assert sizes == [1] * (len(own_pack.train) + len(own_pack.val))
-    for path in own_pack.path.parent.glob("*.features"):
+    assert sizes == [1] * (len(few.train) + len(few.val))
+    for path in few.path.parent.glob("*.features"):
         path.unlink()
     monkeypatch.setattr(features_module, "_DISK_SHARE", 0.0)
     monkeypatch.setattr(features_module, "_MEMORY_SHARE", 0.0)
-    assert same([kept], run(config, own_pack))
+    assert same([kept], run(config, few))

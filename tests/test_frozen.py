@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def head(**sections: Any) -> Any:
-    model = {"train": "head", **sections.pop("model", {})}
+    model = {"encoder": "tu-test_resnet", "train": "head", **sections.pop("model", {})}
     return trial(model=model, **{"augmentation": PLAIN, **sections})
 
 
@@ -162,14 +162,12 @@ def test_what_a_killed_process_left_is_removed(own_pack: PackedData) -> None:
 
 @pytest.mark.parametrize("architecture", SPLIT)
 def test_the_logits_are_those_of_the_whole_model(architecture: str) -> None:
-    images = torch.randn(2, 3, 128, 160, generator=torch.Generator().manual_seed(0))
-    models = []
-    for train in ("all", "head"):
-        torch.manual_seed(0)
-        models.append(build_model(ModelConfig.model_validate({"architecture": architecture, "train": train}), 5).eval())
-    whole, frozen = models
+    images = torch.randn(1, 3, 128, 160, generator=torch.Generator().manual_seed(0))
+    frozen = build_model(ModelConfig.model_validate({"architecture": architecture, "train": "head"}), 5).eval()
     encoder = frozen_encoder(frozen)
-    assert encoder is not None and frozen_encoder(whole) is None
+    assert encoder is not None
+    whole = encoder.model
+    assert frozen_encoder(whole) is None
     features = encoder.features(images)
     used = encoder.features_in_use(features)
     assert any(used)

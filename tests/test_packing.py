@@ -456,7 +456,7 @@ def broken_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path,
     return source, partial, partial.read_bytes(), PackedData(pack(source, directory / "whole", (4, 4)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(place=st.floats(0.0, 1.0, exclude_max=True), change=st.integers(0, 255), cut=st.booleans())
 def test_whatever_is_damaged_of_a_broken_off_packing_the_pack_is_right(
     broken_off: tuple[Dataset, Path, bytes, PackedData], place: float, change: int, cut: bool
@@ -513,14 +513,14 @@ print(pack(dataset, {str(packs)!r}, {SIZE}))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     processes = [
         subprocess.Popen([sys.executable, "-c", PRELUDE + code], stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(3)
+        for _ in range(2)
     ]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     (tmp_path / "go").touch()
     paths = {process.communicate(timeout=60)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert [process.returncode for process in processes] == [0, 0]
     assert len(paths) == 1
     assert len(PackedData(paths.pop()).train) == 5
     assert len(files(packs)) == 2
@@ -532,8 +532,7 @@ def test_processes_share_the_pages_of_the_file(tmp_path: Path) -> None:
         import pickle
 
         data = pickle.loads({pickle.dumps(PackedData(path))!r})
-        images, masks = data.train.gather(range(len(data.train)))
-        print(int(images.sum()), int(masks.sum()))
+        print(*(sum(int(view(row).sum()) for row in data.train.rows) for view in (data.image, data.mask)))
         kinds = {{}}
         for line in open("/proc/self/smaps"):
             if " " in line.split(":")[0]:
@@ -592,9 +591,8 @@ def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, 
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
-    """Peak memory of packing 40 and 400 large samples differs by less than the additional samples would take."""
-
-    def peak(count: int) -> int:
+    """Packing 400 large samples after 40 raises the peak memory by less than a quarter of what they would take."""
+    for count in (40, 400):
         root = tmp_path / str(count)
         for kind, shape in (("images", (256, 256, 3)), ("masks", (256, 256))):
             for split in ("train", "val"):
@@ -604,13 +602,12 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
             Image.fromarray(array).save(root / kind / "val" / "first.png")
             for number in range(count):
                 os.link(root / kind / "val" / "first.png", root / kind / "train" / f"{number}.png")
-        done = in_child(f"""
-            pack(read(DataConfig(root={str(root)!r}, classes=("a", "b"))), {str(tmp_path / "packs")!r}, (256, 256))
+    done = in_child(f"""
+        for count in (40, 400):
+            pack(read(DataConfig(root={str(tmp_path)!r} + f"/{{count}}", classes=("a", "b"))), {str(tmp_path)!r}, (256, 256))
             # not ru_maxrss, which a child takes over from its parent
             print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
-        """)
-        assert done.returncode == 0, done.stderr
-        return int(done.stdout) * 1024
-
-    additional = 360 * 256 * 256 * 4
-    assert peak(400) - peak(40) < additional / 4
+    """)
+    assert done.returncode == 0, done.stderr
+    few, many = (int(line) * 1024 for line in done.stdout.split())
+    assert many - few < 400 * 256 * 256 * 4 / 4

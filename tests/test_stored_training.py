@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
-from tune_seg.stored_training import StoredTraining
+from tune_seg.stored_training import WEIGHTS, StoredTraining
 from tune_seg.training import Trainer
 from tune_seg.trajectory import TrainingData, shared_epochs, trajectory_keys
 
@@ -30,6 +30,7 @@ NOT_OF_THE_TRAINING = (
     "replayed",
     "stored",
     "writing",
+    "checkpoint",
 )
 STEADY = {"lr_schedule": "constant"}
 
@@ -265,7 +266,8 @@ def test_damaged_entries_are_trained_again_and_said_so(packed: PackedData, store
     config = trial(**NAIVE)
     first = train(config, packed, store, {1: 1.0, 2: 1.0})
     last, second_epoch, first_epoch = (f"{keys(config, packed)[3]}-last", *keys(config, packed)[2:0:-1])
-    assert stored(store) == {last, second_epoch, first_epoch}
+    entries = {last, second_epoch, first_epoch, keys(config, packed)[3] + WEIGHTS}
+    assert stored(store) == entries
     for number, damaged in enumerate(([last], [last, second_epoch], [last, second_epoch, first_epoch])):
         for key in damaged:
             path = Path(store.location) / f"{key}.pt"
@@ -277,7 +279,7 @@ def test_damaged_entries_are_trained_again_and_said_so(packed: PackedData, store
         assert text(results) == text(first)
         assert replayed(results) == [epoch < 2 - number for epoch in range(3)]
         assert [key in line for key, line in zip(damaged, store.problems, strict=True)] == [True] * len(damaged)
-        assert stored(store) == {last, second_epoch, first_epoch}
+        assert stored(store) == entries
 
 
 def test_an_interrupted_training_goes_on_where_it_was_closed(
@@ -338,7 +340,7 @@ def test_the_newest_state_is_kept_until_there_is_a_newer_one(
     training.advance()
     assert training.done
     # a learning rate that depends on the length of the training leaves no longer one to go on from its end
-    end = {boundaries[5]} if schedule is STEADY else set()
+    end = {boundaries[5] if schedule is STEADY else boundaries[5] + WEIGHTS}
     assert stored(store) == {boundaries[2], f"{boundaries[5]}-last"} | end
 
 

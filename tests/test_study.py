@@ -17,15 +17,17 @@ import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from PIL import Image
 from rich.console import Console
 
 from tune_seg import cluster
 from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
 from tune_seg.errors import InputError
+from tune_seg.results import check_same_study, write_study
 from tune_seg.search import main
 from tune_seg.space import Space
-from tune_seg.study import _warn_of_frozen_encoders
+from tune_seg.study import _warn_of_frozen_encoders, plan_study
 from tune_seg.tracking import default_uri
 
 SMALL: dict[str, Any] = {
@@ -65,11 +67,41 @@ def scores(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def mlflow_trials(directory: Path) -> list[int]:
+    return sorted(
+        int(run.data.tags["tune_seg.trial"]) for run in mlflow_runs(directory) if "tune_seg.trial" in run.data.tags
+    )
+
+
+def mlflow_artifacts(directory: Path) -> list[str]:
+    """Of the run of the study."""
+    (parent,) = (run for run in mlflow_runs(directory) if "tune_seg.trial" not in run.data.tags)
+    return [artifact.path for artifact in MlflowClient(default_uri(directory)).list_artifacts(parent.info.run_id)]
+
+
+def mlflow_runs(directory: Path) -> list[Run]:
     client = MlflowClient(default_uri(directory))
     experiment = client.get_experiment_by_name(directory.name)
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    return sorted(int(run.data.tags["tune_seg.trial"]) for run in runs if "tune_seg.trial" in run.data.tags)
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_study_is_not_continued_when_its_file_of_weights_has_another_content(tmp_path: Path) -> None:
+    weights, described = tmp_path / "initial.pt", tmp_path / "study.yaml"
+    config = parse(StudyConfig, {**SMALL, "model": {"weights": str(weights)}})
+    weights.write_bytes(b"some")
+    noted = plan_study(config, tmp_path).config
+    write_study(noted, described)
+    check_same_study(noted, described)
+    again = parse(StudyConfig, yaml.safe_load(described.read_text()))
+    assert plan_study(again, tmp_path).config == noted
+    write_study(config, tmp_path / "older.yaml")  # of before the contents were noted
+    check_same_study(noted, tmp_path / "older.yaml")
+
+    weights.write_bytes(b"other")
+    with pytest.raises(InputError, match=rf"different configuration:\n  files.{weights}: \w+ in the study, \w+ now\n"):
+        check_same_study(plan_study(config, tmp_path).config, described)
+    with pytest.raises(InputError, match=rf"model.weights {weights}: the study was made with another content of this file"):
+        plan_study(again, tmp_path)
 
 
 def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
@@ -88,6 +120,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert all(row["epochs"] == 3 for row in rows if row["state"] == "completed")
     assert all(0 < row["accuracy"] < 1 and row["seconds"] > 0 for row in rows)
     assert not list(directory.glob(".ray-*"))
+    assert all(Path(row["checkpoint"]).is_file() for row in rows if row["state"] == "completed")
 
     # continued with two trials more, from the file that the study itself has written
     assert (
@@ -98,6 +131,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert more[:4] == rows or [scores(a) == scores(b) for a, b in zip(more, rows, strict=False)]
     assert [row["trial"] for row in more] == list(range(6))
     assert mlflow_trials(directory) == list(range(6))
+    assert mlflow_artifacts(directory) == ["classes.png", "results.parquet", "study.yaml"]
 
     # the same study under another configuration is refused, and nothing of it changes
     before = (directory / "results.parquet").read_bytes()

@@ -93,6 +93,10 @@ class CheckpointStore:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._writing: Future[None] | None = None
 
+    def file(self, key: str) -> str:
+        """The path or the URI of the entry of `key`, whether it is there or not."""
+        return f"{self.location.rstrip('/')}/{key}{_SUFFIX}"
+
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that have an entry."""
         return self._existing({self._path(key): key for key in keys})

@@ -57,4 +57,6 @@ def _draw(title: str, shares: list[tuple[str, float]], lowest: int, picture: Pat
     axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
     axes.set_ylabel("share of the pixels")
     axes.set_title(title, fontsize="medium")
-    figure.savefig(picture, dpi=120, format="png")
+    partial = picture.with_suffix(".partial")  # what a killed process has drawn of it would pass for the picture
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(picture)

@@ -662,6 +662,9 @@ class StudyConfig(TrialConfig):
 
     `baselines` are assignments of keys of the space that are tried first and never stopped early, so that a winner is
     measured against a converged model; what a baseline leaves out is sampled.
+
+    `files` is the identity of the content of each file of weights, by its path; `study.yaml` carries it, and a study whose
+    files have another is refused.
     """
 
     data: DataConfig = DataConfig()
@@ -673,6 +676,7 @@ class StudyConfig(TrialConfig):
     rows: dict[str, dict[str, Any]] = {}
     space: dict[str, dict[str, Any]] = {}
     baselines: tuple[dict[str, Any], ...] = ()
+    files: dict[str, str] = {}
 
     @field_validator("rows")
     @classmethod

@@ -47,6 +47,8 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     now = _identity(config)
     # known once the data are packed and the machines asked
     open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
+    # a study of before the contents of files were noted has none; another file is another `model.weights`
+    open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
     if different:
         lines = "\n".join(f"  {key}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
@@ -61,7 +63,7 @@ class ResultsFile:
 
     A row holds the number, state, loss and varied keys, the metrics of the last epoch, those of the scaled logits where
     the trial ran to its end, how many epochs it has and how many of them were taken over from the checkpoint store, the
-    seconds that the others took, and why the trial failed.
+    seconds that the others took, the file of the weights that it ended with, and why the trial failed.
     """
 
     def __init__(self, records: Records, path: Path) -> None:
@@ -123,6 +125,7 @@ def _row(record: Record) -> dict[str, Any]:
         "epochs": len(record.history),
         "epochs_replayed": record.replayed,
         "seconds": record.seconds,
+        "checkpoint": record.last.get("checkpoint"),
         "error": record.error,
     }
 

@@ -17,6 +17,9 @@ from tune_seg.data import PackedData, steps_per_epoch
 from tune_seg.training import Trainer, in_force
 from tune_seg.trajectory import FINAL, TrainingData, trajectory_keys
 
+WEIGHTS = "-weights"
+"""Stands behind a last key for the weights that a training ended with, where no longer one can go on from them."""
+
 _SHARE = 0.05
 """Of its time, what a training spends at most on states that only a crash would need."""
 
@@ -29,7 +32,7 @@ class StoredTraining:
 
     A state is stored where another trial is expected to leave the trajectory, if that saves more time than it takes, at
     the newest epoch, as long as that takes at most a twentieth of the time, and at the end, where a longer training could
-    go on from it. The newest one is removed when a newer one is there.
+    go on from it; where none could, the weights alone. The newest one is removed when a newer one is there.
 
     Args:
         config: the trial.
@@ -87,7 +90,8 @@ class StoredTraining:
             the results of one or more epochs as :meth:`~tune_seg.training.Trainer.epoch` gives them, with `replayed`,
             whether the epoch was not computed here. The last of them has `stored`, how many epochs the newest stored state
             has that is to stay, `writing`, whether one is being written, and `checkpoint_seconds`, how long the training
-            waited for the store.
+            waited for the store; after the last epoch `checkpoint`, the file of the weights that the training ended with, if
+            the store has it.
         """
         if self._replay:
             results, self._replay = self._replay, []
@@ -96,6 +100,8 @@ class StoredTraining:
         writing = self._store is not None and self._store.busy
         results[-1] |= {"stored": self._stored, "writing": writing, "checkpoint_seconds": self._checkpoint_seconds}
         self._checkpoint_seconds = 0.0
+        if self._finished:
+            results[-1]["checkpoint"] = self._checkpoint()
         return results
 
     def close(self) -> None:
@@ -198,6 +204,9 @@ class StoredTraining:
             self._store.save(self._keys[done] if diverged else self._last, self._history, None)
             if not diverged and self._can_be_extended():
                 self._save(trainer, newest=False)
+            elif not diverged and not self._store.present([self._keys[done] + WEIGHTS]):
+                weights = _copy(trainer.state_dict()["model"], None)
+                self._store.save(self._keys[done] + WEIGHTS, [], {"model": weights})
             self._store.flush()
             self._forget(self._newest)
         elif (
@@ -208,6 +217,13 @@ class StoredTraining:
             self._save(trainer, newest=False)
         elif not self._store.busy and time.perf_counter() - self._paid > self._cost / _SHARE:
             self._save(trainer, newest=True)
+
+    def _checkpoint(self) -> str | None:
+        if self._store is None or self._history[-1]["diverged"]:
+            return None
+        keys = (self._keys[-1], self._keys[-1] + WEIGHTS)
+        present = self._store.present(keys)
+        return next((self._store.file(key) for key in keys if key in present), None)
 
     def _can_be_extended(self) -> bool:
         """Whether a training with more epochs has this one for its beginning: whether nothing depends on their number."""

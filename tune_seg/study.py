@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tune_seg.searcher import StudySearcher
 
 
+_CLASSES = "classes.png"
 _SAMPLES = 128
 """So many configurations are drawn, to see what the trials to come may have in common."""
 
@@ -77,9 +78,7 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     space = Space(config)
     planned_points(config, space)
     check_sampler(config, space)
-    for trial in space.probes:
-        if isinstance(trial.model.weights, Path):
-            weights_identity(trial.model.weights)
+    config = config.model_copy(update={"files": _files(config, space)})
     dataset = read(config.data)
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
@@ -87,6 +86,19 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
     return Plan(config, space, dataset, directory)
+
+
+def _files(config: StudyConfig, space: Space) -> dict[str, str]:
+    """The files of weights that trials begin with, and the identity of each's content."""
+    paths = {trial.model.weights for trial in space.probes if isinstance(trial.model.weights, Path)}
+    files = {str(path): weights_identity(path) for path in sorted(paths)}
+    for path, content in files.items():
+        if config.files.get(path, content) != content:
+            raise InputError(
+                f"model.weights {path}: the study was made with another content of this file; put that back, or give the "
+                f"file of now a name of its own, or remove files"
+            )
+    return files
 
 
 class Outcome(Enum):
@@ -122,7 +134,7 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
             machines = starter.submit(_machines, plan.config)
             try:
                 packed = _pack(plan, console, checks=(machines, models))
-                show_classes(packed, directory / "classes.png", console)
+                show_classes(packed, directory / _CLASSES, console)
                 importlib.import_module("tune_seg.searcher")  # loads Ray Tune, which takes a second of its own
                 notes = models.result()
                 compute = _fractioned(plan, packed, machines.result())
@@ -215,7 +227,8 @@ def _run(
         # Ray needs a second or two to end, and MLflow may need as long. Ray ends in this thread: what Tune leaves behind
         # must not be cleared away in one thread while Ray ends in another.
         with ThreadPoolExecutor(1) as other:
-            sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=[described, results])
+            artifacts = [described, results, directory / _CLASSES]
+            sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=artifacts)
             cluster.stop()
             with profile.tracking():
                 sent.result()

@@ -3,7 +3,8 @@
 It is not SMP's `Unet`, whose encoder is a network that classified images and whose decoder interpolates and normalises.
 Five levels of 64, 128, 256, 512 and 1024 channels have two 3 x 3 convolutions each; 2 x 2 max pooling leads down, 2 x 2
 up-convolutions lead up, where each is joined with a copy of its level of the contracting path. Dropout ends the last two
-levels of that path. Weights start with the paper's variance of 2 / N for N inputs to a neuron. Nothing is normalised.
+levels of that path. No ReLU follows an up-convolution, as in the paper's figure 1; the network that its authors released has
+one there. Weights start with the paper's variance of 2 / N for N inputs to a neuron. Nothing is normalised.
 
 Two things differ from the paper: the convolutions are padded, so that the logits have the size of the images, where the
 paper's lose 92 pixels on each side; and pooling rounds sizes up, so that images of any size are taken. What is cropped

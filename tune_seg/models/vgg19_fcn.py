@@ -3,7 +3,8 @@
 VGG-19's first two fully connected layers are convolutions; their scores are upsampled by 2, added to scores of the fourth
 pooling, upsampled by 2, added to scores of the third, and upsampled by 8. As in the paper, score layers start at 0, the two
 inner upsamplings learn and start as bilinear interpolation, the last one is bilinear interpolation, and dropout follows
-each of the former fully connected layers.
+each of the former fully connected layers. The skips are not scaled: the paper's are not, whose networks are trained in
+stages; the authors' own network for training at once, as is done here, scales them by 0.01 and 0.0001 (`voc-fcn8s-atonce`).
 
 The paper's network takes images of any size because it pads them by 100 pixels on each side, for the 7 x 7 convolution, and
 crops what comes out. Here that convolution is padded instead, by 3, so that maps of one scale lie upon one another: at

@@ -104,8 +104,8 @@ def load_weights(model: nn.Module, state: State, source: str) -> list[str]:
 def _tensors(values: Any, path: Path) -> State:
     if isinstance(values, Mapping) and "history" in values and values.get("state") is None:
         raise InputError(
-            f"model.weights {path}: it holds the results of a training and no state; name a checkpoint from the middle of a "
-            f"training, or of its end where a longer one can go on from it"
+            f"model.weights {path}: it holds the results of a training and no weights; name the file that the column "
+            f"checkpoint of the study's results.parquet has for the trial"
         )
     while isinstance(values, Mapping):
         inner = next((values[name] for name in _CONTAINERS if isinstance(values.get(name), Mapping)), None)
