@@ -335,6 +335,16 @@ def in_child(code: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
+def test_as_many_threads_decode_as_the_process_has_cores() -> None:
+    done = in_child("""
+        from tune_seg.data.cores import available_cores
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        print(available_cores())
+    """)
+    assert done.stdout == "1\n", done.stderr
+
+
 def namespaces() -> bool:
     """Whether this process may mount a file system that only its children see."""
     return shutil.which("unshare") is not None and subprocess.run(["unshare", "-rm", "true"]).returncode == 0

@@ -31,11 +31,9 @@ from tune_seg.losses.catalogue import LOSSES, get_spec
 _STUDY_LAYER = frozenset(
     f"{name}.py"
     for name in (
-        *("bounded_tpe", "class_chart", "cli", "cluster", "early_stopping", "effects", "errors", "journal"),
-        *("model_check", "profiling"),
-        *("records", "report", "results", "reuse", "samplers", "search", "searcher", "sharing", "space", "step_times"),
-        *("study", "tracking", "trial"),
-        *("compare", "comparison", "paper_tables"),
+        *("bounded_tpe", "class_chart", "cli", "cluster", "compare", "comparison", "early_stopping", "effects", "errors"),
+        *("journal", "model_check", "paper_tables", "profiling", "records", "report", "results", "reuse", "samplers"),
+        *("search", "searcher", "sharing", "space", "step_times", "study", "tracking", "trial"),
     )
 )
 """The files of the package that no result depends on."""

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
+from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
 from tune_seg.data.pack_format import FORMAT_VERSION, SUFFIX, Form, PackWriter, Row, Rows, Summary, open_pack, unfinished
 from tune_seg.errors import InputError
@@ -217,7 +218,7 @@ def _decoded(dataset: Dataset, samples: list[Sample], form: Form, count: Count) 
         except InputError as error:
             return error
 
-    workers = os.cpu_count() or 1
+    workers = available_cores()
     pending: deque[Future[Decoded | InputError]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

@@ -4,7 +4,6 @@ A reader finds the volumes and their labels, which are :class:`Case` objects; wh
 intensities become 8 or 16 bits, a volume is decoded once for all of its slices, patients are split, classes are named.
 """
 
-import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from tune_seg.config import DataConfig
+from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import (
     IGNORE_INDEX,
     Dataset,
@@ -328,7 +328,7 @@ def dataset_of(
         classes,
         options,
         config.size,
-        VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), os.cpu_count() or 1)),
+        VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), available_cores())),
     )
 
 
