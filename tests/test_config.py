@@ -36,6 +36,7 @@ def arguments(*argv: str) -> argparse.Namespace:
         ("objective=speed", "objective: unknown objective 'speed'; the objectives are s_rec"),
         ("objective=[recall, recall]", "an objective stands twice"),
         ("loss.kind=naive", "loss.kind naive needs loss.start"),
+        ("model.weights=s3://b/a.pt", "model.weights: 's3://b/a.pt' is an address; copy the file to a local path first"),
         ("augmentation.resize=[2, 1]", "augmentation.resize is [smallest, largest] scale"),
         ("data.format=camvid", "data.format camvid needs data.root"),
         ("data.split={train: a.txt}", "data.split needs both list files"),

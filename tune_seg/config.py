@@ -185,6 +185,13 @@ class ModelConfig(_Section):
     def _one_name(cls, architecture: str) -> str:
         return _SAME_ARCHITECTURES.get(architecture, architecture)
 
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _no_address(cls, weights: object) -> object:
+        if isinstance(weights, str) and "://" in weights:
+            raise ValueError(f"{weights!r} is an address; copy the file to a local path first and name that")
+        return weights
+
     @field_validator("weights")
     @classmethod
     def _absolute(cls, weights: str | Path) -> str | Path:
