@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tune_seg.checkpoints import CheckpointStore, History
+from tune_seg.checkpoints import WEIGHTS, CheckpointStore, History
 from tune_seg.errors import InputError
 
 HISTORY: History = [
@@ -95,6 +95,22 @@ def test_two_stores_in_one_directory_see_each_others_entries(store: CheckpointSt
     (entry,) = other.entries()
     file = (Path(store.location) / "3f.pt").stat()
     assert entry.size == file.st_size and entry.written == pytest.approx(file.st_mtime)
+
+
+@pytest.mark.parametrize(
+    ("location", "file"),
+    [
+        ("{0}/a", "{0}/a/3f.pt"),
+        ("{0}/a?b", "{0}/a?b/3f.pt"),
+        ("file://{0}/a", "{0}/a/3f.pt"),
+        ("mock:///bucket/a/", "mock:///bucket/a/3f.pt"),
+        ("mock:///bucket/a?region=x", "mock:///bucket/a/3f.pt?region=x"),
+    ],
+)
+def test_an_entry_has_a_path_in_a_directory_and_an_address_in_an_object_store(
+    tmp_path: Path, location: str, file: str
+) -> None:
+    assert CheckpointStore(location.format(tmp_path)).file("3f") == file.format(tmp_path)
 
 
 @pytest.mark.parametrize("location", ["{0}/file", "{0}/file/below", "nothing://bucket/x", "file://relative", ""])
@@ -348,6 +364,29 @@ def test_the_results_of_whole_trainings_go_after_all_states(store: CheckpointSto
     assert {entry.key for entry in store.entries()} == {"needed", "results"}
     assert store.evict(2**19, lambda key: uses.get(key, 0.0)) == 1
     assert {entry.key for entry in store.entries()} == {"results"}
+
+
+@pytest.mark.parametrize("size", [1, 2**18])
+def test_the_weights_that_trainings_ended_with_go_before_all_else(store: CheckpointStore, size: int) -> None:
+    store.save("old", [], {"weight": torch.zeros(2**18)})
+    store.save("results", [{"epoch": 1}], None)
+    store.save("3f" + WEIGHTS, [], {"weight": torch.zeros(size)})
+    assert store.evict(sum(entry.size for entry in store.entries()) - 1, lambda key: 0.0) == 1
+    assert {entry.key for entry in store.entries()} == {"old", "results"}
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_what_is_to_be_kept_is_never_evicted_by_whatever_path_it_is_named(tmp_path: Path, scheme: str) -> None:
+    store = CheckpointStore(f"{scheme}{tmp_path / 'store'}")
+    kept = ["3f" + WEIGHTS, "40"]
+    for key in (*kept, "41"):
+        store.save(key, HISTORY, state())
+    link, elsewhere = tmp_path / "link.pt", tmp_path / "41.pt"
+    link.symlink_to(tmp_path / "store" / "40.pt")
+    elsewhere.touch()
+    store.keep([tmp_path / "store" / f"3f{WEIGHTS}.pt", link, elsewhere])
+    assert store.evict(0, lambda key: 0.0) == 1
+    assert sorted(entry.key for entry in store.entries()) == kept
 
 
 def test_a_state_is_asked_for_until_it_is_there(store: CheckpointStore) -> None:

@@ -22,13 +22,15 @@ from PIL import Image
 from rich.console import Console
 
 from tune_seg import cluster
+from tune_seg.checkpoints import WEIGHTS
 from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.results import check_same_study, write_study
 from tune_seg.search import main
 from tune_seg.space import Space
-from tune_seg.study import _warn_of_frozen_encoders, plan_study
+from tune_seg.study import _shared, _store, _warn_of_frozen_encoders, plan_study
 from tune_seg.tracking import default_uri
+from tune_seg.trajectory import TrainingData
 
 SMALL: dict[str, Any] = {
     "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
@@ -102,6 +104,19 @@ def test_a_study_is_not_continued_when_its_file_of_weights_has_another_content(t
         check_same_study(plan_study(config, tmp_path).config, described)
     with pytest.raises(InputError, match=rf"model.weights {weights}: the study was made with another content of this file"):
         plan_study(again, tmp_path)
+
+
+def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tmp_path: Path) -> None:
+    initial = tmp_path / "store" / f"3f{WEIGHTS}.pt"
+    config = parse(StudyConfig, {**SMALL, "model": {"weights": str(initial)}, "compute": {"store_gb": 1e-9}})
+    store = _store(config, tmp_path / "study")
+    for key in (f"3f{WEIGHTS}", "40"):
+        store.save(key, [], {"weight": torch.zeros(2)})
+    plan = plan_study(config, tmp_path / "study")
+    with _shared(plan.config, plan.space, [], TrainingData("", (48, 48), 8), plan.directory):
+        pass
+    assert [entry.key for entry in store.entries()] == [f"3f{WEIGHTS}"]
+    assert plan_study(plan.config, plan.directory).config == plan.config  # it can go on
 
 
 def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(

@@ -1,25 +1,31 @@
 """The checkpoint store: training states and metrics by the key of their trajectory, in a directory or an object store.
 
 An entry is one file, as :func:`torch.save` writes it: the results of every epoch up to a boundary and, where a training can
-go on from there, its state. It appears whole or not at all, carries a checksum of each part (that of the zip format, which
-:func:`torch.load` does not look at), and is read without executing code. An entry that is damaged counts as absent.
-Nothing here waits for, or locks out, another process: two that write the same key write the same thing.
+go on from there, its state; or nothing but the weights that a training ended with. It appears whole or not at all, carries a
+checksum of each part (that of the zip format, which :func:`torch.load` does not look at), and is read without executing
+code. An entry that is damaged counts as absent. Nothing here waits for, or locks out, another process: two that write the
+same key write the same thing.
 """
 
 import contextlib
+import shutil
 import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import fs
 
 from tune_seg.errors import InputError
+
+WEIGHTS = "-weights"
+"""Stands behind a last key for the weights that a training ended with, where no longer one can go on from them."""
 
 _SUFFIX = ".pt"
 _PARTIAL = ".partial"
@@ -29,6 +35,8 @@ _ABANDONED = {_PARTIAL: 3600.0, _WANTED: 7 * 24 * 3600.0}
 _EVERY_SECONDS = 10.0
 _SMALL = 2**19
 """Bytes that results take less than, and states more."""
+_FREE = 10
+"""So many times what is :meth:`~CheckpointStore.affordable` is free on the store's disk."""
 
 History = list[dict[str, Any]]
 
@@ -90,12 +98,16 @@ class CheckpointStore:
                 f"compute.store {location}: cannot be used ({error}); name a directory that can be written, or a URI "
                 f"such as s3://bucket/path with credentials that allow it"
             ) from error
+        self._kept: frozenset[str] = frozenset()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._writing: Future[None] | None = None
 
     def file(self, key: str) -> str:
         """The path or the URI of the entry of `key`, whether it is there or not."""
-        return f"{self.location.rstrip('/')}/{key}{_SUFFIX}"
+        if self._local:
+            return self._path(key)
+        address, *query = self.location.split("?", 1)  # s3://bucket/path?region=...
+        return "?".join([f"{address.rstrip('/')}/{key}{_SUFFIX}", *query])
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that have an entry."""
@@ -196,6 +208,22 @@ class CheckpointStore:
         """Remove an entry, if it is there."""
         self._delete(self._path(key))
 
+    def keep(self, files: Iterable[Path]) -> None:
+        """Never evict those of `files` that are entries of this store: a study may begin with what another has left here."""
+        root = Path(self._root).resolve()
+        paths = (file.resolve() for file in files) if self._local else ()
+        self._kept = frozenset(path.name.removesuffix(_SUFFIX) for path in paths if path.parent == root)
+
+    def affordable(self, size: int) -> bool:
+        """Whether what only another study may need, `size` bytes, leaves the store's disk far from full.
+
+        A full disk ends a study. How much there is behind an object store is not known: there it is always affordable.
+        """
+        if self._local:
+            with contextlib.suppress(OSError):  # that it cannot be written either is said when that is tried
+                return shutil.disk_usage(self._root).free >= _FREE * size
+        return True
+
     def entries(self) -> list[Entry]:
         """Everything that is stored; what a killed process left half-written is removed in time.
 
@@ -219,7 +247,8 @@ class CheckpointStore:
     def evict(self, budget: float, uses: Callable[[str], float]) -> int:
         """Remove what is least likely to be reused until the entries take at most `budget` bytes.
 
-        States go before the results of whole trainings, which take thousands of times less.
+        Weights alone, which no trial of this study comes by, go before all else; states before the results of whole
+        trainings, which take thousands of times less. What is to be kept stays, see :meth:`keep`.
 
         Args:
             budget: in bytes.
@@ -233,7 +262,11 @@ class CheckpointStore:
         removed = 0
         if excess <= 0:
             return removed
-        for entry in sorted(entries, key=lambda entry: (entry.size < _SMALL, uses(entry.key), entry.written)):
+
+        def worth(entry: Entry) -> tuple[bool, bool, float, float]:
+            return not entry.key.endswith(WEIGHTS), entry.size < _SMALL, uses(entry.key), entry.written
+
+        for entry in sorted((entry for entry in entries if entry.key not in self._kept), key=worth):
             if excess <= 0:
                 break
             self.remove(entry.key)

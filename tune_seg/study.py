@@ -254,6 +254,7 @@ def _shared(
         yield None, None
         return
     store = _store(config, directory)
+    store.keep(map(Path, config.files))
     grid = config.search.sampler == "grid"
     possible = () if grid else (config.trial(assignment) for assignment in sample_trials(config, space, _SAMPLES))
     reuse = Reuse(data, planned, possible, store)
