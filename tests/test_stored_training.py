@@ -14,10 +14,10 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tune_seg.checkpoints import CheckpointStore
+from tune_seg.checkpoints import WEIGHTS, CheckpointStore, History
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
-from tune_seg.stored_training import WEIGHTS, StoredTraining
+from tune_seg.stored_training import StoredTraining
 from tune_seg.training import Trainer
 from tune_seg.trajectory import TrainingData, shared_epochs, trajectory_keys
 
@@ -342,6 +342,40 @@ def test_the_newest_state_is_kept_until_there_is_a_newer_one(
     # a learning rate that depends on the length of the training leaves no longer one to go on from its end
     end = {boundaries[5] if schedule is STEADY else boundaries[5] + WEIGHTS}
     assert stored(store) == {boundaries[2], f"{boundaries[5]}-last"} | end
+
+
+@pytest.mark.parametrize("schedule", [STEADY, {"lr_schedule": "linear"}])
+def test_a_training_that_is_killed_at_its_end_leaves_weights_without_results_and_never_the_reverse(
+    packed: PackedData, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch, schedule: dict[str, Any]
+) -> None:
+    config = trial(training={"epochs": 1, **schedule})
+    (_, end) = keys(config, packed)
+    save = CheckpointStore.save
+
+    def killed(to: CheckpointStore, key: str, history: History, state: Mapping[str, Any] | None) -> bool:
+        if state is None:
+            raise KeyboardInterrupt
+        return save(to, key, history, state)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CheckpointStore, "save", killed)
+        StoredTraining(config, packed, CPU, store).advance()
+    weights = end if schedule is STEADY else end + WEIGHTS
+    assert stored(store) == {weights}
+    (result,) = train(config, packed, store)
+    assert result["checkpoint"] == store.file(weights)
+
+
+def test_weights_that_only_another_study_may_need_are_not_stored_on_a_disk_that_is_nearly_full(
+    packed: PackedData, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_seg.checkpoints._FREE", 1e12)  # more than any disk has
+    config = trial(training={"epochs": 1})
+    (result,) = train(config, packed, store)
+    assert result["checkpoint"] is None
+    assert stored(store) == {f"{keys(config, packed)[1]}-last"}
+    (problem,) = store.problems
+    assert problem.startswith(f"the disk of {store.location} is nearly full: the weights that trials end with are not")
 
 
 def test_a_store_that_fails_midway_ends_nothing(packed: PackedData, store: CheckpointStore) -> None:

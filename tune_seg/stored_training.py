@@ -11,14 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_seg.checkpoints import Checkpoint, CheckpointStore, History
+from tune_seg.checkpoints import WEIGHTS, Checkpoint, CheckpointStore, History
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, steps_per_epoch
 from tune_seg.training import Trainer, in_force
 from tune_seg.trajectory import FINAL, TrainingData, trajectory_keys
-
-WEIGHTS = "-weights"
-"""Stands behind a last key for the weights that a training ended with, where no longer one can go on from them."""
 
 _SHARE = 0.05
 """Of its time, what a training spends at most on states that only a crash would need."""
@@ -201,13 +198,11 @@ class StoredTraining:
         uses = self._uses.get(done, 0.0)
         if self._finished:
             diverged = self._history[-1]["diverged"]
-            self._store.save(self._keys[done] if diverged else self._last, self._history, None)
-            if not diverged and self._can_be_extended():
-                self._save(trainer, newest=False)
-            elif not diverged and not self._store.present([self._keys[done] + WEIGHTS]):
-                weights = _copy(trainer.state_dict()["model"], None)
-                self._store.save(self._keys[done] + WEIGHTS, [], {"model": weights})
+            if not diverged:
+                self._keep_weights(trainer)
             self._store.flush()
+            # last, because whoever finds these in the store computes nothing, and has no weights to store
+            self._store.save(self._keys[done] if diverged else self._last, self._history, None)
             self._forget(self._newest)
         elif (
             uses >= 1.0
@@ -217,6 +212,22 @@ class StoredTraining:
             self._save(trainer, newest=False)
         elif not self._store.busy and time.perf_counter() - self._paid > self._cost / _SHARE:
             self._save(trainer, newest=True)
+
+    def _keep_weights(self, trainer: Trainer) -> None:
+        """Store what the training ended with: its state where a longer one could go on from it, else the weights alone."""
+        store, key = self._store, self._keys[-1] + WEIGHTS
+        assert store is not None
+        if self._can_be_extended():
+            self._save(trainer, newest=False)
+        elif not store.present([key]):
+            weights = trainer.state_dict()["model"]
+            if store.affordable(sum(value.nbytes for value in weights.values())):
+                store.save(key, [], {"model": _copy(weights, None)})
+            else:
+                store.problems.append(
+                    f"the disk of {store.location} is nearly full: the weights that trials end with are not stored; make "
+                    f"space to have them"
+                )
 
     def _checkpoint(self) -> str | None:
         if self._store is None or self._history[-1]["diverged"]:

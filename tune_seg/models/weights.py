@@ -105,7 +105,8 @@ def _tensors(values: Any, path: Path) -> State:
     if isinstance(values, Mapping) and "history" in values and values.get("state") is None:
         raise InputError(
             f"model.weights {path}: it holds the results of a training and no weights; name the file that the column "
-            f"checkpoint of the study's results.parquet has for the trial"
+            f"checkpoint of the study's results.parquet has for the trial; where that is empty, the store no longer has the "
+            f"weights: train the trial again with another --store"
         )
     while isinstance(values, Mapping):
         inner = next((values[name] for name in _CONTAINERS if isinstance(values.get(name), Mapping)), None)
