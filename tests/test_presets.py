@@ -128,7 +128,7 @@ def test_every_data_set_of_a_table_has_its_settings() -> None:
     assert config.rows.keys() == loaded("taubert_table1").rows.keys() - {"refine"}
 
 
-def test_one_command_runs_every_data_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_is_for_every_data_set_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split, city in (("train", "ulm"), ("val", "bonn")):
         for folder, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
             place = tmp_path / "cityscapes" / folder / split / city
@@ -161,6 +161,23 @@ def test_several_roots_are_those_of_named_data_sets(roots: tuple[str, str], caps
     assert f"--data {' '.join(roots)}: give one ROOT, or NAME=ROOT once for each data set of a table; those of" in (
         capsys.readouterr().err
     )
+
+
+def test_a_data_set_that_the_table_lacks_is_refused_with_those_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hossain_table3", "--data", "Cityscapes=somewhere"]) == 2
+    assert "--data Cityscapes=somewhere: no data set Cityscapes; those of the table are MRI, TRUS, Cityscape" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("name", ["2012", "a/b"])
+def test_the_name_of_a_data_set_must_be_that_of_a_folder(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "named.yaml"
+    config.write_text(f"datasets: {{{name}: {{}}}}")
+    assert main([str(config), "--data", "x=y"]) == 2
+    assert f"datasets.{name}: a name is letters, digits" in capsys.readouterr().err
 
 
 def test_a_row_can_be_tried_alone_at_any_size() -> None:

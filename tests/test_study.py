@@ -100,7 +100,7 @@ def test_a_study_is_not_continued_when_its_file_of_weights_has_another_content(t
     check_same_study(noted, tmp_path / "older.yaml")
 
     weights.write_bytes(b"other")
-    with pytest.raises(InputError, match=rf"different configuration:\n  files.{weights}: \w+ in the study, \w+ now\n"):
+    with pytest.raises(InputError, match=rf"configuration:\n  the content of {weights}: \w+ in the study, \w+ now\n"):
         check_same_study(plan_study(config, tmp_path).config, described)
     with pytest.raises(InputError, match=rf"model.weights {weights}: the study was made with another content of this file"):
         plan_study(again, tmp_path)
@@ -378,26 +378,42 @@ def test_a_study_that_another_process_runs_is_refused(tmp_path: Path, capsys: py
         process.wait()
 
 
-def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tmp_path / "mine"
-    for part in ("images", "masks"):
-        (root / part).mkdir(parents=True)
+def test_every_bad_file_is_named_at_once_and_keeps_no_other_data_set_of_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
-    for stem in "abcdef":
-        Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(root / "images" / f"{stem}.png")
-        Image.fromarray(rng.integers(0, 3, (48, 48), dtype=np.uint8)).save(root / "masks" / f"{stem}.png")
-    (root / "masks" / "a.png").unlink()
-    Image.fromarray(np.zeros((20, 48), dtype=np.uint8)).save(root / "masks" / "b.png")
-    Image.fromarray(np.full((48, 48), 7, dtype=np.uint8)).save(root / "masks" / "c.png")
-    whole = (root / "images" / "d.png").read_bytes()
-    (root / "images" / "d.png").write_bytes(whole[: len(whole) // 2])
-    config = write_config(tmp_path / "folder.yaml", data={"size": [48, 48], "classes": ["x", "y", "z"]})
-    assert search(config, "--data", str(root)) == 2
-    printed = capsys.readouterr().err
+    for root in (tmp_path / "bad", tmp_path / "good"):
+        for part in ("images", "masks"):
+            (root / part).mkdir(parents=True)
+        for stem in "abcdef":
+            Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(root / "images" / f"{stem}.png")
+            Image.fromarray(rng.integers(0, 3, (48, 48), dtype=np.uint8)).save(root / "masks" / f"{stem}.png")
+    bad = tmp_path / "bad"
+    (bad / "masks" / "a.png").unlink()
+    Image.fromarray(np.zeros((20, 48), dtype=np.uint8)).save(bad / "masks" / "b.png")
+    Image.fromarray(np.full((48, 48), 7, dtype=np.uint8)).save(bad / "masks" / "c.png")
+    whole = (bad / "images" / "d.png").read_bytes()
+    (bad / "images" / "d.png").write_bytes(whole[: len(whole) // 2])
+    table = {"paper": "hossain_table3", "datasets": {"MRI": {}, "TRUS": {}}, "rows": {"CE": {"loss.end": "ce"}}}
+    data = {"size": [48, 48], "classes": ["x", "y", "z"]}
+    config = write_config(tmp_path / "table.yaml", **table, data=data, space={}, baselines=[])
+    handler = signal.getsignal(signal.SIGINT)
+    options = ["--epochs", "1", "--trials", "1"]
+    assert search(config, f"--data=MRI={bad}", f"--data=TRUS={tmp_path / 'good'}", *options) == 2
+    printed = capsys.readouterr()
+    assert "error: table_mri: " in printed.err
     for stem in "abcd":
-        assert f"{stem}.png" in printed
-    assert "e.png" not in printed
-    assert not (tmp_path / "studies" / "folder" / "trials.journal").exists()
+        assert f"{stem}.png" in printed.err
+    assert "e.png" not in printed.err
+    assert not (tmp_path / "studies" / "table_mri" / "trials.journal").exists()
+    assert [row["row"] for row in results(config, "table_trus")] == ["CE"]
+    assert "Table 3: over different datasets; TRUS" in printed.out and "; MRI" not in printed.out
+    assert signal.getsignal(signal.SIGINT) is handler  # the next Ctrl-C is no longer Ray Tune's
+
+    # a study that cannot be continued is known before any other goes on
+    assert search(config, f"--data=MRI={tmp_path / 'good'}", f"--data=TRUS={tmp_path / 'good'}", "--epochs", "2") == 2
+    assert "table_trus holds a study with a different configuration" in capsys.readouterr().err.replace("\n", "")
+    assert not (tmp_path / "studies" / "table_mri" / "trials.journal").exists()
 
 
 def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,7 +267,7 @@ def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_na
             ("p2_before", "val"),
         }
     (tmp_path / "val.txt").write_text("p1_before\n")
-    with pytest.raises(InputError, match=r"a patient or a volume both trains and validates.*\n +p1"):
+    with pytest.raises(InputError, match=r"samples of one group, .*, train and validate.*:\n +p1"):
         read(config(tmp_path, {"patient": "^p[0-9]"}))
 
 

@@ -80,19 +80,19 @@ def _directory(study: str, studies: Path) -> Path:
 
 
 def _dataset(table: PaperTable, study: Study, asked: str | None) -> str:
-    """The table's data set: the one asked for, else that of the study's format, else the only one."""
+    """The table's data set: the one asked for, else that of the study's format."""
     if asked is not None:
         named = [name for name in table.formats if name.casefold() == asked.casefold()]
         if not named:
             raise InputError(f"--dataset {asked}: the table has {', '.join(table.formats)}")
         return named[0]
     fitting = [name for name, formats in table.formats.items() if study.config.data.format in formats]
-    if not fitting and len(table.formats) > 1:
+    if not fitting:
         raise InputError(
             f"data.format {study.config.data.format} of the study is none of the table's; say with --dataset which of its "
             f"data sets to compare with: {', '.join(table.formats)}"
         )
-    return (fitting or list(table.formats))[0]
+    return fitting[0]
 
 
 def _variants(table: PaperTable, study: Study, dataset: str, asked: str | None) -> list[tuple[str, str]]:

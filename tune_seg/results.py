@@ -51,11 +51,15 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
     if different:
-        lines = "\n".join(f"  {key}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
+        lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
         raise InputError(
             f"{path.parent} holds a study with a different configuration:\n{lines}\n"
             f"Give the new study a name of its own with --study NAME, or put the keys back to continue this one."
         )
+
+
+def _called(key: str) -> str:
+    return f"the content of {key.removeprefix('files.')}" if key.startswith("files.") else key
 
 
 class ResultsFile:

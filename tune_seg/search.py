@@ -24,6 +24,8 @@ from tune_seg.keys import flatten, set_key, split_key
 from tune_seg.paper_tables import load_table
 
 _DEFAULT = "default"
+_NAME = r"\w[\w. -]*"
+"""What a study, which is a folder, may be called."""
 
 
 def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
@@ -63,7 +65,7 @@ def _asked(arguments: argparse.Namespace) -> list[_Asked]:
     """The studies that the command line asks for: one, or one for every `--data NAME=ROOT`."""
     preset = arguments.config or _DEFAULT
     name = arguments.study or Path(preset).stem
-    if not re.fullmatch(r"[\w][\w. -]*", name) or name in ("packs", "store"):
+    if not re.fullmatch(_NAME, name) or name in ("packs", "store"):
         raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
     datasets = _read(preset).get("datasets", {})
     named = [_named([data], datasets)[0] for data in arguments.data]
@@ -86,7 +88,11 @@ def _named(data: Sequence[str], datasets: Mapping[str, Any]) -> tuple[str | None
         return None, None
     name, equals, root = data[0].partition("=")
     known = next((dataset for dataset in datasets if dataset.casefold() == name.casefold()), None)
-    return (known, root) if equals and known else (None, data[0])
+    if equals and known:
+        return known, root
+    if equals and datasets and "/" not in name and not Path(data[0]).exists():
+        raise InputError(f"--data {data[0]}: no data set {name}; those of the table are {', '.join(datasets)}")
+    return None, data[0]
 
 
 def load_config(arguments: argparse.Namespace) -> StudyConfig:
@@ -160,6 +166,11 @@ def _read(name: str) -> dict[str, Any]:
             raise InputError(f"{path}: {key} is a section with keys of its own, got {value!r}")
     for key in ("rows", "datasets"):
         _check_shape(key, values.get(key, {}), str(path))
+    for name in values.get("datasets", {}):
+        if not re.fullmatch(_NAME, str(name)) or not isinstance(name, str):
+            raise InputError(
+                f"{path}: datasets.{name}: a name is letters, digits, dots, spaces, - and _, in quotes if a number"
+            )
     baselines = values.get("baselines", [])
     if not isinstance(baselines, list) or not all(isinstance(baseline, dict) for baseline in baselines):
         raise InputError(f"{path}: baselines is a list of {{key: value}}, got {baselines!r}")
@@ -273,8 +284,10 @@ def _dry_run(asked: _Asked) -> None:
 
 
 def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
+    """Run the studies one after the other. What is wrong with the images or the models of one does not keep the others."""
     from rich.console import Console
 
+    from tune_seg.results import check_same_study
     from tune_seg.study import Outcome, plan_study, run_study
 
     console = Console()
@@ -282,17 +295,27 @@ def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
         console.width = 160  # a file or a pipe has no width of its own; rich takes 80, too few for the ranked table
     # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    status, ended = 0, []
     try:
-        status = 0
-        for plan in [plan_study(asked.config, asked.directory) for asked in studies]:  # all are checked before one starts
-            outcome = run_study(plan, console, profile_from=profile_from)
+        plans = [plan_study(asked.config, asked.directory) for asked in studies]
+        for plan in plans:
+            check_same_study(plan.config, plan.directory / "study.yaml")
+        for asked, plan in zip(studies, plans, strict=True):
+            try:
+                outcome = run_study(plan, console, profile_from=profile_from)
+            except InputError as error:
+                where = f"{asked.directory.name}: " if len(studies) > 1 else ""
+                print(f"error: {where}{error}", file=sys.stderr)
+                status = 2
+                continue
             if outcome is Outcome.INTERRUPTED:
                 return outcome.value
             status = max(status, outcome.value)
+            ended.append(asked)
             profile_from = None if profile_from is None else time.perf_counter()
     finally:
         signal.signal(signal.SIGTERM, before)
-    for asked in studies:
+    for asked in ended:
         if asked.config.paper is not None:
             _compare(asked)
     return status

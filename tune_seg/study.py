@@ -4,8 +4,10 @@ import fcntl
 import importlib
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -95,8 +97,8 @@ def _files(config: StudyConfig, space: Space) -> dict[str, str]:
     for path, content in files.items():
         if config.files.get(path, content) != content:
             raise InputError(
-                f"model.weights {path}: the study was made with another content of this file; put that back, or give the "
-                f"file of now a name of its own, or remove files"
+                f"model.weights {path}: the study was made with another content of this file; put that back, or begin a new "
+                f"study with --study NAME --set files={{}}"
             )
     return files
 
@@ -297,7 +299,7 @@ def fit(
         shutil.rmtree(left, ignore_errors=True)
     resources: dict[str, Any] = {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}
     ahead = records.asking_ahead(compute.max_concurrent or 1)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, ahead:
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, ahead, _own_handler_afterwards():
         tune.Tuner(
             tune.with_resources(trainable, resources),
             tune_config=TuneConfig(
@@ -317,6 +319,17 @@ def fit(
                 failure_config=FailureConfig(max_failures=2),
             ),
         ).fit()
+
+
+@contextmanager
+def _own_handler_afterwards() -> Iterator[None]:
+    """Ray Tune leaves its handler of Ctrl-C behind, which would keep the next one to itself."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _pack(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> PackedData:
