@@ -14,6 +14,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -34,6 +35,8 @@ _CODEC: Final = "zstd"
 _DIGEST_BYTES: Final = 16
 _ROWS_PER_BATCH: Final = 32
 _BYTES_PER_BATCH: Final = 32 * 2**20  # keeps memory flat for large images
+_BYTES_UNSAVED: Final = 64 * 2**20
+"""So much is written before the disk is asked to take it."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,8 @@ class Rows:
 class PackWriter:
     """Writes rows to a file, behind the batches that are in it.
 
+    The disk takes what was written while the next rows are decoded: otherwise all of it would be waited for at the end.
+
     Arguments:
         path: the file.
         form: of the rows.
@@ -159,7 +164,10 @@ class PackWriter:
         self._schema, self._limit = form.schema(), form.rows_per_batch
         self._rows: list[Row] = []
         os.truncate(path, end)
-        self._sink = pa.OSFile(str(path), "ab")
+        self._sink = path.open("ab")
+        self._saver = ThreadPoolExecutor(1)
+        self._saving: Future[None] | None = None
+        self._unsaved = 0
         if not end:
             self._sink.write(self._schema.serialize())
 
@@ -181,17 +189,31 @@ class PackWriter:
         self._sink.write(closing.getvalue()[len(self._schema.serialize()) :])
 
     def close(self) -> None:
-        """Write the rows that are left, and close the file, whole or not."""
+        """Write the rows that are left, and close the file, whole or not, once the disk has all of it.
+
+        Raises:
+            OSError: the disk did not take it; a network file system may say only now that there is no space.
+        """
         try:
             self._flush()
+            self._sink.flush()
+            os.fsync(self._sink.fileno())
         finally:
+            self._saver.shutdown()
             self._sink.close()
 
     def _flush(self) -> None:
         if self._rows:
             columns = [pa.array([getattr(row, field.name) for row in self._rows], field.type) for field in self._schema]
-            self._sink.write(pa.record_batch(columns, schema=self._schema).serialize())
+            batch = pa.record_batch(columns, schema=self._schema).serialize()
+            self._sink.write(batch)
             self._rows = []
+            self._unsaved += len(batch)
+            if self._unsaved >= _BYTES_UNSAVED and (self._saving is None or self._saving.done()):
+                if self._saving is not None:
+                    self._saving.result()
+                self._sink.flush()
+                self._saving, self._unsaved = self._saver.submit(os.fsync, self._sink.fileno()), 0
 
 
 def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:

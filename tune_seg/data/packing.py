@@ -140,7 +140,6 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
             partial.unlink()
             raise
         writer.finish(tally.summary())
-    _flush(partial)
     return tally.content_id
 
 
@@ -224,7 +223,7 @@ def _decoded(dataset: Dataset, samples: list[Sample], form: Form, count: Count) 
     try:
         for sample in samples:
             pending.append(pool.submit(decode, sample))
-            if len(pending) > 2 * workers:
+            if len(pending) > 2 * workers + form.rows_per_batch:  # what is decoded while a batch is written
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -319,12 +318,6 @@ def _clear_abandoned(directory: Path) -> None:
                 path.unlink()
         except FileNotFoundError:  # another process was faster
             pass
-
-
-def _flush(path: Path) -> None:
-    """Force the file to the disk: a network file system may say only now that there is no space."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager
