@@ -122,7 +122,7 @@ def test_every_data_set_of_a_table_has_its_settings() -> None:
             prostate = dataset in ("MRI", "TRUS")
             assert config.evaluation.background == ("background" if prostate else None)
             assert config.data.classes == (("background", "prostate") if prostate else None)
-            assert config.data.options == ({"classes": 11} if dataset == "Cityscape" else {})
+            assert config.data.options == {"Cityscape": {"classes": 11}, "Cityscapes": {"labels": "all"}}.get(dataset, {})
     config = load_config(_parser().parse_args(["taubert_table1", "--data", "Cityscapes=."]))
     assert (config.data.size, config.augmentation.crop) == ((1040, 2080), (960, 960))  # twice the others, twice as wide
     assert config.rows.keys() == loaded("taubert_table1").rows.keys() - {"refine"}

@@ -125,7 +125,8 @@ def test_start_up_lasts_until_a_slots_first_step_and_idle_is_what_is_left() -> N
 
 def test_a_study_says_where_its_time_went(tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
-    config.write_text(yaml.safe_dump({**SMALL, "search": {**SMALL["search"], "early_stopping": {"kind": "none"}}}))
+    search = SMALL["search"] | {"early_stopping": {"kind": "none"}}
+    config.write_text(yaml.safe_dump(SMALL | {"search": search, "compute": {}}))
     command = [sys.executable, "-m", "tune_seg.search", str(config), "--studies", str(tmp_path), "--profile"]
     started = time.perf_counter()
     done = subprocess.run([*command, "--trials", "4", "--epochs", "2"], capture_output=True, text=True)

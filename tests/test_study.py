@@ -36,6 +36,7 @@ SMALL: dict[str, Any] = {
     "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
     "training": {"epochs": 3, "batch_size": 4, "optimizer": "adam"},
     "search": {"sampler": "random", "trials": 4, "early_stopping": {"grace_epochs": 1, "reduction_factor": 2}},
+    "compute": {"max_concurrent": 1},  # a second worker takes longer to start than these trials to train
     "baselines": [{"loss.kind": "static", "loss.end": "ce"}],
     "space": {
         "loss.kind": {"choice": ["static", "naive"]},
