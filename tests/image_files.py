@@ -1,6 +1,9 @@
 """What the tests of the readers share: files to write, and what was read of them."""
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +11,7 @@ from PIL import Image
 
 from tune_seg.config import DataConfig, parse
 from tune_seg.data import Dataset, read
+from tune_seg.data.dataset import Sample
 
 RNG = np.random.default_rng(0)
 
@@ -66,3 +70,17 @@ def assert_holds(dataset: Dataset, id: str, image: Array, mask: Array) -> None:
     assert loaded_mask.dtype == np.uint8
     np.testing.assert_array_equal(loaded_image, image)
     np.testing.assert_array_equal(loaded_mask, mask)
+
+
+class Killed(Dataset):
+    """A data set whose decoding is killed."""
+
+    holds_lock = True
+    class_names = ("a", "b")
+
+    def load(self, sample: Sample) -> tuple[Array, npt.NDArray[np.uint8]]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    def source(self) -> dict[str, Any]:
+        return {}

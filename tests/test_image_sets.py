@@ -14,6 +14,7 @@ from pycocotools import mask as runs
 from scipy.io import savemat
 
 from tests.image_files import (
+    Killed,
     assert_holds,
     ids,
     load,
@@ -24,6 +25,7 @@ from tests.image_files import (
     write_jpeg,
     write_palette,
 )
+from tune_seg.data import PackedData, pack, packing
 from tune_seg.data.camvid import CLASS_NAMES as SEGNET_CLASSES
 from tune_seg.data.camvid import COLOURS
 from tune_seg.data.coco import Region, draw
@@ -367,6 +369,22 @@ def test_coco_draws_objects_of_vocs_classes_and_ignores_crowds_and_what_is_conte
     assert ids(dataset, "val") == [f"{n:012}" for n in (4, 5)]
     for sample in dataset.samples:
         assert_holds(dataset, sample.id, *written[sample.id])
+
+
+def test_coco_is_packed_by_processes_and_goes_on_when_one_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "available_cores", lambda: 3)
+    written = write_coco(tmp_path)
+    dataset = read_root(tmp_path)
+    assert dataset.holds_lock
+    with pytest.raises(InputError, match="a process that decodes images ended before its time"):
+        pack(Killed(dataset.samples), tmp_path / "packs", SIZE)
+    data = PackedData(pack(dataset, tmp_path / "packs", SIZE))
+    assert len(data) == len(dataset.samples)
+    for row, sample in enumerate(sorted(dataset.samples, key=lambda sample: sample.place)):
+        image, mask = written[sample.id]
+        assert np.array_equal(data.image(row), image) and np.array_equal(data.mask(row), mask)
 
 
 def test_coco_keeps_images_without_the_classes_on_demand(tmp_path: Path) -> None:

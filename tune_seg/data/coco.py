@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,8 @@ class CocoDataset(Dataset):
 
     annotations: Mapping[Path, Annotation]
     labels: Mapping[Path, Mapping[int, int]]
+
+    holds_lock: ClassVar[bool] = True  # pycocotools does, while it draws
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,9 @@ class Dataset(ABC):
     """The samples of a data set, as they were published."""
 
     samples: tuple[Sample, ...]
+
+    holds_lock: ClassVar[bool] = False
+    """Whether :meth:`load` keeps the interpreter lock most of the time, so that only processes can share its work."""
 
     @property
     def channels(self) -> int:

@@ -8,13 +8,16 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -33,6 +36,8 @@ Progress = Callable[[int, int], None]
 _BYTES_BESIDE_PIXELS: Final = 64 * 2**10
 _RAW_SHARE = 0.5
 """Of the free bytes of a disk, what a pack may take; a larger one is compressed."""
+_TOO_FEW: Final = 2
+"""Cores on which processes pack no more images than threads do, because they must start and hand over what they decoded."""
 _PARTIAL: Final = ".partial"
 _ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
 
@@ -60,7 +65,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
 
     Raises:
         InputError: naming every file that is wrong, a split or a fold without a labelled pixel, a directory that cannot be
-            written to, or too little space on the disk.
+            written to, too little space on the disk, or a process that decodes and was killed.
     """
     directory = Path(directory)
     key = _source_key(dataset, size)
@@ -125,7 +130,7 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
         tell(scanned + done)
     problems: list[str] = []
     with closing(PackWriter(partial, form, end)) as writer:
-        for answer in _decoded(dataset, samples[done:], form, tally.count):
+        for answer in _decoded(dataset, samples[done:], form):
             if isinstance(answer, InputError):
                 problems.extend(line for line in str(answer).splitlines() if line not in unclear and line not in problems)
             elif not problems:  # what is bad is refused in the end, so nothing more needs writing
@@ -149,7 +154,7 @@ def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     if digests is None or rows.names() != [(sample.id, sample.subset) for sample in samples]:
         return False
     for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
-        tally.add(sample.subset, digest, tally.count(mask))
+        tally.add(sample.subset, digest, _counted(mask))
     return True
 
 
@@ -184,15 +189,11 @@ class _Tally:
         self._digest = blake2b(digest_size=16)
         self._digest.update(json.dumps([FORMAT_VERSION, class_names, form.size, form.channels, form.dtype]).encode())
 
-    def count(self, mask: Mask) -> npt.NDArray[np.int64]:
-        """The number of pixels of each class."""
-        return np.bincount(mask.ravel(), minlength=256)[: len(self._class_names)]
-
     def add(self, subset: str, digest: bytes, pixels: npt.NDArray[np.int64]) -> None:
-        """Take a row into account; their order matters."""
+        """Take a row into account, with the number of its pixels of each value; their order matters."""
         self._digest.update(digest)
         self.samples[subset] += 1
-        self.pixels[subset] += pixels
+        self.pixels[subset] += pixels[: len(self._class_names)]
 
     @property
     def content_id(self) -> str:
@@ -203,23 +204,37 @@ class _Tally:
         return Summary(self.content_id, self._class_names, self.samples, pixels)
 
 
-Count = Callable[[Mask], npt.NDArray[np.int64]]
 Decoded = tuple[Row, npt.NDArray[np.int64]]
 
 
-def _decoded(dataset: Dataset, samples: list[Sample], form: Form, count: Count) -> Iterator[Decoded | InputError]:
-    """Every sample, in order, decoded, resized and counted by threads: what takes time lets go of the interpreter lock."""
+@dataclass(frozen=True)
+class _Decoder:
+    """Decodes, resizes and counts a sample; what is wrong with one is the answer, so that in the end all is said at once."""
 
-    def decode(sample: Sample) -> Decoded | InputError:
+    dataset: Dataset
+    form: Form
+
+    def __call__(self, sample: Sample) -> Decoded | InputError:
         try:
-            image, mask = _resized(*_checked(dataset.load(sample), sample, form), form.size)
-            return Row.of(sample.id, sample.subset, image, mask, form), count(mask)
+            image, mask = _resized(*_checked(self.dataset.load(sample), sample, self.form), self.form.size)
+            return Row.of(sample.id, sample.subset, image, mask, self.form), _counted(mask)
         except InputError as error:
             return error
 
+
+def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
+    """Every sample, in order, decoded by all cores: by threads where what takes time lets go of the interpreter lock."""
     workers = available_cores()
+    pool: Executor
+    decode: Callable[[Sample], Decoded | InputError]
+    decode = decoder = _Decoder(dataset, form)
+    if dataset.holds_lock and workers > _TOO_FEW:
+        # spawned, because threads run beside this one; each gets the data set once, and a sample at a time
+        begin = (replace(decoder, dataset=replace(dataset, samples=())),)
+        pool, decode = ProcessPoolExecutor(workers, get_context("spawn"), _begin, begin), _decode
+    else:
+        pool = ThreadPoolExecutor(workers)
     pending: deque[Future[Decoded | InputError]] = deque()
-    pool = ThreadPoolExecutor(workers)
     try:
         for sample in samples:
             pending.append(pool.submit(decode, sample))
@@ -227,8 +242,32 @@ def _decoded(dataset: Dataset, samples: list[Sample], form: Form, count: Count) 
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that decodes images ended before its time, most likely for want of memory; free memory and run the "
+            'same command again, which goes on from here. A script of one\'s own needs `if __name__ == "__main__":`'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+_of_this_process: _Decoder | None = None
+
+
+def _begin(decoder: _Decoder) -> None:
+    global _of_this_process
+    _of_this_process = decoder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that packs
+
+
+def _decode(sample: Sample) -> Decoded | InputError:
+    assert _of_this_process is not None
+    return _of_this_process(sample)
+
+
+def _counted(mask: Mask) -> npt.NDArray[np.int64]:
+    """The number of pixels of each value (256,)."""
+    return np.bincount(mask.ravel(), minlength=256)
 
 
 def _checked(loaded: tuple[Image, Mask], sample: Sample, form: Form) -> tuple[Image, Mask]:
