@@ -265,7 +265,9 @@ def test_losses_that_cannot_take_the_classes_are_refused_before_an_image_is_read
 
 
 def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:
-    config = write_config(tmp_path / "stopped.yaml", training=SMALL["training"] | {"epochs": 6})
+    # with two slots, one trial runs when the other has ended
+    longer = {"training": SMALL["training"] | {"epochs": 6}, "compute": {"max_concurrent": 2}}
+    config = write_config(tmp_path / "stopped.yaml", **longer)
     directory = tmp_path / "studies" / "stopped"
     command = [sys.executable, "-m", "tune_seg.search", str(config), "--studies", str(tmp_path / "studies")]
     command += ["--set", "search.early_stopping.kind=none"]
