@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tune_seg.config import DataConfig
-from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.data import Dataset, PackedData, pack, pack_format, read
 from tune_seg.errors import InputError
 
 SIZE = (8, 10)
@@ -333,6 +333,21 @@ def in_child(code: str, *wrapper: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
+
+
+def test_what_the_disk_did_not_take_meanwhile_is_said_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+
+    def failing_once(file: int) -> None:  # as Linux says it: one failure, and then none
+        synced.append(file)
+        if len(synced) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pack_format, "_BYTES_UNSAVED", 1)
+    monkeypatch.setattr(os, "fsync", failing_once)
+    with pytest.raises(InputError, match="No space left on device"):
+        pack(read(DataConfig(size=(8, 10), max_train=2, max_val=2)), tmp_path, (8, 10))
+    assert list(tmp_path.glob("*.arrow")) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")

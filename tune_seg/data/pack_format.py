@@ -197,6 +197,8 @@ class PackWriter:
         try:
             self._flush()
             self._sink.flush()
+            if self._saving is not None:
+                self._saving.result()  # what a disk did not take it says once
             os.fsync(self._sink.fileno())
         finally:
             self._saver.shutdown()
