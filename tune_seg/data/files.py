@@ -97,27 +97,15 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class FileDataset(Dataset):
-    """Pairs of an image file and a mask file.
+class LabelledDataset(Dataset):
+    """A data set whose masks hold raw values.
 
     Arguments:
-        samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` refuses it.
+        samples: all of them.
         classes: what the raw values mean, or the scan that finds out.
-        pictures: what reads the images.
-        masks: what reads the masks.
     """
 
     classes: Labels | Scan
-    pictures: Pictures = RGB
-    masks: MaskFiles = CLASS_NUMBERS
-
-    @property
-    def channels(self) -> int:
-        return self.pictures.channels
-
-    @property
-    def dtype(self) -> ImageType:
-        return self.pictures.dtype
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -129,6 +117,32 @@ class FileDataset(Dataset):
 
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         return self._labels(progress).class_names
+
+    def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
+        return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
+
+
+@dataclass(frozen=True)
+class FileDataset(LabelledDataset):
+    """Pairs of an image file and a mask file.
+
+    Arguments:
+        samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` refuses it.
+        classes: what the raw values mean, or the scan that finds out.
+        pictures: what reads the images.
+        masks: what reads the masks.
+    """
+
+    pictures: Pictures = RGB
+    masks: MaskFiles = CLASS_NUMBERS
+
+    @property
+    def channels(self) -> int:
+        return self.pictures.channels
+
+    @property
+    def dtype(self) -> ImageType:
+        return self.pictures.dtype
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         problems: list[str] = []
@@ -161,9 +175,6 @@ class FileDataset(Dataset):
                 (sample.id, sample.split, sample.part, stamp(sample.image), stamp(sample.mask)) for sample in self.samples
             ],
         }
-
-    def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
-        return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
 
 
 def match(

@@ -24,7 +24,6 @@ from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import (
     IGNORE_INDEX,
-    Dataset,
     Image,
     ImageType,
     Mask,
@@ -32,7 +31,7 @@ from tune_seg.data.dataset import (
     printable,
     problems_error,
 )
-from tune_seg.data.files import Scan, stamp
+from tune_seg.data.files import LabelledDataset, Scan, stamp
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.pictures import Raw
 from tune_seg.data.splitting import divide
@@ -190,20 +189,19 @@ def _settle(answer: Future[Slices], decode: Callable[[], Slices]) -> None:
 
 
 @dataclass(frozen=True)
-class VolumeDataset(Dataset):
+class VolumeDataset(LabelledDataset):
     """The slices of volumes.
 
     Arguments:
         samples: the slices; `image` is that of their case, `part` the number of the slice.
-        cases: by their image.
         classes: what the raw values of the masks mean, or the scan that finds out.
+        cases: by their image.
         options: how intensities become images.
         size: (H, W) that slices are cut to where `options.spacing` is given.
         cache: of the volumes in work.
     """
 
     cases: Mapping[Path, Case]
-    classes: Labels | Scan
     options: VolumeOptions
     size: tuple[int, int]
     cache: VolumeCache = field(compare=False)
@@ -215,17 +213,6 @@ class VolumeDataset(Dataset):
     @property
     def dtype(self) -> ImageType:
         return "uint16" if self.options.bits == 16 else "uint8"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self._labels().class_names
-
-    @property
-    def masks_to_scan(self) -> int:
-        return self.classes.masks_to_read if isinstance(self.classes, Scan) else 0
-
-    def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
-        return self._labels(progress).class_names
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.part is not None
@@ -267,9 +254,6 @@ class VolumeDataset(Dataset):
                 first.setdefault(sample.image, sample.id)
         images = tuple(first)
         return {id: images[number : number + self.cache.ahead] for number, id in enumerate(first.values(), start=1)}
-
-    def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
-        return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
 
     def _decode(self, case: Case) -> Slices:
         volume, masks = case.volume(), case.labels()
@@ -324,8 +308,8 @@ def dataset_of(
         raise InputError(f"{config.root}: no slice has foreground; leave data.options.foreground_only out")
     return VolumeDataset(
         divide(samples, config.split, config.root),
-        {case.image: case for case in cases},
         classes,
+        {case.image: case for case in cases},
         options,
         config.size,
         VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), available_cores())),
