@@ -4,35 +4,15 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
 
+from tests.support.rows_study import ROWS_STUDY
 from tune_seg import search
 from tune_seg.config import DataConfig
 from tune_seg.data import PackedData, pack, read
-
-NAIVE: dict[str, Any] = {"loss.kind": "naive", "loss.start": "dice"}
-ROWS_STUDY: dict[str, Any] = {
-    "paper": "hossain_table4",
-    "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
-    "model": {"architecture": "Unet"},
-    "training": {"epochs": 3, "batch_size": 4, "optimizer": "adam", "threads": 1},
-    "objective": "mdice",
-    "search": {"sampler": "grid", "early_stopping": {"kind": "none"}},
-    "rows": {
-        "ADFL": {"loss.end": "dual_focal", "acw": True},
-        "CE": {"loss.end": "ce"},
-        "FL": {"loss.end": "focal"},
-        "DL": {"loss.end": "dice"},
-        "DLNWCE": {**NAIVE, "loss.end": "wce", "schedule.start": 2 / 3},
-        "DLNWCE early": {**NAIVE, "loss.end": "wce", "schedule.start": 1 / 3},
-        "DLNDL": {**NAIVE, "loss.end": "dice"},
-    },
-    "space": {"training.seed": {"grid": [0, 1], "when": {"row": ["ADFL", "CE", "FL"]}}},
-}
 
 
 @pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
@@ -59,7 +39,8 @@ def own_pack(packed: PackedData, tmp_path: Path) -> PackedData:
 def rows_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a configuration, beside the folder `studies` with the study `rows` that the search command made of it.
 
-    It trains :data:`ROWS_STUDY`: three rows of a table with two seeds each, and four that begin alike. Tests leave it alone.
+    It trains :data:`~tests.support.rows_study.ROWS_STUDY`: three rows of a table with two seeds each, and four that begin
+    alike. Tests leave it alone.
     """
     folder: Path = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

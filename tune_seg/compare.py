@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_seg.comparison import Row, Study, compared, load_study, rank_correlation, ranked
 from tune_seg.errors import InputError
-from tune_seg.paper_tables import PaperTable, load_table
+from tune_seg.study.papers.comparison import Row, Study, compared, load_study, rank_correlation, ranked
+from tune_seg.study.papers.tables import PaperTable, load_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,17 +11,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tune_seg import IMPORTED
+from tune_seg._package import PACKAGE
 from tune_seg.config import StudyConfig, fields_of, parse
+from tune_seg.config.keys import flatten, set_key, split_key
 from tune_seg.errors import InputError
-from tune_seg.keys import flatten, set_key, split_key
-from tune_seg.paper_tables import load_table
+from tune_seg.study.papers.tables import load_table
 
 _DEFAULT = "default"
 _NAME = r"\w[\w. -]*"
@@ -141,9 +141,8 @@ def load_config(arguments: argparse.Namespace) -> StudyConfig:
 
 def presets() -> dict[str, Path]:
     """The search spaces that come with the package, by name."""
-    installed = resources.files("tune_seg") / "search_spaces"
-    checkout = Path(__file__).parent.parent / "search_spaces"
-    folder = Path(str(installed)) if installed.is_dir() else checkout
+    installed, checkout = PACKAGE / "search_spaces", PACKAGE.parent / "search_spaces"
+    folder = installed if installed.is_dir() else checkout
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -256,9 +255,9 @@ def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
 
 
 def _dry_run(asked: _Asked) -> None:
-    from tune_seg.reuse import computed_once
-    from tune_seg.samplers import sample_trials
-    from tune_seg.study import plan_study
+    from tune_seg.study.reuse import computed_once
+    from tune_seg.study.run import plan_study
+    from tune_seg.study.search_space.samplers import sample_trials
 
     config, directory = asked.config, asked.directory
     plan = plan_study(config, directory)
@@ -287,8 +286,8 @@ def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
     """Run the studies one after the other. What is wrong with the images or the models of one does not keep the others."""
     from rich.console import Console
 
-    from tune_seg.results import check_same_study
-    from tune_seg.study import Outcome, plan_study, run_study
+    from tune_seg.study.output.results import check_same_study
+    from tune_seg.study.run import Outcome, plan_study, run_study
 
     console = Console()
     if not console.is_terminal:
@@ -323,7 +322,7 @@ def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
 
 def _compare(asked: _Asked) -> None:
     from tune_seg.compare import print_comparison
-    from tune_seg.comparison import load_study
+    from tune_seg.study.papers.comparison import load_study
 
     print()
     try:

@@ -27,8 +27,8 @@ from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
 from tune_seg.config import EarlyStoppingConfig, LossKind, StudyConfig, parse
-from tune_seg.early_stopping import Course, EarlyStopping, final_shares, settles
-from tune_seg.trajectory import TrainingData, trajectory_keys
+from tune_seg.study.early_stopping import Course, EarlyStopping, final_shares, settles
+from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 _LEAST = 6
 """Of fewer trials no rank correlation is shown."""

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests import loss_cases
+from tests.support import loss_cases
 from tune_seg.losses import LOSSES, build_loss
 
 SHAPE = (4, 12, 224, 224)

@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from tune_seg.config import DataConfig
-from tune_seg.data import pack, packing, read
+from tune_seg.data import pack, read
+from tune_seg.data.packing import write
 
 FOLDERS = ("train", "trainannot", "val", "valannot")
 
@@ -51,7 +52,7 @@ def measure(what: str, root: Path, size: tuple[int, int]) -> None:
         plain(root, size)
     else:
         if what == "compressed":
-            packing._RAW_SHARE = 0.0
+            write._RAW_SHARE = 0.0
         with tempfile.TemporaryDirectory() as directory:
             pack(read(DataConfig(root=root, format="camvid", size=size)), directory, size)
     seconds = time.perf_counter() - started

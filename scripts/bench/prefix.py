@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tune_seg.config import TrialConfig, parse
-from tune_seg.trajectory import TrainingData, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 STARTS, ENDS = (0.5, 0.6, 0.7, 0.8), (0.85, 0.9, 0.95, 1.0)
 OTHERS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {

@@ -27,22 +27,22 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from tune_seg import cluster
-from tune_seg.checkpoints import CheckpointStore
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyConfig, parse
-from tune_seg.profiling import Profile
-from tune_seg.records import Records
-from tune_seg.report import LiveReport
-from tune_seg.results import ResultsFile
-from tune_seg.reuse import Reuse
-from tune_seg.samplers import sample_trials
-from tune_seg.searcher import StudySearcher
-from tune_seg.space import Space
-from tune_seg.step_times import StepTimes
-from tune_seg.study import fit
-from tune_seg.tracking import Tracker, default_uri
-from tune_seg.trajectory import TrainingData
-from tune_seg.trial import PROBLEMS, RESULT, SETUP
+from tune_seg.study.output.report import LiveReport
+from tune_seg.study.output.results import ResultsFile
+from tune_seg.study.output.tracking import Tracker, default_uri
+from tune_seg.study.profiling import Profile
+from tune_seg.study.ray_tune import cluster
+from tune_seg.study.ray_tune.searcher import StudySearcher
+from tune_seg.study.ray_tune.step_times import StepTimes
+from tune_seg.study.ray_tune.trainable import PROBLEMS, RESULT, SETUP
+from tune_seg.study.records import Records
+from tune_seg.study.reuse import Reuse
+from tune_seg.study.run import fit
+from tune_seg.study.search_space.samplers import sample_trials
+from tune_seg.study.search_space.space import Space
+from tune_seg.training.checkpoints import CheckpointStore
+from tune_seg.training.trajectory import TrainingData
 
 CLASSES = [f"class {index}" for index in range(12)]
 

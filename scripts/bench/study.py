@@ -36,7 +36,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import read
-from tune_seg.trajectory import TrainingData, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 OVERLAP, PIXEL = ("dice", "wdice"), ("ce", "wce", "focal")
 

@@ -17,14 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
-from tune_seg.data.packed import PackedData, Split
-from tune_seg.data.packing import pack
+from tune_seg.data.packing.packed import PackedData, Split
+from tune_seg.data.packing.write import pack
 from tune_seg.data.reading import read
 from tune_seg.data.synthetic import SyntheticDataset
 
 if TYPE_CHECKING:
-    from tune_seg.data.augmentation import augment, draw
-    from tune_seg.data.batching import batches, feature_batches, steps_per_epoch
+    from tune_seg.data.loading.augmentation import augment, draw
+    from tune_seg.data.loading.batches import batches, feature_batches, steps_per_epoch
 
 __all__ = [
     "IGNORE_INDEX",
@@ -43,15 +43,15 @@ __all__ = [
 ]
 
 _NEEDS_TORCH = {
-    "augment": "augmentation",
-    "batches": "batching",
-    "draw": "augmentation",
-    "feature_batches": "batching",
-    "steps_per_epoch": "batching",
+    "augment": "tune_seg.data.loading.augmentation",
+    "batches": "tune_seg.data.loading.batches",
+    "draw": "tune_seg.data.loading.augmentation",
+    "feature_batches": "tune_seg.data.loading.batches",
+    "steps_per_epoch": "tune_seg.data.loading.batches",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _NEEDS_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_NEEDS_TORCH[name]}"), name)
+    return getattr(import_module(_NEEDS_TORCH[name]), name)

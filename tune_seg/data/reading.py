@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tune_seg.config import DataConfig
-from tune_seg.data import camvid, cityscapes, coco, dicom, folder, mhd, nifti, sbd, voc
 from tune_seg.data.dataset import Dataset, Sample, spread
+from tune_seg.data.formats import camvid, cityscapes, coco, folder, mhd, nifti, sbd, voc
+from tune_seg.data.formats.dicom import reader as dicom
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
 

@@ -15,15 +15,15 @@ from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.spec import LossSpec, Parameter
 
 if TYPE_CHECKING:
+    from tune_seg.losses._weighting import class_weights
     from tune_seg.losses.build import build_loss, check_loss
-    from tune_seg.losses.weighting import class_weights
 
 __all__ = ["LOSSES", "LossSpec", "Parameter", "build_loss", "check_loss", "class_weights", "get_spec"]
 
 _NEEDS_TORCH = {
     "build_loss": "tune_seg.losses.build",
     "check_loss": "tune_seg.losses.build",
-    "class_weights": "tune_seg.losses.weighting",
+    "class_weights": "tune_seg.losses._weighting",
 }
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from tune_seg.errors import InputError
+from tune_seg.losses._weighting import check_class_weights
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.own import load
-from tune_seg.losses.weighting import check_class_weights
 
 
 def build_loss(

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, of_class, safe_ratio
+from tune_seg.losses._base import SegmentationLoss, of_class, safe_ratio
 
 
 class CrossEntropyLoss(SegmentationLoss):

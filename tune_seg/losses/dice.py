@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, of_class, safe_ratio
-from tune_seg.losses.fused import fused_sum
+from tune_seg.losses._base import SegmentationLoss, of_class, safe_ratio
+from tune_seg.losses._fused import fused_sum
 
 SMOOTHING: Final = 1.0
 EPSILON: Final = 1e-5

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from tune_seg.losses.all_classes import AllClassesLoss
+from tune_seg.losses._all_classes import AllClassesLoss
 
 
 class DualCrossEntropyLoss(AllClassesLoss):

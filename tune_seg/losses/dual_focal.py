@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from tune_seg.losses.all_classes import AllClassesLoss, sum_log_complement
-from tune_seg.losses.base import as_numbers, log1p
+from tune_seg.losses._all_classes import AllClassesLoss, sum_log_complement
+from tune_seg.losses._base import as_numbers, log1p
 
 
 class DualFocalLoss(AllClassesLoss):

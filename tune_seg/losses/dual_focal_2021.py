@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from tune_seg.losses.all_classes import AllClassesLoss, sum_log_complement
-from tune_seg.losses.base import log1p
+from tune_seg.losses._all_classes import AllClassesLoss, sum_log_complement
+from tune_seg.losses._base import log1p
 
 
 class DualFocalLoss2021(AllClassesLoss):

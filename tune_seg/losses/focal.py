@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, of_class, shares
-from tune_seg.losses.fused import true_class_sum
+from tune_seg.losses._base import SegmentationLoss, of_class, shares
+from tune_seg.losses._fused import true_class_sum
 
 
 class FocalLoss(SegmentationLoss):

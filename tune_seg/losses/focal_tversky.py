@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
-from tune_seg.losses.fused import fused_sum
-from tune_seg.losses.overlap import differentiate, measure, tversky_power
+from tune_seg.losses._base import SegmentationLoss, safe_ratio
+from tune_seg.losses._fused import fused_sum
+from tune_seg.losses._overlap import differentiate, measure, tversky_power
 
 
 class FocalTverskyLoss(SegmentationLoss):

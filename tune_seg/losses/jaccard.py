@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, as_numbers
-from tune_seg.losses.fused import KeptGradient, blocks
+from tune_seg.losses._base import SegmentationLoss, as_numbers
+from tune_seg.losses._fused import KeptGradient, blocks
 
 
 class JaccardMetricLoss(SegmentationLoss):

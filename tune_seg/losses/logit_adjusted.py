@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, shares
-from tune_seg.losses.fused import fused_sum, true_class
+from tune_seg.losses._base import SegmentationLoss, shares
+from tune_seg.losses._fused import fused_sum, true_class
 
 
 class LogitAdjustedCrossEntropyLoss(SegmentationLoss):

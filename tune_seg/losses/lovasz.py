@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss
-from tune_seg.losses.fused import KeptGradient
+from tune_seg.losses._base import SegmentationLoss
+from tune_seg.losses._fused import KeptGradient
 
 
 class LovaszSoftmaxLoss(SegmentationLoss):

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, shares
-from tune_seg.losses.fused import fused_sum
+from tune_seg.losses._base import SegmentationLoss, shares
+from tune_seg.losses._fused import fused_sum
 
 
 class MarginLabelSmoothingLoss(SegmentationLoss):

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
-from tune_seg.losses.fused import fused_sum
+from tune_seg.losses._base import SegmentationLoss, safe_ratio
+from tune_seg.losses._fused import fused_sum
 
 EMPTY: Final = 0.01
 """A soft bin with less than this weight counts as empty."""

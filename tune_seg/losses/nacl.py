@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, shares
-from tune_seg.losses.fused import fused_sum
+from tune_seg.losses._base import SegmentationLoss, shares
+from tune_seg.losses._fused import fused_sum
 
 
 class NeighbourAwareCalibrationLoss(SegmentationLoss):

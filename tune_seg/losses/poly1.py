@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, shares
-from tune_seg.losses.fused import true_class_sum
+from tune_seg.losses._base import SegmentationLoss, shares
+from tune_seg.losses._fused import true_class_sum
 
 
 class Poly1Loss(SegmentationLoss):

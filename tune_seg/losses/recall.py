@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, safe_ratio
+from tune_seg.losses._base import SegmentationLoss, safe_ratio
 
 
 class RecallLoss(SegmentationLoss):

@@ -5,9 +5,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tune_seg.losses.base import SegmentationLoss, log1p, shares
+from tune_seg.losses._base import SegmentationLoss, log1p, shares
+from tune_seg.losses._fused import fused_sum
 from tune_seg.losses.focal import above_zero
-from tune_seg.losses.fused import fused_sum
 
 
 class TaoDualFocalLoss(SegmentationLoss):
@@ -53,7 +53,7 @@ def _value_and_gradient(logits: Tensor, index: Tensor, weight: Tensor, gradient:
     largest = below.amax(dim=1, keepdim=True)
     next_below = below.sub_(largest).sign_().add_(1)
     p_below = largest / total
-    log_p = (logit_true - top) - log1p(rest + (true - 1))  # as in `fused.true_class`
+    log_p = (logit_true - top) - log1p(rest + (true - 1))  # as in `_fused.true_class`
     f = above_zero(q + p_below)
     factor = f**gamma
     loss = -factor * log_p

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tune_seg.errors import InputError
-from tune_seg.losses.base import SegmentationLoss, as_numbers, log1p, of_class
+from tune_seg.losses._base import SegmentationLoss, as_numbers, log1p, of_class
+from tune_seg.losses._fused import fused_sum
+from tune_seg.losses._overlap import Overlap, differentiate, measure, tversky_power
 from tune_seg.losses.focal import above_zero
-from tune_seg.losses.fused import fused_sum
-from tune_seg.losses.overlap import Overlap, differentiate, measure, tversky_power
 
 EPSILON: Final = 1e-7
 

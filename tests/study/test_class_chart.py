@@ -1,0 +1,42 @@
+"""The class frequencies as a person sees them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from tune_seg.data import PackedData
+from tune_seg.study.output.class_chart import show_classes
+
+
+def shown(packed: PackedData, picture: Path) -> list[str]:
+    console = Console(file=io.StringIO(), width=100)
+    show_classes(packed, picture, console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_classes_are_listed_by_frequency_with_bars_on_a_logarithmic_scale(packed: PackedData, tmp_path: Path) -> None:
+    lines = shown(packed, tmp_path / "classes.png")
+    assert "Class frequencies in 8 training images" in lines[0]
+    order = [packed.class_names[index] for index in np.argsort(-packed.frequencies, kind="stable")]
+    assert [line[: len(name)] for line, name in zip(lines[2:], order, strict=False)] == order
+    bars = [line.count("\u2588") for line in lines[2:]]
+    assert bars == sorted(bars, reverse=True)
+    first, second = (packed.frequencies[packed.class_names.index(name)] for name in order[:2])
+    lowest = -int(lines[1].split("1e-")[1].split()[0])
+    assert bars[:2] == [round(40 * (1 - np.log10(share) / lowest)) for share in (first, second)]
+
+
+def test_the_picture_has_a_bar_for_each_class_and_is_drawn_once(packed: PackedData, tmp_path: Path) -> None:
+    picture = tmp_path / "classes.png"
+    shown(packed, picture)
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    blue = (pixels == (31, 119, 180)).all(axis=2)  # matplotlib's first colour
+    columns = blue.any(axis=0).astype(int)
+    assert (np.diff(columns) == 1).sum() == (packed.frequencies > 0).sum()
+    before = picture.stat().st_mtime_ns
+    assert shown(packed, picture) == []
+    assert picture.stat().st_mtime_ns == before

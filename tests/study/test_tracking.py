@@ -1,0 +1,214 @@
+"""MLflow as a view of the records: a real SQLite store, a real server, and a server that was away."""
+
+import math
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.study.test_records import asked, open_records, result
+from tune_seg.config import CALIBRATION_ERRORS, METRICS
+from tune_seg.study.output.tracking import Tracker, default_uri
+from tune_seg.study.records import Records, State
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    directory = tmp_path / "study one"
+    directory.mkdir()
+    (directory / "study.yaml").write_text("objective: s_rec\n")
+    return directory
+
+
+@contextmanager
+def tracked(
+    directory: Path,
+    uri: str | None = None,
+    interrupted: bool = False,
+    class_names: Sequence[str] = (),
+    **values: Any,
+) -> Iterator[tuple[Records, Tracker]]:
+    records = open_records(directory, **values)
+    tracker = Tracker(uri or default_uri(directory), directory, records.study_id, "s_rec", class_names=class_names)
+    records.observers.append(tracker.update)
+    tracker.start(records.trials.values())
+    yield records, tracker
+    tracker.finish(interrupted=interrupted, artifacts=[directory / "study.yaml"])
+
+
+def runs(directory: Path, uri: str | None = None) -> tuple[MlflowClient, list[Run], dict[int, Run]]:
+    client = MlflowClient(uri or default_uri(directory))
+    experiment = client.get_experiment_by_name(directory.name)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id])
+    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    numbered = {int(run.data.tags["tune_seg.trial"]): run for run in children}
+    assert len(numbered) == len(children)  # every trial exactly once
+    parents = [run for run in found if run not in children]
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
+    return client, parents, numbered
+
+
+def history(client: MlflowClient, run: Run, name: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+
+
+def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -> None:
+    with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.5}]) as (records, _):
+        number = asked(records).number
+        for epoch, score in ((1, 0.3), (2, 0.8), (3, 0.5)):
+            records.report(number, result(epoch, score, lr=0.1 / epoch, end_weight=epoch / 3, f1=math.nan))
+        records.close(number, State.COMPLETED)
+    client, (parent,), children = runs(study)
+    child = children[number]
+    assert parent.info.status == child.info.status == "FINISHED"
+    assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["study.yaml"]
+    assert (
+        child.data.params.items()
+        >= {
+            "loss": "focal",
+            "loss.kind": "static",
+            "loss.end": "focal",
+            "loss.gamma": "1.5",
+            "acw": "False",
+        }.items()
+    )
+    assert set(child.data.params) - set(records.trials[number].assignment) <= {"loss", "loss.kind", "loss.end", "acw"}
+    assert history(client, child, "s_rec") == [(1, 0.3), (2, 0.8), (3, 0.5)]
+    assert history(client, child, "end_weight") == [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]
+    assert {name for name in child.data.metrics if "/" not in name} == {*METRICS, "lr", "end_weight", "train_loss"}
+    assert (child.data.metrics["best/s_rec"], child.data.metrics["last/s_rec"]) == (0.8, 0.5)
+    assert all(math.isnan(value) for _, value in history(client, child, "f1"))
+
+
+def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study: Path) -> None:
+    scaled: dict[str, Any] = {"unscaled/nll": 0.4, "temperature/nll": 0.25, "temperature/s_rec": math.nan}
+    scaled |= {"temperature/T": 1.5, "class_temperature/T": [1.0, 2.0]}
+    with tracked(study) as (records, _):
+        number = asked(records).number
+        for epoch in (1, 2, 3):
+            errors = dict.fromkeys(CALIBRATION_ERRORS, 0.5 / epoch)
+            of_last = scaled if epoch == 3 else {}
+            records.report(number, result(epoch, epoch / 10, lr=0.1, end_weight=1.0, **errors, **of_last))
+        records.close(number, State.COMPLETED)
+    client, _, children = runs(study)
+    child = children[number]
+    for name in CALIBRATION_ERRORS:
+        assert history(client, child, name) == [(1, 0.5), (2, 0.25), (3, 0.5 / 3)]
+        assert child.data.metrics[f"best/{name}"] == child.data.metrics[f"last/{name}"] == 0.5 / 3
+    assert history(client, child, "temperature/nll") == [(3, 0.25)]
+    assert (child.data.metrics["unscaled/nll"], child.data.metrics["temperature/T"]) == (0.4, 1.5)
+    assert all(math.isnan(value) for _, value in history(client, child, "temperature/s_rec"))
+    assert "class_temperature/T" not in child.data.metrics  # one metric is one number
+
+
+def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
+    names = ["road", "traffic light", "a/b", "tree (dead)", "tree [dead]", "Straße", "..", "x//y", "1:2"]
+    with tracked(study, class_names=names) as (records, _):
+        number = asked(records).number
+        for epoch in (1, 2, 3):
+            weights: dict[str, Any] = {"weights": {"overlap": 1 - epoch / 4, "entropy": 1.0}}
+            acw: dict[str, Any] = {"acw_weight": [epoch + index / 10 for index in range(len(names))]}
+            records.report(number, result(epoch, lr=0.1, **weights, **acw))
+        records.close(number, State.COMPLETED)
+    client, _, children = runs(study)
+    child = children[number]
+    assert history(client, child, "weight/overlap") == [(1, 0.75), (2, 0.5), (3, 0.25)]
+    assert history(client, child, "weight/entropy") == [(1, 1.0), (2, 1.0), (3, 1.0)]
+    assert "end_weight" not in child.data.metrics
+    sent = ["road", "traffic light", "a/b", "tree _dead__3", "tree _dead__4", "Straße", "__", "x__y", "1_2"]
+    assert {name for name in child.data.metrics if name.startswith("acw/")} == {f"acw/{name}" for name in sent}
+    for index, name in enumerate(sent):
+        assert history(client, child, f"acw/{name}") == [(epoch, epoch + index / 10) for epoch in (1, 2, 3)]
+
+
+def test_how_a_trial_ended_shows(study: Path) -> None:
+    with tracked(study, interrupted=True) as (records, _):
+        for state in (State.PRUNED, State.DIVERGED, State.FAILED):
+            number = asked(records).number
+            records.report(number, result(1, lr=0.1, end_weight=1.0))
+            records.close(number, state, "RuntimeError: boom" if state is State.FAILED else "")
+    _, (parent,), children = runs(study)
+    assert parent.info.status == "KILLED"
+    assert [children[n].info.status for n in range(3)] == ["KILLED", "FAILED", "FAILED"]
+    assert [children[n].data.tags["tune_seg.state"] for n in range(3)] == ["pruned", "diverged", "failed"]
+    assert children[2].data.tags["tune_seg.error"] == "RuntimeError: boom"
+
+
+def test_a_continued_study_goes_on_in_the_same_runs(study: Path) -> None:
+    with tracked(study, interrupted=True) as (records, _):
+        run_to_the_end_with_lr(records)
+        interrupted = asked(records).number
+        records.report(interrupted, result(1, 0.4, lr=0.1, end_weight=1.0))
+    before = runs(study)
+    with tracked(study) as (records, _):
+        while records.ask() is not None:
+            pass
+        for number in range(1, 4):
+            for epoch in (1, 2, 3):
+                records.report(number, result(epoch, 0.4, lr=0.1, end_weight=1.0))
+            records.close(number, State.COMPLETED)
+    client, parents, children = runs(study)
+    assert len(parents) == 1
+    assert sorted(children) == [0, 1, 2, 3]
+    assert {run.info.status for run in (*parents, *children.values())} == {"FINISHED"}
+    for number in (0, 1):
+        assert children[number].info.run_id == before[2][number].info.run_id
+        assert [step for step, _ in history(client, children[number], "lr")] == [1, 2, 3]
+
+
+def run_to_the_end_with_lr(records: Records) -> None:
+    number = asked(records).number
+    for epoch in (1, 2, 3):
+        records.report(number, result(epoch, lr=0.1, end_weight=1.0))
+    records.close(number, State.COMPLETED)
+
+
+@contextmanager
+def server(directory: Path, port: int) -> Iterator[str]:
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    store = ["--backend-store-uri", f"sqlite:///{directory / 'server.db'}", "--artifacts-destination", str(directory / "a")]
+    with open(directory / "server.log", "w") as log:
+        process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None and time.monotonic() < deadline, (directory / "server.log").read_text()
+            time.sleep(0.2)
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_what_a_server_missed_is_sent_when_the_study_is_continued(study: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with tracked(study, f"http://127.0.0.1:{port}", search={"trials": 2}) as (records, tracker):  # nobody listens there
+        run_to_the_end_with_lr(records)
+    assert "Connection" in tracker.error or "Max retries" in tracker.error
+    with server(tmp_path, port) as uri:
+        with tracked(study, uri, search={"trials": 2}) as (records, tracker):
+            run_to_the_end_with_lr(records)
+        assert tracker.error == ""
+        client, (parent,), children = runs(study, uri)
+        assert sorted(children) == [0, 1]
+        assert [step for step, _ in history(client, children[0], "s_rec")] == [1, 2, 3]
+        assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["study.yaml"]

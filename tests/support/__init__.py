@@ -1,0 +1,6 @@
+"""What tests share: files in published layouts, losses written literally, cases, and where the checkout is."""
+
+from pathlib import Path
+from typing import Final
+
+CHECKOUT: Final = Path(__file__).parents[2]

@@ -1,0 +1,205 @@
+"""The layers of the package: imports go down only, lazy ones and those for types included."""
+
+import ast
+import graphlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tune_seg._package import PACKAGE
+
+LAYERS = {
+    "ground": ("errors", "_package"),
+    "parts": ("losses", "models", "data", "layers", "metrics", "schedules", "temperature", "config"),
+    "training": ("training",),
+    "study": ("study",),
+    "commands": ("search", "compare", "cli", ""),
+}
+"""From the ground up, each with the folders and modules of `tune_seg` that it consists of; "" is `tune_seg` itself."""
+
+FLOOR = {name: floor for floor, names in enumerate(LAYERS.values()) for name in names}
+OF_THE_STUDY = ("ray", "optuna", "mlflow")
+
+
+@dataclass(frozen=True)
+class Import:
+    """That one module imports another, which it names in full.
+
+    Attributes:
+        at_once: whether it does so when it is imported itself, not in a function and not for types alone.
+    """
+
+    by: str
+    of: str
+    line: int
+    at_once: bool
+
+    def __str__(self) -> str:
+        return f"{self.by}, line {self.line}: {self.of}"
+
+
+def imports(package: Path) -> list[Import]:
+    """Every import of a module of `package`; a text that names a module, as `import_module` takes it, is one too."""
+    modules = {name(path, package): path for path in sorted(package.rglob("*.py"))}
+    found = []
+    for module, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        at_once = set(run_at_once(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.stmt | ast.expr):
+                found += [Import(module, of, node.lineno, node in at_once) for of in imported(node, module, path, modules)]
+    return found
+
+
+def name(path: Path, package: Path) -> str:
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def run_at_once(tree: ast.AST) -> Iterator[ast.AST]:
+    """The import statements that run when the module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        yield from run_at_once(node)
+
+
+def imported(node: ast.AST, module: str, path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    match node:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=source, names=names, level=level):
+            if level:
+                package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
+                source = ".".join([*package[: len(package) - level + 1], *([source] if source else [])])
+            for alias in names:
+                whole = f"{source}.{alias.name}"
+                yield whole if whole in modules else str(source)
+        case ast.Constant(value=str(text)):
+            named = text.partition(":")[0]  # a loss is named as module:class
+            if named in modules and "." in named:
+                yield named
+
+
+def layer_of(module: str) -> int:
+    _, _, inside = module.partition(".")
+    return FLOOR[inside.partition(".")[0]]
+
+
+def upward(package: Path) -> list[Import]:
+    """The imports that go up."""
+    return [
+        found
+        for found in imports(package)
+        if found.of.partition(".")[0] == package.name and layer_of(found.of) > layer_of(found.by)
+    ]
+
+
+def libraries(package: Path) -> list[Import]:
+    """The imports of what only the study may know, from elsewhere."""
+    return [
+        found
+        for found in imports(package)
+        if found.of.partition(".")[0] in OF_THE_STUDY and not found.by.startswith(f"{package.name}.study.")
+    ]
+
+
+def circle(package: Path) -> list[str]:
+    """Modules that import one another in a circle when they are imported; none where there is no circle.
+
+    To import `a.b.c` is to import `a` and `a.b` before it, unless the module that asks is in them.
+    """
+    modules = {name(path, package) for path in package.rglob("*.py")}
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for found in imports(package):
+        if found.at_once and found.of in modules:
+            parts = found.of.split(".")
+            before = {".".join(parts[:count]) for count in range(1, len(parts))}
+            graph[found.by] |= {found.of, *(each for each in before if not f"{found.by}.".startswith(f"{each}."))}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [str(module) for module in error.args[1]]
+    return []
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    inside = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    assert inside - {"__init__"} == FLOOR.keys() - {""}
+
+
+def test_imports_go_down_only() -> None:
+    assert [str(found) for found in upward(PACKAGE)] == []
+
+
+def test_ray_optuna_and_mlflow_are_known_to_the_study_alone() -> None:
+    assert [str(found) for found in libraries(PACKAGE)] == []
+    known = {found.of.partition(".")[0] for found in imports(PACKAGE)}
+    assert known.issuperset(OF_THE_STUDY)
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circle(PACKAGE) == []
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package, to plant an import in."""
+    return Path(shutil.copytree(PACKAGE, tmp_path / "tune_seg", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "of"),
+    [
+        ("losses/dice.py", "import tune_seg.training.step", "tune_seg.training.step"),
+        ("losses/dice.py", "def late() -> None:\n    from tune_seg.study import records", "tune_seg.study.records"),
+        ("data/reading.py", "if TYPE_CHECKING:\n    from tune_seg.training import Trainer", "tune_seg.training"),
+        ("config/__init__.py", "from ..search import main", "tune_seg.search"),
+        ("models/build.py", 'import_module("tune_seg.study.run")', "tune_seg.study.run"),
+        ("metrics.py", "from tune_seg import compare", "tune_seg.compare"),
+        ("training/step.py", "from tune_seg.study.reuse import Reuse", "tune_seg.study.reuse"),
+        ("training/step.py", "import tune_seg.cli", "tune_seg.cli"),
+        ("study/records.py", "from tune_seg import IMPORTED", "tune_seg"),
+        ("errors.py", "from tune_seg.config import keys", "tune_seg.config.keys"),
+    ],
+)
+def test_an_import_that_goes_up_is_found(copy: Path, file: str, planted: str, of: str) -> None:
+    with (copy / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    assert [(found.by, found.of) for found in upward(copy)] == [(name(copy / file, copy), of)]
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "of"),
+    [
+        ("training/step.py", "def late() -> None:\n    import optuna", "optuna"),
+        ("data/reading.py", "from ray import tune", "ray"),
+        ("search.py", "import mlflow.entities", "mlflow.entities"),
+    ],
+)
+def test_a_library_of_the_study_is_found_elsewhere(copy: Path, file: str, planted: str, of: str) -> None:
+    with (copy / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    assert [(found.by, found.of) for found in libraries(copy)] == [(name(copy / file, copy), of)]
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "whole"),
+    [
+        ("losses/spec.py", "from tune_seg.losses.catalogue import LOSSES", True),
+        ("losses/spec.py", "from tune_seg.config.keys import flatten", True),  # its package imports the losses
+        ("losses/spec.py", "def late() -> None:\n    from tune_seg.losses.catalogue import LOSSES", False),
+        ("losses/spec.py", "if TYPE_CHECKING:\n    from tune_seg.losses.catalogue import LOSSES", False),
+    ],
+)
+def test_a_circle_is_found_where_there_is_one(copy: Path, file: str, planted: str, whole: bool) -> None:
+    with (copy / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    assert ("tune_seg.losses.spec" in circle(copy)) is whole

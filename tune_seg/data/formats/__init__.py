@@ -1,0 +1,1 @@
+"""The readers: a file for each format in which data sets are published."""

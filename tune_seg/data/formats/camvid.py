@@ -1,0 +1,193 @@
+"""CamVid (Brostow et al. 2009) in its three layouts: SegNet's, the original and Kaggle's.
+
+SegNet's has train/, trainannot/, val/, valannot/, test/, testannot/ (367, 101 and 233 images), with 11 classes as numbers.
+The original has 701_StillsRaw_full/ and LabeledApproved_full/, Kaggle's has train/, train_labels/, val/, val_labels/, test/,
+test_labels/ and class_dict.csv; both have the 32 classes as colours.
+
+Hossain (section IV and Table 1, where the set is called Cityscape) tests with 36 of all 701 images and trains with the other
+665, three times with other test images: data.split {folds: 3, val_fraction: 0.0514} on a root that has the test images too.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from tune_seg.config import DataConfig
+from tune_seg.data.dataset import Sample, SplitName
+from tune_seg.data.images.colours import ColourMasks, read_colour_table
+from tune_seg.data.images.files import FileDataset, match
+from tune_seg.data.labels import declared
+from tune_seg.data.options import Options, read_options
+from tune_seg.data.splitting import divide
+from tune_seg.errors import InputError
+
+LAYOUT = (
+    "train/, trainannot/, val/, valannot/; or 701_StillsRaw_full/, LabeledApproved_full/; "
+    "or train/, train_labels/, val/, val_labels/, class_dict.csv"
+)
+
+CLASS_NAMES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+"""SegNet's classes, by label."""
+
+VOID = 11
+
+COLOURS = {
+    "Animal": ((64, 128, 64), "pedestrian"),
+    "Archway": ((192, 0, 128), "building"),
+    "Bicyclist": ((0, 128, 192), "bicyclist"),
+    "Bridge": ((0, 128, 64), "building"),
+    "Building": ((128, 0, 0), "building"),
+    "Car": ((64, 0, 128), "car"),
+    "CartLuggagePram": ((64, 0, 192), "pedestrian"),
+    "Child": ((192, 128, 64), "pedestrian"),
+    "Column_Pole": ((192, 192, 128), "pole"),
+    "Fence": ((64, 64, 128), "fence"),
+    "LaneMkgsDriv": ((128, 0, 192), "road"),
+    "LaneMkgsNonDriv": ((192, 0, 64), "road"),
+    "Misc_Text": ((128, 128, 64), "sign"),
+    "MotorcycleScooter": ((192, 0, 192), "bicyclist"),
+    "OtherMoving": ((128, 64, 64), "car"),
+    "ParkingBlock": ((64, 192, 128), "pavement"),
+    "Pedestrian": ((64, 64, 0), "pedestrian"),
+    "Road": ((128, 64, 128), "road"),
+    "RoadShoulder": ((128, 128, 192), "pavement"),
+    "Sidewalk": ((0, 0, 192), "pavement"),
+    "SignSymbol": ((192, 128, 128), "sign"),
+    "Sky": ((128, 128, 128), "sky"),
+    "SUVPickupTruck": ((64, 128, 192), "car"),
+    "TrafficCone": ((0, 0, 64), "pole"),
+    "TrafficLight": ((0, 64, 64), "sign"),
+    "Train": ((192, 64, 128), "car"),
+    "Tree": ((128, 128, 0), "tree"),
+    "Truck_Bus": ((192, 128, 192), "car"),
+    "Tunnel": ((64, 0, 64), "building"),
+    "VegetationMisc": ((192, 192, 0), "tree"),
+    "Void": ((0, 0, 0), None),
+    "Wall": ((64, 192, 0), "building"),
+}
+"""The 32 classes in the order of label_colors.txt: the colour of each, and which of SegNet's classes it is part of."""
+
+_Layout = Literal["SegNet", "original", "Kaggle"]
+_Side = Literal["train", "val", "test"]
+_SPLIT: dict[_Side, SplitName] = {"train": "train", "val": "val", "test": "val"}
+_FIRST_TEST_FRAME = 8550  # of the sequence 0001TP
+_VAL_FRAMES = range(7959, 8160)  # of the sequence 0016E5
+
+
+class CamVidOptions(Options):
+    """`data.options` of CamVid.
+
+    Arguments:
+        classes: 11 or 32, which is 31 without Void; left out, as the layout has them.
+        val: which published images validate. With `data.split` all images are divided anew, those of test too.
+    """
+
+    classes: Literal[11, 32] | None = None
+    val: Literal["val", "test"] = "val"
+
+
+def looks_like(root: Path) -> bool:
+    """Whether it is one of the three layouts; Kaggle's is told from other sets by the colours in class_dict.csv."""
+    return _layout(root) is not None
+
+
+def read_camvid(config: DataConfig) -> FileDataset:
+    """The data set under `config.root`; void is ignored unless `config.ignore_label` says otherwise.
+
+    The published split is SegNet's, in the original layout by the names of the frames. With 32 classes, the raw values are
+    the places in :data:`COLOURS`, from 0; with 11, they are SegNet's labels in every layout. The few pixels of the published
+    masks that are in none of the 32 colours are void.
+
+    Raises:
+        InputError: a folder is missing or empty, an option does not fit the layout, or as
+            :func:`~tune_seg.data.splitting.divide`.
+    """
+    assert config.root is not None
+    options = read_options(config, CamVidOptions)
+    layout = _layout(config.root)
+    assert layout is not None
+    if layout == "SegNet" and options.classes == 32:
+        raise InputError(
+            f"data.options.classes: 32, but {config.root} has the 11 classes of SegNet; the 32 are in the original, "
+            "701_StillsRaw_full and LabeledApproved_full"
+        )
+    if config.split.given and options.val == "test":
+        raise InputError(
+            "data.options.val: test is of the published split, which data.split replaces; leave one of them out"
+        )
+    sides = _original(config.root) if layout == "original" else _in_folders(config.root, layout)
+    if not config.split.given and not sides[options.val]:
+        raise InputError(
+            f"{config.root}: no images of the published split's {options.val}; add them, choose other ones with "
+            "data.options.val, or divide the images that are there with data.split.val_fraction"
+        )
+    used = [sample for side in sides if config.split.given or side in ("train", options.val) for sample in sides[side]]
+    samples = divide(used, config.split, config.root)
+    if layout == "SegNet":
+        return FileDataset(samples, declared(config.classes or CLASS_NAMES, config.ignore_label, VOID))
+    if options.classes == 11:
+        void = VOID
+        numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
+        names = dict(enumerate(CLASS_NAMES))
+    else:
+        void = list(COLOURS).index("Void")
+        numbers = {colour: number for number, (colour, _) in enumerate(COLOURS.values())}
+        names = {number: name for number, name in enumerate(COLOURS) if number != void}
+    labels = declared(config.classes or names, config.ignore_label, void)
+    return FileDataset(samples, labels, masks=ColourMasks(numbers, "the 32 colours of CamVid", void))
+
+
+def _layout(root: Path) -> _Layout | None:
+    if all((root / name).is_dir() for name in ("train", "trainannot", "val", "valannot")):
+        return "SegNet"
+    if all((root / name).is_dir() for name in ("701_StillsRaw_full", "LabeledApproved_full")):
+        return "original"
+    if all((root / name).is_dir() for name in ("train", "train_labels", "val", "val_labels")):
+        try:
+            rows = read_colour_table(root / "class_dict.csv").rows
+        except InputError:
+            return None
+        known = {colour for colour, _ in COLOURS.values()}
+        return "Kaggle" if all(colour in known for _, colour in rows) else None
+    return None
+
+
+def _in_folders(root: Path, layout: _Layout) -> dict[_Side, list[Sample]]:
+    """The images of train/, val/ and test/; those of test, or their labels, may be missing."""
+    ending = "annot" if layout == "SegNet" else "_labels"
+    return {
+        side: match(root / side, root / f"{side}{ending}", _SPLIT[side], mask_ending="" if layout == "SegNet" else "_L")
+        if side != "test" or all((root / name).is_dir() for name in (side, f"{side}{ending}"))
+        else []
+        for side in _SPLIT
+    }
+
+
+def _original(root: Path) -> dict[_Side, list[Sample]]:
+    """All stills, on the sides on which SegNet's lists have them."""
+    sides: dict[_Side, list[Sample]] = {side: [] for side in _SPLIT}
+    for sample in match(root / "701_StillsRaw_full", root / "LabeledApproved_full", "train", mask_ending="_L"):
+        side = _segnet_side(sample.id)
+        sides[side].append(replace(sample, split=_SPLIT[side]))
+    return sides
+
+
+def _segnet_side(name: str) -> _Side:
+    """Where SegNet's lists have a still, such as 0016E5_07959 or Seq05VD_f00000."""
+    sequence, _, frame = name.partition("_")
+    number = int(frame.lstrip("f")) if frame.lstrip("f").isdecimal() else -1
+    if sequence == "Seq05VD" or (sequence == "0001TP" and number >= _FIRST_TEST_FRAME):
+        return "test"
+    return "val" if sequence == "0016E5" and number in _VAL_FRAMES else "train"

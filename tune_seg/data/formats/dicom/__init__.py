@@ -1,0 +1,1 @@
+"""The reader of DICOM: its slices, and the masks that are DICOM segmentations."""

@@ -1,0 +1,393 @@
+"""The slices of a DICOM volume: found in its files' headers, put in order by their positions, decoded and rescaled."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.data.volumes.dataset import Volume, reading
+from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
+from tune_seg.errors import InputError
+
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""The SOP classes Segmentation Storage and Label Map Segmentation Storage."""
+
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+_GREYS = ("MONOCHROME1", "MONOCHROME2")
+_TAGS = [
+    "BitsAllocated",
+    "Columns",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "InstanceNumber",
+    "MaximumFractionalValue",
+    "NumberOfFrames",
+    "PatientID",
+    "PerFrameFunctionalGroupsSequence",
+    "PhotometricInterpretation",
+    "PixelSpacing",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "Rows",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SegmentSequence",
+    "SegmentationType",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "SharedFunctionalGroupsSequence",
+]
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+_SAME_PLACE = 1e-3  # millimetres
+_SAME_DIRECTION = 1e-3  # of direction cosines
+_EVEN = 0.1  # of the distance between two slices
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice.
+
+    Arguments:
+        file: where it is.
+        index: which frame of the file it is, from 0.
+        uid: the SOPInstanceUID of the file.
+        position: of the middle of its first pixel, in mm, x to the left, y to the back, z up; None where it is not stated.
+        slope, intercept: from stored values to intensities.
+    """
+
+    file: Path
+    index: int
+    uid: str
+    position: Vector | None
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The slices of a volume.
+
+    Arguments:
+        path: the file or folder.
+        frames: in order: along the normal of the slices; where no position is stated, as the file has them, or several files
+            by InstanceNumber, else by name, 10 after 9.
+        rows, columns: of each slice.
+        orientation: the directions (2, 3) along a row and along a column.
+        spacing: millimetres between two rows, and two columns.
+        colour, inverted: as of a :class:`~tune_seg.data.volumes.dataset.Volume`.
+        patient: PatientID, which may be empty.
+        series: SeriesInstanceUID.
+    """
+
+    path: Path
+    frames: tuple[Frame, ...]
+    rows: int
+    columns: int
+    orientation: Vector | None
+    spacing: tuple[float, float] | None
+    colour: bool
+    inverted: bool
+    patient: str
+    series: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the frames, each once."""
+        return tuple(dict.fromkeys(frame.file for frame in self.frames))
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Sequence[int]]:
+        """The slices of each file, by its SOPInstanceUID."""
+        numbers: defaultdict[str, list[int]] = defaultdict(list)
+        for number, frame in enumerate(self.frames):
+            numbers[frame.uid].append(number)
+        return numbers
+
+    def away(self, position: Vector) -> Vector | None:
+        """The distance in millimetres of each slice (S,) from a place; None where nothing says where they are."""
+        places = [frame.position for frame in self.frames if frame.position is not None]
+        if self.plane(0) is None or self.orientation is None:
+            return None
+        return np.abs((np.array(places) - position) @ np.cross(*self.orientation))
+
+    def plane(self, number: int) -> Grid | None:
+        """The grid of one slice as a volume (columns, rows, 1) that is 1 mm thick; None where nothing says where it is."""
+        position = self.frames[number].position
+        if position is None or self.orientation is None or self.spacing is None:
+            return None
+        return plane_grid((self.columns, self.rows), self.orientation, self.spacing, position)
+
+    def grid(self) -> Grid | None:
+        """The grid (columns, rows, slices) of the volume; None where nothing says where it is.
+
+        Raises:
+            InputError: the slices do not lie at equal distances, so there is no such grid.
+        """
+        first, last = self.plane(0), self.plane(len(self.frames) - 1)
+        if first is None or last is None:
+            return None
+        affine = first.affine.copy()
+        steps = len(self.frames) - 1
+        if steps:
+            affine[:3, 2] = (last.affine[:3, 3] - first.affine[:3, 3]) / steps
+            for number, frame in enumerate(self.frames):
+                plane = self.plane(number)
+                assert plane is not None
+                away = np.linalg.norm(plane.affine[:3, 3] - first.affine[:3, 3] - number * affine[:3, 2])
+                if away > _EVEN * np.linalg.norm(affine[:3, 2]):
+                    raise InputError(
+                        f"{frame.file}: its slice lies {away:.3g} mm from where it would be at equal distances; is a slice "
+                        "missing? Labels in one volume need slices at equal distances"
+                    )
+        return Grid((self.columns, self.rows, len(self.frames)), affine)
+
+
+def plane_grid(size: tuple[int, int], orientation: Vector, spacing: tuple[float, float], position: Vector) -> Grid:
+    """The grid (columns, rows, 1) of a slice 1 mm thick, by DICOM's attributes (PS3.3 C.7.6.2.1.1)."""
+    affine = np.eye(4)
+    affine[:3, 0] = orientation[0] * spacing[1]
+    affine[:3, 1] = orientation[1] * spacing[0]
+    affine[:3, 2] = np.cross(*orientation)
+    affine[:3, 3] = position
+    return Grid((*size, 1), LPS_TO_RAS @ affine)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether it is a file that says of itself that it is DICOM."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+
+
+def read_header(path: Path) -> Any:
+    """The attributes of a file that say what and where it is, without its pixels.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    import pydicom
+
+    with reading(path, "DICOM"):
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+
+
+def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
+    """The slices of the files of one volume.
+
+    Arguments:
+        volume: its file or folder.
+        headers: of its files.
+
+    Raises:
+        InputError: several series, patients, sizes, kinds of pixels or directions, two slices at one place, or none.
+    """
+    if not headers:
+        raise InputError(f"{volume}: no DICOM image here")
+    series = _only(volume, headers, "SeriesInstanceUID", "series", "SeriesDescription")
+    patient = _only(volume, headers, "PatientID", "patients", "PatientID")
+    _refuse_differing(volume, headers)
+    path, header = headers[0]
+    photometric = str(header.get("PhotometricInterpretation", ""))
+    if photometric not in (*_COLOURS, *_GREYS):
+        raise InputError(f"{path}: PhotometricInterpretation {photometric!r}; known are {', '.join((*_GREYS, *_COLOURS))}")
+    colour = photometric in _COLOURS
+    if colour and photometric != "PALETTE COLOR" and header.BitsAllocated != 8:
+        raise InputError(f"{path}: colours of {header.BitsAllocated} bits a channel; convert them to 8 bits")
+    ordered = sorted(headers, key=lambda pair: (int(pair[1].get("InstanceNumber") or 0), _counted(pair[0].name)))
+    frames = [frame for file, attributes in ordered for frame in _frames(file, attributes)]
+    orientation = _orientation(volume, headers)
+    spacing = _item(header, 0, "PixelMeasuresSequence").get("PixelSpacing")
+    return Stack(
+        volume,
+        _in_order(volume, frames, orientation),
+        int(header.Rows),
+        int(header.Columns),
+        orientation,
+        None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        colour,
+        photometric == "MONOCHROME1",
+        patient,
+        series,
+    )
+
+
+def decode(stack: Stack) -> Volume:
+    """The intensities of a volume, float32 (S, H, W, 1), or its colours, uint8 (S, H, W, 3).
+
+    Raises:
+        InputError: naming the file that cannot be decoded.
+    """
+    shape = (len(stack.frames), stack.rows, stack.columns)
+    values: npt.NDArray[Any] = np.empty((*shape, 3), np.uint8) if stack.colour else np.empty((*shape, 1), np.float32)
+    by_file: defaultdict[Path, list[int]] = defaultdict(list)
+    for number, frame in enumerate(stack.frames):
+        by_file[frame.file].append(number)
+    for file, numbers in by_file.items():
+        frames = pixels(file)
+        for number in numbers:
+            frame = stack.frames[number]
+            stored = frames[frame.index]
+            values[number] = stored if stack.colour else (stored * frame.slope + frame.intercept)[..., None]
+    return Volume(values, stack.colour, stack.inverted)
+
+
+def pixels(path: Path) -> npt.NDArray[Any]:
+    """The frames of a file, (F, H, W) or, where they are colours, uint8 RGB (F, H, W, 3); not rescaled, except by a table.
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+
+    dataset, frames = decoded(path)
+    with reading(path, "DICOM"):
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            frames = apply_color_lut(frames, dataset)
+            return (frames >> 8).astype(np.uint8) if frames.dtype == np.uint16 else frames
+        return apply_modality_lut(frames, dataset) if "ModalityLUTSequence" in dataset else frames
+
+
+def decoded(path: Path) -> tuple[Any, npt.NDArray[Any]]:
+    """A file's attributes, and its frames as they are stored, (F, H, W) or (F, H, W, 3); YBR is RGB already.
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    import pydicom
+
+    with reading(path, "DICOM"):
+        dataset = pydicom.dcmread(path)
+        try:
+            frames = dataset.pixel_array
+        except (NotImplementedError, RuntimeError) as error:
+            syntax = dataset.file_meta.get("TransferSyntaxUID")
+            raise InputError(
+                f"{path}: its pixels cannot be decoded ({str(error).splitlines()[0]}); the transfer syntax is "
+                f"{syntax.name if syntax else 'not stated'}. Convert it to an uncompressed one, for instance "
+                "with gdcmconv --raw"
+            ) from error
+        return dataset, frames if int(dataset.get("NumberOfFrames") or 1) > 1 else frames[None]
+
+
+def _frames(file: Path, header: Any) -> list[Frame]:
+    count = int(header.get("NumberOfFrames") or 1)
+    frames = []
+    for index in range(count):
+        place = _item(header, index, "PlanePositionSequence")
+        # the position at the top level of a file with several frames is not that of each
+        position = place.get("ImagePositionPatient") if count == 1 or place is not header else None
+        scale = _item(header, index, "PixelValueTransformationSequence")
+        frames.append(
+            Frame(
+                file,
+                index,
+                str(header.get("SOPInstanceUID", "")),
+                None if position is None else np.array(position, np.float64),
+                float(scale.get("RescaleSlope", 1.0)),
+                float(scale.get("RescaleIntercept", 0.0)),
+            )
+        )
+    return frames
+
+
+def _item(header: Any, index: int, sequence: str) -> Any:
+    """Where the attributes of a frame stand: in its functional group, in the one that all share, or at the top level."""
+    per_frame = header.get("PerFrameFunctionalGroupsSequence")
+    shared = header.get("SharedFunctionalGroupsSequence")
+    for group in (per_frame[index] if per_frame else None, shared[0] if shared else None):
+        if group is not None and group.get(sequence):
+            return group[sequence][0]
+    return header
+
+
+def frame_item(header: Any, index: int, sequence: str) -> Any:
+    """The item of a functional group sequence of a frame, or None."""
+    item = _item(header, index, sequence)
+    return None if item is header else item
+
+
+def _orientation(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Vector | None:
+    found: list[Vector] = []
+    for path, header in headers:
+        for index in range(int(header.get("NumberOfFrames") or 1)):
+            stated = _item(header, index, "PlaneOrientationSequence").get("ImageOrientationPatient")
+            if stated is None:
+                continue
+            found.append(np.array(stated, np.float64).reshape(2, 3))
+            if np.abs(found[-1] - found[0]).max() > _SAME_DIRECTION:
+                raise InputError(
+                    f"{volume}: slices of several directions (ImageOrientationPatient {_shown(found[0])} in "
+                    f"{headers[0][0].name}, {_shown(found[-1])} in {path.name}); is a localiser among them? Take it out"
+                )
+    return found[0] if found else None
+
+
+def _in_order(volume: Path, frames: list[Frame], orientation: Vector | None) -> tuple[Frame, ...]:
+    placed = [(frame.position, number) for number, frame in enumerate(frames) if frame.position is not None]
+    if not placed or orientation is None:
+        return tuple(frames)
+    if len(placed) < len(frames):
+        missing = next(frame for frame in frames if frame.position is None)
+        raise InputError(
+            f"{missing.file}: no ImagePositionPatient, but {len(placed)} slices of {volume.name} have one; take "
+            "out what is no slice"
+        )
+    normal = np.cross(*orientation)
+    along = sorted((float(normal @ position), number) for position, number in placed)
+    for (before, one), (after, other) in pairwise(along):
+        if after - before < _SAME_PLACE:
+            raise InputError(
+                f"{volume}: two slices at one place: {_called(frames[one])} and {_called(frames[other])}; are several "
+                "series or points in time in one folder? Give each a folder of its own"
+            )
+    return tuple(frames[number] for _, number in along)
+
+
+def _only(volume: Path, headers: Sequence[tuple[Path, Any]], attribute: str, what: str, shown: str) -> str:
+    """The one value that an attribute has in all files of a volume; empty where none states it."""
+    files: defaultdict[str, list[tuple[Path, Any]]] = defaultdict(list)
+    for path, header in headers:
+        files[str(header.get(attribute) or "").strip()].append((path, header))
+    if len(files) > 1:
+        found = ", ".join(
+            f"{str(header.get(shown) or value)!r} ({len(alike)} files, {path.relative_to(volume)} first)"
+            for value, alike in list(files.items())[:5]
+            for path, header in alike[:1]
+        )
+        raise InputError(f"{volume}: {len(files)} {what} in one folder: {found}; give each a folder of its own")
+    return next(iter(files))
+
+
+def _counted(name: str) -> list[str | int]:
+    """What puts `name10` after `name9`."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def _refuse_differing(volume: Path, headers: Sequence[tuple[Path, Any]]) -> None:
+    kinds: dict[tuple[str, ...], list[Path]] = {}
+    for path, header in headers:
+        kind = (f"{header.Columns} x {header.Rows} pixels", str(header.get("PhotometricInterpretation", "")))
+        kinds.setdefault(kind, []).append(path)
+    if len(kinds) > 1:
+        shown = ", ".join(f"{' '.join(kind)} ({len(paths)} files, {paths[0].name} first)" for kind, paths in kinds.items())
+        raise InputError(
+            f"{volume}: slices that differ in one folder: {shown}; the slices of a volume are of one size and kind"
+        )
+
+
+def _called(frame: Frame) -> str:
+    return f"{frame.file.name} (frame {frame.index + 1})" if frame.index else frame.file.name
+
+
+def _shown(orientation: Vector) -> str:
+    return "\\".join(f"{value:.4g}" for value in orientation.ravel())

@@ -1,0 +1,156 @@
+"""A folder of images and masks: ROOT/images and ROOT/masks, matched by file name without extension."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tune_seg.config import DataConfig, Integer, Positive
+from tune_seg.data.dataset import SPLITS, ImageType, Sample, problems_error
+from tune_seg.data.images.colours import ColourTable, read_colour_table
+from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
+from tune_seg.data.images.pictures import CLASS_NUMBERS, Pictures, depth, page_numbers
+from tune_seg.data.labels import declared
+from tune_seg.data.options import Options, read_options
+from tune_seg.data.splitting import divide, text
+from tune_seg.errors import InputError
+
+LAYOUT = "images/, masks/"
+
+IGNORE_LABEL = 255
+
+_COLOUR_TABLES = ("colours.txt", "class_dict.csv")
+_Intensity = Annotated[Integer, Field(ge=0, le=255)]
+
+
+class FolderOptions(Options):
+    """`data.options` of a folder.
+
+    Arguments:
+        channels: how many the images have. 3 is RGB, to which grey images and palettes are turned; any other number is that
+            of the files. Transparency is left out where it is one channel more than that.
+        pages: what the pages of a TIFF are, samples with a page of the mask each, or the channels of one image.
+        colours: the colour of each class, where the masks are coded in colours; else it is read from ROOT/colours.txt or
+            ROOT/class_dict.csv, if one is there.
+    """
+
+    channels: Positive = 3
+    pages: Literal["samples", "channels"] = "samples"
+    colours: dict[str, tuple[_Intensity, _Intensity, _Intensity]] | None = None
+
+
+def looks_like(root: Path) -> bool:
+    """Whether the folders are there."""
+    return (root / "images").is_dir() and (root / "masks").is_dir()
+
+
+def read_folder(config: DataConfig) -> FileDataset:
+    """The data set under `config.root`.
+
+    The published split is the folders images/train, images/val, masks/train, masks/val, if there are such. The class names
+    are those of `config.classes`; of the colour table, whose rows are the raw values 0, 1, ...; of ROOT/classes.txt, one a
+    line, the first for the value 0; or one for each distinct value. The depth of the images is that of the first.
+
+    Raises:
+        InputError: a folder is missing or empty, an image and its mask differ in pages, a table or an option is wrong, or as
+            :func:`~tune_seg.data.splitting.divide`.
+    """
+    assert config.root is not None
+    options = read_options(config, FolderOptions)
+    pages_as_channels = options.pages == "channels"
+    samples = divide(_by_pages(_samples(config.root), pages_as_channels), config.split, config.root)
+    pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
+    table = _colour_table(config.root, options)
+    classes = config.classes or _class_names(config.root, table, config.ignore_label)
+    if classes is not None:
+        labels = declared(classes, config.ignore_label, IGNORE_LABEL)
+        return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks)
+    ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
+    masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None)
+    return FileDataset(samples, Scan(tuple(masks), ignore_label, config.root / "masks"), pictures)
+
+
+def _samples(root: Path) -> list[Sample]:
+    images, masks = root / "images", root / "masks"
+    folders = [folder / name for folder in (images, masks) for name in SPLITS]
+    if not any(folder.is_dir() for folder in folders):
+        return match(images, masks, "train", mask_suffixes=LOSSLESS_SUFFIXES)
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
+    return [
+        sample for name in SPLITS for sample in match(images / name, masks / name, name, mask_suffixes=LOSSLESS_SUFFIXES)
+    ]
+
+
+def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:
+    """A sample for each page of the files that have several; they are one group."""
+    files = Counter(sample.id for sample in samples)  # folders of train and val may use a name twice
+    found: list[Sample] = []
+    problems: list[str] = []
+    for sample in samples:
+        try:
+            pages, mask_pages = (() if path is None else page_numbers(path) for path in (sample.image, sample.mask))
+        except InputError:  # loading it says what is wrong with it
+            pages = mask_pages = ()
+        if pages_as_channels:
+            pages = pages[:1]  # the page that stands for all of them
+        if pages and mask_pages and pages != mask_pages:
+            problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
+        elif len(pages) > 1 and mask_pages:
+            width = len(str(pages[-1]))
+            group = sample.id if files[sample.id] == 1 else f"{sample.split}/{sample.id}"
+            found += [replace(sample, id=f"{sample.id}#{page:0{width}}", group=group, part=page) for page in pages]
+        else:
+            found.append(sample)
+    if problems:
+        raise problems_error(
+            "an image whose pages are its channels has a mask of one page:"
+            if pages_as_channels
+            else "each page of an image needs a page of its mask; if the pages are channels of one image, say so with "
+            "data.options.pages: channels:",
+            problems,
+        )
+    return found
+
+
+def _count(pages: Sequence[int]) -> str:
+    between = "" if list(pages) == list(range(len(pages))) else f" ({', '.join(map(str, pages))}, with copies in between)"
+    return f"{len(pages)} page{'s' * (len(pages) > 1)}{between}"
+
+
+def _depth(samples: Iterable[Sample]) -> ImageType:
+    """That of the first image which can be read."""
+    for sample in samples:
+        if sample.image is not None:
+            try:
+                return depth(sample.image, sample.part)
+            except InputError:  # loading it says what is wrong with it
+                pass
+    return "uint8"
+
+
+def _colour_table(root: Path, options: FolderOptions) -> ColourTable | None:
+    if options.colours is not None:
+        return ColourTable(tuple(options.colours.items()), "data.options.colours")
+    there = [root / name for name in _COLOUR_TABLES if (root / name).is_file()]
+    if len(there) > 1:
+        raise InputError(f"{there[0]} and {there[1].name} both say what colours mean; take one of them away")
+    return read_colour_table(there[0]) if there else None
+
+
+def _class_names(root: Path, table: ColourTable | None, ignore_label: int | None) -> tuple[str, ...] | dict[int, str] | None:
+    if table is not None:
+        return {number: name for number, name in table.names.items() if number != ignore_label}
+    path = root / "classes.txt"
+    if not path.is_file():
+        return None
+    names = tuple(line.strip() for line in text(path).rstrip().splitlines())
+    if "" in names:
+        raise InputError(f"{path}: line {names.index('') + 1} is empty; line n names the class of the value n - 1")
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: a class name stands twice; line n names the class of the value n - 1")
+    return names

@@ -1,0 +1,74 @@
+"""PASCAL VOC segmentation: JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/ (Everingham et al. 2012)."""
+
+from pathlib import Path
+
+from tune_seg.config import DataConfig
+from tune_seg.data.dataset import Sample
+from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, listed_split, samples_of
+from tune_seg.data.images.files import FileDataset
+from tune_seg.data.labels import declared
+from tune_seg.data.options import Options, read_options
+from tune_seg.data.splitting import divide
+from tune_seg.errors import InputError
+
+LAYOUT = "JPEGImages/, SegmentationClass/, ImageSets/Segmentation/, or a folder above, VOC2012/ or VOCdevkit/"
+
+_HOMES = ("", "VOC2012", "VOCdevkit/VOC2012")
+
+
+class VocOptions(Options):
+    """`data.options` of VOC.
+
+    Arguments:
+        extra: a folder of more labels, PNG with the same numbers, such as SegmentationClassAug; relative to the folder that
+            holds JPEGImages. Its images train too, except those of VOC's val.txt; where VOC has a label of its own, that
+            one is used.
+    """
+
+    extra: Path | None = None
+
+
+def looks_like(root: Path) -> bool:
+    """Whether the folders are there, or in VOC2012/ or VOCdevkit/VOC2012/."""
+    return _home(root) is not None
+
+
+def read_voc(config: DataConfig) -> FileDataset:
+    """The data set under `config.root`: background and twenty classes, 255 (void) is ignored.
+
+    With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate.
+
+    Raises:
+        InputError: a file is missing, a list is empty, an image is in both lists, or as
+            :func:`~tune_seg.data.splitting.divide`.
+    """
+    assert config.root is not None
+    options = read_options(config, VocOptions)
+    home = _home(config.root)
+    assert home is not None
+    images, masks, lists = home / "JPEGImages", home / "SegmentationClass", home / "ImageSets" / "Segmentation"
+    train, val = listed_split(lists)
+    published: list[Sample] = [
+        *samples_of(train, lists / "train.txt", images, masks, ".png", "train"),
+        *samples_of(val, lists / "val.txt", images, masks, ".png", "val"),
+    ]
+    if options.extra is not None:
+        extra = home / options.extra.expanduser()
+        names = sorted(path.stem for path in extra.glob("*.png") if not path.name.startswith("."))
+        if not names:
+            raise InputError(f"data.options.extra: no PNG label in {extra}; name the folder that holds them")
+        more = [name for name in names if name not in {*train, *val}]
+        published += samples_of(more, extra, images, extra, ".png", "train")
+    return FileDataset(
+        divide(published, config.split, config.root),
+        declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
+    )
+
+
+def _home(root: Path) -> Path | None:
+    """The folder that holds JPEGImages."""
+    for name in _HOMES:
+        home = root / name
+        if all((home / folder).is_dir() for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")):
+            return home
+    return None

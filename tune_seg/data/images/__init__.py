@@ -1,0 +1,1 @@
+"""Image files and masks, as the readers of image data sets share them."""

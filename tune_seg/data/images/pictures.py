@@ -1,0 +1,227 @@
+"""Image and mask files as arrays: what they hold, without loss, or a refusal that says what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as pillow
+
+from tune_seg.data.dataset import Image, ImageType
+from tune_seg.data.images import tiff
+from tune_seg.data.images.tiff import Stored
+from tune_seg.errors import InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+Raw = npt.NDArray[np.uint8 | np.uint16]
+"""What a mask holds before it is translated to class indices, (H, W)."""
+
+_ORIENTATION = 0x0112
+_TURNED = range(2, 9)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH = 24  # the byte of the file, in the header chunk, which comes first
+_WITH_ALPHA = ("LA", "RGBA")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Image files that all become arrays of one number of channels and one depth.
+
+    Arguments:
+        channels: 3 takes grey images and palettes too, and leaves transparency out; 1 takes colour images whose channels are
+            equal, and leaves transparency out; any other number is that of the files.
+        dtype: that of the files.
+        pages_as_channels: whether the pages of a TIFF are its channels.
+    """
+
+    channels: int = 3
+    dtype: ImageType = "uint8"
+    pages_as_channels: bool = False
+
+    def read(self, path: Path, part: int | None = None) -> Image:
+        """An image file, or the page `part` of it, as (H, W, channels).
+
+        Raises:
+            InputError: it cannot be decoded, it is stored turned or mirrored, or it has another depth or other channels.
+        """
+        stored = self._stored(path, part or 0)
+        if stored.pixels.dtype != self.dtype:
+            here, there = (16, 8) if self.dtype == "uint8" else (8, 16)
+            raise InputError(
+                f"{path}: an image of {here} bits a channel, where the data set has {there}; convert it to {there} bits"
+            )
+        return self._fit(path, stored)
+
+    def _stored(self, path: Path, page: int) -> Stored:
+        stored = None
+        if tiff.is_tiff(path):
+            with _reading(path):
+                stored = tiff.read_pages(path) if self.pages_as_channels else tiff.read_page(path, page)
+        if stored is None:
+            return _by_pillow(path, page)
+        _refuse_turned(path, stored.orientation)
+        return stored
+
+    def _fit(self, path: Path, stored: Stored) -> Image:
+        pixels = stored.pixels
+        colours = pixels[..., :-1] if stored.alpha else pixels
+        if pixels.shape[2] == self.channels:
+            return pixels
+        if colours.shape[2] == self.channels:
+            return np.ascontiguousarray(colours)
+        if self.channels == 3 and colours.shape[2] == 1:
+            return np.repeat(colours, 3, axis=2)
+        if self.channels == 1 and colours.shape[2] == 3 and (colours == colours[..., :1]).all():
+            return np.ascontiguousarray(colours[..., :1])
+        count = pixels.shape[2]
+        raise InputError(
+            f"{path}: {count} channel{'s' * (count > 1)}{', the last is transparency' * stored.alpha}, where "
+            f"{self.channels} are asked for; say how many all images have with data.options.channels"
+        )
+
+
+RGB = Pictures()
+
+
+class MaskFiles(Protocol):
+    """What reads the masks of a data set."""
+
+    def read(self, path: Path, part: int | None = None) -> Raw:
+        """The raw values of a mask file, or of the page `part` of it, uint8 or uint16 (H, W).
+
+        Raises:
+            InputError: it cannot be decoded, or it is not of this kind.
+        """
+
+
+@dataclass(frozen=True)
+class ClassNumbers:
+    """Masks with a class number in each pixel: PNG or TIFF, grey or palette."""
+
+    def read(self, path: Path, part: int | None = None) -> Raw:
+        """As :func:`read_mask`."""
+        return read_mask(path, part)
+
+
+CLASS_NUMBERS = ClassNumbers()
+
+
+def read_mask(path: Path, part: int | None = None) -> Raw:
+    """A PNG mask, or the page `part` of a TIFF one, as its raw values: of a palette image the indices, not the colours.
+
+    Raises:
+        InputError: it cannot be decoded, or it holds colours.
+    """
+    if tiff.is_tiff(path):
+        with _reading(path):
+            return tiff.read_labels(path, part or 0)
+    image = _decode(path)
+    if image.mode == "1":
+        return np.asarray(image, np.uint8)
+    if image.mode == "P":
+        return np.asarray(image)
+    if image.mode == "L":
+        grey = np.asarray(image)
+        largest = 2 ** _png_bits(path) - 1  # what Pillow stretches to 255
+        return grey if largest == 255 else grey // np.uint8(255 // largest)
+    if image.mode.startswith("I"):
+        return np.asarray(image).astype(np.uint16)
+    raise InputError(
+        f"{path}: a mask in colour (mode {image.mode}); a mask has one channel with a class number in each pixel "
+        "(grey or palette): convert the colours to class numbers, or declare them with data.options.colours "
+        "(data.format: folder)"
+    )
+
+
+def page_numbers(path: Path) -> tuple[int, ...]:
+    """The numbers of the pages of a file that are images of their own; of anything but a TIFF, 0.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if not tiff.is_tiff(path):
+        return (0,)
+    with _reading(path):
+        return tiff.pages(path)
+
+
+def depth(path: Path, part: int | None = None) -> ImageType:
+    """The depth of an image file, by its header alone.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _reading(path):
+        bits = tiff.bits(path, part or 0) if tiff.is_tiff(path) else _png_bits(path)
+    return "uint16" if bits > 8 else "uint8"
+
+
+def _by_pillow(path: Path, page: int) -> Stored:
+    image = _decode(path, page)
+    deep_png = _png_bits(path) == 16
+    if image.mode.startswith("I;") or (image.mode == "I" and deep_png):
+        return Stored(np.asarray(image).astype(np.uint16)[..., None], False)
+    if image.mode in ("I", "F"):
+        raise InputError(f"{path}: an image of more than 16 bits a channel (mode {image.mode}); convert it to 8 or 16 bits")
+    if deep_png:
+        from imagecodecs import png_decode
+
+        with _reading(path):
+            deep = png_decode(path.read_bytes())  # of which Pillow would keep 8 bits
+        return Stored(deep, deep.shape[2] in (2, 4))
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
+    return Stored(pixels if pixels.ndim == 3 else pixels[..., None], image.mode in _WITH_ALPHA)
+
+
+def _decode(path: Path, page: int = 0) -> pillow.Image:
+    with _reading(path):
+        image: pillow.Image = pillow.open(path)
+        if page:
+            image.seek(page)
+        image.load()
+    _refuse_turned(path, _orientation(image))
+    return image
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, InputError):
+        raise
+    except Exception as error:  # decoders raise whatever they met in the damaged bytes, not only OSError
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
+
+
+def _refuse_turned(path: Path, orientation: object) -> None:
+    if orientation in _TURNED:
+        # a mask drawn on what a viewer shows would not lie on the pixels as they are stored
+        raise InputError(
+            f"{path}: stored turned or mirrored, with an EXIF orientation that viewers undo; store it upright "
+            "(for instance with ImageMagick: mogrify -auto-orient)"
+        )
+
+
+def _orientation(image: pillow.Image) -> object:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # a damaged EXIF block, which viewers pass over too
+        return None
+
+
+def _png_bits(path: Path) -> int:
+    """Bits a channel of a PNG; of any other file, 8."""
+    with path.open("rb") as file:
+        head = file.read(_PNG_BIT_DEPTH + 1)
+    return head[_PNG_BIT_DEPTH] if head.startswith(_PNG_SIGNATURE) else 8

@@ -1,0 +1,141 @@
+"""TIFF files by tifffile: the pages, channels and depths that Pillow does not read, or not exactly.
+
+What tifffile raises for a damaged file goes through; :mod:`tune_seg.data.images.pictures` says which file it was.
+"""
+
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.errors import InputError
+
+SUFFIXES = (".tif", ".tiff")
+
+_ORIENTATION = 274
+_COPY_OR_MASK = 0b101  # of NewSubfileType: a reduced copy, or the transparency, of another page
+_MINISBLACK, _RGB, _PALETTE = 1, 2, 3  # of PhotometricInterpretation
+_PREMULTIPLIED = 1  # of ExtraSamples
+_ALPHA = 2
+_LOSSY = (6, 7)  # of Compression: JPEG
+
+
+class Stored(NamedTuple):
+    """What a file holds.
+
+    Arguments:
+        pixels: uint8 or uint16 (H, W, C).
+        alpha: whether the last channel is transparency.
+        orientation: the EXIF orientation; 1 is upright.
+    """
+
+    pixels: npt.NDArray[np.uint8 | np.uint16]
+    alpha: bool
+    orientation: object = 1
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the file is a TIFF by its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def pages(path: Path) -> tuple[int, ...]:
+    """The numbers of the pages that are images of their own: no reduced copy and no transparency of another page."""
+    with _opened(path) as file:
+        return tuple(n for n, page in enumerate(file.pages) if not page.subfiletype & _COPY_OR_MASK)
+
+
+def bits(path: Path, page: int) -> int:
+    """Bits a channel."""
+    with _opened(path) as file:
+        return int(file.pages[page].bitspersample)
+
+
+def read_page(path: Path, page: int) -> Stored | None:
+    """The samples of a page as they are stored; None where it takes Pillow to make colours of them.
+
+    Raises:
+        InputError: more than 16 bits a channel, or numbers that are not whole.
+    """
+    with _opened(path) as file:
+        return _samples(path, _page(path, file, page))
+
+
+def read_pages(path: Path) -> Stored | None:
+    """The samples of all pages, one after the other along the channels; None as :func:`read_page`.
+
+    Raises:
+        InputError: as :func:`read_page`, or pages of different sizes or depths.
+    """
+    numbers = pages(path)
+    with _opened(path) as file:
+        found = [_samples(path, _page(path, file, number)) for number in numbers]
+    channels = [stored for stored in found if stored is not None]
+    if len(channels) < len(found):
+        return None
+    kinds = {(stored.pixels.shape[:2], stored.pixels.dtype.name) for stored in channels}
+    if len(kinds) > 1:
+        raise InputError(f"{path}: its pages differ in size or depth, so they cannot be the channels of one image")
+    return Stored(np.concatenate([stored.pixels for stored in channels], axis=2), False, channels[0].orientation)
+
+
+def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16]:
+    """A page as class numbers, uint8 or uint16 (H, W): of a palette the indices, not the colours.
+
+    Raises:
+        InputError: it holds colours, or its numbers are not exact, or not 0 to 65535.
+    """
+    with _opened(path) as file:
+        found = _page(path, file, page)
+        if found.axes != "YX" or found.photometric not in (_MINISBLACK, _PALETTE):
+            raise InputError(
+                f"{path}: not a mask of one channel with a class number in each pixel (grey, black as 0, or palette); "
+                "convert its colours to class numbers, or declare them with data.options.colours"
+            )
+        if found.compression in _LOSSY:
+            raise InputError(f"{path}: a mask compressed as JPEG, which changes class numbers; store it without loss")
+        values = found.asarray(maxworkers=1)
+    if values.dtype.kind not in "bui" or values.min() < 0 or values.max() >= 2**16:
+        raise InputError(f"{path}: a mask of {values.dtype} values; class numbers are whole, 0 to 65535")
+    return values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16)
+
+
+def _opened(path: Path) -> Any:
+    from tifffile import TiffFile
+
+    return TiffFile(path)
+
+
+def _page(path: Path, file: Any, number: int) -> Any:
+    page = file.pages[number]
+    if len(file.pages) == 1 and (file.is_imagej or file.is_shaped) and prod(file.series[0].shape) != prod(page.shape):
+        raise InputError(
+            f"{path}: a stack of {file.series[0].shape} under the header of one page, as ImageJ writes what is large; store "
+            "it with a header for each page"
+        )
+    return page
+
+
+def _samples(path: Path, page: Any) -> Stored | None:
+    if page.bitspersample > 16 or page.dtype is None or page.dtype.kind not in "bu":
+        raise InputError(
+            f"{path}: {page.bitspersample} bits a channel ({page.dtype}); convert it to whole numbers of 8 or 16 bits"
+        )
+    extra = tuple(int(sample) for sample in page.extrasamples)
+    if page.bitspersample < 8 or page.photometric not in (_MINISBLACK, _RGB) or _PREMULTIPLIED in extra:
+        if page.bitspersample > 8:  # of which Pillow would keep 8
+            raise InputError(
+                f"{path}: {page.bitspersample} bits a channel, but neither grey nor RGB; convert it to one of them"
+            )
+        return None
+    pixels = page.asarray(maxworkers=1)
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, 2)
+    elif page.axes == "YX":
+        pixels = pixels[..., None]
+    elif page.axes != "YXS":
+        raise InputError(f"{path}: a page of more than rows, columns and channels ({page.axes}); store one image a page")
+    tag = page.tags.get(_ORIENTATION)
+    return Stored(np.ascontiguousarray(pixels), extra[-1:] == (_ALPHA,), 1 if tag is None else tag.value)

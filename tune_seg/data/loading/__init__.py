@@ -1,0 +1,1 @@
+"""From packed data to the batches of an epoch."""

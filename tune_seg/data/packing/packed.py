@@ -1,0 +1,169 @@
+"""A packed data set as every trial sees it: a file mapped into memory, shared by all processes that map it."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.data.dataset import SPLITS, Image, ImageType, Mask, SplitName
+from tune_seg.data.packing.file_format import open_pack
+from tune_seg.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PackedData:
+    """A data set that :func:`tune_seg.data.pack` wrote.
+
+    Nothing is read before it is needed, and the pages that are belong to the file: any number of processes on one
+    machine hold them once. What is compressed is decompressed each time that it is asked for. Pickling passes the path on.
+
+    Arguments:
+        path: what `pack` returned.
+        fold: which fold validates, where the data are divided into folds; None: the first. See :meth:`of_fold`.
+
+    Attributes:
+        class_names: by class index.
+        size: (H, W) in pixels.
+        channels, dtype: of the images.
+        content_id: the same for equal content, wherever it came from, and for all of its folds.
+        folds: how many there are; 0 where the data are divided into a training and a validation split.
+        fold: the one that validates; None where there are none.
+        train_images: how many images are trained on, of each fold, or the one number where there are none.
+        train_pixels, val_pixels: int64 (C,), the number of pixels of each class in each split that are not ignored.
+        frequencies: float64 (C,), the share of each class in the training pixels that are not ignored.
+        train, val: the two splits.
+
+    Raises:
+        InputError: there is no such file, it is not a whole pack, or there is no such fold.
+    """
+
+    def __init__(self, path: Path | str, fold: int | None = None) -> None:
+        self.path = Path(path)
+        form, summary, self._batches = open_pack(self.path)
+        self.class_names = summary.class_names
+        self.size = form.size
+        self.channels = form.channels
+        self.dtype: ImageType = form.dtype
+        self.content_id = summary.content_id
+        self._ends = list(accumulate(map(len, self._batches)))
+        subsets = np.array([subset for batch in self._batches for _, subset in batch.names()])
+        if len(subsets) != sum(summary.samples.values()):
+            raise InputError(f"{self.path}: a pack that lacks samples; delete it and pack the data set again")
+        self.folds = sum(subset.isdecimal() for subset in summary.samples)
+        self.fold = _checked(fold, self.folds)
+        validating = "val" if self.fold is None else str(self.fold)
+        self.train_images = tuple(
+            len(subsets) - summary.samples[subset] for subset in summary.samples if subset == "val" or subset.isdecimal()
+        )
+        pixels = {subset: np.array(counts, np.int64) for subset, counts in summary.pixels.items()}
+        self.val_pixels: npt.NDArray[np.int64] = pixels.pop(validating)
+        self.train_pixels: npt.NDArray[np.int64] = np.sum(list(pixels.values()), axis=0)
+        self.frequencies: npt.NDArray[np.float64] = self.train_pixels / self.train_pixels.sum()
+        self.train = Split(self, "train", np.flatnonzero(subsets != validating))
+        self.val = Split(self, "val", np.flatnonzero(subsets == validating))
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __reduce__(self) -> tuple[Callable[[Path, int | None], "PackedData"], tuple[Path, int | None]]:
+        return (PackedData, (self.path, self.fold))
+
+    def of_fold(self, fold: int | None) -> "PackedData":
+        """The same data with another fold to validate, None: the first; no image is read or copied.
+
+        Raises:
+            InputError: there is no such fold.
+
+        Example:
+            >>> data = PackedData(path)  # doctest: +SKIP
+            >>> [len(data.of_fold(fold).val) for fold in range(data.folds)]  # doctest: +SKIP
+            [36, 36, 36]
+        """
+        return self if _checked(fold, self.folds) == self.fold else PackedData(self.path, fold)
+
+    def image(self, number: int) -> Image:
+        """A read-only view (H, W, C) in the mapped file, by the number of the row, or what is decompressed."""
+        batch, row = self._at(number)
+        return self._batches[batch].images[row]
+
+    def mask(self, number: int) -> Mask:
+        """As :meth:`image`, (H, W)."""
+        batch, row = self._at(number)
+        return self._batches[batch].masks[row]
+
+    def _at(self, number: int) -> tuple[int, int]:
+        batch = bisect_right(self._ends, number)
+        return batch, number - (self._ends[batch - 1] if batch else 0)
+
+
+class Split:
+    """The training or the validation samples of a :class:`PackedData`, numbered from 0.
+
+    Attributes:
+        data: the pack.
+        name: `train` or `val`.
+        rows: int64 (samples,), the numbers of their rows in the pack.
+    """
+
+    def __init__(self, data: PackedData, name: SplitName, rows: npt.NDArray[np.int64]) -> None:
+        self.data, self.name, self.rows = data, name, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __reduce__(self) -> tuple[Callable[[PackedData, SplitName], "Split"], tuple[PackedData, SplitName]]:
+        return (_split_of, (self.data, self.name))
+
+    def gather(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "tuple[Tensor, Tensor]":
+        """Copies of the samples `indices`: images (B, H, W, C) of the data's type and masks uint8 (B, H, W).
+
+        Raises:
+            IndexError: an index below 0, or not below `len(self)`.
+        """
+        data = self.data
+        return self._copies(indices, data.image, (*data.size, data.channels), data.dtype), self.masks(indices)
+
+    def masks(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "Tensor":
+        """Copies of the masks alone, uint8 (B, H, W)."""
+        return self._copies(indices, self.data.mask, self.data.size, "uint8")
+
+    def _copies(
+        self,
+        indices: Sequence[int] | npt.NDArray[np.integer],
+        view: Callable[[int], npt.NDArray[np.uint8 | np.uint16]],
+        shape: tuple[int, ...],
+        dtype: ImageType,
+    ) -> "Tensor":
+        import torch  # here, because a process that only asks what a pack holds need not wait for it
+
+        copies = torch.empty((len(indices), *shape), dtype=getattr(torch, dtype))
+        values = copies.numpy()
+        for place, index in enumerate(indices):
+            if not 0 <= index < len(self):
+                raise IndexError(f"sample {index} of a {self.name} split of {len(self)}")
+            values[place] = view(int(self.rows[index]))
+        return copies
+
+
+def _checked(fold: int | None, folds: int) -> int | None:
+    """The number of the fold that validates."""
+    if not folds and fold is None:
+        return None
+    if not 0 <= (fold or 0) < folds:
+        there = f"there are 0 to {folds - 1}" if folds else "the data are not divided into folds (data.split.folds)"
+        raise InputError(f"fold: there is no fold {fold}; {there}")
+    return fold or 0
+
+
+def _split_of(data: PackedData, name: SplitName) -> Split:
+    return dict(zip(SPLITS, (data.train, data.val), strict=True))[name]

@@ -1,0 +1,398 @@
+"""Packing: a data set is decoded once, in parallel, and written as one Arrow file named by its content.
+
+What a broken-off packing has written stays, under a hidden name, and the next call goes on behind it.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as pillow
+
+from tune_seg.data.cores import available_cores
+from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
+from tune_seg.data.packing.file_format import (
+    FORMAT_VERSION,
+    SUFFIX,
+    Form,
+    PackWriter,
+    Row,
+    Rows,
+    Summary,
+    open_pack,
+    unfinished,
+)
+from tune_seg.errors import InputError
+
+Progress = Callable[[int, int], None]
+
+_BYTES_BESIDE_PIXELS: Final = 64 * 2**10
+_RAW_SHARE = 0.5
+"""Of the free bytes of a disk, what a pack may take; a larger one is compressed."""
+_TOO_FEW: Final = 2
+"""Cores on which processes pack no more images than threads do, because they must start and hand over what they decoded."""
+_PARTIAL: Final = ".partial"
+_ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
+
+
+def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progress: Progress | None = None) -> Path:
+    """Write `dataset` once, at one size, as an Arrow file in `directory`; the file's name is a hash of its content.
+
+    Images are resized bilinearly with antialiasing, masks to the nearest pixel. Memory does not grow with the set. Where
+    the pack would take more than half of the free disk, its images are compressed without loss; the content, and so its
+    name, are the same.
+
+    Where the same sources were packed before, nothing is decoded, and where a packing of them was broken off (Ctrl-C, a
+    killed process), only what it had not written: sources are the same while their paths, sizes and modification times
+    are. The file appears whole or not at all; of several processes that pack the same set at once, one does.
+
+    Arguments:
+        dataset: what :func:`tune_seg.data.read` gave.
+        directory: where packs are kept; it is made if need be.
+        size: (H, W) in pixels.
+        progress: called as (done, in all) after each sample, in the calling thread; where the classes are not declared,
+            every mask that is read to find them counts as well, before the samples.
+
+    Returns:
+        The path of the pack, for :class:`tune_seg.data.PackedData`.
+
+    Raises:
+        InputError: naming every file that is wrong, a split or a fold without a labelled pixel, a directory that cannot be
+            written to, too little space on the disk, or a process that decodes and was killed.
+    """
+    directory = Path(directory)
+    key = _source_key(dataset, size)
+    note = directory / f"source-{key}.json"
+    known = _recall(note)
+    if known is not None:
+        return known
+    form = Form(size, dataset.channels, dataset.dtype)
+    needed = len(dataset.samples) * form.row_bytes + _BYTES_BESIDE_PIXELS
+    with _disk_errors(directory, needed):
+        directory.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(directory)
+        with _claimed(directory / f".{key}{_PARTIAL}") as partial:
+            known = _recall(note)  # another process may have packed it while this one waited
+            if known is not None:
+                partial.unlink()
+                return known
+            form = replace(form, compressed=needed > _RAW_SHARE * _free(directory))
+            try:
+                content_id = _write(dataset, partial, form, progress)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+            path = directory / f"{content_id}{SUFFIX}"
+            # before the pack is there, so that whoever waits for it finds both
+            noted = directory / f".{uuid4().hex}{_PARTIAL}"
+            noted.write_text(json.dumps({"pack": path.name}), encoding="utf-8")
+            os.replace(noted, note)
+            if _is_whole(path):  # one that is there stays, because running trials share its pages
+                partial.unlink()
+            else:
+                os.replace(partial, path)
+    return path
+
+
+def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> str:
+    """Write the pack to `partial`, behind what is there of it, and return its content id."""
+    samples = sorted(dataset.samples, key=lambda sample: sample.place)
+    scanned = dataset.masks_to_scan
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, scanned + len(samples))
+
+    class_names: tuple[str, ...] = ()
+    unclear: dict[str, None] = {}  # the lines of a message, in order
+    try:
+        class_names = dataset.find_classes(tell)
+    except InputError as error:  # what is wrong with single samples is said all the same
+        unclear = dict.fromkeys(str(error).splitlines())
+    kept, batches = unfinished(partial)
+    if kept is not None and replace(kept, compressed=form.compressed) == form:
+        form = kept  # the space on the disk may have been another
+    else:
+        batches = []
+    tally = _Tally(form, class_names, samples)
+    done, end = 0, 0
+    for rows, stop in batches:
+        if not _taken_over(rows, samples[done : done + len(rows)], tally):
+            break
+        done, end = done + len(rows), stop
+        tell(scanned + done)
+    problems: list[str] = []
+    with closing(PackWriter(partial, form, end)) as writer:
+        for answer in _decoded(dataset, samples[done:], form):
+            if isinstance(answer, InputError):
+                problems.extend(line for line in str(answer).splitlines() if line not in unclear and line not in problems)
+            elif not problems:  # what is bad is refused in the end, so nothing more needs writing
+                row, pixels = answer
+                writer.add(row)
+                tally.add(row.subset, row.digest, pixels)
+            done += 1
+            tell(scanned + done)
+        try:
+            _refuse([*problems, *unclear], tally)
+        except InputError:
+            partial.unlink()
+            raise
+        writer.finish(tally.summary())
+    return tally.content_id
+
+
+def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
+    """Count rows that were written before, if they are those of `samples` and undamaged; whether they are."""
+    digests = rows.undamaged()
+    if digests is None or rows.names() != [(sample.id, sample.subset) for sample in samples]:
+        return False
+    for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
+        tally.add(sample.subset, digest, _counted(mask))
+    return True
+
+
+def _refuse(problems: Sequence[str], tally: "_Tally") -> None:
+    if problems:
+        raise problems_error(f"the data set cannot be used ({len(problems)} problems):", problems)
+    for subset, pixels in tally.pixels.items():
+        # where there are folds, the samples that are in none need not be any
+        if not pixels.any() and (subset != "train" or "val" in tally.pixels):
+            what = f"fold {subset}" if subset.isdecimal() else f"the {subset} split"
+            raise InputError(
+                f"{what} ({tally.samples[subset]} samples) holds no pixel with a class; check data.classes, "
+                "data.ignore_label and data.split"
+            )
+
+
+class _Tally:
+    """What is known of the rows as a whole.
+
+    Arguments:
+        form: of the pack.
+        class_names: by class index.
+        samples: all of them.
+    """
+
+    def __init__(self, form: Form, class_names: tuple[str, ...], samples: Sequence[Sample]) -> None:
+        folds = {sample.fold for sample in samples if sample.fold is not None}
+        subsets = ("train", *map(str, sorted(folds))) if folds else SPLITS
+        self.samples = dict.fromkeys(subsets, 0)
+        self.pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
+        self._class_names = class_names
+        self._digest = blake2b(digest_size=16)
+        self._digest.update(json.dumps([FORMAT_VERSION, class_names, form.size, form.channels, form.dtype]).encode())
+
+    def add(self, subset: str, digest: bytes, pixels: npt.NDArray[np.int64]) -> None:
+        """Take a row into account, with the number of its pixels of each value; their order matters."""
+        self._digest.update(digest)
+        self.samples[subset] += 1
+        self.pixels[subset] += pixels[: len(self._class_names)]
+
+    @property
+    def content_id(self) -> str:
+        return self._digest.hexdigest()
+
+    def summary(self) -> Summary:
+        pixels = {subset: tuple(counts.tolist()) for subset, counts in self.pixels.items()}
+        return Summary(self.content_id, self._class_names, self.samples, pixels)
+
+
+Decoded = tuple[Row, npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """Decodes, resizes and counts a sample; what is wrong with one is the answer, so that in the end all is said at once."""
+
+    dataset: Dataset
+    form: Form
+
+    def __call__(self, sample: Sample) -> Decoded | InputError:
+        try:
+            image, mask = _resized(*_checked(self.dataset.load(sample), sample, self.form), self.form.size)
+            return Row.of(sample.id, sample.subset, image, mask, self.form), _counted(mask)
+        except InputError as error:
+            return error
+
+
+def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
+    """Every sample, in order, decoded by all cores: by threads where what takes time lets go of the interpreter lock."""
+    workers = available_cores()
+    pool: Executor
+    decode: Callable[[Sample], Decoded | InputError]
+    decode = decoder = _Decoder(dataset, form)
+    if dataset.holds_lock and workers > _TOO_FEW:
+        # spawned, because threads run beside this one; each gets the data set once, and a sample at a time
+        begin = (replace(decoder, dataset=replace(dataset, samples=())),)
+        pool, decode = ProcessPoolExecutor(workers, get_context("spawn"), _begin, begin), _decode
+    else:
+        pool = ThreadPoolExecutor(workers)
+    pending: deque[Future[Decoded | InputError]] = deque()
+    try:
+        for sample in samples:
+            pending.append(pool.submit(decode, sample))
+            if len(pending) > 2 * workers + form.rows_per_batch:  # what is decoded while a batch is written
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that decodes images ended before its time, most likely for want of memory; free memory and run the "
+            'same command again, which goes on from here. A script of one\'s own needs `if __name__ == "__main__":`'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_of_this_process: _Decoder | None = None
+
+
+def _begin(decoder: _Decoder) -> None:
+    global _of_this_process
+    _of_this_process = decoder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that packs
+
+
+def _decode(sample: Sample) -> Decoded | InputError:
+    assert _of_this_process is not None
+    return _of_this_process(sample)
+
+
+def _counted(mask: Mask) -> npt.NDArray[np.int64]:
+    """The number of pixels of each value (256,)."""
+    return np.bincount(mask.ravel(), minlength=256)
+
+
+def _checked(loaded: tuple[Image, Mask], sample: Sample, form: Form) -> tuple[Image, Mask]:
+    image, _ = loaded
+    if image.shape[2] != form.channels or image.dtype != form.dtype:
+        raise InputError(
+            f"{sample.image or sample.id}: an image of {image.shape[2]} channels of {image.dtype}, in a data set of "
+            f"{form.channels} channels of {form.dtype}; all images must be of one kind"
+        )
+    return loaded
+
+
+def _resized(image: Image, mask: Mask, size: tuple[int, int]) -> tuple[Image, Mask]:
+    height, width = size
+    if mask.shape != size:
+        image = _resized_image(image, size)
+        mask = np.asarray(pillow.fromarray(mask).resize((width, height), pillow.Resampling.NEAREST))
+    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+
+
+def _resized_image(image: Image, size: tuple[int, int]) -> Image:
+    def resized(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return np.asarray(pillow.fromarray(values).resize(size[::-1], pillow.Resampling.BILINEAR))
+
+    if image.shape[2] == 3 and image.dtype == np.uint8:
+        return resized(image).astype(np.uint8, copy=False)
+    # channel by channel, because Pillow takes a fourth one for transparency; 16 bits as floats, which hold them exactly
+    planes = np.moveaxis(image, 2, 0)
+    if image.dtype == np.uint8:
+        return np.stack([resized(np.ascontiguousarray(plane)) for plane in planes], axis=2).astype(np.uint8, copy=False)
+    floats = np.stack([resized(plane.astype(np.float32)) for plane in planes], axis=2)
+    return np.rint(floats).clip(0, 65535).astype(np.uint16)
+
+
+@contextmanager
+def _claimed(partial: Path) -> Iterator[Path]:
+    """The file to write, held for this process; where there are no locks, another one that nobody else knows of."""
+    while True:
+        file = partial.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # not every file system has locks
+            file.close()
+            partial.unlink(missing_ok=True)
+            own = partial.with_name(f".{uuid4().hex}{_PARTIAL}")
+            own.touch()
+            yield own
+            return
+        with file:
+            try:
+                same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
+            except FileNotFoundError:
+                same = False
+            if same:  # whoever held it before did not finish it, or remove it
+                yield partial
+                return
+
+
+def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
+    folds = [sample.fold for sample in dataset.samples]
+    text = json.dumps([FORMAT_VERSION, size, dataset.channels, dataset.dtype, folds, dataset.source()])
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _recall(note: Path) -> Path | None:
+    """The pack that these sources gave before, if it is still there."""
+    try:
+        path = note.parent / json.loads(note.read_text(encoding="utf-8"))["pack"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return path if _is_whole(path) else None
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _, summary, _ = open_pack(path)
+    except InputError:
+        return False
+    return summary.content_id == path.stem
+
+
+def _clear_abandoned(directory: Path) -> None:
+    """Remove what a killed process left; one that still packs writes to its file all the time."""
+    for path in directory.glob(f".*{_PARTIAL}"):
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+        except FileNotFoundError:  # another process was faster
+            pass
+
+
+@contextmanager
+def _disk_errors(directory: Path, needed: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _no_space(directory, needed, os.strerror(error.errno)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise InputError(
+                f"{directory}: cannot write the packed data there ({os.strerror(error.errno)}); "
+                "name a directory that you may write to"
+            ) from error
+        raise
+
+
+def _no_space(directory: Path, needed: int, reason: str = "not enough space") -> InputError:
+    return InputError(
+        f"{directory}: {reason}. The packed data needs {needed} bytes ({needed / 2**20:.1f} MiB) uncompressed, "
+        f"{_free(directory)} bytes are free there. Make space, raise the quota or the limit on file "
+        "sizes, name another directory, or pack less with a smaller data.size, data.max_train and data.max_val"
+    )
+
+
+def _free(directory: Path) -> int:
+    """Free bytes where `directory` is, or would be made."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))
+    return shutil.disk_usage(there).free

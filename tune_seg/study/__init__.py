@@ -1,0 +1,1 @@
+"""A study: which trials there are, where they run, and what became of them. What is below knows nothing of it."""

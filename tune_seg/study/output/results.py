@@ -1,0 +1,153 @@
+"""The two files that a study leaves beside its journal: `study.yaml` to run it again, `results.parquet` to read it."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
+from tune_seg.config.keys import flatten
+from tune_seg.errors import InputError
+from tune_seg.study.records import Record, Records, State
+
+_PAUSE = 5.0
+"""Seconds between two writings of the results, at least."""
+_SHARE = 50
+"""So many times as long as it took to write the results passes before they are written again."""
+
+
+def write_study(config: StudyConfig, path: Path) -> None:
+    """Write all that is needed to run the study again; the file is itself a configuration for the search command."""
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    _replace(path, text.encode())
+
+
+def check_same_study(config: StudyConfig, path: Path) -> None:
+    """Refuse to continue the study that `path` describes with another configuration.
+
+    What does not change a trial's result may differ: the number of trials, how many run at once and where, the tracking
+    server, the published table (`paper`), and where the data (equal in content) lie.
+
+    Raises:
+        InputError: naming every key that differs.
+    """
+    if not path.exists():
+        return
+    try:
+        before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
+    except (yaml.YAMLError, InputError) as error:
+        raise InputError(f"{path} cannot be read ({error}); mend it, or use another --study NAME") from None
+    now = _identity(config)
+    # known once the data are packed and the machines asked
+    open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
+    # a study of before the contents of files were noted has none; another file is another `model.weights`
+    open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
+    different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
+    if different:
+        lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
+        raise InputError(
+            f"{path.parent} holds a study with a different configuration:\n{lines}\n"
+            f"Give the new study a name of its own with --study NAME, or put the keys back to continue this one."
+        )
+
+
+def _called(key: str) -> str:
+    return f"the content of {key.removeprefix('files.')}" if key.startswith("files.") else key
+
+
+class ResultsFile:
+    """`results.parquet`: one row a trial, written anew in a thread when a trial has ended, but at most every few seconds.
+
+    A row holds the number, state, loss and varied keys, the metrics of the last epoch, those of the scaled logits where
+    the trial ran to its end, how many epochs it has and how many of them were taken over from the checkpoint store, the
+    seconds that the others took, the file of the weights that it ended with, and why the trial failed.
+    """
+
+    def __init__(self, records: Records, path: Path) -> None:
+        self._records = records
+        self._path = path
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="results")
+        self._writing: Future[None] | None = None
+        self._next = 0.0
+
+    def update(self, record: Record) -> None:
+        """A trial has changed. Where the table cannot be written, :meth:`write` says so at the end."""
+        if record.state is State.RUNNING or time.monotonic() < self._next:
+            return
+        if self._writing is not None and not self._writing.done():
+            return
+        self._writing = self._writer.submit(self._write)
+
+    def write(self) -> None:
+        """Write all trials as they stand.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        try:
+            self._writer.submit(self._write).result()
+        except OSError as error:
+            raise InputError(
+                f"{self._path} cannot be written ({error.strerror or error}); make space on its disk, or let it be written, "
+                f"and run the command again: the trials are kept"
+            ) from error
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        rows = [_row(record) for _, record in sorted(list(self._records.trials.items()))]
+        names = dict.fromkeys(name for row in rows for name in row)
+        table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+        partial = self._path.with_suffix(".partial")
+        pq.write_table(table, partial)
+        os.replace(partial, self._path)
+        self._next = time.monotonic() + max(_PAUSE, _SHARE * (time.monotonic() - started))
+
+
+def scaled(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an epoch's result that :func:`~tune_seg.training.evaluation.evaluate` gives for scaled logits, if any."""
+    return {
+        name: value for name, value in result.items() if name.startswith(("unscaled/", "temperature/", "class_temperature/"))
+    }
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        "trial": record.number,
+        "state": record.state.value,
+        **record.params,
+        **{name: record.last.get(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
+        "class_recall": record.last.get("class_recall"),
+        "acw_weight": record.last.get("acw_weight"),
+        **scaled(record.last),
+        "epochs": len(record.history),
+        "epochs_replayed": record.replayed,
+        "seconds": record.seconds,
+        "checkpoint": record.last.get("checkpoint"),
+        "error": record.error,
+    }
+
+
+def _column(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a choice between values of different types
+        return pa.array([None if value is None else json.dumps(value) for value in values])
+
+
+def _identity(config: StudyConfig) -> dict[str, Any]:
+    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "paper"})
+    search = config.search.model_dump(mode="json", exclude={"trials"})
+    return flatten({**values, "search": search, "data": {"content": config.data.content}})
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

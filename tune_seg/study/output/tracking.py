@@ -1,0 +1,325 @@
+"""MLflow as a view of the study: a parent run for the study, a child run for each trial.
+
+A process of its own sends what the records hold and MLflow lacks: MLflow takes tens of milliseconds of a processor for a
+trial, for which the process that steers the study would keep its workers waiting. What cannot be sent is sent later: at the
+next result, at the end, or when the study is continued. The study never waits for it and never fails for it.
+"""
+
+import atexit
+import dataclasses
+import logging
+import os
+import posixpath
+import queue
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_seg.config import CALIBRATION_ERRORS, METRICS
+from tune_seg.study.journal import Epoch
+from tune_seg.study.output.results import scaled
+from tune_seg.study.records import Record, State, sortable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SCORES = (*METRICS, *CALIBRATION_ERRORS)
+
+TRACKED = (*_SCORES, "lr", "end_weight", "train_loss")
+"""The metrics that a run carries with their history; `best/NAME` and `last/NAME` stand beside the scores."""
+
+_STATUS = {
+    State.RUNNING: "RUNNING",
+    State.COMPLETED: "FINISHED",
+    State.PRUNED: "KILLED",
+    State.DIVERGED: "FAILED",
+    State.FAILED: "FAILED",
+}
+_PAUSE = 5.0
+_LONGEST_TAG = 500
+_METRICS_A_BATCH = 800
+"""MLflow takes a thousand metrics, params and tags together in one call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """What MLflow is told of a trial."""
+
+    number: int
+    name: str
+    params: Mapping[str, Any]
+    state: State
+    reason: str
+    history: Sequence[Epoch]
+
+
+@dataclasses.dataclass(frozen=True)
+class _End:
+    """How the study has ended, and the files that belong to its run."""
+
+    status: str
+    artifacts: Sequence[Path]
+
+
+class Tracker:
+    """Sends the records of one study to MLflow.
+
+    Args:
+        uri: a tracking server, or the default store of the study directory, :func:`default_uri`.
+        directory: the study directory; its name names the experiment and the parent run.
+        study_id: tells this study's runs from those of another study with its name.
+        objective: the metric that makes an epoch the best of its trial.
+        class_names: of the data, under which the adaptive class weights are sent.
+    """
+
+    def __init__(self, uri: str, directory: Path, study_id: str, objective: str, *, class_names: Sequence[str] = ()) -> None:
+        self.uri = uri
+        self.error = ""
+        self._queue: queue.Queue[Record | _End] = queue.Queue()
+        context = get_context("spawn")
+        theirs, self._trials = context.Pipe(duplex=False)
+        self._answer, answer = context.Pipe(duplex=False)
+        sender = _Sender(uri, directory, study_id, objective, _metric_names("acw", class_names))
+        self._process = context.Process(target=_serve, args=(sender, theirs, answer), name="mlflow", daemon=True)
+        self._inherited = theirs, answer
+        self._feeder = threading.Thread(target=self._feed, name="mlflow", daemon=True)
+
+    def start(self, records: Iterable[Record]) -> None:
+        """Begin to send; `records` are the trials of earlier sessions, of which MLflow may lack something."""
+        self._process.start()
+        atexit.register(self._process.kill)  # it ignores the signal by which Python ends the processes that are left
+        for end in self._inherited:
+            end.close()  # the other process alone has them now: either learns at once when the other has ended
+        for record in records:
+            self.update(record)
+        self._feeder.start()
+
+    def update(self, record: Record) -> None:
+        """A trial has changed. MLflow hears of it once an epoch is done or the trial has ended."""
+        if record.history or record.state is not State.RUNNING:
+            self._queue.put(dataclasses.replace(record))
+
+    def finish(self, *, interrupted: bool, artifacts: Iterable[Path], timeout: float = 60.0) -> None:
+        """Send what is left and close the parent run; after `timeout` seconds the rest is left for the next session."""
+        self._queue.put(_End("KILLED" if interrupted else "FINISHED", list(artifacts)))
+        try:
+            self.error = self._answer.recv() if self._answer.poll(timeout) else f"no answer within {timeout:g} s"
+        except EOFError:
+            self.error = "the process that sends them has ended"
+        finally:
+            self._process.kill()
+            self._process.join()
+            atexit.unregister(self._process.kill)
+
+    def _feed(self) -> None:
+        """Pass on what has changed, of each trial the newest alone: that holds all that came before."""
+        end: _End | None = None
+        while end is None:
+            items = [self._queue.get()]
+            while not self._queue.empty():
+                items.append(self._queue.get())
+            end = next((item for item in items if isinstance(item, _End)), None)
+            newest = {item.number: item for item in items if isinstance(item, Record)}
+            try:
+                for record in newest.values():
+                    self._trials.send(_told(record))
+                if end is not None:
+                    self._trials.send(end)
+            except OSError:
+                return  # the process has ended; finish says so
+
+
+def _told(record: Record) -> _Trial:
+    name = f"{record.number:03d} {record.name}"
+    return _Trial(record.number, name, record.params, record.state, record.reason, record.history)
+
+
+def _serve(sender: "_Sender", trials: Connection, answer: Connection) -> None:
+    """What the other process does until the study ends."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # they mean the study, which then says how it has ended
+        signal.signal(ignored, signal.SIG_IGN)
+    os.nice(19)  # the training goes first: Ray's workers have 15
+    try:
+        sender.run(trials)
+        answer.send(sender.error)
+    except (EOFError, OSError):
+        return  # the study has ended without a word
+
+
+class _Sender:
+    """Sends trials to MLflow, in a process of its own."""
+
+    def __init__(self, uri: str, directory: Path, study_id: str, objective: str, class_metrics: Sequence[str]) -> None:
+        self.error = ""
+        self._uri = uri
+        self._directory = directory
+        self._study_id = study_id
+        self._objective = objective
+        self._class_metrics = class_metrics
+        self._pending: dict[int, _Trial] = {}
+        self._sent: dict[int, _Child] = {}
+        self._parent = ""
+        self._experiment = ""
+
+    def run(self, trials: Connection) -> None:
+        """Send what comes from `trials` until an end comes.
+
+        Raises:
+            EOFError: the study has ended without one.
+        """
+        client: MlflowClient | None = None
+        end: _End | None = None
+        while end is None:
+            end = self._collect(trials)
+            try:
+                client = client or self._connect()
+                for number in sorted(self._pending):
+                    self._send(client, self._pending[number])
+                    del self._pending[number]
+                if end is not None:
+                    self._close(client, end)
+                self.error = ""
+            except Exception as error:  # whatever goes wrong with a view must not end the study
+                self.error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+                if end is None:
+                    time.sleep(_PAUSE)
+
+    def _collect(self, trials: Connection) -> _End | None:
+        """Wait for a change, then take all there are; the newest state of a trial holds all the older ones."""
+        while True:
+            item = trials.recv()
+            if isinstance(item, _End):
+                return item
+            self._pending[item.number] = item
+            if not trials.poll():
+                return None
+
+    def _connect(self) -> "MlflowClient":
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        client = MlflowClient(self._uri)
+        name = self._directory.name
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None:
+            self._experiment = experiment.experiment_id
+        else:
+            local = self._uri == default_uri(self._directory)
+            artifacts = (self._directory / "artifacts").as_uri() if local else None
+            self._experiment = client.create_experiment(name, artifact_location=artifacts)
+        self._find_runs(client)
+        if not self._parent:
+            tags = {"tune_seg.study": self._study_id}
+            self._parent = client.create_run(self._experiment, tags=tags, run_name=name).info.run_id
+        client.update_run(self._parent, status="RUNNING")
+        return client
+
+    def _find_runs(self, client: "MlflowClient") -> None:
+        token = None
+        while True:
+            page = client.search_runs(
+                [self._experiment], f"tags.`tune_seg.study` = '{self._study_id}'", max_results=1000, page_token=token
+            )
+            for run in page:
+                number = run.data.tags.get("tune_seg.trial")
+                if number is None:
+                    self._parent = run.info.run_id
+                else:
+                    self._sent[int(number)] = _Child(run.info.run_id, state=run.data.tags.get("tune_seg.state", ""))
+            token = page.token
+            if not token:
+                return
+
+    def _send(self, client: "MlflowClient", trial: _Trial) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        child = self._sent.get(trial.number)
+        if child is None:
+            labels = {
+                "mlflow.parentRunId": self._parent,
+                "tune_seg.study": self._study_id,
+                "tune_seg.trial": str(trial.number),
+            }
+            run = client.create_run(self._experiment, tags=labels, run_name=trial.name)
+            child = self._sent[trial.number] = _Child(run.info.run_id, epochs=0)
+        if child.state == trial.state and trial.state.ended:
+            return  # an earlier session has sent it whole
+        if child.epochs is None:
+            child.epochs = max((point.step for point in client.get_metric_history(child.run_id, "train_loss")), default=0)
+        params = [] if child.state else [Param(key, str(value)) for key, value in trial.params.items()]
+        now = time.time_ns() // 1_000_000
+
+        def metrics_of(result: Mapping[str, Any], names: Iterable[str], step: int, prefix: str = "") -> list[Metric]:
+            # a journal of an earlier version lacks some
+            return [Metric(prefix + name, float(result[name]), now, step) for name in names if name in result]
+
+        metrics: list[Metric] = []
+        history = list(trial.history)
+        for epoch in history[child.epochs :]:
+            step = int(epoch["epoch"])
+            single = [name for name, value in scaled(epoch).items() if not isinstance(value, list)]
+            named = {f"weight/{name}": weight for name, weight in epoch.get("weights", {}).items()}
+            named |= zip(self._class_metrics, epoch.get("acw_weight", ()), strict=False)
+            more = metrics_of(epoch, (*TRACKED, *single), step) + metrics_of(named, named, step)
+            if metrics and len(metrics) + len(more) > _METRICS_A_BATCH:
+                client.log_batch(child.run_id, metrics=metrics, params=params)
+                metrics, params, child.epochs = [], [], step - 1
+            metrics += more
+        tags = []
+        if child.state != trial.state:
+            tags = [RunTag("tune_seg.state", trial.state.value), RunTag("tune_seg.error", trial.reason[:_LONGEST_TAG])]
+            if trial.state.ended and history:
+                best = max(history, key=lambda result: sortable(result[self._objective]))
+                for which, result in (("best", best), ("last", history[-1])):
+                    metrics += metrics_of(result, _SCORES, 0, prefix=f"{which}/")
+        client.log_batch(child.run_id, metrics=metrics, params=params, tags=tags)
+        child.epochs = max(child.epochs, len(history))
+        if trial.state is not State.RUNNING:
+            client.set_terminated(child.run_id, _STATUS[trial.state])
+        elif child.state:
+            client.update_run(child.run_id, status=_STATUS[trial.state])  # it has begun again
+        child.state = trial.state
+
+    def _close(self, client: "MlflowClient", end: _End) -> None:
+        for child in self._sent.values():
+            if child.state in ("", State.RUNNING):  # interrupted: it runs again when the study is continued
+                client.set_terminated(child.run_id, "KILLED")
+        for path in end.artifacts:
+            client.log_artifact(self._parent, str(path))
+        client.set_terminated(self._parent, end.status)
+
+
+@dataclasses.dataclass
+class _Child:
+    """What MLflow has of a trial: its run, how many epochs (None: not looked up yet), and how it ended."""
+
+    run_id: str
+    epochs: int | None = None
+    state: str = ""
+
+
+def _metric_names(group: str, names: Iterable[str]) -> list[str]:
+    """`group/NAME` for each name, with what MLflow does not allow replaced by `_`, and all different."""
+    allowed = []
+    for name in names:
+        plain = re.sub(r"[^\w.\- /]", "_", name)
+        if not plain or posixpath.normpath(f"{group}/{plain}") != f"{group}/{plain}":  # MLflow takes it for a path
+            plain = re.sub(r"[./]", "_", plain) or "_"
+        allowed.append(f"{group}/{plain}")
+    return [f"{name}_{index}" if allowed.count(name) > 1 else name for index, name in enumerate(allowed)]
+
+
+def default_uri(directory: Path) -> str:
+    """The SQLite store of a study directory."""
+    return f"sqlite:///{directory.absolute() / 'mlflow.db'}"

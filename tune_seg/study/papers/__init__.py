@@ -1,0 +1,1 @@
+"""The figures of published tables, and a study beside them."""

@@ -1,0 +1,189 @@
+"""Between Ray Tune and the records: Tune asks here for configurations, reports results, and is told whom to stop."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune_seg.config import EarlyStoppingConfig
+from tune_seg.study.early_stopping import Course, EarlyStopping, settles
+from tune_seg.study.ray_tune.trainable import ERROR, PROBLEMS, RESULT
+from tune_seg.study.records import Record, Records, State
+from tune_seg.study.reuse import Reuse
+from tune_seg.training.trajectory import TrainingData, trajectory_keys
+
+
+class _NotSaved:
+    """Tune pickles its searcher and scheduler to restore a run; a study is restored from its own records instead."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "") -> None:
+        return None
+
+
+class StudySearcher(_NotSaved, Searcher):
+    """Hands the trials of `records` to Tune and writes down how they go.
+
+    Args:
+        records: the study's trials.
+        pack: the file of the packed data.
+        store: where the trials' checkpoints are kept; None: nowhere.
+        reuse: what the trials have in common; None where nothing is kept.
+        warn: told what went wrong with the store, a line at a time.
+    """
+
+    def __init__(
+        self, records: Records, pack: Path, store: str | None, reuse: Reuse | None, warn: Callable[[str], None]
+    ) -> None:
+        super().__init__()
+        self._records = records
+        self._pack = pack
+        self._store = store
+        self._reuse = reuse
+        self._warn = warn
+        self._numbers: dict[str, int] = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True  # the records know what is maximised
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        record = self._records.ask(None if self._reuse is None else self._reuse.may_start)
+        if record is None:
+            finished: Any = Searcher.FINISHED  # a string, where the base class declares a dictionary
+            return finished if self._records.handed_out_all else None
+        self._numbers[trial_id] = record.number
+        uses: dict[int, float] = {}
+        if self._reuse is not None:
+            uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
+        return {
+            "number": record.number,
+            # as text, because Tune copies, flattens and describes every value of a configuration
+            "trial": json.dumps(record.config.model_dump(mode="json")),
+            "pack": str(self._pack),
+            "store": self._store,
+            "uses": list(uses.items()),
+            "path": [os.path.abspath(entry) for entry in sys.path],
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._take(self._numbers[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        number = self._numbers[trial_id]
+        if error or not result:
+            self._records.close(number, State.FAILED, "its worker process was lost, again after two more tries")
+        elif ERROR in result:
+            self._warn_of(result)
+            self._records.close(number, State.FAILED, result[ERROR])
+        else:
+            self._take(number, result)
+            self._records.close(number, _outcome(self._records.trials[number]))
+        if self._reuse is not None:
+            self._reuse.end(number)
+
+    def _take(self, number: int, result: Mapping[str, Any]) -> None:
+        """Write down what a step reports: the result of an epoch, or of all that were stored."""
+        self._warn_of(result)
+        for epoch in result[RESULT]:
+            self._records.report(number, epoch)
+        if self._reuse is not None:
+            last = result[RESULT][-1]
+            self._reuse.report(number, done=last["epoch"], stored=last["stored"], writing=last["writing"])
+
+    def _warn_of(self, result: Mapping[str, Any]) -> None:
+        for problem in result[PROBLEMS]:
+            self._warn(problem)
+
+
+class _NewestFirst(FIFOScheduler):
+    """Gives a worker that has become free to the trial that came for it.
+
+    Tune's own choice is the oldest trial that waits, found by going through all trials of the study. While workers start,
+    that is one whose own worker is on its way: Tune stops that worker, starts another for the newest trial, and so on, so
+    that with short trials the slots never fill.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: Trial | None = None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._newest = trial
+        # at the end Tune writes the state of every trial, at milliseconds each, to restore what is restored otherwise here
+        described: Any = trial
+        described.get_json_state = _no_state
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        if self._newest is not None and self._newest.status == Trial.PENDING:
+            return self._newest
+        return None  # Tune goes on with those that wait in turn
+
+
+def _no_state() -> tuple[str, str]:
+    return "{}", "{}"
+
+
+class StudyScheduler(_NotSaved, _NewestFirst):
+    """Stops the trials that early stopping gives up.
+
+    Args:
+        records: the study's trials; the scores of an earlier session count at once.
+        data: what the trials are trained on.
+    """
+
+    def __init__(self, records: Records, data: TrainingData) -> None:
+        super().__init__()
+        self._records = records
+        self._data = data
+        config = records.config
+        self._objective = config.objectives[0]
+        # Optuna knows no pruned trial in a search with several objectives: there every trial runs to its end
+        rule = config.search.early_stopping if len(config.objectives) == 1 else EarlyStoppingConfig(kind="none")
+        self._rule = EarlyStopping(rule, config.training.epochs)
+        self._courses: dict[int, Course] = {}
+        for record in records.trials.values() if rule.kind != "none" else ():  # reading them takes time
+            self._stops(record, record.history)
+            self._courses.pop(record.number, None)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if ERROR in result:
+            return str(TrialScheduler.CONTINUE)  # the trial ends by itself
+        record = self._records.trials[trial.config["number"]]
+        stop = self._stops(record, result[RESULT])
+        return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        # Tune asks for no decision on the results that end a trial, and replayed epochs can be among them
+        number = trial.config["number"]
+        if RESULT in result:
+            self._stops(self._records.trials[number], result[RESULT])
+        self._courses.pop(number, None)
+
+    def _stops(self, record: Record, results: Sequence[Mapping[str, Any]]) -> bool:
+        """Take note of the results of epochs, in their order; whether one of them says that the trial should stop."""
+        judged = [result for result in results if self._rule.judges(int(result["epoch"]))]
+        # a list: none is left out, as what a continued study knows must not depend on which results came together
+        return any([self._judge(record, result) for result in judged])
+
+    def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
+        return self._rule.stops(self._course(record), int(result["epoch"]), float(result[self._objective]))
+
+    def _course(self, record: Record) -> Course:
+        if record.number not in self._courses:
+            keys = trajectory_keys(record.config, self._data)
+            self._courses[record.number] = Course(keys, settles(record.config), record.config.fold)
+        return self._courses[record.number]
+
+
+def _outcome(record: Record) -> State:
+    if record.last["diverged"]:
+        return State.DIVERGED
+    return State.COMPLETED if record.last["epoch"] >= record.config.training.epochs else State.PRUNED

@@ -1,0 +1,474 @@
+"""Every trial of a study, as the study directory keeps them.
+
+One append-only file (Optuna's journal) is the truth about a study: which trials there are, with which values, how each
+epoch went, and how each ended. The results table and MLflow are views of it. A trial that was running when the process
+ended is simply still open in the journal; it is handed out again before any new one.
+"""
+
+import json
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from tune_seg.config import ROW, StudyConfig, TrialConfig
+from tune_seg.config.keys import flatten
+from tune_seg.errors import InputError
+from tune_seg.study.journal import Epoch, StudyJournal, replayed_of, seconds_of
+from tune_seg.study.search_space.samplers import build_sampler, planned_points
+from tune_seg.study.search_space.space import Space
+
+
+class State(StrEnum):
+    """How a trial stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial is over for good; a failed one is tried again when the study is continued."""
+        return self in (State.COMPLETED, State.PRUNED, State.DIVERGED)
+
+
+_OPTUNA_STATES = {
+    State.COMPLETED: TrialState.COMPLETE,
+    State.PRUNED: TrialState.PRUNED,
+    State.DIVERGED: TrialState.FAIL,
+}
+
+_STUDY = "tune_seg"
+"""The study's name in its own journal: a directory that is renamed keeps its study."""
+
+_HOPELESS = 3
+"""So many trials may fail before any has finished an epoch."""
+
+_AHEAD = 2
+"""So many trials for each slot may be open and held back: more would be chosen with too little known."""
+
+_AHEAD_OF_KNOWN = 16
+"""The same for baselines and the points of a grid, of which those that begin alike follow each other."""
+
+_WAIT = 0.01
+"""The share of a trial's time that a slot may wait for its next trial before it pays to ask the sampler ahead."""
+
+
+@dataclass
+class Record:
+    """One trial: its number, the values of its varied keys, its configuration, and the result of each epoch."""
+
+    number: int
+    assignment: Mapping[str, Any]
+    config: TrialConfig
+    baseline: bool = False
+    state: State = State.RUNNING
+    history: Sequence[Epoch] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called beside its number: its loss, after its row where the study has rows."""
+        row = self.assignment.get(ROW)
+        return self.config.loss_name if row is None else f"{row} ({self.config.loss_name})"
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """The result of the newest epoch; empty before the first."""
+        return self.history[-1] if self.history else {}
+
+    def best(self, objective: str) -> Mapping[str, Any]:
+        """The result of the epoch with the largest `objective`; empty before the first."""
+        return max(self.history, key=lambda result: sortable(result[objective]), default={})
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line."""
+        return self.error.split("\n", 1)[0]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What tells this trial from the others: its loss in full, and every key that the study varies."""
+        params = {**self.config.loss_params, **self.assignment}
+        moments = [key for key in self.assignment if key.startswith("schedule.") or key.endswith(".at")]
+        if moments:  # which may have been rounded to whole epochs
+            actual = flatten(self.config.model_dump(mode="json", include={"loss", "schedule"}))
+            params |= {key: actual[key] for key in moments}
+        return params
+
+    @property
+    def seconds(self) -> float:
+        """The time that its epochs took to train and to evaluate."""
+        return seconds_of(self.history)
+
+    @property
+    def replayed(self) -> int:
+        """How many of its epochs were taken over from the checkpoint store."""
+        return replayed_of(self.history)
+
+
+def sortable(score: float) -> float:
+    """`score`, with nan as the smallest value."""
+    return score if score == score else float("-inf")
+
+
+class _Pace:
+    """How many trials to ask for ahead: what a suggestion costs, against how long a trial takes."""
+
+    def __init__(self) -> None:
+        self._suggestion = 0.0
+        self._trial: float | None = None
+        self._begun: dict[int, float] = {}
+
+    def asked(self, seconds: float) -> None:
+        """A suggestion has taken `seconds`."""
+        self._suggestion = _smoothed(self._suggestion or seconds, seconds)
+
+    def begin(self, trial: int) -> None:
+        """A trial is handed out."""
+        self._begun[trial] = time.monotonic()
+
+    def end(self, trial: int) -> None:
+        """A trial has ended."""
+        if trial in self._begun:
+            seconds = time.monotonic() - self._begun.pop(trial)
+            self._trial = _smoothed(seconds if self._trial is None else self._trial, seconds)
+
+    def ahead(self, slots: int, remaining: int) -> int:
+        """How many trials of the `remaining` ones should be ready; fewer towards the end, so that more is known."""
+        if self._trial is None or not self._suggestion:
+            return 0
+        in_time = _WAIT * self._trial / self._suggestion
+        return max(0, min(slots - 1, math.ceil(slots - in_time), remaining // 2))
+
+
+def _smoothed(mean: float, value: float) -> float:
+    return 0.9 * mean + 0.1 * value
+
+
+class Records:
+    """The trials of one study directory, handed out by :meth:`ask` and closed by :meth:`close`.
+
+    Safe to use from several threads.
+
+    Args:
+        directory: the study directory; its `trials.journal` is made where it is missing.
+        config: the study.
+        space: its search space.
+        points: what is not left to the sampler, in the order in which it is to be tried; by default
+            :func:`tune_seg.study.search_space.samplers.planned_points`.
+    """
+
+    def __init__(
+        self, directory: Path, config: StudyConfig, space: Space, points: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.config = config
+        self._space = space
+        self._path = directory / "trials.journal"
+        self._journal = StudyJournal(self._path)
+        self._storage = JournalStorage(self._journal)
+        self._study = optuna.create_study(
+            storage=self._storage,
+            study_name=_STUDY,
+            directions=["maximize"] * len(config.objectives),
+            load_if_exists=True,
+        )
+        if "id" not in self._study.user_attrs:
+            self._study.set_user_attr("id", uuid.uuid4().hex)
+        existing = self._study.get_trials(deepcopy=False)
+        # a fresh seed a session: a continued random search must not draw the same values again
+        self._study.sampler = build_sampler(config.search, session=len(existing))
+        self.observers: list[Callable[[Record], None]] = []
+        self.trials: dict[int, Record] = {}
+        self.sampler_seconds = 0.0
+        """How long those who called :meth:`ask` have waited, for the sampler or the journal."""
+        self._handles: dict[int, optuna.trial.Trial] = {}
+        self._ready: list[Record] = []  # open, and not handed out in this session
+        self._failed: set[int] = set()
+        self._asked = sum(trial.state is not TrialState.WAITING for trial in existing)
+        self._waiting = len(existing) - self._asked
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._pace = _Pace()
+        self._slots = 1
+        for trial in existing:
+            self._load(trial)
+        self._hopeful = any(record.history for record in self.trials.values())
+        self._points = planned_points(config, space) if points is None else points
+        # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
+        self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
+        self.target = config.search.trials
+        """How many trials the study has when it is finished; fewer once a baseline has taken a point of the grid."""
+        if self._left is not None:
+            for taken in (*(record.assignment for record in self.trials.values()), *config.baselines):
+                self._left.pop(_key(taken), None)
+            self._end_with_the_grid(self._left)
+
+    @property
+    def study_id(self) -> str:
+        """An identifier of this study that no other has, for views of it kept elsewhere."""
+        return str(self._study.user_attrs["id"])
+
+    @property
+    def planned(self) -> list[TrialConfig]:
+        """What is still to be handed out and known: baselines that leave nothing open, and the points of a grid."""
+        baselines = [point for point in self.config.baselines[self._asked : self.target] if self._space.is_complete(point)]
+        points = islice((self._left or {}).values(), max(0, self.target - self._asked - self._baselines_to_come))
+        return [self.config.trial(point) for point in (*baselines, *points)]
+
+    @property
+    def handed_out_all(self) -> bool:
+        """Whether :meth:`ask` has no trial any more, neither now nor later."""
+        with self._changed:
+            return self._hopeless or (not self._ready and self._asked >= self.target)
+
+    @contextmanager
+    def asking_ahead(self, slots: int) -> Iterator[None]:
+        """While the context lasts, a thread asks the sampler for trials before one of the `slots` has to wait for it.
+
+        What it has asked for and nobody has started stays open in the journal, and is handed out when the study goes on.
+        The sampler knows nothing yet of the trials that run meanwhile, so no more is asked ahead than it takes for slots
+        that become free together to wait at most a hundredth of a trial's time: for long trials none, and for one slot
+        none ever.
+
+        Raises:
+            InputError: the journal could not be written meanwhile, and :meth:`ask` has not said so.
+        """
+        self._slots, stop = slots, threading.Event()
+        thread = threading.Thread(target=self._ask_ahead, args=(stop,), name="sampler", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            with self._changed:
+                self._changed.notify()
+            thread.join()
+            self._slots = 1
+        self._raise_error()
+
+    def ask(self, may_start: Callable[[Record], bool] | None = None) -> Record | None:
+        """The next trial to run: one that is open already, else a new one; None when none may start now.
+
+        Also None once several trials have failed and none has finished an epoch: what ails them ails all the others.
+
+        Args:
+            may_start: holds back the trials for which it is false. Where it holds back all that are open, the sampler is
+                asked for others, until there are twice as many as slots; of baselines and of a grid, sixteen times as many.
+
+        Raises:
+            InputError: the journal cannot be written, or could not be when a trial was closed.
+        """
+        started = time.perf_counter()
+        with self._changed:
+            self._raise_error()
+            try:
+                record = None if self._hopeless else self._next(may_start)
+            except OSError as error:
+                self._error = error
+                self._raise_error()
+                raise
+            if record is not None:
+                self.trials[record.number] = record
+                self._pace.begin(record.number)
+                self._changed.notify()
+        self.sampler_seconds += time.perf_counter() - started
+        if record is not None:
+            self._notify(record)
+        return record
+
+    def report(self, number: int, result: Mapping[str, Any]) -> Record:
+        """Add the result of an epoch; a trial that began again after a failure replaces what it had."""
+        record = self.trials[number]
+        record.state = State.RUNNING
+        record.history = [*record.history[: int(result["epoch"]) - 1], dict(result)]
+        self._hopeful = True
+        self._notify(record)
+        return record
+
+    def close(self, number: int, state: State, error: str = "") -> Record:
+        """End a trial. A failed one stays open in the journal, so that continuing the study runs it again.
+
+        Where the journal cannot be written, the next :meth:`ask` says so: Tune would take an error here for one of the
+        trial. The trial then counts as running, unless the journal has what came out of it. A trial that has ended stays
+        as it is.
+        """
+        record = self.trials[number]
+        with self._changed:
+            if number not in self._handles:
+                return record
+            trial = self._handles[number]
+            try:
+                trial.set_user_attr("outcome", {"state": state.value, "history": list(record.history), "error": error})
+            except OSError as problem:
+                self._error = problem
+                return record
+            record.state, record.error = state, error
+            if state is State.FAILED:
+                self._failed.add(number)
+            try:
+                if state.ended:
+                    del self._handles[number]
+                    self._tell(trial, record)
+                self._journal.sync()
+            except OSError as problem:  # continuing the study tells Optuna
+                self._error = problem
+            self._pace.end(number)
+            self._changed.notify()
+            stored = self._storage.get_trial(trial._trial_id).user_attrs["outcome"]["history"]
+        self._notify(record)
+        if state.ended:
+            record.history = stored
+        return record
+
+    def _tell(self, trial: optuna.trial.Trial, record: Record) -> None:
+        if len(self.config.objectives) == 1:
+            told = self._storage.get_trial(trial._trial_id).intermediate_values
+            for result in record.history:
+                if result["epoch"] not in told:  # by a process that ended before it had told all
+                    trial.report(self._scores(result)[0], step=int(result["epoch"]))
+        values = self._scores(record.last) if record.state is State.COMPLETED else None
+        self._study.tell(trial, values, state=_OPTUNA_STATES[record.state])
+
+    def _scores(self, result: Mapping[str, Any]) -> list[float]:
+        # Optuna refuses nan. Of a trial that has not diverged only f1 can be undefined (a class is never predicted), and 0
+        # is the least that it can be.
+        scores = (float(result[name]) for name in self.config.objectives)
+        return [0.0 if math.isnan(score) else score for score in scores]
+
+    def _raise_error(self) -> None:
+        """Raise what has kept the study from going on, if anything has."""
+        if isinstance(self._error, OSError):
+            raise InputError(
+                f"{self._path} cannot be written ({self._error.strerror or self._error}); make space on its disk and run "
+                f"the same command again: what the file has is kept, and the study goes on from there"
+            ) from self._error
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def _baselines_to_come(self) -> int:
+        return max(0, len(self.config.baselines) - self._asked)
+
+    def _end_with_the_grid(self, left: Mapping[str, Mapping[str, Any]]) -> None:
+        self.target = min(self.target, self._asked + self._baselines_to_come + len(left))
+
+    @property
+    def _hopeless(self) -> bool:
+        return len(self._failed) >= _HOPELESS and not self._hopeful
+
+    def _ask_ahead(self, stop: threading.Event) -> None:
+        while True:
+            with self._changed:  # which whoever stops this thread takes after setting `stop`: no notification is lost
+                if stop.is_set():
+                    return
+                remaining = 0 if self._hopeless or self._error else self.target - self._asked
+                if len(self._ready) >= self._pace.ahead(self._slots, remaining):
+                    self._changed.wait()
+                    continue
+                try:
+                    self._ready.append(self._new())
+                except BaseException as error:
+                    self._error = error  # for whoever asks next
+                    return
+            time.sleep(0.001)  # for whoever waits to ask or to close a trial
+
+    def _next(self, may_start: Callable[[Record], bool] | None) -> Record | None:
+        # all are looked at: what one of them has in common with a running trial is to be known while that can be stored
+        free = [record for record in self._ready if may_start is None or may_start(record)]
+        if free:
+            self._ready.remove(free[0])
+            return free[0]
+        while self._asked < self.target and len(self._ready) < self._most_ready:
+            record = self._new()
+            if may_start is None or may_start(record):
+                return record
+            self._ready.append(record)
+        return None
+
+    @property
+    def _most_ready(self) -> int:
+        known = self._left is not None or self._asked < len(self.config.baselines)
+        return (_AHEAD_OF_KNOWN if known else _AHEAD) * self._slots
+
+    def _new(self) -> Record:
+        started = time.perf_counter()
+        fixed = self._fixed(self._asked)
+        if fixed and not self._waiting:
+            self._study.enqueue_trial(self._space.stored(fixed))
+        trial = self._study.ask()
+        self._asked += 1
+        self._waiting = max(0, self._waiting - 1)
+        record = self._adopt(trial)
+        if self._left is not None and self._left.pop(_key(record.assignment), None) is not None and record.baseline:
+            self._end_with_the_grid(self._left)  # what the sampler has added to a baseline was a point of the grid
+        self._pace.asked(time.perf_counter() - started)
+        return record
+
+    def _fixed(self, number: int) -> Mapping[str, Any]:
+        """What is not left to the sampler: a baseline first, then the points of the grid in turn."""
+        baselines = self.config.baselines
+        if number < len(baselines):
+            return baselines[number]
+        if self._left is not None:
+            return next(iter(self._left.values()))
+        return self._points[(number - len(baselines)) % len(self._points)]
+
+    def _adopt(self, trial: optuna.trial.Trial) -> Record:
+        assignment = self._space.sample(trial)
+        record = Record(trial.number, assignment, self.config.trial(assignment), trial.number < len(self.config.baselines))
+        trial.set_user_attr("assignment", assignment)
+        self._handles[trial.number] = trial
+        return record
+
+    def _load(self, frozen: FrozenTrial) -> None:
+        """Take over a trial of an earlier session; a waiting one was never handed out, and the next ask returns it."""
+        if frozen.state is TrialState.WAITING:
+            return
+        if "assignment" in frozen.user_attrs:
+            assignment = frozen.user_attrs["assignment"]
+            outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": [], "error": ""})
+            self.trials[frozen.number] = record = Record(
+                frozen.number,
+                assignment,
+                self.config.trial(assignment),
+                frozen.number < len(self.config.baselines),
+                State(outcome["state"]),
+                outcome["history"],
+                outcome["error"],
+            )
+            if not frozen.state.is_finished():
+                self._handles[frozen.number] = optuna.trial.Trial(self._study, frozen._trial_id)
+        else:  # the process ended between Optuna's ask and the first suggestion
+            self.trials[frozen.number] = record = self._adopt(optuna.trial.Trial(self._study, frozen._trial_id))
+        if not frozen.state.is_finished():
+            self._finish_or_reopen(record)
+
+    def _finish_or_reopen(self, record: Record) -> None:
+        if record.state.ended:  # the process ended after the outcome was written and before Optuna was told
+            self.close(record.number, record.state)
+        else:
+            record.history, record.state, record.error = [], State.RUNNING, ""
+            self._ready.append(record)
+
+    def _notify(self, record: Record) -> None:
+        for observer in self.observers:
+            observer(record)
+
+
+def _key(assignment: Mapping[str, Any]) -> str:
+    return json.dumps(assignment, sort_keys=True)

@@ -1,0 +1,95 @@
+"""Optuna's samplers by name."""
+
+import inspect
+import random
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+
+from tune_seg.config import SearchConfig, StudyConfig
+from tune_seg.errors import InputError
+from tune_seg.study.search_space.bounded_tpe import BoundedTPESampler
+from tune_seg.study.search_space.space import Space
+
+# PartialFixedSampler wraps another sampler. Grids and brute force are one thing here, `grid`, which the space lays out.
+_NOT_BY_NAME = {"PartialFixedSampler", "GridSampler", "BruteForceSampler"}
+_CLASSES = {
+    name.removesuffix("Sampler").lower(): getattr(optuna.samplers, name)
+    for name in optuna.samplers.__all__
+    if name.endswith("Sampler") and name not in _NOT_BY_NAME and not inspect.isabstract(getattr(optuna.samplers, name))
+}
+NAMES = ("grid", *sorted(_CLASSES))
+
+
+def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.BaseSampler:
+    """The sampler `config.sampler`, seeded by `config.seed` and `session`.
+
+    Args:
+        config: the search.
+        session: a number that differs each time the study is continued, so that a random sampler does not draw again
+            what it drew before.
+
+    Raises:
+        InputError: a name that Optuna has no sampler for, or a package that the sampler needs and that is missing.
+    """
+    name = config.sampler
+    if name not in NAMES:
+        raise InputError(f"search.sampler: unknown name {config.sampler!r}; the names are {', '.join(NAMES)}")
+    seed = random.Random(f"{config.seed}/{session}").getrandbits(32)
+    try:
+        if name == "grid":
+            return optuna.samplers.RandomSampler(seed=seed)  # every value is given; nothing is left to draw
+        if name == "tpe":
+            # The trials that still run count as bad ones, so that parallel suggestions keep apart.
+            startup = min(10, max(1, config.trials // 3))
+            return BoundedTPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler: optuna.samplers.BaseSampler = _CLASSES[name](seed=seed)
+        return sampler
+    except ImportError as error:
+        raise InputError(f"search.sampler {config.sampler} needs a package that is not installed: {error}") from error
+
+
+def check_sampler(config: StudyConfig, space: Space) -> None:
+    """Let the sampler suggest and learn from trials in memory, so that what it cannot do is said before anything starts.
+
+    Raises:
+        InputError: an unknown sampler, or one that cannot serve this space or these objectives.
+    """
+    study = _study_in_memory(config)
+    try:
+        for score in range(3):
+            trial = study.ask()
+            space.sample(trial)
+            study.tell(trial, [float(score)] * len(config.objectives))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"search.sampler {config.search.sampler} cannot serve this study: {error}") from error
+
+
+def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
+    """`count` assignments as the study's sampler suggests them, after its baselines and before it has seen any result."""
+    study = _study_in_memory(config)
+    planned = planned_points(config, space)
+    for number in range(count):
+        study.enqueue_trial(space.stored(planned[number % len(planned)]))
+        yield space.sample(study.ask())
+
+
+def planned_points(config: StudyConfig, space: Space) -> list[dict[str, Any]]:
+    """What is not left to the sampler: every assignment for the sampler `grid`, else the points of the grid parameters.
+
+    Raises:
+        InputError: the sampler `grid` cannot enumerate a float.
+    """
+    return space.enumerate() if config.search.sampler == "grid" else space.grid_points()
+
+
+def _study_in_memory(config: StudyConfig) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = build_sampler(config.search, session=0)
+    return optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)

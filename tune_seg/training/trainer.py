@@ -1,0 +1,213 @@
+"""One trial's training, an epoch at a time: a pure function of the configuration and the packed data."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from tune_seg.config import TrialConfig
+from tune_seg.data import PackedData, batches, feature_batches, steps_per_epoch
+from tune_seg.data.loading.augmentation import changes_nothing
+from tune_seg.layers import AdaptiveClassWeight
+from tune_seg.models import build_model, frozen_encoder
+from tune_seg.training.evaluation import evaluate
+from tune_seg.training.frozen_features import Features, model_id
+from tune_seg.training.loss_program import build_program
+from tune_seg.training.lr_schedule import learning_rate, learning_rate_factor
+from tune_seg.training.memory import keep_freed_memory
+from tune_seg.training.optimizer import build_optimizer
+from tune_seg.training.step import CapturedStep, Inputs, Step
+
+Batch = tuple[Inputs, torch.Tensor]
+
+
+class Trainer:
+    """Trains the model of one configuration.
+
+    The initial weights depend on `training.seed` and the model alone, the batches on the seed and the epoch, dropout on
+    the seed and the epoch: two trainers with one configuration agree, whatever ran in their processes before. On the CPU
+    they agree to the last bit. One on the CPU changes how its process allocates memory, from then on: see
+    :func:`~tune_seg.training.memory.keep_freed_memory`.
+
+    Args:
+        config: the trial.
+        data: the packed data.
+        device: where to train; bfloat16 autocast is used on a GPU unless `training.precision` says otherwise.
+
+    Example:
+        >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))
+        >>> for _ in range(trainer.config.training.epochs):
+        ...     print(trainer.epoch()["s_rec"])
+    """
+
+    def __init__(self, config: TrialConfig, data: PackedData, device: torch.device) -> None:
+        self.config = config
+        self.data = data = data.of_fold(config.fold)
+        self.device = device
+        training = config.training
+        if device.type == "cpu":
+            keep_freed_memory()
+            if training.threads is not None:
+                torch.set_num_threads(training.threads)  # another number of threads adds in another order
+        self.epochs_done = 0
+        self._diverged = False
+        self.steps = steps_per_epoch(len(data.train), training.batch_size)
+        # no bound method: the step would hold the trainer, which holds the step, and the model would outlive both
+        self._autocast = partial(_autocast, device.type, training.precision)
+        torch.manual_seed(training.seed)
+        model = build_model(
+            config.model,
+            data.num_classes,
+            in_channels=data.channels,
+            acw=config.acw,
+            acw_positive=config.acw_options.positive,
+        )
+        # mostly faster than contiguous, by up to a third, at worst 7 % slower, on a CPU too: scripts/bench/step.py --layouts
+        self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._features = self._fixed_features()
+        self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
+        self.loss = build_program(config, torch.as_tensor(data.frequencies), training.epochs * self.steps).to(device)
+        step = CapturedStep if device.type == "cuda" else Step
+        self._step = step(self.model, self.loss, self.optimizer, self._autocast)
+
+    def epoch(self) -> dict[str, Any]:
+        """Train for one epoch, evaluate, and return what is known of it.
+
+        Returns:
+            every metric of :func:`~tune_seg.training.evaluation.evaluate`, in the last planned epoch also of the scaled
+            logits unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations),
+            `diverged` (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of each loss by its
+            name; both of the epoch's last iteration), `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive
+            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`,
+            and `data_seconds`, what of the former the host spent on making batches.
+        """
+        started = time.perf_counter()
+        train_loss = self._train().item()  # the one wait for the device in an epoch of training
+        trained = time.perf_counter()
+        metrics = self.evaluate(scaling=self.epochs_done + 1 == self.config.training.epochs)
+        # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
+        self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
+        if self._diverged:  # a divergence is the end of a training, however many epochs were planned
+            metrics = {name: value for name, value in metrics.items() if "/" not in name}
+        self.epochs_done += 1
+        return {
+            "epoch": self.epochs_done,
+            **metrics,
+            "train_loss": train_loss,
+            "diverged": self._diverged,
+            **in_force(self.config, self.epochs_done, self.steps),
+            **self._acw_weight(),
+            "train_seconds": trained - started,
+            "data_seconds": self._data_seconds,
+            "eval_seconds": time.perf_counter() - trained,
+        }
+
+    def evaluate(self, *, scaling: bool) -> dict[str, Any]:
+        """The metrics of the model as it is, see :func:`~tune_seg.training.evaluation.evaluate`."""
+        return evaluate(
+            self.model,
+            self.data,
+            self.config,
+            device=self.device,
+            autocast=self._autocast(),
+            scaling=scaling,
+            features=self._features.get("val"),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the epochs to come depend on beside the configuration and their number; the tensors are not copied."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()["state"]}
+
+    def load_state_dict(self, state: Mapping[str, Any], epochs_done: int) -> None:
+        """Go on from what :meth:`state_dict` was after `epochs_done` epochs of a training with the same trajectory."""
+        self._step.forget()
+        self.model.load_state_dict(state["model"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+        self.epochs_done = epochs_done
+
+    @property
+    def done(self) -> bool:
+        """Whether every epoch of the configuration is trained, or the training has left the finite numbers."""
+        return self.epochs_done >= self.config.training.epochs or self._diverged
+
+    def _acw_weight(self) -> dict[str, list[float]]:
+        layers = [module for module in self.model.modules() if isinstance(module, AdaptiveClassWeight)]
+        return {"acw_weight": layers[0].weight.tolist()} if layers else {}
+
+    def _train(self) -> torch.Tensor:
+        training = self.config.training
+        iteration = self.epochs_done * self.steps
+        # dropout draws from the process's generator, so each epoch sets it
+        torch.manual_seed(training.seed + (self.epochs_done + 1) * 1_000_003)
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for inputs, target in self._timed(self._batches()):
+            total += self._step(inputs, target, iteration, learning_rate_factor(training, iteration, self.steps))
+            iteration += 1
+        return total / self.steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of the epoch: images, or what a frozen encoder makes of them where it always makes the same."""
+        training = self.config.training
+        order: dict[str, Any] = {"epoch": self.epochs_done, "seed": training.seed, "batch_size": training.batch_size}
+        if "train" in self._features:
+            yield from feature_batches(self.data.train, self._features["train"], **order, device=self.device, train=True)
+        else:
+            yield from batches(
+                self.data.train, **order, augmentation=self.config.augmentation, device=self.device, train=True
+            )
+
+    def _fixed_features(self) -> dict[str, Features]:
+        """The features, by split, of a model whose encoder is frozen, where the split's images are always the same."""
+        encoder = frozen_encoder(self.model)
+        if encoder is None:
+            return {}
+        config, data = self.config, self.data
+        identity = model_id(f"{config.model.architecture} {config.model.encoder}", encoder)
+        fixed = [data.train, data.val] if changes_nothing(config.augmentation, data.size) else [data.val]
+        return {
+            split.name: Features(
+                encoder,
+                data,
+                split,
+                config.augmentation,
+                device=self.device,
+                autocast=self._autocast(),
+                model_id=identity,
+            )
+            for split in fixed
+        }
+
+    def _timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; `data_seconds` counts the host's time for them from 0."""
+        self._data_seconds = 0.0
+        while True:
+            started = time.perf_counter()
+            batch = next(batches, None)
+            self._data_seconds += time.perf_counter() - started
+            if batch is None:
+                return
+            yield batch
+
+
+def _autocast(device: str, precision: str) -> AbstractContextManager[None]:
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and device == "cuda")
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16)
+
+
+def in_force(config: TrialConfig, epoch: int, steps: int) -> dict[str, Any]:
+    """What a configuration says of the last iteration of an epoch (from 1) of `steps`: `lr`, `weights`, `end_weight`."""
+    last = epoch * steps - 1
+    iterations = config.training.epochs * steps
+    weights = {component.name: component.weight(iterations)(last) for component in config.components}
+    return {
+        "lr": learning_rate(config.training, last, steps),
+        "weights": weights,
+        **({"end_weight": weights["end"]} if "end" in weights else {}),
+    }
