@@ -44,6 +44,7 @@ def resident(data: PackedData, device: torch.device) -> tuple[Tensor, Tensor] | 
         for start in range(0, len(data), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(data)))
             for whole, row in ((images, data.image), (masks, data.mask)):
-                whole[start : rows.stop] = torch.from_numpy(np.stack([row(number) for number in rows])).to(device)
+                # from the host without a copy on the GPU between, so that it is there for every stream when this returns
+                whole[start : rows.stop] = torch.from_numpy(np.stack([row(number) for number in rows]))
         _resident[key] = images, masks
     return _resident[key]
