@@ -76,7 +76,10 @@ def build_loss(
 
 
 class _ZeroWithoutPixels(nn.Module):
-    """A loss of the user's own; 0 for a batch without a valid pixel, of which torch's own losses make nan."""
+    """A loss of the user's own; 0 for a batch without a valid pixel, of which torch's own losses make nan.
+
+    Whether there is one has to be known before: the gradient of a value that is nan is nan, whatever it is multiplied with.
+    """
 
     waits_for_device = True
 
