@@ -229,7 +229,9 @@ class SegmentationMetrics:
 
     def _read(self) -> dict[str, Tensor]:
         """All that was counted, on the host: from a GPU in one transfer. Every number of it has 8 bytes."""
-        state = {name: getattr(self, name) for name in _STATE}
+        state: dict[str, Tensor] = {name: getattr(self, name) for name in _STATE}
+        if self.confusion.device.type == "cpu":
+            return state
         words = torch.cat([numbers.flatten().view(torch.int64) for numbers in state.values()]).cpu()
         parts = words.split([numbers.numel() for numbers in state.values()])
         return {

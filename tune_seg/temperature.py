@@ -50,6 +50,7 @@ def fit_temperature(logits: Tensor, target: Tensor, *, per_class: bool = False, 
     shape = logits.shape[1:] if per_class else ()
     if len(truth) == 0:
         return scores.new_ones(shape)
+
     def error_of(inverse: Tensor) -> tuple[Tensor, Tensor]:
         """The mean negative log-likelihood at 1/T, and p - P, shape (M, C)."""
         log_output = (scores * inverse).log_softmax(dim=1)
@@ -118,9 +119,13 @@ class PixelSample:
         count = valid.sum(dim=1, keepdim=True)
         taken = count.clamp_max(self._share)
         # As many of each image as there may be at most; those that there are not, are ignored: nothing is read back.
-        number = torch.arange(min(self._share, labels.shape[1]), device=labels.device)
+        pixels = labels.shape[1]
+        number = torch.arange(min(self._share, pixels), device=labels.device)
         rank = number * count // taken.clamp_min(1)
-        places = torch.searchsorted(valid.cumsum(dim=1), rank + 1).clamp_max_(labels.shape[1] - 1)
+        # the places of the valid pixels, one after the other, and behind them that of one that is not
+        entry = valid.cumsum(dim=1).sub_(1).masked_fill_(~valid, pixels)
+        place = torch.arange(pixels, device=labels.device).expand_as(entry)
+        places = labels.new_zeros(len(labels), pixels + 1).scatter_(1, entry, place).gather(1, rank)
         chosen = scores.gather(2, places.unsqueeze(1).expand(-1, scores.shape[1], -1))
         self._logits.append(chosen.transpose(1, 2).flatten(0, 1).float())
         self._target.append(labels.gather(1, places).masked_fill_(number >= taken, self.ignore_index).flatten())
