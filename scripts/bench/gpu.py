@@ -9,8 +9,8 @@ out of time, failed, interrupted, not started), seconds, result and traceback, a
 of time keeps what it had found. `--phases` starts these alone and leaves the others' results in the file. The trainings in
 `DIR/papers.parquet` and `DIR/record.parquet` are not run again when the script is. `DIR/gpu.log` has what the phases print.
 
-The exit status is 0 if a phase ended with status ok or out of time, though others failed; 1 if none did; 2 for wrong input;
-130 after Ctrl-C or SIGTERM, which end what is running, and print the table all the same.
+The exit status is 0 if any phase has found something, though others failed; 1 if none has; 2 for wrong input; 130 after
+Ctrl-C or SIGTERM, which end what is running, and print the table all the same.
 
 The machine needs no network. It needs Python 3.12 with torch 2.11 and the torchvision that goes with it, timm, numpy, scipy,
 pyarrow, Pillow, PyYAML, rich, safetensors, scikit-learn, hypothesis, pytest and pytest-xdist; no Ray, Optuna or MLflow. What
@@ -113,7 +113,7 @@ class Report:
 
     def status(self, phases: Sequence[str]) -> int:
         """The exit status, where nothing interrupted the run."""
-        return 0 if any(self._phases[phase]["status"] in ("ok", "out of time") for phase in phases) else 1
+        return 0 if any(self._phases[phase].get("result") for phase in phases) else 1
 
     def _finding(self, entry: Mapping[str, Any]) -> str:
         result = entry.get("result", {})
@@ -168,12 +168,9 @@ def _run(phase: str, limit: float, arguments: argparse.Namespace, report: Report
         elif status == "ended":
             status = "failed"
             traceback = traceback or f"status {returned}; the log ends with\n{_tail(Path(log.name), start)}"
-        printed = result.pop("printed", [])
         seconds = time.time() - began
-        report.put(
-            phase, status=status, seconds=seconds, limit=limit, result={**result, "printed": printed}, traceback=traceback
-        )
-        for text in printed:
+        report.put(phase, status=status, seconds=seconds, limit=limit, result=result, traceback=traceback)
+        for text in result.get("printed", []):
             print(f"\n{text}")
         print(report.line(phase), flush=True)
 

@@ -57,13 +57,14 @@ def _hossain(task: Task, name: str, pack: PackedData) -> StudyConfig:
     values = preset(name, "Cityscape", pack.path)
     if not pack.folds:
         values["space"] = {}
+        values["data"] = {"format": "synthetic"}
     return _study(task, values)
 
 
 def _taubert(task: Task, pack: PackedData) -> StudyConfig:
     """The preset's rows, schedules and training, with a small model from random weights on the same images, whole."""
     values = preset(_TAUBERT, "VOC", pack.path)
-    values["data"]["format"] = "camvid"
+    values["data"] = {"format": "camvid", "root": str(pack.path)} if pack.folds else {"format": "synthetic"}
     values["model"] = {"architecture": "Unet", "encoder": "resnet18", "weights": "none", "train": "all"}
     values["augmentation"]["crop"] = None
     values["space"] = {}

@@ -161,7 +161,7 @@ def _images_per_second(task: Task, trainer: "Trainer") -> float:
     """Of whole epochs, with their evaluation, as a study has them."""
     images = trainer.steps * trainer.config.training.batch_size
     started, epochs = time.perf_counter(), 0
-    while time.perf_counter() - started < (0.3 if task.smoke else _SECONDS):
+    while time.perf_counter() - started < (0.1 if task.smoke else _SECONDS):
         trainer.epoch()
         epochs += 1
     return epochs * images / (time.perf_counter() - started)

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def train(task: Task, result: Result, trainings: Sequence[Training], pack: Packe
     return rows
 
 
-def worker_context() -> BaseContext:
+def worker_context() -> ForkServerContext:
     """How processes are started that use the device: from one that has imported everything and never used it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gpu_phases.worker_imports"])
