@@ -42,9 +42,9 @@ from typing import Any, BinaryIO, Final
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PHASES: Final[Mapping[str, float]] = {
     "correct": 90,
-    "step": 120,
+    "step": 110,
     "losses": 40,
-    "share": 70,
+    "share": 80,
     "papers": 110,
     "record": 50,
 }

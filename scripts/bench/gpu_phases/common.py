@@ -19,6 +19,8 @@ from tune_seg.data import PackedData, pack, read
 if TYPE_CHECKING:
     import torch
 
+    from tune_seg.training import Trainer
+
 ROOT: Final = Path(__file__).resolve().parents[3]
 _COPIED: Final = 2 * 2**30  # far more than any cache of a GPU holds
 _COPIED_SMOKE: Final = 2**26
@@ -132,6 +134,14 @@ def wait(device: "torch.device") -> None:
 
     if device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def recorded(trainer: "Trainer") -> bool:
+    """Whether the training runs as a CUDA graph."""
+    from tune_seg.step import CapturedStep
+
+    step = trainer._step
+    return isinstance(step, CapturedStep) and step._recording is not None
 
 
 def copy_bandwidth(task: Task) -> float:

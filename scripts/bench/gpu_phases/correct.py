@@ -13,10 +13,10 @@ from typing import Final
 
 import torch
 
-from gpu_phases.common import ROOT, Result, Task, machine, scenes
+from gpu_phases.common import ROOT, Result, Task, machine, recorded, scenes
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
-from tune_seg.step import CapturedStep, Step
+from tune_seg.step import Step
 from tune_seg.training import Trainer
 
 _TESTS: Final = (
@@ -43,14 +43,15 @@ def run(task: Task, result: Result) -> None:
     float32 = _config(task, "Unet", precision="float32")
     with _tf32(False):
         _compare(result, "CPU and device, float32", Trainer(float32, pack, cpu), Trainer(float32, pack, device))
-        recorded, plain = Trainer(float32, pack, device), Trainer(float32, pack, device)
+        graph, plain = Trainer(float32, pack, device), Trainer(float32, pack, device)
         plain._step = Step(plain.model, plain.loss, plain.optimizer, plain._autocast)
-        was_recorded = _compare(result, "CUDA graph and plain step, float32", recorded, plain)
+        was_recorded = _compare(result, "CUDA graph and plain step, float32", graph, plain)
     _compare(result, "the same, TF32 as PyTorch has it", *_twice(float32, pack, device))
     for architecture in ("Unet",) if task.smoke else ("Unet", "DeepLabV3Plus"):
         config = _config(task, architecture)
         _compare(result, f"{architecture} twice, as trials train", *_twice(config, pack, device), exact=True)
-    result.put(recorded=was_recorded, summary=f"{tests}; {_agreement(result)}")
+    graph = "recorded" if was_recorded else "not recorded"
+    result.put(recorded=was_recorded, summary=f"{tests}; {_agreement(result)}; the step was {graph}")
 
 
 def _config(task: Task, architecture: str, precision: str = "auto") -> TrialConfig:
@@ -88,24 +89,24 @@ def _tf32(allowed: bool) -> Iterator[None]:
 
 def _compare(result: Result, what: str, first: Trainer, second: Trainer, *, exact: bool = False) -> bool:
     """Train both to their end and note by how much they differ at most; whether the first one's step was recorded."""
-    loss = metric = 0.0
+    losses, metrics = [], []
     while not first.done:
         one, other = first.epoch(), second.epoch()
-        loss = max(loss, abs(one["train_loss"] - other["train_loss"]) / abs(other["train_loss"]))
-        metric = max(metric, *(abs(one[name] - other[name]) for name in _METRICS))
-    weights = max(
+        losses.append(abs(one["train_loss"] - other["train_loss"]) / abs(other["train_loss"]))
+        metrics += [abs(one[name] - other[name]) for name in _METRICS]
+    weights = [
         (mine.detach().cpu() - theirs.detach().cpu()).abs().max().item()
         for mine, theirs in zip(first.model.parameters(), second.model.parameters(), strict=True)
+    ]
+    differences = {"loss": max(losses), "metric": max(metrics), "weights": max(weights)}
+    tolerances = (0.0, 0.0, 0.0) if exact else (_LOSS_TOLERANCE, _METRIC_TOLERANCE, math.inf)
+    # asked of each, because the largest of numbers with a nan among them can be any
+    within = all(
+        all(difference <= tolerance for difference in found)
+        for found, tolerance in zip((losses, metrics, weights), tolerances, strict=True)
     )
-    # a nan is within nothing
-    allowed = (0.0, 0.0) if exact else (_LOSS_TOLERANCE, _METRIC_TOLERANCE)
-    within = loss <= allowed[0] and metric <= allowed[1] and (weights == 0.0 or not exact) and math.isfinite(weights)
-    result.add(
-        "comparisons",
-        {"what": what, "loss": loss, "metric": metric, "weights": weights, "allowed": allowed, "within": within},
-    )
-    step = first._step
-    return isinstance(step, CapturedStep) and step._recording is not None
+    result.add("comparisons", {"what": what, **differences, "tolerances": tolerances, "within": within})
+    return recorded(first)
 
 
 def _agreement(result: Result) -> str:
@@ -120,32 +121,21 @@ def _tests(task: Task, result: Result) -> str:
     """Run the tests of this device in a process of their own, which a broken CUDA context cannot outlive."""
     names = _TESTS_SMOKE if task.smoke else _TESTS
     found = Path(task.work) / "tests.json"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "gpu_phases.recorder",
-        "-k",
-        task.device,
-    ]
-    command += ["--rootdir", str(ROOT), *(str(ROOT / "tests" / f"test_{name}.py") for name in names)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_phases.recorder"]
+    command += ["--rootdir", str(ROOT), "-k", task.device, *(str(ROOT / "tests" / f"test_{name}.py") for name in names)]
     if not task.smoke:
         command += ["-n", str(min(_WORKERS, os.cpu_count() or 1))]
     limit = time.time() + _TESTS_SHARE * task.left
+    found.write_text(json.dumps({"passed": 0, "skipped": 0, "failed": []}))
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "TUNE_SEG_TESTS": str(found)})
     while process.poll() is None and time.time() < limit:
         time.sleep(0.2)
-        if found.is_file():
-            result.put(tests=json.loads(found.read_text()))
+        result.put(tests=json.loads(found.read_text()))
     if process.poll() is None:
         process.kill()
         result.add("lacking", "tests that had not run when their time was over")
     elif process.returncode > 1:  # 0: all passed, 1: some failed, and they are in the file
-        raise RuntimeError(f"pytest ended with status {process.returncode}: {' '.join(command)}")
+        result.add("failed", {"name": "pytest", "traceback": f"status {process.returncode}, see the log: {command}"})
     process.wait()
     result.put(tests=json.loads(found.read_text()))
     tests = result.get("tests")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from step import BareLoop
 
-from gpu_phases.common import Result, Task, copy_bandwidth, data, machine, table, wait
+from gpu_phases.common import Result, Task, copy_bandwidth, data, machine, recorded, table, wait
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import Dataset, PackedData, Sample, pack
 from tune_seg.data.dataset import Image, Mask
@@ -29,7 +29,7 @@ _COUNTED: Final = {
 }
 """Images a second that a step can train at most with that bandwidth, by the bytes that it must move."""
 _CLASSES: Final = 11
-_COMPILING: Final = 60.0  # seconds that the first compilation is thought to take
+_COMPILING: Final = 30.0  # seconds that the first case is thought to take, compiled
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def run(task: Task, result: Result) -> None:
     device, seconds = torch.device(task.device), 0.2 if task.smoke else 1.5
     rows: dict[Case, dict[str, Any]] = {}
     for case in cases:
-        ours, bare = _turns(case, packs[case.size], device, seconds, compiled=False)
+        ours, bare, graph = _turns(case, packs[case.size], device, seconds)
         limit = case.limit(bandwidth)
         rows[case] = {
             **vars(case),
@@ -91,6 +91,7 @@ def run(task: Task, result: Result) -> None:
             "ours": statistics.median(ours),
             "ours/eager": statistics.median(mine / its for mine, its in zip(ours, bare, strict=True)),
             "ours/limit": None if limit is None else statistics.median(ours) / limit,
+            "recorded": graph,
         }
         result.put(steps=list(rows.values()), summary=_summary(rows.values()))
     result.put(epochs=list(_epochs(task, device)))
@@ -100,14 +101,15 @@ def run(task: Task, result: Result) -> None:
             result.add("lacking", f"compiled {case.architecture} {case.size} batch {case.batch}")
             continue
         started = time.perf_counter()
-        ours, bare = _turns(case, packs[case.size], device, seconds, compiled=True, backend=_backend(task))
+        ours, bare, graph = _turns(case, packs[case.size], device, seconds, compiler=_backend(task))
         longest = time.perf_counter() - started
         compiled = statistics.median(ours)
         rows[case] |= {
             "compiled": compiled,
             "compiled/eager": statistics.median(mine / its for mine, its in zip(ours, bare, strict=True)),
             "compiled/ours": compiled / rows[case]["ours"],
-            "compiling_seconds": longest,
+            "compiled recorded": graph,
+            "seconds, compiled": longest,
         }
         result.put(steps=list(rows.values()))
     result.add("printed", _printed(bandwidth, rows.values(), result.get("epochs")))
@@ -125,13 +127,13 @@ def _backend(task: Task) -> str:
 
 
 def _turns(
-    case: Case, pack: PackedData, device: torch.device, seconds: float, *, compiled: bool, backend: str = ""
-) -> tuple[list[float], list[float]]:
-    """Images a second of our loop and of the bare one, which take turns for so long."""
+    case: Case, pack: PackedData, device: torch.device, seconds: float, compiler: str | None = None
+) -> tuple[list[float], list[float], bool]:
+    """Images a second of our loop and of the bare one, which take turns for so long; whether ours was a CUDA graph."""
     ours, bare = Trainer(case.config, pack, device), BareLoop(case.config, pack, device, torch.channels_last)
-    if compiled:
+    if compiler is not None:
         torch.compiler.reset()  # each case is compiled for its own shapes
-        ours.model.compile(backend=backend, dynamic=False)
+        ours.model.compile(backend=compiler, dynamic=False)
     images = ours.steps * case.batch
     for _ in range(2):  # enough to record the step
         _seconds(ours)
@@ -141,7 +143,7 @@ def _turns(
     while len(pairs) < 3 or time.perf_counter() - started < seconds:
         pairs.append((images / _seconds(ours), images / bare.seconds(ours.steps)))
     mine, its = zip(*pairs, strict=True)
-    return list(mine), list(its)
+    return list(mine), list(its), recorded(ours)
 
 
 def _seconds(trainer: Trainer) -> float:
