@@ -7,6 +7,9 @@ import json
 import os
 import platform
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -61,7 +64,8 @@ class Task:
 class Result:
     """What a phase has found so far, on the disk after every call: a phase that is killed keeps what it had.
 
-    Three keys are for `gpu.py`: `summary`, a line; `printed`, texts to print; `lacking`, what there was no time for.
+    Four keys are for `gpu.py`: `summary`, a line; `printed`, texts to print; `lacking`, what there was no time for; and
+    `failed`, the `name` and the `traceback` of what failed while the phase went on.
     """
 
     def __init__(self, task: Task) -> None:
@@ -76,6 +80,15 @@ class Result:
     def add(self, name: str, entry: Any) -> None:
         """Append to a list."""
         self.put(**{name: [*self._values.get(name, []), entry]})
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[str]:
+        """Take note if what is done inside fails, and go on behind it: there may be no second time on a GPU."""
+        try:
+            yield name
+        except Exception:
+            traceback.print_exc()
+            self.add("failed", {"name": name, "traceback": traceback.format_exc()})
 
     def get(self, name: str) -> Any:
         """What was put or added."""

@@ -15,12 +15,19 @@ import torch
 
 from gpu_phases.common import ROOT, Result, Task, machine, recorded, scenes
 from tune_seg.config import TrialConfig, parse
-from tune_seg.data import PackedData
 from tune_seg.step import Step
 from tune_seg.training import Trainer
 
 _TESTS: Final = (
-    *("losses", "pixel_losses", "region_losses", "metrics", "training", "step", "frozen", "temperature", "layers"),
+    "losses",
+    "pixel_losses",
+    "region_losses",
+    "metrics",
+    "training",
+    "step",
+    "frozen",
+    "temperature",
+    "layers",
 )
 _TESTS_SMOKE: Final = ("layers",)
 _TESTS_SHARE: Final = 0.6
@@ -41,17 +48,22 @@ def run(task: Task, result: Result) -> None:
     device, cpu = torch.device(task.device), torch.device("cpu")
 
     float32 = _config(task, "Unet", precision="float32")
-    with _tf32(False):
-        _compare(result, "CPU and device, float32", Trainer(float32, pack, cpu), Trainer(float32, pack, device))
+    result.put(comparisons=[], recorded=False)
+    with result.attempt("CPU and device, float32") as what, _tf32(False):
+        _compare(result, what, Trainer(float32, pack, cpu), Trainer(float32, pack, device))
+    with result.attempt("CPU and device, TF32 as PyTorch has it") as what:
+        _compare(result, what, Trainer(float32, pack, cpu), Trainer(float32, pack, device))
+    with result.attempt("CUDA graph and plain step, float32") as what, _tf32(False):
         graph, plain = Trainer(float32, pack, device), Trainer(float32, pack, device)
         plain._step = Step(plain.model, plain.loss, plain.optimizer, plain._autocast)
-        was_recorded = _compare(result, "CUDA graph and plain step, float32", graph, plain)
-    _compare(result, "the same, TF32 as PyTorch has it", *_twice(float32, pack, device))
+        _compare(result, what, graph, plain)
+        result.put(recorded=recorded(graph))
     for architecture in ("Unet",) if task.smoke else ("Unet", "DeepLabV3Plus"):
-        config = _config(task, architecture)
-        _compare(result, f"{architecture} twice, as trials train", *_twice(config, pack, device), exact=True)
-    graph = "recorded" if was_recorded else "not recorded"
-    result.put(recorded=was_recorded, summary=f"{tests}; {_agreement(result)}; the step was {graph}")
+        with result.attempt(f"{architecture} twice, as trials train") as what:
+            config = _config(task, architecture)
+            _compare(result, what, Trainer(config, pack, device), Trainer(config, pack, device), exact=True)
+    graph_said = "the step was recorded" if result.get("recorded") else "no step was recorded"
+    result.put(summary=f"{tests}; {_agreement(result)}; {graph_said}")
 
 
 def _config(task: Task, architecture: str, precision: str = "auto") -> TrialConfig:
@@ -73,10 +85,6 @@ def _config(task: Task, architecture: str, precision: str = "auto") -> TrialConf
     return parse(TrialConfig, sections)
 
 
-def _twice(config: TrialConfig, pack: PackedData, device: torch.device) -> tuple[Trainer, Trainer]:
-    return Trainer(config, pack, device), Trainer(config, pack, device)
-
-
 @contextlib.contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
     before = torch.backends.cudnn.allow_tf32
@@ -87,8 +95,8 @@ def _tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def _compare(result: Result, what: str, first: Trainer, second: Trainer, *, exact: bool = False) -> bool:
-    """Train both to their end and note by how much they differ at most; whether the first one's step was recorded."""
+def _compare(result: Result, what: str, first: Trainer, second: Trainer, *, exact: bool = False) -> None:
+    """Train both to their end and note by how much they differ at most."""
     losses, metrics = [], []
     while not first.done:
         one, other = first.epoch(), second.epoch()
@@ -106,7 +114,6 @@ def _compare(result: Result, what: str, first: Trainer, second: Trainer, *, exac
         for found, tolerance in zip((losses, metrics, weights), tolerances, strict=True)
     )
     result.add("comparisons", {"what": what, **differences, "tolerances": tolerances, "within": within})
-    return recorded(first)
 
 
 def _agreement(result: Result) -> str:

@@ -38,8 +38,9 @@ def run(task: Task, result: Result) -> None:
         if task.left < 0:
             result.add("lacking", name)
             continue
-        rows.append(_row(name, shapes, device, bandwidth, repeats=3 if task.smoke else 15))
-        result.put(losses=rows)
+        with result.attempt(name):
+            rows.append(_row(name, shapes, device, bandwidth, repeats=3 if task.smoke else 15))
+            result.put(losses=rows)
     refused = [row["loss"] for row in rows if row["small"]["refused"]]
     slow = [row["loss"] for row in rows if row["eager ratio"] > row["aim"]]
     result.put(

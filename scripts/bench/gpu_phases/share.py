@@ -34,13 +34,13 @@ def run(task: Task, result: Result) -> None:
                 result.add("lacking", f"{copies} {kind}")
                 continue
             started = time.perf_counter()
-            measured[kind][copies] = measure(task, copies, config, path)
+            with result.attempt(f"{copies} {kind}"):
+                measured[kind][copies] = measure(task, copies, config, path)
+                result.add("measurements", {"as": kind, **vars(measured[kind][copies])})
             longest = time.perf_counter() - started
-            result.put(
-                measurements=[{"as": kind, **vars(each)} for kind, found in measured.items() for each in found.values()],
-                **_choices(measured),
-            )
-    single = measured["processes"][1].images_per_second
+            if measured["processes"]:
+                result.put(**_choices(measured["processes"]))
+    single = result.get("measurements")[0]["images_per_second"]
     rows = [
         [
             entry["as"],
@@ -54,8 +54,7 @@ def run(task: Task, result: Result) -> None:
     result.add("printed", table(["as", "copies", "images a second together", "/ one", "GiB each"], rows))
 
 
-def _choices(measured: dict[str, dict[int, Measurement]]) -> dict[str, Any]:
-    processes = measured["processes"]
+def _choices(processes: dict[int, Measurement]) -> dict[str, Any]:
     share = choose([found for copies, found in processes.items() if copies in _AUTO])
     best = round(1 / choose(list(processes.values())))
     return {

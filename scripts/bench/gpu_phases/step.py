@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
@@ -46,6 +46,9 @@ class Case:
         training = {"epochs": 10**4, "batch_size": self.batch, "threads": 1}
         return parse(TrialConfig, {"model": {"architecture": self.architecture}, "training": training})
 
+    def __str__(self) -> str:
+        return f"{self.architecture}, {self.size} x {self.size}, batch {self.batch}"
+
     def limit(self, bandwidth: float) -> float | None:
         """Images a second that the bandwidth allows, where the bytes of a step were counted."""
         counted = _COUNTED.get((self.architecture, self.size))
@@ -63,14 +66,26 @@ class RandomImages(Dataset):
         return tuple(f"class {number}" for number in range(_CLASSES))
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
-        generator = np.random.default_rng(int(sample.id))
-        shape = self.size, self.size
-        return generator.integers(256, size=(*shape, 3), dtype=np.uint8), generator.integers(
-            _CLASSES, size=shape, dtype=np.uint8
-        )
+        generator, shape = np.random.default_rng(int(sample.id)), (self.size, self.size)
+        image = generator.integers(256, size=(*shape, 3), dtype=np.uint8)
+        return image, generator.integers(_CLASSES, size=shape, dtype=np.uint8)
 
     def source(self) -> dict[str, Any]:
         return {"random": [self.size, len(self.samples)]}
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Images a second of our loop and of the bare one, turn by turn; whether ours was recorded as a CUDA graph."""
+
+    ours: list[float]
+    bare: list[float]
+    recorded: bool
+
+    @property
+    def ratio(self) -> float:
+        """The median of those of neighbouring turns."""
+        return statistics.median(mine / its for mine, its in zip(self.ours, self.bare, strict=True))
 
 
 def run(task: Task, result: Result) -> None:
@@ -83,36 +98,45 @@ def run(task: Task, result: Result) -> None:
     device, seconds = torch.device(task.device), 0.2 if task.smoke else 1.5
     rows: dict[Case, dict[str, Any]] = {}
     for case in cases:
-        ours, bare, graph = _turns(case, packs[case.size], device, seconds)
-        limit = case.limit(bandwidth)
-        rows[case] = {
-            **vars(case),
-            "eager": statistics.median(bare),
-            "ours": statistics.median(ours),
-            "ours/eager": statistics.median(mine / its for mine, its in zip(ours, bare, strict=True)),
-            "ours/limit": None if limit is None else statistics.median(ours) / limit,
-            "recorded": graph,
-        }
-        result.put(steps=list(rows.values()), summary=_summary(rows.values()))
-    result.put(epochs=list(_epochs(task, device)))
+        with result.attempt(str(case)):
+            rows[case] = {**vars(case), **_eager(_turns(case, packs[case.size], device, seconds), case.limit(bandwidth))}
+            result.put(steps=list(rows.values()), summary=_summary(rows.values()))
+    epochs: list[dict[str, Any]] = []
+    with result.attempt("where an epoch's time goes"):
+        for epoch in _epochs(task, device):
+            epochs.append(epoch)
+            result.put(epochs=epochs)
     longest = _COMPILING
-    for case in cases[:1] if task.smoke else cases:
+    for case in list(rows)[:1] if task.smoke else list(rows):
         if not task.smoke and task.left < longest:
-            result.add("lacking", f"compiled {case.architecture} {case.size} batch {case.batch}")
+            result.add("lacking", f"{case}, compiled")
             continue
         started = time.perf_counter()
-        ours, bare, graph = _turns(case, packs[case.size], device, seconds, compiler=_backend(task))
+        with result.attempt(f"{case}, compiled"):
+            rows[case] |= _compiled(_turns(case, packs[case.size], device, seconds, _backend(task)), rows[case]["ours"])
+            result.put(steps=list(rows.values()))
         longest = time.perf_counter() - started
-        compiled = statistics.median(ours)
-        rows[case] |= {
-            "compiled": compiled,
-            "compiled/eager": statistics.median(mine / its for mine, its in zip(ours, bare, strict=True)),
-            "compiled/ours": compiled / rows[case]["ours"],
-            "compiled recorded": graph,
-            "seconds, compiled": longest,
-        }
-        result.put(steps=list(rows.values()))
-    result.add("printed", _printed(bandwidth, rows.values(), result.get("epochs")))
+    result.add("printed", _printed(bandwidth, list(rows.values()), epochs))
+
+
+def _eager(turns: Turns, limit: float | None) -> dict[str, Any]:
+    return {
+        "eager": statistics.median(turns.bare),
+        "ours": statistics.median(turns.ours),
+        "ours/eager": turns.ratio,
+        "ours/limit": None if limit is None else statistics.median(turns.ours) / limit,
+        "recorded": turns.recorded,
+    }
+
+
+def _compiled(turns: Turns, ours: float) -> dict[str, Any]:
+    compiled = statistics.median(turns.ours)
+    return {
+        "compiled": compiled,
+        "compiled/eager": turns.ratio,
+        "compiled/ours": compiled / ours,
+        "compiled, recorded": turns.recorded,
+    }
 
 
 def _random_pack(task: Task, size: int, images: int) -> PackedData:
@@ -126,10 +150,8 @@ def _backend(task: Task) -> str:
     return "eager" if task.smoke else "inductor"
 
 
-def _turns(
-    case: Case, pack: PackedData, device: torch.device, seconds: float, compiler: str | None = None
-) -> tuple[list[float], list[float], bool]:
-    """Images a second of our loop and of the bare one, which take turns for so long; whether ours was a CUDA graph."""
+def _turns(case: Case, pack: PackedData, device: torch.device, seconds: float, compiler: str | None = None) -> Turns:
+    """Let our loop and the bare one take turns for so long."""
     ours, bare = Trainer(case.config, pack, device), BareLoop(case.config, pack, device, torch.channels_last)
     if compiler is not None:
         torch.compiler.reset()  # each case is compiled for its own shapes
@@ -142,8 +164,7 @@ def _turns(
     started = time.perf_counter()
     while len(pairs) < 3 or time.perf_counter() - started < seconds:
         pairs.append((images / _seconds(ours), images / bare.seconds(ours.steps)))
-    mine, its = zip(*pairs, strict=True)
-    return list(mine), list(its), recorded(ours)
+    return Turns([mine for mine, _ in pairs], [its for _, its in pairs], recorded(ours))
 
 
 def _seconds(trainer: Trainer) -> float:
@@ -192,39 +213,40 @@ def _reading(packed: PackedData, device: torch.device) -> float:
     return statistics.median(times)
 
 
-def _summary(rows: Sequence[dict[str, Any]] | Any) -> str:
+def _summary(rows: Collection[dict[str, Any]]) -> str:
     ratios = [row["ours/eager"] for row in rows]
     shares = [row["ours/limit"] for row in rows if row["ours/limit"] is not None]
     limit = f", {min(shares):.2f} to {max(shares):.2f} of the bandwidth limit" if shares else ""
     return f"ours / eager {min(ratios):.2f} to {max(ratios):.2f}{limit}"
 
 
-def _printed(bandwidth: float, rows: Any, epochs: Sequence[dict[str, Any]]) -> str:
-    def number(row: dict[str, Any], key: str, form: str) -> str:
-        value = row.get(key)
-        return "" if value is None else f"{value:{form}}"
-
+def _printed(bandwidth: float, rows: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]]) -> str:
     columns = {
-        **{"eager": ".0f", "ours": ".0f", "ours/eager": ".2f", "ours/limit": ".2f"},
-        **{"compiled": ".0f", "compiled/eager": ".2f", "compiled/ours": ".2f"},
+        "eager": 0,
+        "ours": 0,
+        "ours/eager": 2,
+        "ours/limit": 2,
+        "compiled": 0,
+        "compiled/eager": 2,
+        "compiled/ours": 2,
     }
-    steps = table(
-        ["images a second", "size", "batch", *columns],
+    steps = [
+        [row["architecture"], str(row["size"]), str(row["batch"]), *(_cell(row.get(key), n) for key, n in columns.items())]
+        for row in rows
+    ]
+    parts = [key for key in (epochs[0] if epochs else {}) if key not in ("architecture", "size", "images")]
+    shares = [
+        [epoch["architecture"], " + ".join(map(str, epoch["images"])), *(_cell(1e3 * epoch[part], 1) for part in parts)]
+        for epoch in epochs
+    ]
+    return "\n\n".join(
         [
-            [
-                row["architecture"],
-                *(str(row[key]) for key in ("size", "batch")),
-                *(number(row, key, form) for key, form in columns.items()),
-            ]
-            for row in rows
-        ],
+            f"copies move {bandwidth / 1e12:.3f} TB/s",
+            table(["images a second", "size", "batch", *columns], steps),
+            table(["an epoch, in ms", "images", *parts], shares),
+        ]
     )
-    parts = [key for key in epochs[0] if key not in ("architecture", "size", "images")]
-    shares = table(
-        ["an epoch, in ms", "images", *parts],
-        [
-            [epoch["architecture"], " + ".join(map(str, epoch["images"])), *(f"{1e3 * epoch[part]:.1f}" for part in parts)]
-            for epoch in epochs
-        ],
-    )
-    return f"copies move {bandwidth / 1e12:.3f} TB/s\n\n{steps}\n\n{shares}"
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
