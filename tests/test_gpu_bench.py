@@ -1,7 +1,9 @@
 """The script for a GPU, run for real on the CPU: a little of everything, in processes without Ray, Optuna and MLflow."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from tune_seg.config import TrialConfig, parse
 BENCH = Path(__file__).parent.parent / "scripts" / "bench"
 PHASES = ["correct", "step", "losses", "share", "papers", "record"]
 ABSENT = ("ray", "optuna", "mlflow")
+Smoke = tuple[Path, str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +41,23 @@ def gpu(environment: dict[str, str], out: Path, *options: str) -> tuple[int, str
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> tuple[Path, str, dict[str, Any]]:
-    """The folder that all phases were run into, what they printed, and what they found."""
-    out: Path = tmp_path_factory.mktemp("gpu")
-    status, printed, phases = gpu(environment, out, "--seconds", "1200")  # on a busy machine nothing shall be cut short
-    assert status == 0, printed
-    return out, printed, phases
+def smoke(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Smoke:
+    """The folder that all phases were run into, what they printed, and what they found. Tests leave the folder alone."""
+    folder: Path = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers: one of them runs it
+    out, said = folder / "gpu", folder / "gpu.txt"
+    with (folder / "gpu.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.is_file():
+            # so many seconds that on a busy machine nothing is cut short
+            status, printed, _ = gpu(environment, out, "--seconds", "1200")
+            assert status == 0, printed
+            said.write_text(printed)
+    return out, said.read_text(), json.loads((out / "gpu.json").read_text())["phases"]
 
 
-def test_every_phase_runs_to_its_end(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_every_phase_runs_to_its_end(smoke: Smoke) -> None:
     _, printed, phases = smoke
     assert list(phases) == PHASES
     assert {phase: entry["status"] for phase, entry in phases.items()} == dict.fromkeys(PHASES, "ok")
@@ -61,7 +72,7 @@ def test_the_study_layer_is_absent(environment: dict[str, str]) -> None:
         assert f"{name} is not on this machine" in ended.stderr
 
 
-def test_correct_runs_tests_and_trainings_that_agree(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_correct_runs_tests_and_trainings_that_agree(smoke: Smoke) -> None:
     found = smoke[2]["correct"]["result"]
     assert found["tests"]["passed"] > 5 and found["tests"]["failed"] == []
     assert len(found["comparisons"]) == 4
@@ -69,7 +80,7 @@ def test_correct_runs_tests_and_trainings_that_agree(smoke: tuple[Path, str, dic
         assert (comparison["loss"], comparison["metric"], comparison["weights"], comparison["within"]) == (0, 0, 0, True)
 
 
-def test_step_measures_every_loop(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_step_measures_every_loop(smoke: Smoke) -> None:
     found = smoke[2]["step"]["result"]
     assert found["bandwidth"] > 0
     unet, deeplab = found["steps"]
@@ -80,7 +91,7 @@ def test_step_measures_every_loop(smoke: tuple[Path, str, dict[str, Any]]) -> No
     assert epoch["steps"] > epoch["of it, batches on the host"] > 0 and epoch["evaluation"] > 0
 
 
-def test_losses_are_compared_with_cross_entropy_and_with_the_bandwidth(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_losses_are_compared_with_cross_entropy_and_with_the_bandwidth(smoke: Smoke) -> None:
     found = smoke[2]["losses"]["result"]
     assert [row["loss"] for row in found["losses"]] == ["ce", "dual_focal", "dice"]
     for row in found["losses"]:
@@ -90,7 +101,7 @@ def test_losses_are_compared_with_cross_entropy_and_with_the_bandwidth(smoke: tu
         assert row["deviation"] < 1e-5 and row["eager ratio"] > 0 and small["refused"] == "a CPU"
 
 
-def test_share_measures_processes_and_threads(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_share_measures_processes_and_threads(smoke: Smoke) -> None:
     found = smoke[2]["share"]["result"]
     assert [(entry["as"], entry["copies"]) for entry in found["measurements"]] == [
         ("processes", 1),
@@ -102,7 +113,7 @@ def test_share_measures_processes_and_threads(smoke: tuple[Path, str, dict[str, 
     assert found["auto"] in (1.0, 0.5) and found["workers"] == 1 / found["auto"]
 
 
-def test_papers_prints_the_tables_and_trains_a_row_of_both_once(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_papers_prints_the_tables_and_trains_a_row_of_both_once(smoke: Smoke) -> None:
     out, printed, phases = smoke
     found = phases["papers"]["result"]
     rows = {(run["table"], run["row"]): run["mdice"] for run in found["runs"]}
@@ -119,7 +130,7 @@ def test_papers_prints_the_tables_and_trains_a_row_of_both_once(smoke: tuple[Pat
     assert "│ ADFL   │  1/1 │ 67.84 │" in printed
 
 
-def test_record_has_a_row_an_epoch_with_calibrated_scores(smoke: tuple[Path, str, dict[str, Any]]) -> None:
+def test_record_has_a_row_an_epoch_with_calibrated_scores(smoke: Smoke) -> None:
     rows = pq.read_table(smoke[0] / "record.parquet").to_pylist()
     assert [(row["name"], row["seed"], row["epoch"]) for row in rows] == [
         ("ce", 0, 1),
@@ -134,10 +145,9 @@ def test_record_has_a_row_an_epoch_with_calibrated_scores(smoke: tuple[Path, str
         parse(TrialConfig, json.loads(row["trial"]))
 
 
-def test_record_goes_on_and_trains_nothing_twice(
-    smoke: tuple[Path, str, dict[str, Any]], environment: dict[str, str]
-) -> None:
-    out, _, before = smoke
+def test_record_goes_on_and_trains_nothing_twice(smoke: Smoke, environment: dict[str, str], tmp_path: Path) -> None:
+    _, _, before = smoke
+    out = shutil.copytree(smoke[0], tmp_path / "gpu")
     rows = pq.read_table(out / "record.parquet").to_pylist()
     status, printed, phases = gpu(environment, out, "--phases", "record", "--seeds", "2")
     assert status == 0, printed

@@ -41,12 +41,12 @@ from typing import Any, BinaryIO, Final
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PHASES: Final[Mapping[str, float]] = {
-    "correct": 90,
+    "correct": 110,
     "step": 110,
     "losses": 40,
     "share": 80,
-    "papers": 110,
-    "record": 50,
+    "papers": 100,
+    "record": 40,
 }
 """The phases, most valuable first, and what each gets of 480 seconds."""
 _AHEAD: Final = 4.0  # seconds before its limit at which a phase should have ended by itself

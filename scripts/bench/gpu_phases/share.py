@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gpu_pack import preset
 
-from gpu_phases.common import Result, Task, data, table
+from gpu_phases.common import Result, Task, data, table, wait
 from gpu_phases.trainings import worker_context
 from tune_seg.config import StudyConfig, parse
 from tune_seg.sharing import Measurement, choose
@@ -119,7 +119,10 @@ def _process(task: Task, config: dict[str, Any], path: Path, together: Any, answ
 
 def _many(task: Task, copies: int, config: dict[str, Any], path: Path, answers: Any) -> None:
     """Threads of this process; on a GPU each has a stream of its own, and another for what it records."""
+    import torch
+
     trainers = [_trainer(task, config, path) for _ in range(copies)]
+    wait(torch.device(task.device))  # what they are made of is there before other streams read it
     streams = [_stream(task, trainer) for trainer in trainers]
     for trainer, stream in zip(trainers, streams, strict=True):  # one after the other: each records its step
         with stream:
