@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.image_files import numbers, photo, write_image
-from tune_seg.config import TrialConfig, parse
+from tune_seg.config import DataConfig, TrialConfig, parse
+from tune_seg.data import pack, read
 
-BENCH = Path(__file__).parent.parent / "scripts" / "bench"
+ROOT = Path(__file__).parent.parent
+BENCH = ROOT / "scripts" / "bench"
 PHASES = ["correct", "step", "losses", "share", "papers", "record"]
 ABSENT = ("ray", "optuna", "mlflow")
 Smoke = tuple[Path, str, dict[str, Any]]
@@ -206,15 +208,41 @@ def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
-def test_a_compressed_pack_gives_the_pack_back(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def camvid(tmp_path: Path) -> Path:
+    """Sixteen small images in CamVid's layout."""
+    root = tmp_path / "CamVid"
     for split, images in (("train", 10), ("val", 6)):
         for number in range(images):
-            write_image(tmp_path / "CamVid" / split / f"{number}.png", photo(40, 48))
-            write_image(tmp_path / "CamVid" / f"{split}annot" / f"{number}.png", numbers([0, 3, 9, 10], 40, 48))
-    command = [sys.executable, str(BENCH / "gpu_pack.py"), str(tmp_path / "CamVid"), str(tmp_path / "packed")]
+            write_image(root / split / f"{split}{number}.png", photo(40, 48))
+            write_image(root / f"{split}annot" / f"{split}{number}.png", numbers([0, 3, 9, 10], 40, 48))
+    return root
+
+
+def test_a_compressed_pack_gives_the_pack_back(environment: dict[str, str], camvid: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "gpu_pack.py"), str(camvid), str(tmp_path / "packed")]
     ended = subprocess.run(
-        command, env={**environment, "PYTHONPATH": str(BENCH.parent.parent)}, capture_output=True, text=True, check=False
+        command, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr  # it compares the bytes
     assert "16 images of 224 x 224, training and validation by fold: 15 + 1, 15 + 1, 15 + 1" in ended.stdout
     assert [path.suffixes for path in (tmp_path / "packed").iterdir()] == [[".arrow", ".xz"]]
+
+
+def test_papers_trains_every_fold_of_a_pack_that_was_carried_along(
+    environment: dict[str, str], camvid: Path, tmp_path: Path
+) -> None:
+    split = {"folds": 3, "val_fraction": 0.2}
+    config = parse(DataConfig, {"root": camvid, "size": (32, 32), "split": split, "options": {"classes": 11}})
+    packed = pack(read(config), tmp_path, config.size)
+    code = "import sys; from pathlib import Path; from gpu_pack import compress; print(compress(*map(Path, sys.argv[1:])))"
+    paths = {**environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{BENCH}"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, packed, tmp_path], env=paths, capture_output=True, text=True, check=True
+    )
+    status, printed, phases = gpu(environment, tmp_path / "out", "--phases", "papers", "--pack", ended.stdout.strip())
+    assert status == 0, printed
+    found = phases["papers"]["result"]
+    assert found["trained"] == 3 * 6 + 2
+    assert [run["fold"] for run in found["runs"]] == [*([0] * 7), *([1] * 7), *([2] * 7), None, None]
+    assert "│ ADFL   │  3/3 │ 67.84 │" in printed

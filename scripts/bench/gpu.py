@@ -34,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -51,6 +51,7 @@ _PHASES: Final[Mapping[str, float]] = {
 """The phases, most valuable first, and what each gets of 480 seconds."""
 _AHEAD: Final = 4.0  # seconds before its limit at which a phase should have ended by itself
 _GRACE: Final = 3.0  # between asking a phase to end and ending it
+_POLL: Final = 0.1
 _LOG_LINES: Final = 40
 _INTERRUPTED: Final = 130
 
@@ -61,18 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     out: Path = arguments.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     report = Report(out / "gpu.json", arguments.phases)
-    interrupted = False
-    with _interruptible(), tempfile.TemporaryDirectory(prefix="tune_seg-gpu-") as work, (out / "gpu.log").open("ab") as log:
+    with (
+        _signals() as signals,
+        tempfile.TemporaryDirectory(prefix="tune_seg-gpu-") as work,
+        (out / "gpu.log").open("ab") as log,
+    ):
         began = time.time()
-        try:
-            for index, phase in enumerate(arguments.phases):
-                left = arguments.seconds - (time.time() - began)
-                limit = left * _PHASES[phase] / sum(_PHASES[later] for later in arguments.phases[index:])
-                _run(phase, limit, arguments, report, Path(work), log)
-        except KeyboardInterrupt:
-            interrupted = True
-    print(f"\n{report.table()}", flush=True)
-    return _INTERRUPTED if interrupted else report.status(arguments.phases)
+        for index, phase in enumerate(arguments.phases):
+            left = arguments.seconds - (time.time() - began)
+            limit = left * _PHASES[phase] / sum(_PHASES[later] for later in arguments.phases[index:])
+            if not signals:
+                _run(phase, limit, arguments, report, Path(work), log, signals)
+        print(f"\n{report.table()}", flush=True)
+        return _INTERRUPTED if signals else report.status(arguments.phases)
 
 
 class Report:
@@ -127,8 +129,16 @@ class Report:
         return "; ".join(found)
 
 
-def _run(phase: str, limit: float, arguments: argparse.Namespace, report: Report, work: Path, log: BinaryIO) -> None:
-    """Run a phase, end it at its limit, and report what it has found by then."""
+def _run(
+    phase: str,
+    limit: float,
+    arguments: argparse.Namespace,
+    report: Report,
+    work: Path,
+    log: BinaryIO,
+    signals: Collection[int],
+) -> None:
+    """Run a phase, end it at its limit or after a signal, and report what it has found by then."""
     began = time.time()
     task = {
         "phase": phase,
@@ -154,41 +164,38 @@ def _run(phase: str, limit: float, arguments: argparse.Namespace, report: Report
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    status = "interrupted"
-    try:
-        ended = _ended(process, began + limit)
-        status = "ended" if ended else "out of time"
-    finally:
-        returned = _end(process)
-        file = work / f"{phase}.json"
-        result = json.loads(file.read_text()) if file.is_file() else {}
-        traceback = result.pop("traceback", None)
-        if status == "ended" and returned == 0:
-            status = "out of time" if "lacking" in result else "ok"
-        elif status == "ended":
-            status = "failed"
-            traceback = traceback or f"status {returned}; the log ends with\n{_tail(Path(log.name), start)}"
-        seconds = time.time() - began
-        report.put(phase, status=status, seconds=seconds, limit=limit, result=result, traceback=traceback)
-        for text in result.get("printed", []):
-            print(f"\n{text}")
-        print(report.line(phase), flush=True)
+    while not (ended := _ended(process)) and time.time() < began + limit and not signals:
+        time.sleep(_POLL)
+    returned = _end(process)
+    file = work / f"{phase}.json"
+    result = json.loads(file.read_text()) if file.is_file() else {}
+    traceback = result.pop("traceback", None)
+    if not ended:
+        status = "interrupted" if signals else "out of time"
+    elif returned == 0:
+        status = "out of time" if "lacking" in result else "ok"
+    else:
+        status = "failed"
+        traceback = traceback or f"status {returned}; the log ends with\n{_tail(Path(log.name), start)}"
+    seconds = time.time() - began
+    report.put(phase, status=status, seconds=seconds, limit=limit, result=result, traceback=traceback)
+    for text in result.get("printed", []):
+        print(f"\n{text}")
+    print(report.line(phase), flush=True)
 
 
-def _ended(process: subprocess.Popen[bytes], limit: float) -> bool:
-    """Whether the process ended before `limit`. It is left to be waited for, so that its group keeps its number."""
-    while time.time() < limit:
-        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return True
-        time.sleep(0.1)
-    return False
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process has ended. It is left to be waited for, so that its group keeps its number."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
     """End the process and all that it has started, and return its status."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    _ended(process, time.time() + _GRACE)
+    asked = time.time()
+    while not _ended(process) and time.time() < asked + _GRACE:
+        time.sleep(_POLL)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
@@ -201,13 +208,14 @@ def _tail(log: Path, start: int) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM is taken as Ctrl-C, and Ctrl-C is heard also where a shell started this script in the background."""
+def _signals() -> Iterator[list[int]]:
+    """The numbers of the signals to end that have come: an exception could come while a process is being started."""
+    received: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in before:
+        signal.signal(number, lambda number, _: received.append(number))
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
