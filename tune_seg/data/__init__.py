@@ -3,11 +3,11 @@
 Example:
     >>> from tune_seg.config import AugmentationConfig, DataConfig
     >>> from tune_seg.data import PackedData, batches, pack, read
-    >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))  # doctest: +SKIP
-    >>> data = PackedData(path)  # doctest: +SKIP
-    >>> for images, target in batches(data.train, epoch=0, seed=0, batch_size=8,
-    ...                               augmentation=AugmentationConfig(), device="cpu", train=True):  # doctest: +SKIP
-    ...     ...
+    >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))
+    >>> data = PackedData(path)
+    >>> drawn = batches(data.train, epoch=0, seed=0, batch_size=8, augmentation=AugmentationConfig(), device="cpu", train=True)
+    >>> [(images.shape, target.shape) for images, target in drawn][0]
+    (torch.Size([8, 3, 64, 96]), torch.Size([8, 64, 96]))
 
 Reading and packing need no torch; what does is imported when it is first asked for, so that a command which only reads
 starts in a fraction of the time.
