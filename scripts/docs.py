@@ -1,5 +1,7 @@
 """Write the pages of docs/ that follow from the code, or check that they are current.
 
+Run in the checkout::
+
     PYTHONPATH=. python scripts/docs.py            # write
     PYTHONPATH=. python scripts/docs.py --check    # exit status 1 where a page is not what the code says
 """
@@ -32,9 +34,9 @@ loss = build_loss("focal", num_classes=11, gamma=1.5)(logits, target)  # logits 
 
 ## When to use which
 
-*Class weights* are the inverse frequencies of the classes in the training images. A *proper* loss is smallest, on average, exactly
-where the outputs are the true probabilities; others can need a [temperature](metrics.md#calibration-after-training) before
-their outputs mean something.
+*Class weights* are the inverse frequencies of the classes in the training images. A *proper* loss is smallest, on average,
+exactly where the outputs are the true probabilities; others can need a
+[temperature](metrics.md#calibration-after-training) before their outputs mean something.
 
 | loss | when to use it | class weights | proper |
 | --- | --- | --- | --- |
@@ -43,13 +45,13 @@ their outputs mean something.
 _FORMULAS = """
 ## What each one computes
 
-P is the truth (1 for the true class, 0 for the others), p the softmax output, y the true class, x the logits (what the model gives
-before the softmax), w the class weights; c counts the classes. "Hossain" and "Taubert" are the [two papers](papers.md) that this
-project builds on.
+P is the truth (1 for the true class, 0 for the others), p the softmax output, y the true class, x the logits (what the model
+gives before the softmax), w the class weights; c counts the classes. "Hossain" and "Taubert" are the
+[two papers](papers.md) that this project builds on.
 
-In a configuration the parameters are set by `loss.params`, for instance `--set loss.params.focal.gamma=1.5`. `loss.gamma` and
-`loss.alpha` set those of every active loss that has one. Where two losses allow different values of gamma, give each its own:
-`loss.params.unified_focal.gamma`.
+In a configuration the parameters are set by `loss.params`, for instance `--set loss.params.focal.gamma=1.5`. `loss.gamma`
+and `loss.alpha` set those of every active loss that has one. Where two losses allow different values of gamma, give each its
+own: `loss.params.unified_focal.gamma`.
 """
 
 _SPEED = """
@@ -57,8 +59,8 @@ _SPEED = """
 
 Every loss is finite, with a finite gradient, for logits of any size, in float32 and in bfloat16, and ignored pixels count
 nowhere. All are written for this project but `ce` and `wce`, which call torch's own. Of the versions in SMP, MONAI and
-torchvision only torchvision's `sigmoid_focal_loss` is as fast, and it knows no ignored pixels. Times and memory of each loss are in
-[the measurements](../scripts/bench/README.md#what-a-loss-costs).
+torchvision only torchvision's `sigmoid_focal_loss` is as fast, and it knows no ignored pixels. Times and memory of each
+loss are in [the measurements](../scripts/bench/README.md#what-a-loss-costs).
 """
 
 

@@ -5,8 +5,9 @@ Example:
     >>> from tune_seg.data import PackedData, batches, pack, read
     >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))
     >>> data = PackedData(path)
-    >>> drawn = batches(data.train, epoch=0, seed=0, batch_size=8, augmentation=AugmentationConfig(), device="cpu", train=True)
-    >>> [(images.shape, target.shape) for images, target in drawn][0]
+    >>> drawn = batches(data.val, epoch=0, seed=0, batch_size=8, augmentation=AugmentationConfig(), device="cpu", train=False)
+    >>> images, target = next(drawn)
+    >>> images.shape, target.shape
     (torch.Size([8, 3, 64, 96]), torch.Size([8, 64, 96]))
 
 Reading and packing need no torch; what does is imported when it is first asked for, so that a command which only reads
