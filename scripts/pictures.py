@@ -86,8 +86,8 @@ def _with_rare_classes(masks: Any, class_names: tuple[str, ...]) -> list[int]:
 
 def _scores(row: Any, data: PackedData) -> str:
     """The recall of each rare class, and the accuracy that it is paid for with."""
-    recalls = (f"{name} {row.class_recall[data.class_names.index(name)]:.2f}" for name in _RARE)
-    return f"recall: {', '.join(recalls)}\naccuracy {row.accuracy:.2f}"
+    first, second, third = (f"{name} {row.class_recall[data.class_names.index(name)]:.2f}" for name in _RARE)
+    return f"recall: {first}, {second},\n{third}; accuracy {row.accuracy:.2f}"
 
 
 def _predict(row: Any, config: dict[str, Any], data: PackedData) -> Any:

@@ -5,7 +5,8 @@ Example:
     >>> from tune_seg.data import PackedData, batches, pack, read
     >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))
     >>> data = PackedData(path)
-    >>> drawn = batches(data.val, epoch=0, seed=0, batch_size=8, augmentation=AugmentationConfig(), device="cpu", train=False)
+    >>> how = AugmentationConfig()
+    >>> drawn = batches(data.val, epoch=0, seed=0, batch_size=8, augmentation=how, device="cpu", train=False)
     >>> images, target = next(drawn)
     >>> images.shape, target.shape
     (torch.Size([8, 3, 64, 96]), torch.Size([8, 64, 96]))
