@@ -19,5 +19,5 @@ columns = ["trial", "loss", objective, "recall", "calibration", "temperature/T",
 print(completed[[name for name in dict.fromkeys(columns) if name in completed]].head(10).to_string(index=False))
 
 best = completed.iloc[0]
-print("recall of each class in the best trial:", [round(recall, 3) for recall in best.class_recall])
+print("recall of each class in the best trial:", best.class_recall.round(3).tolist())
 print("its last weights:", best.checkpoint)
