@@ -40,8 +40,8 @@ class Trainer:
         device: where to train; bfloat16 autocast is used on a GPU unless `training.precision` says otherwise.
 
     Example:
-        >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))
-        >>> for _ in range(trainer.config.training.epochs):
+        >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))  # doctest: +SKIP
+        >>> for _ in range(trainer.config.training.epochs):  # doctest: +SKIP
         ...     print(trainer.epoch()["s_rec"])
     """
 

@@ -21,7 +21,9 @@ class MaxPooledCrossEntropyLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> MaxPooledCrossEntropyLoss(num_classes=3)(logits, target)  # doctest: +SKIP
+        >>> loss = MaxPooledCrossEntropyLoss(num_classes=3)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(1.0986)
     """
 
     def __init__(self, num_classes: int, *, p: float = 1.3, m: float = 0.1, ignore_index: int = 255) -> None:
