@@ -25,7 +25,7 @@ _STATE: Final = ("confusion", "_cell_count", "_cell_gap", "_confidence_gap", "_b
 
 
 class SegmentationMetrics:
-    """Collects predictions batch by batch, on the device they are on, and reads them once at the end.
+    """Collects predictions batch by batch, on the device they are on, and reads them once at the end, in one transfer.
 
     :meth:`compute` returns, all as floats and nan where no valid pixel was seen:
 
@@ -99,14 +99,18 @@ class SegmentationMetrics:
 
     def reset(self) -> None:
         """Forget everything seen so far."""
-        self.confusion = torch.zeros(self.num_classes, self.num_classes, dtype=torch.int64)
+        self._begin(torch.device("cpu"))
+
+    def _begin(self, device: torch.device) -> None:
+        self._empty = True
         # by class and cell of the output; the last entry takes all that is ignored
         size = self.num_classes * self._cells_per_class + 1
-        self._cell_count = torch.zeros(size, dtype=torch.int64)
-        self._cell_gap = torch.zeros(size, dtype=torch.float64)
-        self._confidence_gap = torch.zeros(self.num_bins, dtype=torch.float64)
-        self._brier = torch.zeros((), dtype=torch.float64)
-        self._nll = torch.zeros((), dtype=torch.float64)
+        self.confusion = torch.zeros(self.num_classes, self.num_classes, dtype=torch.int64, device=device)
+        self._cell_count = torch.zeros(size, dtype=torch.int64, device=device)
+        self._cell_gap = torch.zeros(size, dtype=torch.float64, device=device)
+        self._confidence_gap = torch.zeros(self.num_bins, dtype=torch.float64, device=device)
+        self._brier = torch.zeros((), dtype=torch.float64, device=device)
+        self._nll = torch.zeros((), dtype=torch.float64, device=device)
 
     @torch.no_grad()
     def update(self, logits: Tensor, target: Tensor) -> None:
@@ -124,6 +128,9 @@ class SegmentationMetrics:
                 f"metrics: logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit; "
                 f"needed: (N, {self.num_classes}, H, W) and (N, H, W)"
             )
+        if self._empty:
+            self._begin(logits.device)  # zeros are made there: to send them would wait for the device
+            self._empty = False
         self._to(logits.device)
         scores, labels = logits.unsqueeze(-1).flatten(2), target.unsqueeze(-1).flatten(1)
         block = _CPU_BLOCK if logits.device.type == "cpu" else _GPU_BLOCK
@@ -149,6 +156,7 @@ class SegmentationMetrics:
         for name in _STATE:
             state: Tensor = getattr(self, name)
             state += getattr(other, name).to(state.device)
+        self._empty = self._empty and other._empty
 
     def _add(self, logits: Tensor, target: Tensor) -> None:
         """Add logits (N, C, M) and their target (N, M)."""
@@ -185,7 +193,8 @@ class SegmentationMetrics:
     def compute(self) -> dict[str, float | list[float]]:
         """The metrics of everything seen since the last reset; the class's docstring says what each one is."""
         classes = self.num_classes
-        cells = self.confusion.flatten().tolist()
+        state = self._read()
+        cells = state["confusion"].flatten().tolist()
         hits = cells[:: classes + 1]
         truths = [sum(cells[c * classes : (c + 1) * classes]) for c in range(classes)]
         predictions = [sum(cells[c::classes]) for c in range(classes)]
@@ -201,7 +210,7 @@ class SegmentationMetrics:
 
         accuracy = sum(hits) / sum(truths) if seen else math.nan
         mean_recall = _mean(recall[c] for c in seen)
-        reliability = self._reliability(sum(truths))
+        reliability = self._reliability(state, sum(truths))
         calibration = reliability["calibration"]
         return {
             "accuracy": accuracy,
@@ -218,13 +227,25 @@ class SegmentationMetrics:
             "class_dice": dice,
         }
 
-    def _reliability(self, pixels: int) -> dict[str, float]:
+    def _read(self) -> dict[str, Tensor]:
+        """All that was counted, on the host: from a GPU in one transfer. Every number of it has 8 bytes."""
+        state: dict[str, Tensor] = {name: getattr(self, name) for name in _STATE}
+        if self.confusion.device.type == "cpu":
+            return state
+        words = torch.cat([numbers.flatten().view(torch.int64) for numbers in state.values()]).cpu()
+        parts = words.split([numbers.numel() for numbers in state.values()])
+        return {
+            name: part.view(numbers.dtype).view(numbers.shape)
+            for (name, numbers), part in zip(state.items(), parts, strict=True)
+        }
+
+    def _reliability(self, state: dict[str, Tensor], pixels: int) -> dict[str, float]:
         """The metrics that take the outputs for probabilities."""
         if pixels == 0:
             return dict.fromkeys(("calibration", "ece", "sce", "ace", "brier", "nll"), math.nan)
         classes, bins = self.num_classes, self.num_bins
-        count = self._cell_count[:-1].view(classes, -1).cpu().numpy()
-        gap = self._cell_gap[:-1].view(classes, -1).cpu().numpy()
+        count = state["_cell_count"][:-1].view(classes, -1).numpy()
+        gap = state["_cell_gap"][:-1].view(classes, -1).numpy()
 
         starts = _first_cells(bins)
         bin_gap = np.add.reduceat(gap, starts, axis=1)
@@ -237,11 +258,11 @@ class SegmentationMetrics:
         at_ends = np.array([np.interp(ends, *pair) for pair in zip(*running, strict=True)])
         return {
             "calibration": 1 - 4 / bins * float(np.sum(np.abs(bin_gap.sum(axis=0)[filled]) / bin_count[filled])),
-            "ece": self._confidence_gap.abs().sum().item() / pixels,
+            "ece": state["_confidence_gap"].abs().sum().item() / pixels,
             "sce": float(np.abs(bin_gap).sum()) / (classes * pixels),
             "ace": float(np.abs(np.diff(at_ends)).sum()) / (classes * pixels),
-            "brier": self._brier.item() / pixels,
-            "nll": self._nll.item() / pixels,
+            "brier": state["_brier"].item() / pixels,
+            "nll": state["_nll"].item() / pixels,
         }
 
     def _to(self, device: torch.device) -> None:

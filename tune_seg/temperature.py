@@ -45,13 +45,11 @@ def fit_temperature(logits: Tensor, target: Tensor, *, per_class: bool = False, 
         raise InputError(
             f"temperature: logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit; needed: (M, C) and (M,)"
         )
-    valid = target != ignore_index
-    scores, truth = logits.detach()[valid].double(), target[valid].unsqueeze(1)
+    valid = (target != ignore_index).nonzero().squeeze(1)
+    scores, truth = logits.detach().index_select(0, valid).double(), target.index_select(0, valid).unsqueeze(1)
     shape = logits.shape[1:] if per_class else ()
     if len(truth) == 0:
         return scores.new_ones(shape)
-    if not scores.isfinite().all():
-        return scores.new_full(shape, float("nan"))
 
     def error_of(inverse: Tensor) -> tuple[Tensor, Tensor]:
         """The mean negative log-likelihood at 1/T, and p - P, shape (M, C)."""
@@ -63,17 +61,26 @@ def fit_temperature(logits: Tensor, target: Tensor, *, per_class: bool = False, 
     # temperatures matter about equally, and a quarter of the steps suffices.
     spread = (error_of(scores.new_ones(()))[1] * scores).square_().mean(dim=0)
     steepness = (spread if per_class else spread.sum(dim=0, keepdim=True)).sqrt()
-    unit = steepness.masked_fill(steepness == 0, 1.0).cpu().numpy()
+    finite, unit = _read(scores.isfinite().all().double(), steepness.masked_fill(steepness == 0, 1.0))
+    if not finite:
+        return scores.new_full(shape, float("nan"))
 
     def objective(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         nll, error = error_of(scores.new_tensor(point / unit))
         gradient = error.mul_(scores).mean(dim=0)
         gradient = gradient if per_class else gradient.sum(dim=0, keepdim=True)
-        return nll.item(), gradient.cpu().numpy() / unit
+        value, slope = _read(nll, gradient)
+        return value, slope / unit
 
     bounds = np.outer(unit, _BOUNDS)
     result = minimize(objective, unit, jac=True, method="L-BFGS-B", bounds=bounds, options=_TOLERANCES)
     return 1 / scores.new_tensor(result.x / unit).view(shape)
+
+
+def _read(number: Tensor, numbers: Tensor) -> tuple[float, NDArray[np.float64]]:
+    """A number and some more, float64, on the host; together, because each read from a GPU waits for it."""
+    read = torch.cat([number.unsqueeze(0), numbers]).cpu().numpy()
+    return float(read[0]), read[1:]
 
 
 class PixelSample:
@@ -101,25 +108,35 @@ class PixelSample:
 
     @torch.no_grad()
     def update(self, logits: Tensor, target: Tensor) -> None:
-        """Take the pixels of a batch.
+        """Take the pixels of a batch; nothing is read back from the device.
 
         Args:
             logits: (N, C, H, W), any floating type.
             target: (N, H, W), int64.
         """
-        for scores, labels in zip(logits.flatten(2), target.flatten(1), strict=True):
-            valid = (labels != self.ignore_index).nonzero().squeeze(1)
-            count = min(self._share, len(valid))
-            places = valid[torch.arange(count, device=valid.device) * len(valid) // max(1, count)]
-            self._logits.append(scores[:, places].T.float())
-            self._target.append(labels[places])
+        scores, labels = logits.flatten(2), target.flatten(1)
+        valid = labels != self.ignore_index
+        count = valid.sum(dim=1, keepdim=True)
+        taken = count.clamp_max(self._share)
+        # As many of each image as there may be at most; those that there are not, are ignored: nothing is read back.
+        pixels = labels.shape[1]
+        number = torch.arange(min(self._share, pixels), device=labels.device)
+        rank = number * count // taken.clamp_min(1)
+        # the places of the valid pixels, one after the other, and behind them that of one that is not
+        entry = valid.cumsum(dim=1).sub_(1).masked_fill_(~valid, pixels)
+        place = torch.arange(pixels, device=labels.device).expand_as(entry)
+        places = labels.new_zeros(len(labels), pixels + 1).scatter_(1, entry, place).gather(1, rank)
+        chosen = scores.gather(2, places.unsqueeze(1).expand(-1, scores.shape[1], -1))
+        self._logits.append(chosen.transpose(1, 2).flatten(0, 1).float())
+        self._target.append(labels.gather(1, places).masked_fill_(number >= taken, self.ignore_index).flatten())
 
     @property
     def logits(self) -> Tensor:
         """The logits of the pixels, float32 (M, C), in the order of the images."""
-        return torch.cat(self._logits)
+        return torch.cat(self._logits)[torch.cat(self._target) != self.ignore_index]
 
     @property
     def target(self) -> Tensor:
         """The labels of the pixels, int64 (M,)."""
-        return torch.cat(self._target)
+        target = torch.cat(self._target)
+        return target[target != self.ignore_index]

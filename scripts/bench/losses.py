@@ -84,12 +84,13 @@ def _with_channel(loss: nn.Module) -> Loss:
     return lambda logits, target: loss(logits, target.unsqueeze(1))
 
 
-def batch(classes: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def batch(classes: int, device: torch.device, shape: tuple[int, int, int, int] = SHAPE) -> tuple[Tensor, Tensor]:
     """Logits that lean towards the target, as in the middle of a training; no pixel is ignored, as not all can."""
     generator = torch.Generator().manual_seed(0)
-    target = torch.randint(0, classes, (SHAPE[0], *SHAPE[2:]), generator=generator)
-    logits = 2 * torch.randn(SHAPE[0], classes, *SHAPE[2:], generator=generator)
-    logits.scatter_add_(1, target.unsqueeze(1), torch.full((SHAPE[0], 1, *SHAPE[2:]), 2.0))
+    images, _, *size = shape
+    target = torch.randint(0, classes, (images, *size), generator=generator)
+    logits = 2 * torch.randn(images, classes, *size, generator=generator)
+    logits.scatter_add_(1, target.unsqueeze(1), torch.full((images, 1, *size), 2.0))
     return logits.to(device), target.to(device)
 
 

@@ -133,3 +133,9 @@ def test_the_catalogue_does_not_import_torch() -> None:
     code = "import sys, tune_seg.losses.catalogue as c; c.get_spec('ce').check({}); print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_every_loss_says_in_one_sentence_when_to_use_it() -> None:
+    for spec in LOSSES.values():
+        assert spec.when.endswith(".") and ". " not in spec.when and len(spec.when) <= 110, spec.name
+    assert len({spec.when for spec in LOSSES.values()}) == len(LOSSES)

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from tests.training.test_trainer import SCHEDULED, trial
 from tune_seg.data import PackedData
 from tune_seg.training import Trainer
-from tune_seg.training.step import CapturedStep, Step
+from tune_seg.training.step import CapturedStep, Step, _side_stream
 
 FLOAT: dict[str, Any] = {"epochs": 6, "precision": "float32", "batch_size": 2}
 
@@ -37,7 +38,7 @@ def test_a_recorded_step_trains_as_one_that_is_not(
 
 
 def test_a_step_that_can_be_recorded_begins_without_a_recording(packed: PackedData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune_seg.training.step._side_stream", lambda: None)  # which only a GPU has
+    monkeypatch.setattr("tune_seg.training.step._side_stream", lambda thread: None)  # which only a GPU has
     trainer = Trainer(trial(training=FLOAT), packed, torch.device("cpu"))
     step = CapturedStep(trainer.model, trainer.loss, trainer.optimizer, trainer._autocast)
     step.forget()
@@ -76,11 +77,29 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(
 
 
 def test_only_the_losses_in_force_decide_whether_a_step_waits_for_the_device(packed: PackedData) -> None:
-    for waits in ("ce_max_pool", "tests.training.test_step:waiting"):
-        config = trial(loss={"kind": "naive", "start": waits, "end": "dice"}, schedule={"start": 0.3, "end": 0.7})
-        loss = Trainer(config, packed, torch.device("cpu")).loss
-        assert loss.waits(loss.active(0))
-        assert not loss.waits(loss.active(3))
+    start = "tests.training.test_step:waiting"
+    config = trial(loss={"kind": "naive", "start": start, "end": "dice"}, schedule={"start": 0.3, "end": 0.7})
+    loss = Trainer(config, packed, torch.device("cpu")).loss
+    assert loss.waits(loss.active(0))
+    assert not loss.waits(loss.active(3))
+
+
+def test_the_trainings_of_a_thread_share_a_stream_and_threads_do_not(
+    packed: PackedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", object)  # which only a GPU has
+    _side_stream.cache_clear()
+    trainer = Trainer(trial(training=FLOAT), packed, torch.device("cpu"))
+
+    def stream() -> object:
+        return CapturedStep(trainer.model, trainer.loss, trainer.optimizer, trainer._autocast)._stream
+
+    with ThreadPoolExecutor(1) as pool:
+        others = {pool.submit(stream).result() for _ in range(2)}
+    own = {stream() for _ in range(2)}
+    _side_stream.cache_clear()
+    assert len(own) == len(others) == 1
+    assert own.isdisjoint(others)
 
 
 @pytest.mark.parametrize("loss", ["ce_max_pool", "tests.training.test_step:waiting"])

@@ -112,6 +112,19 @@ def test_training_learns(packed: PackedData, device: torch.device) -> None:
     assert results[-1]["accuracy"] > 0.4
 
 
+def test_scores_with_a_temperature_come_with_every_epoch_that_asks_for_them(packed: PackedData) -> None:
+    config, cpu = trial(training={"epochs": 3}), torch.device("cpu")
+    plain, asked = Trainer(config, packed, cpu), Trainer(config, packed, cpu)
+    results = [(plain.epoch(), asked.epoch(scaling=True)) for _ in range(3)]
+    assert ["temperature/T" in first for first, _ in results] == [False, False, True]
+    assert all("temperature/T" in second for _, second in results)
+    for first, second in results:
+        assert same(
+            [first[name] for name in ("train_loss", "s_rec", "nll")],
+            [second[name] for name in ("train_loss", "s_rec", "nll")],
+        )
+
+
 def test_bfloat16_trains_on_every_device(packed: PackedData, device: torch.device) -> None:
     results = run(trial(training={"precision": "bfloat16"}, **SCHEDULED), packed, device)
     assert all(np.isfinite(result["train_loss"]) for result in results)

@@ -3,11 +3,13 @@
 Example:
     >>> from tune_seg.config import AugmentationConfig, DataConfig
     >>> from tune_seg.data import PackedData, batches, pack, read
-    >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))  # doctest: +SKIP
-    >>> data = PackedData(path)  # doctest: +SKIP
-    >>> for images, target in batches(data.train, epoch=0, seed=0, batch_size=8,
-    ...                               augmentation=AugmentationConfig(), device="cpu", train=True):  # doctest: +SKIP
-    ...     ...
+    >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))
+    >>> data = PackedData(path)
+    >>> how = AugmentationConfig()
+    >>> drawn = batches(data.val, epoch=0, seed=0, batch_size=8, augmentation=how, device="cpu", train=False)
+    >>> images, target = next(drawn)
+    >>> images.shape, target.shape
+    (torch.Size([8, 3, 64, 96]), torch.Size([8, 64, 96]))
 
 Reading and packing need no torch; what does is imported when it is first asked for, so that a command which only reads
 starts in a fraction of the time.

@@ -96,6 +96,8 @@ def _print_entry(console: Console, spec: LossSpec) -> None:
         f"  proper         {_proper(spec)}",
         f"  class weights  {spec.class_weights}",
     ]
+    if spec.when:
+        lines.insert(1, f"  when to use    {spec.when}")
     if spec.max_classes is not None:
         lines.append(f"  classes        at most {spec.max_classes}")
     for parameter in spec.parameters:

@@ -20,7 +20,10 @@ class SegmentationLoss(nn.Module, ABC):
     """
 
     waits_for_device = False
-    """Whether a value is read back from a GPU while the loss is computed, so that no CUDA graph can hold it."""
+    """Whether a value is read back from a GPU while the loss is computed, so that no CUDA graph can hold it.
+
+    None of the package's losses does; those of the user's own do, see :mod:`tune_seg.losses.own`.
+    """
 
     def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:
         super().__init__()

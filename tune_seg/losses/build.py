@@ -49,7 +49,8 @@ def build_loss(
 
     Example:
         >>> loss = build_loss("wce", num_classes=3, class_weights=[0.5, 1.0, 1.5])
-        >>> loss(logits, target).backward()  # doctest: +SKIP
+        >>> logits = torch.zeros(1, 3, 4, 4, requires_grad=True)
+        >>> loss(logits, torch.zeros(1, 4, 4, dtype=torch.int64)).backward()
     """
     spec = get_spec(name)
     try:
@@ -76,7 +77,10 @@ def build_loss(
 
 
 class _ZeroWithoutPixels(nn.Module):
-    """A loss of the user's own; 0 for a batch without a valid pixel, of which torch's own losses make nan."""
+    """A loss of the user's own; 0 for a batch without a valid pixel, of which torch's own losses make nan.
+
+    Whether there is one has to be known before: the gradient of a value that is nan is nan, whatever it is multiplied with.
+    """
 
     waits_for_device = True
 

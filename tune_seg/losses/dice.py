@@ -29,7 +29,9 @@ class TverskyLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> TverskyLoss(num_classes=3, alpha=1.4, beta=0.6)(logits, target)  # doctest: +SKIP
+        >>> loss = TverskyLoss(num_classes=3, alpha=1.4, beta=0.6)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.5238)
     """
 
     alpha: Tensor
@@ -68,7 +70,9 @@ class DiceLoss(TverskyLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> DiceLoss(num_classes=3)(logits, target)  # doctest: +SKIP
+        >>> loss = DiceLoss(num_classes=3)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.4328)
     """
 
     def __init__(self, num_classes: int, *, class_weights: Tensor | None = None, ignore_index: int = 255) -> None:

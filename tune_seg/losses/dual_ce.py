@@ -21,7 +21,9 @@ class DualCrossEntropyLoss(AllClassesLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> DualCrossEntropyLoss(num_classes=3, beta=1.5)(logits, target)  # doctest: +SKIP
+        >>> loss = DualCrossEntropyLoss(num_classes=3, beta=1.5)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(3.6405)
     """
 
     def __init__(self, num_classes: int, *, alpha: float = 2.0, beta: float = 2.0, ignore_index: int = 255) -> None:

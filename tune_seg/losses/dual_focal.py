@@ -17,7 +17,9 @@ class DualFocalLoss(AllClassesLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> DualFocalLoss(num_classes=3)(logits, target)  # doctest: +SKIP
+        >>> loss = DualFocalLoss(num_classes=3)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.8234)
     """
 
     def true(self, p: Tensor, q: Tensor, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:

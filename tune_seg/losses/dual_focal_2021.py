@@ -24,7 +24,9 @@ class DualFocalLoss2021(AllClassesLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> DualFocalLoss2021(num_classes=3, gamma=2.0)(logits, target)  # doctest: +SKIP
+        >>> loss = DualFocalLoss2021(num_classes=3, gamma=2.0)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(2.5762)
     """
 
     def __init__(

@@ -21,7 +21,9 @@ class FocalLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> FocalLoss(num_classes=3, gamma=2.0, alpha=[0.1, 0.4, 0.5])(logits, target)  # doctest: +SKIP
+        >>> loss = FocalLoss(num_classes=3, gamma=2.0, alpha=[0.1, 0.4, 0.5])
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.0488)
     """
 
     alpha: Tensor | None

@@ -22,7 +22,9 @@ class FocalTverskyLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> FocalTverskyLoss(num_classes=3, gamma=2.0)(logits, target)  # doctest: +SKIP
+        >>> loss = FocalTverskyLoss(num_classes=3, gamma=2.0)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(2.3045)
     """
 
     def __init__(

@@ -23,7 +23,9 @@ class LogitAdjustedCrossEntropyLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> LogitAdjustedCrossEntropyLoss(3, class_weights=torch.tensor([0.1, 0.9, 2.0]))(logits, target)  # doctest: +SKIP
+        >>> loss = LogitAdjustedCrossEntropyLoss(3, class_weights=torch.tensor([0.1, 0.9, 2.0]))
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.1494)
     """
 
     adjustment: Tensor

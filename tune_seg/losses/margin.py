@@ -23,7 +23,9 @@ class MarginLabelSmoothingLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> MarginLabelSmoothingLoss(num_classes=3, margin=6.0)(logits, target)  # doctest: +SKIP
+        >>> loss = MarginLabelSmoothingLoss(num_classes=3, margin=6.0)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(1.0986)
     """
 
     def __init__(self, num_classes: int, *, margin: float = 10.0, penalty: float = 0.1, ignore_index: int = 255) -> None:

@@ -32,7 +32,9 @@ class MarginalL1CalibrationLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> MarginalL1CalibrationLoss(num_classes=3, bins=15, binning="soft")(logits, target)  # doctest: +SKIP
+        >>> loss = MarginalL1CalibrationLoss(num_classes=3, bins=15, binning="soft")
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.4444)
     """
 
     def __init__(

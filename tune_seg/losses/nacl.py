@@ -25,7 +25,9 @@ class NeighbourAwareCalibrationLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> NeighbourAwareCalibrationLoss(num_classes=3)(logits, target)  # doctest: +SKIP
+        >>> loss = NeighbourAwareCalibrationLoss(num_classes=3)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(1.1986)
     """
 
     def __init__(self, num_classes: int, *, penalty: float = 0.1, radius: int = 1, ignore_index: int = 255) -> None:

@@ -16,6 +16,9 @@ number (or None) where the default is a number or None, true or false where it i
 An attribute `parameters`, a tuple of :class:`~tune_seg.losses.spec.Parameter`, gives them ranges; an attribute `spec`, a
 :class:`~tune_seg.losses.spec.LossSpec`, gives these and all else that a loss says of itself.
 
+On a GPU a step with such a loss waits for the device, which is asked whether the batch has a valid pixel, and is not
+recorded as a CUDA graph. The package's own losses ask nothing.
+
 Nothing here imports torch, but what it imports for the user may.
 """
 

@@ -18,7 +18,10 @@ class RecallLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> RecallLoss(num_classes=3)(logits, target)  # doctest: +SKIP
+        >>> loss = RecallLoss(num_classes=3)
+        >>> logits = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        >>> loss(logits, torch.ones(1, 1, 1, dtype=torch.int64))  # class 1 is missed: as cross entropy
+        tensor(1.5514)
     """
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:

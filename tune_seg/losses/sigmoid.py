@@ -24,7 +24,9 @@ class SigmoidFocalLoss(SegmentationLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> SigmoidFocalLoss(num_classes=1, alpha=0.75)(logits, target)  # doctest: +SKIP
+        >>> loss = SigmoidFocalLoss(num_classes=1, alpha=0.75)
+        >>> loss(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.0433)
     """
 
     def __init__(self, num_classes: int, *, gamma: float = 2.0, alpha: float = 0.25, ignore_index: int = 255) -> None:
@@ -65,7 +67,9 @@ class SigmoidCrossEntropyLoss(SigmoidFocalLoss):
         ignore_index: Label of the pixels that count nowhere.
 
     Example:
-        >>> SigmoidCrossEntropyLoss(num_classes=1)(logits, target)  # doctest: +SKIP
+        >>> loss = SigmoidCrossEntropyLoss(num_classes=1)
+        >>> loss(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.6931)
     """
 
     def __init__(self, num_classes: int, *, ignore_index: int = 255) -> None:

@@ -119,6 +119,7 @@ class LossSpec:
         proper: Whether it is a strictly proper scoring rule of a pixel's outputs: whether its expectation is smallest
             where the outputs are the true probabilities, whatever these are, and only there.
         max_classes: The largest number of classes, None where there is no bound.
+        when: One short sentence: for whom or for what it is worth a trial; nothing where it is left out.
     """
 
     name: str
@@ -130,6 +131,7 @@ class LossSpec:
     parameters: tuple[Parameter, ...] = ()
     proper: bool = False
     max_classes: int | None = None
+    when: str = ""
 
     def check(self, params: Mapping[str, object], *, num_classes: int | None = None) -> None:
         """Refuse parameters that this loss does not have, or values that it cannot use.

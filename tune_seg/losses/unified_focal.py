@@ -48,7 +48,9 @@ class UnifiedFocalLoss(SegmentationLoss):
         InputError: There is no class ``background``.
 
     Example:
-        >>> UnifiedFocalLoss(num_classes=3, delta=0.7)(logits, target)  # doctest: +SKIP
+        >>> loss = UnifiedFocalLoss(num_classes=3, delta=0.7)
+        >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+        tensor(0.5651)
     """
 
     factor: Tensor

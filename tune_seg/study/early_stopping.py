@@ -87,9 +87,10 @@ def settles(config: TrialConfig) -> int:
     A static or compound loss is settled from the start, a naive one when a quarter is left of its way.
 
     Example:
+        >>> from tune_seg.config import parse
         >>> loss = {"kind": "naive", "start": "dice", "end": "ce"}  # it moves from 0.3 to 0.9 of the training
         >>> settles(parse(TrialConfig, {"training": {"epochs": 10}, "loss": loss}))
-        9
+        8
     """
     shares = final_shares(config)
     return max((epoch + 1 for epoch, share in enumerate(shares, start=1) if share < _SETTLED), default=1)

@@ -51,9 +51,8 @@ class Profile:
         >>> profile = Profile(slots=2, began=time.perf_counter())
         >>> profile.step("worker 1", seconds=1.5, setup=0.1, epochs=[{"train_seconds": 1.0, "eval_seconds": 0.5}])
         >>> profile.trials_over()
-        >>> with profile.tracking():
-        ...     tracker.finish(interrupted=False, artifacts=[])
-        >>> sum(profile.parts().values())  # slots x seconds
+        >>> sum(profile.parts().values()) > 0  # slots x seconds
+        True
     """
 
     def __init__(self, slots: int, began: float, clock: Callable[[], float] = time.perf_counter) -> None:

@@ -79,6 +79,7 @@ class CheckpointStore:
     Example:
         >>> store = CheckpointStore("studies/store")
         >>> store.save("3f", history=[{"epoch": 1}], state=None)
+        True
         >>> store.load("3f").history
         [{'epoch': 1}]
     """

@@ -82,7 +82,8 @@ def evaluate(
     for logits, target in outputs(fitting):
         whole.update(logits, target)
         sample.update(logits, target)
-    one, per_class = (fit_temperature(sample.logits, sample.target, per_class=each) for each in (False, True))
+    pixels = sample.logits, sample.target
+    one, per_class = (fit_temperature(*pixels, per_class=each) for each in (False, True))
     if len(scoring) == 0:
         one, per_class = one * math.nan, per_class * math.nan
 

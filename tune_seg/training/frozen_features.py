@@ -84,7 +84,7 @@ class Features:
 
     Example:
         >>> features = Features(encoder, data, data.val, AugmentationConfig(), device=device,
-        ...                     autocast=nullcontext(), model_id=model_id("Unet resnet18", encoder))
+        ...                     autocast=nullcontext(), model_id=model_id("Unet resnet18", encoder))  # doctest: +SKIP
         >>> features(np.array([3, 1]))  # doctest: +SKIP
         [tensor of shape (2, 64, 32, 32), ...]
     """

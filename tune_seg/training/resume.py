@@ -40,8 +40,8 @@ class StoredTraining:
             repeat it; from 1 on a state is stored whatever it takes.
 
     Example:
-        >>> training = StoredTraining(TrialConfig(), PackedData(path), torch.device("cpu"), CheckpointStore("store"))
-        >>> while not training.done:
+        >>> training = StoredTraining(TrialConfig(), PackedData(path), torch.device("cpu"), store)  # doctest: +SKIP
+        >>> while not training.done:  # doctest: +SKIP
         ...     for result in training.advance():
         ...         print(result["epoch"], result["s_rec"], result["replayed"])
     """

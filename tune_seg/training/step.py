@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock, get_ident
 from typing import Final
 
 import torch
@@ -16,6 +17,8 @@ Inputs = Tensor | list[Tensor]
 """What the model takes: images, or the features of a frozen encoder."""
 
 _WARM_UP: Final = 3
+_one_recording: Final = Lock()
+"""Held while a step is recorded: PyTorch records one graph at a time in a process, and waits for the device before."""
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Step:
         """Drop what is kept of the steps before, when model or optimiser are set to another state."""
 
     def _run(self, inputs: Inputs, target: Tensor, weights: dict[int, float] | dict[int, Tensor]) -> Tensor:
+        # entered and left here, so that no cast of a weight that autocast keeps is older than this step, or its recording
         with self.autocast():
             logits = self.model(inputs)
         loss = self.loss.weighted(logits, target, weights)
@@ -89,7 +93,7 @@ class CapturedStep(Step):
         device = next(self.model.parameters()).device
         self._rates = [torch.zeros((), device=device) for _ in self.optimizer.param_groups]
         self._weights = torch.zeros(len(self.loss.losses), device=device)
-        self._stream = _side_stream()
+        self._stream = _side_stream(get_ident())
         self._recording: _Recording | None = None
         self._seen: object = None  # the kind of the last steps, and how many in a row
         self._times = 0
@@ -136,8 +140,8 @@ class CapturedStep(Step):
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
-            # other threads, which may write states to the disk, go on meanwhile
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            # other threads, which may write states to the disk or train, go on meanwhile
+            with _one_recording, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 loss = self._run(
                     static_inputs if isinstance(inputs, list) else static_inputs[0],
                     static_target,
@@ -152,8 +156,11 @@ class CapturedStep(Step):
 
 
 @cache
-def _side_stream() -> torch.cuda.Stream:
-    """The stream of every training in this process: what one of them frees on it, only that stream can use again."""
+def _side_stream(thread: int) -> torch.cuda.Stream:
+    """The stream of every training in a thread: what one of them frees on it, only that stream can use again.
+
+    No two threads share one: what one of them asks for on it would become part of what the other records.
+    """
     return torch.cuda.Stream()
 
 

@@ -40,8 +40,8 @@ class Trainer:
         device: where to train; bfloat16 autocast is used on a GPU unless `training.precision` says otherwise.
 
     Example:
-        >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))
-        >>> for _ in range(trainer.config.training.epochs):
+        >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))  # doctest: +SKIP
+        >>> for _ in range(trainer.config.training.epochs):  # doctest: +SKIP
         ...     print(trainer.epoch()["s_rec"])
     """
 
@@ -75,21 +75,25 @@ class Trainer:
         step = CapturedStep if device.type == "cuda" else Step
         self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 
-    def epoch(self) -> dict[str, Any]:
+    def epoch(self, *, scaling: bool = False) -> dict[str, Any]:
         """Train for one epoch, evaluate, and return what is known of it.
 
+        Args:
+            scaling: whether to give the metrics of the scaled logits of this epoch too, as of the last planned one. The
+                training is the same with them and without.
+
         Returns:
-            every metric of :func:`~tune_seg.training.evaluation.evaluate`, in the last planned epoch also of the scaled
-            logits unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the iterations),
-            `diverged` (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of each loss by its
-            name; both of the epoch's last iteration), `end_weight` (that of a loss named `end`), `acw_weight` (the adaptive
-            class weights, one number per class, of a model that has them), `train_seconds`, `eval_seconds`,
-            and `data_seconds`, what of the former the host spent on making batches.
+            every metric of :func:`~tune_seg.training.evaluation.evaluate`, in the last planned epoch and with `scaling` also
+            of the scaled logits unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the
+            iterations), `diverged` (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of
+            each loss by its name; both of the epoch's last iteration), `end_weight` (that of a loss named `end`),
+            `acw_weight` (the adaptive class weights, one number per class, of a model that has them), `train_seconds`,
+            `eval_seconds`, and `data_seconds`, what of the former the host spent on making batches.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
         trained = time.perf_counter()
-        metrics = self.evaluate(scaling=self.epochs_done + 1 == self.config.training.epochs)
+        metrics = self.evaluate(scaling=scaling or self.epochs_done + 1 == self.config.training.epochs)
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
         self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
         if self._diverged:  # a divergence is the end of a training, however many epochs were planned

@@ -76,6 +76,7 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
         data: the data that it is trained on.
 
     Example:
+        >>> from tune_seg.config import parse
         >>> data = TrainingData("3f", (224, 224), 367)
         >>> dice, moving = (parse(TrialConfig, {"loss": loss}) for loss in (
         ...     {"end": "dice"}, {"kind": "naive", "start": "dice", "end": "ce"}))

@@ -1,5 +1,6 @@
 """A data set that lies on the GPU: no batch of it crosses the bus."""
 
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ _SHARE: Final = 0.25
 _CHUNK: Final = 64  # samples copied at a time
 
 _resident: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
+_one_copy: Final = Lock()
 
 
 def take(whole: Tensor, rows: Tensor) -> Tensor:
@@ -30,6 +32,11 @@ def resident(data: PackedData, device: torch.device) -> tuple[Tensor, Tensor] | 
     """
     if device.type != "cuda":
         return None
+    with _one_copy:  # trials may be threads
+        return _resident_on_gpu(data, device)
+
+
+def _resident_on_gpu(data: PackedData, device: torch.device) -> tuple[Tensor, Tensor] | None:
     key = (data.content_id, device)
     if key not in _resident:
         for other in [other for other in _resident if other[0] != data.content_id]:
@@ -44,6 +51,7 @@ def resident(data: PackedData, device: torch.device) -> tuple[Tensor, Tensor] | 
         for start in range(0, len(data), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(data)))
             for whole, row in ((images, data.image), (masks, data.mask)):
-                whole[start : rows.stop] = torch.from_numpy(np.stack([row(number) for number in rows])).to(device)
+                # from the host without a copy on the GPU between, so that it is there for every stream when this returns
+                whole[start : rows.stop] = torch.from_numpy(np.stack([row(number) for number in rows]))
         _resident[key] = images, masks
     return _resident[key]

@@ -1,0 +1,136 @@
+"""The documentation: its links lead somewhere, its examples are possible, its generated pages are current."""
+
+import ast
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import CHECKOUT
+from tune_seg.config import StudyConfig, parse
+from tune_seg.losses import LOSSES
+from tune_seg.search import main
+from tune_seg.study.search_space.space import Space
+
+ROOT = CHECKOUT
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md")), *sorted((ROOT / "scripts").glob("**/*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a page in one language."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return found
+
+
+def prose(page: Path) -> str:
+    """A page without its code."""
+    return re.sub(r"`[^`\n]+`", "", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    seen: dict[str, int] = {}
+    result = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        seen[slug] = seen.get(slug, -1) + 1
+        result.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+    return result
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_relative_link_and_anchor_exists(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), target
+
+
+def test_every_page_of_the_documentation_is_on_its_map() -> None:
+    listed = set(re.findall(r"\]\(([\w/.-]+)", (ROOT / "docs" / "README.md").read_text()))
+    pages = {named(page).removeprefix("docs/") for page in PAGES if page.parent == ROOT / "docs"}
+    assert pages - {"README.md"} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_yaml_of_a_page_is_a_possible_study(page: Path) -> None:
+    if page.name == "your-own-loss.md":
+        return  # needs the module beside it: tests of own losses
+    for block in blocks(page, "yaml"):
+        values = yaml.safe_load(block)
+        values.pop("datasets", None)  # the command's own, which makes studies of them
+        assert Space(parse(StudyConfig, values)).probes
+
+
+SEARCHES = [
+    (page, line)
+    for page in PAGES
+    for block in blocks(page, "bash")
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith(("tune-seg search", "bash scripts/search.sh"))
+]
+
+
+@pytest.mark.parametrize(("page", "line"), SEARCHES, ids=[line.split("#")[0].strip() for _, line in SEARCHES])
+def test_a_search_that_a_page_shows_is_possible(page: Path, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line, comments=True)[2:]
+    try:
+        status = main([*words, "--dry-run"])
+    except SystemExit as error:
+        pytest.fail(f"{line}: {error}: {capsys.readouterr().err}")
+    said = capsys.readouterr().err
+    # the folders of the examples are not there, and a name of a file of weights is made up: all else has been checked
+    assert status == 0 or "is not a folder" in said or "/KEY-weights.pt: cannot be read" in said, said
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_names_that_python_examples_import_exist(page: Path) -> None:
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "tune_seg":
+                module = importlib.import_module(str(node.module))
+                for name in node.names:
+                    assert hasattr(module, name.name) or name.name == "Study", f"{node.module}.{name.name}"
+
+
+def test_the_generated_pages_are_current() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "scripts" / "docs.py"), "--check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_losses_has_each_with_its_formula_and_parameters() -> None:
+    text = (ROOT / "docs" / "losses.md").read_text()
+    for spec in LOSSES.values():
+        (section,) = re.findall(rf"^### {spec.name}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
+        assert f"\n{spec.formula}\n" in section and spec.source in section
+        assert [name for name in re.findall(r"^\| `(\w+)`", section, re.MULTILINE)] == [p.name for p in spec.parameters]
+        assert f"| [`{spec.name}`](#{spec.name}) | {spec.when} |" in text
+
+
+def test_every_preset_is_on_its_page_with_its_trials_and_epochs() -> None:
+    text = (ROOT / "docs" / "presets.md").read_text()
+    rows = {row[0]: row[3] for line in text.splitlines() if len(row := re.split(r" \| ", line.strip("| "))) == 6}
+    for path in (ROOT / "search_spaces").glob("*.yaml"):
+        values = yaml.safe_load(path.read_text())
+        assert rows[f"`{path.stem}`"] == f"{values['search']['trials']} x {values['training']['epochs']}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
