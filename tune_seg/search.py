@@ -255,8 +255,8 @@ def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
 
 
 def _dry_run(asked: _Asked) -> None:
+    from tune_seg.study.plan import plan_study
     from tune_seg.study.reuse import computed_once
-    from tune_seg.study.run import plan_study
     from tune_seg.study.search_space.samplers import sample_trials
 
     config, directory = asked.config, asked.directory
@@ -287,7 +287,8 @@ def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
     from rich.console import Console
 
     from tune_seg.study.output.results import check_same_study
-    from tune_seg.study.run import Outcome, plan_study, run_study
+    from tune_seg.study.plan import plan_study
+    from tune_seg.study.run import Outcome, run_study
 
     console = Console()
     if not console.is_terminal:
