@@ -17,6 +17,18 @@ _FAILURES = 3
 """Failed trials whose reason is printed."""
 
 
+_WIDTH = 160
+"""Characters of a line where the output goes to a file or a pipe; rich takes 80, too few for the ranked table."""
+
+
+def study_console() -> Console:
+    """Where a study prints: the standard output."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console
+
+
 def warner(console: Console) -> Callable[[str], None]:
     """A function that prints a warning, each only once."""
     said: set[str] = set()
