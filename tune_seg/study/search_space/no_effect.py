@@ -1,4 +1,4 @@
-"""Refuses a key that does nothing: a parameter that no loss in force takes, or an encoder that is not the user's to choose.
+"""Refuses a key that does nothing: a parameter that no active loss takes, or an encoder that is not the user's to choose.
 
 A study that varies such a key spends trials on differences that are none, and its table says that they matter.
 """
@@ -20,7 +20,7 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
         prefix: only keys that begin so are looked at.
 
     Raises:
-        InputError: naming the key and the losses in force, with the condition under which to sample it.
+        InputError: naming the key and the active losses, with the condition under which to sample it.
     """
     seen = [{**base, **assignment} for assignment in assignments]
     for assignment, values in zip(assignments, seen, strict=True):
@@ -28,7 +28,7 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
         for key in sampled:
             if assignment[key] is not None and key not in _effective(values):
                 raise InputError(
-                    f"space.{key}: it is sampled where it has no effect: the losses in force are {_in_force([values])}. "
+                    f"space.{key}: it is sampled where it has no effect: the active losses are {_active([values])}. "
                     f"{_advice(key, seen)}"
                 )
 
@@ -98,7 +98,7 @@ def check_rows(
         assignments: what is sampled in configurations from all over the space, the name of the row among it.
 
     Raises:
-        InputError: naming the row, the key, its value and the losses in force.
+        InputError: naming the row, the key, its value and the active losses.
     """
     for name, row in rows.items():
         seen = [{**base, **row, **assignment} for assignment in assignments if assignment.get(ROW) == name]
@@ -106,7 +106,7 @@ def check_rows(
         for key, value in row.items():
             if sets_parameter(key) and value is not None and key not in effective:
                 raise InputError(
-                    f"rows.{name}: {key}: {value!r} has no effect: the losses in force are {_in_force(seen)}. Remove the key"
+                    f"rows.{name}: {key}: {value!r} has no effect: the active losses are {_active(seen)}. Remove the key"
                 )
 
 
@@ -114,7 +114,7 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
     """Refuse a parameter of a loss that `base` sets and that has no effect whatever is sampled; the arguments are as above.
 
     Raises:
-        InputError: naming the key, its value and the losses in force.
+        InputError: naming the key, its value and the active losses.
     """
     seen = [{**base, **assignment} for assignment in assignments]
     effective = set().union(*map(_effective, seen))
@@ -123,8 +123,8 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
         own = sets_parameter(key) and key not in ("loss.gamma", "loss.alpha")
         if own and value is not None and key not in effective:
             raise InputError(
-                f"{key}: {value!r} has no effect in any configuration of the study: the losses in force are "
-                f"{_in_force(seen)}. Remove the key"
+                f"{key}: {value!r} has no effect in any configuration of the study: the active losses are "
+                f"{_active(seen)}. Remove the key"
             )
 
 
@@ -132,7 +132,7 @@ def _effective(values: Mapping[str, Any]) -> set[str]:
     return {key for loss in losses_in_force(values) for key in loss.keys.values()}
 
 
-def _in_force(seen: Sequence[Mapping[str, Any]]) -> str:
+def _active(seen: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(dict.fromkeys(loss.loss for values in seen for loss in losses_in_force(values)))
 
 
