@@ -130,3 +130,15 @@ def test_where_nothing_has_finished_that_is_said(tmp_path: Path) -> None:
     path.write_text("no table")
     with pytest.raises(InputError, match=r"results\.parquet cannot be read"):
         _ = study.trials
+
+
+def test_a_study_does_not_end_the_ray_of_a_script_or_notebook(tmp_path: Path) -> None:
+    import ray
+
+    ray.init("local", num_cpus=1, include_dashboard=False)
+    try:
+        with pytest.raises(InputError, match=r"Ray runs already in this process.*: call ray.shutdown\(\) first"):
+            Study(TINY, name="x", studies=tmp_path).run()
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()

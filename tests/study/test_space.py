@@ -326,7 +326,11 @@ def test_a_parameter_without_effect_is_refused_with_the_condition_to_add(
 @pytest.mark.parametrize(
     ("parameters", "loss", "message"),
     [
-        ({"loss.gamma": GAMMA}, {"end": "dice"}, "the active losses are dice. In no configuration does a loss take its value from"),
+        (
+            {"loss.gamma": GAMMA},
+            {"end": "dice"},
+            "losses are dice. In no configuration does a loss take its value from",
+        ),
         ({"loss.params.dice.gamma": GAMMA}, {}, "unknown key loss.params.dice.gamma; the parameters of dice are none"),
         ({"loss.params.dise.gamma": GAMMA}, {}, "space: loss.params.dise.gamma: unknown loss 'dise'; the losses are ce"),
         ({"loss.params.focal.gamma": GAMMA}, {"end": "ce"}, "the active losses are ce. In no configuration"),

@@ -90,6 +90,7 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
     Raises:
         InputError: the data, the model, the resources or the study directory are not what the study needs.
     """
+    cluster.check_unused()
     check_same_study(plan.config, plan.directory / CONFIGURATION)
     if plan.config.compute.store_gb:
         checkpoint_store(plan.config, plan.directory)

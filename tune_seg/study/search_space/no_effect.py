@@ -1,6 +1,6 @@
-"""Refuses a key that does nothing: a parameter that no active loss takes, or an encoder that is not the user's to choose.
+"""Rejects a key without effect: a parameter that no active loss takes, or an encoder where the architecture has its own.
 
-A study that varies such a key spends trials on differences that are none, and its table says that they matter.
+A study that varies such a key would compare trials that do not differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from tune_seg.errors import InputError
 
 
 def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]], prefix: str = "loss.") -> None:
-    """Refuse a parameter of a loss that is sampled where it has no effect.
+    """Reject a parameter of a loss that is sampled where it has no effect.
 
     Args:
         base: the configuration with dotted keys.
-        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        assignments: what is sampled, by dotted key, in configurations across the space.
         prefix: only keys that begin so are looked at.
 
     Raises:
-        InputError: naming the key and the active losses, with the condition under which to sample it.
+        InputError: naming the key and the active losses, and how to sample it only where it has an effect.
     """
     seen = [{**base, **assignment} for assignment in assignments]
     for assignment, values in zip(assignments, seen, strict=True):
@@ -34,10 +34,10 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
 
 
 def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a key of `acw_options` sampled without `acw`, and one of `loss.components` without a program.
+    """Reject a key of `acw_options` sampled without `acw`, and one of `loss.components` sampled without `program`.
 
     Raises:
-        InputError: naming the key, with the condition under which to sample it.
+        InputError: naming the key, and how to sample it only where it has an effect.
     """
     for assignment in assignments:
         values = {**base, **assignment}
@@ -51,10 +51,10 @@ def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, A
 
 
 def check_encoder(assignments: Sequence[Mapping[str, Any]], trials: Sequence[TrialConfig]) -> None:
-    """Refuse an encoder that is sampled for an architecture that has its own, or set where every architecture has.
+    """Reject an encoder that is sampled for an architecture that has its own, or set where every architecture has its own.
 
     Args:
-        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        assignments: what is sampled, by dotted key, in configurations across the space.
         trials: these configurations.
 
     Raises:
@@ -90,12 +90,12 @@ def _yaml(value: Any) -> str:
 def check_rows(
     base: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], assignments: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse a parameter of a loss that a row of `rows` sets and that has no effect in it.
+    """Reject a parameter of a loss that a row of `rows` sets and that has no effect in it.
 
     Args:
         base: the configuration with dotted keys.
         rows: what each row assigns.
-        assignments: what is sampled in configurations from all over the space, the name of the row among it.
+        assignments: what is sampled in configurations across the space, with the name of the row.
 
     Raises:
         InputError: naming the row, the key, its value and the active losses.
@@ -111,7 +111,11 @@ def check_rows(
 
 
 def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a parameter of a loss that `base` sets and that has no effect whatever is sampled; the arguments are as above.
+    """Reject a parameter of a loss that `base` sets and that has no effect whatever is sampled.
+
+    Args:
+        base: the configuration with dotted keys.
+        assignments: what is sampled in configurations across the space.
 
     Raises:
         InputError: naming the key, its value and the active losses.
