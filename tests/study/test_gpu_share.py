@@ -57,7 +57,6 @@ def test_auto_is_no_gpu_where_there_is_none_and_a_whole_one_before_it_is_measure
 
 
 def test_a_training_that_cannot_be_measured_is_said_in_a_sentence(tmp_path: Path) -> None:
-    cluster.check_unused()
     ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False)  # no GPU is touched: there is no pack
     try:
         with pytest.raises(InputError, match=r"compute.gpus_per_trial auto: the training to be measured failed"):
