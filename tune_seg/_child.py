@@ -38,9 +38,10 @@ class Child:
         connection: the parent's end.
 
     Example:
-        >>> child = Child(add_one, 3)  # def add_one(connection, x): connection.send(x + 1)
+        >>> from operator import methodcaller
+        >>> child = Child(methodcaller("send", "hello"))  # calls connection.send("hello")
         >>> child.connection.recv(), child.wait()
-        (4, 0)
+        ('hello', 0)
     """
 
     def __init__(self, function: Callable[..., None], *arguments: Any) -> None:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Study:
-    """A study: which trials there are, where their results lie, and how to run it.
+    """A study: its configuration, its trials and their results.
 
-    To make one starts nothing and writes nothing. A study is its directory: one of the same name and configuration, made
-    later or in another process, goes on with the same trials.
+    Creating it starts nothing and writes nothing; :meth:`run` does. A study lives in its directory: to run one with the same
+    name and configuration again, also from the command line, continues it.
 
     Args:
         config: the name of a preset, a YAML file, or the same as a mapping or as a configuration.
@@ -40,10 +40,11 @@ class Study:
         InputError: a preset or file that is missing, an unknown key, an impossible value or name.
 
     Example:
-        >>> study = Study("loss_schedule", data="mydata", name="try", overrides={"search.trials": 12})
-        >>> study.plan()  # what will run
-        >>> study.run()
-        >>> study.best["loss"]
+        >>> study = Study("default", name="try", overrides={"search.trials": 12, "training.epochs": 10})
+        >>> study.plan()  # checks all that can be checked; `study.run()` runs it, `study.best` is its best trial
+        study .../studies/try
+        12 trials of at most 10 epochs on ... training images, for s_rec
+        ...
     """
 
     def __init__(
