@@ -48,8 +48,8 @@ def test_a_script_without_a_guard_runs_once(how: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines.count("the script begins") == 1
-    assert "2 trials of at most 1 epochs on 8 training images, for s_rec" in lines
-    assert "2 training steps a trial, at most 4 in all" in lines
+    assert "trials: 2, up to 1 epochs each, on 8 training images" in lines
+    assert "training steps: 2 per trial, up to 4 in all" in lines
     assert "  loss.end: grid [ce, dice]" in lines
     assert "Outcome.FINISHED" in lines
     assert lines[-1] in ("best: ce True", "best: dice True")
@@ -86,6 +86,8 @@ def test_a_mapping_a_file_and_a_configuration_are_the_same(tmp_path: Path) -> No
 def test_to_plan_a_study_writes_nothing(tmp_path: Path) -> None:
     study = Study(TINY, name="x", studies=tmp_path, overrides={"training.epochs": 3})
     assert study.plan().steps_per_trial == 6
+    grid = {"search.sampler": "grid", "search.trials": 9, "search.early_stopping.kind": "none"}
+    assert Study(TINY, name="x", studies=tmp_path, overrides=grid).plan().trials == 2
     assert list(tmp_path.iterdir()) == []
 
 

@@ -42,8 +42,8 @@ class Study:
     Example:
         >>> study = Study("default", name="try", overrides={"search.trials": 12, "training.epochs": 10})
         >>> study.plan()  # checks all that can be checked; `study.run()` runs it, `study.best` is its best trial
-        study .../studies/try
-        12 trials of at most 10 epochs on ... training images, for s_rec
+        study: .../studies/try
+        trials: 12, up to 10 epochs each, on ... training images
         ...
     """
 

@@ -31,15 +31,23 @@ class Plan:
         training = self.config.training
         return training.epochs * max(1, self.train_images // training.batch_size)
 
+    @property
+    def trials(self) -> int:
+        """How many trials the study has; with the sampler `grid` at most as many as baselines and points."""
+        search = self.config.search
+        if search.sampler != "grid":
+            return search.trials
+        return min(search.trials, len(self.config.baselines) + len(self.space.enumerate()))
+
     def __repr__(self) -> str:
         """What will run, for a person."""
-        trials = self.config.search.trials
+        epochs = self.config.training.epochs
         varied = "\n".join(f"  {line}" for line in str(self.space).splitlines()) or "  nothing"
         return (
-            f"study {self.directory}\n"
-            f"{trials} trials of at most {self.config.training.epochs} epochs on {self.train_images} training images, "
-            f"for {', '.join(self.config.objectives)}\n"
-            f"{self.steps_per_trial} training steps a trial, at most {trials * self.steps_per_trial} in all\n"
+            f"study: {self.directory}\n"
+            f"trials: {self.trials}, up to {epochs} epochs each, on {self.train_images} training images\n"
+            f"objective: {', '.join(self.config.objectives)}\n"
+            f"training steps: {self.steps_per_trial} per trial, up to {self.trials * self.steps_per_trial} in all\n"
             f"varied:\n{varied}"
         )
 
