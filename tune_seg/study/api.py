@@ -1,12 +1,8 @@
 """A study from Python: in a script, with or without `if __name__ == "__main__":`, and in a notebook."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
@@ -56,12 +52,15 @@ class Study:
         studies: str | Path = "studies",
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
+        from tune_seg.study.configuration import load_config
+
         if name is None:
             if not isinstance(config, str | Path):
                 raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
             name = Path(config).stem
         self.directory = study_directory(Path(studies), name)
-        self.config = _loaded(config, data, overrides)
+        given = config.model_dump(mode="json") if isinstance(config, StudyConfig) else config
+        self.config = load_config(given, data=data, overrides=overrides)
 
     def plan(self) -> "Plan":
         """Check all that can be checked without starting anything; the plan, printed, says what will run.
@@ -125,17 +124,3 @@ class Study:
         if trials.empty or trials["state"][0] != "completed":
             raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
         return trials.iloc[0]
-
-
-def _loaded(
-    config: str | Path | Mapping[str, Any] | StudyConfig, data: str | Path | None, overrides: Mapping[str, Any] | None
-) -> StudyConfig:
-    from tune_seg.study.configuration import load_config
-
-    if isinstance(config, str | Path):
-        return load_config(config, data=data, overrides=overrides)
-    values = config.model_dump(mode="json") if isinstance(config, StudyConfig) else dict(config)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "mapping.yaml"
-        path.write_text(yaml.safe_dump(json.loads(json.dumps(values, default=str)), sort_keys=False))
-        return load_config(path, data=data, overrides=overrides)
