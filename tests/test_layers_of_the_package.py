@@ -12,7 +12,7 @@ import pytest
 from tune_seg._package import PACKAGE
 
 LAYERS = {
-    "ground": ("errors", "_package"),
+    "ground": ("errors", "_package", "_child"),
     "parts": ("losses", "models", "data", "layers", "metrics", "schedules", "temperature", "config"),
     "training": ("training",),
     "study": ("study",),

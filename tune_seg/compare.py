@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_seg.errors import InputError
-from tune_seg.study.papers.comparison import Row, Study, compared, load_study, rank_correlation, ranked
+from tune_seg.study.papers.comparison import FinishedStudy, Row, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def print_comparison(
-    study: Study,
+    study: FinishedStudy,
     *,
     paper: str | None = None,
     dataset: str | None = None,
@@ -79,7 +79,7 @@ def _directory(study: str, studies: Path) -> Path:
     return Path(study) if (Path(study) / "study.yaml").is_file() else studies / study
 
 
-def _dataset(table: PaperTable, study: Study, asked: str | None) -> str:
+def _dataset(table: PaperTable, study: FinishedStudy, asked: str | None) -> str:
     """The table's data set: the one asked for, else that of the study's format."""
     if asked is not None:
         named = [name for name in table.formats if name.casefold() == asked.casefold()]
@@ -95,7 +95,7 @@ def _dataset(table: PaperTable, study: Study, asked: str | None) -> str:
     return fitting[0]
 
 
-def _variants(table: PaperTable, study: Study, dataset: str, asked: str | None) -> list[tuple[str, str]]:
+def _variants(table: PaperTable, study: FinishedStudy, dataset: str, asked: str | None) -> list[tuple[str, str]]:
     """The study's values of the key that the table varies, each with the table's that it is compared with."""
     key, names = table.variants.key, table.variants.names
     here, there = study.values(key), list(table.figures[dataset])
@@ -114,7 +114,7 @@ def _variants(table: PaperTable, study: Study, dataset: str, asked: str | None) 
     )
 
 
-def _print(study: Study, table: PaperTable, dataset: str, pairs: Sequence[tuple[str, str]], metric: str) -> None:
+def _print(study: FinishedStudy, table: PaperTable, dataset: str, pairs: Sequence[tuple[str, str]], metric: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -201,7 +201,7 @@ def _lacking(rows: Sequence[Row], table: PaperTable, dataset: str, paper: str) -
     ]
 
 
-def _variants_lacking(study: Study, table: PaperTable, dataset: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _variants_lacking(study: FinishedStudy, table: PaperTable, dataset: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
     key = table.variants.key
     missing = [value for value in table.figures[dataset] if value not in [paper for _, paper in pairs]]
     own = [value for value in study.values(key) if value not in [here for here, _ in pairs]]
@@ -211,7 +211,7 @@ def _variants_lacking(study: Study, table: PaperTable, dataset: str, pairs: Sequ
     ]
 
 
-def _unfinished(study: Study) -> list[str]:
+def _unfinished(study: FinishedStudy) -> list[str]:
     states = Counter(trial["state"] for trial in study.trials if trial["state"] != "completed")
     counted = ", ".join(f"{count} {state}" for state, count in states.items())
     return [f"Trials that are left out, because they did not run to their end: {counted}"] if counted else []

@@ -255,8 +255,8 @@ def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
 
 
 def _dry_run(asked: _Asked) -> None:
+    from tune_seg.study.plan import plan_study
     from tune_seg.study.reuse import computed_once
-    from tune_seg.study.run import plan_study
     from tune_seg.study.search_space.samplers import sample_trials
 
     config, directory = asked.config, asked.directory
@@ -284,14 +284,12 @@ def _dry_run(asked: _Asked) -> None:
 
 def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
     """Run the studies one after the other. What is wrong with the images or the models of one does not keep the others."""
-    from rich.console import Console
-
+    from tune_seg.study.output.messages import study_console
     from tune_seg.study.output.results import check_same_study
-    from tune_seg.study.run import Outcome, plan_study, run_study
+    from tune_seg.study.plan import plan_study
+    from tune_seg.study.run import Outcome, run_study
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160  # a file or a pipe has no width of its own; rich takes 80, too few for the ranked table
+    console = study_console()
     # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     status, ended = 0, []

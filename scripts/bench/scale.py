@@ -33,12 +33,12 @@ from tune_seg.study.output.results import ResultsFile
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.profiling import Profile
 from tune_seg.study.ray_tune import cluster
-from tune_seg.study.ray_tune.searcher import StudySearcher
+from tune_seg.study.ray_tune.fit import Steering, fit
+from tune_seg.study.ray_tune.searcher import StudyScheduler, StudySearcher
 from tune_seg.study.ray_tune.step_times import StepTimes
 from tune_seg.study.ray_tune.trainable import PROBLEMS, RESULT, SETUP
 from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse
-from tune_seg.study.run import fit
 from tune_seg.study.search_space.samplers import sample_trials
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
@@ -130,7 +130,9 @@ def main() -> None:
         space.seconds.clear()  # what was drawn for `reuse` is no suggestion
         with report, profile, store.within(1e9, reuse.uses):
             searcher = StudySearcher(records, Path(str(arguments.seconds)), store.location, reuse, print)
-            fit(Waiting, searcher, compute, records, data, directory, [StepTimes(Profile(arguments.slots, 0.0), records)])
+            step_times = StepTimes(Profile(arguments.slots, 0.0), records)
+            with records.asking_ahead(arguments.slots):
+                fit(Waiting, Steering(searcher, StudyScheduler(records, data), [step_times]), compute, directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()

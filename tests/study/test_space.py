@@ -141,7 +141,7 @@ def test_grid_points_are_the_product_of_the_grids() -> None:
                 "schedule.start": {"float": [0.1, "schedule.end"]},
                 "schedule.end": {"float": ["schedule.start", 1.0]},
             },
-            "go round",
+            "form a cycle",
         ),
         (
             {
@@ -312,24 +312,28 @@ def test_a_parameter_without_effect_is_refused_with_the_condition_to_add(
     parameters: dict[str, Any], loss: dict[str, Any], key: str, when: str | None
 ) -> None:
     with pytest.raises(
-        InputError, match=rf"^space\.{key}: it is sampled where it has no effect: the losses in force"
+        InputError, match=rf"^space\.{key}: it is sampled where it has no effect: the active losses"
     ) as error:
         space(parameters | {key: GAMMA}, loss=loss)
     advice = str(error.value).partition("add when: ")[2]
     assert when is None or advice == when
     # and with that condition it is sampled wherever it has an effect, and accepted
     searched = space(parameters | {key: GAMMA | {"when": yaml.safe_load(advice)}}, loss=loss)
-    parameter = next(parameter for parameter in searched.parameters if parameter.key == key)
+    parameter = next(parameter for parameter in searched.varied if parameter.key == key)
     assert parameter.when
 
 
 @pytest.mark.parametrize(
     ("parameters", "loss", "message"),
     [
-        ({"loss.gamma": GAMMA}, {"end": "dice"}, "in force are dice. In no configuration does a loss take its value from"),
+        (
+            {"loss.gamma": GAMMA},
+            {"end": "dice"},
+            "losses are dice. In no configuration does a loss take its value from",
+        ),
         ({"loss.params.dice.gamma": GAMMA}, {}, "unknown key loss.params.dice.gamma; the parameters of dice are none"),
         ({"loss.params.dise.gamma": GAMMA}, {}, "space: loss.params.dise.gamma: unknown loss 'dise'; the losses are ce"),
-        ({"loss.params.focal.gamma": GAMMA}, {"end": "ce"}, "the losses in force are ce. In no configuration"),
+        ({"loss.params.focal.gamma": GAMMA}, {"end": "ce"}, "the active losses are ce. In no configuration"),
         # another key sets it for the only loss that has it
         ({"loss.gamma": GAMMA}, {"end": "focal", "params": {"focal": {"gamma": 1.0}}}, "In no configuration"),
         ({"loss.params.focal.gamma": GAMMA}, components(params={"gamma": 1.0}), "In no configuration"),

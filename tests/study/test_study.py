@@ -22,12 +22,16 @@ from PIL import Image
 from rich.console import Console
 
 from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
+from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.search import main
+from tune_seg.study.output.messages import warn_of_frozen_encoders
 from tune_seg.study.output.results import check_same_study, write_study
 from tune_seg.study.output.tracking import default_uri
+from tune_seg.study.plan import plan_study
+from tune_seg.study.prepare import Prepared, checkpoint_store
 from tune_seg.study.ray_tune import cluster
-from tune_seg.study.run import _shared, _store, _warn_of_frozen_encoders, plan_study
+from tune_seg.study.run import _reuse_store
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import WEIGHTS
 from tune_seg.training.trajectory import TrainingData
@@ -107,14 +111,15 @@ def test_a_study_is_not_continued_when_its_file_of_weights_has_another_content(t
         plan_study(again, tmp_path)
 
 
-def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tmp_path: Path) -> None:
+def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tmp_path: Path, packed: PackedData) -> None:
     initial = tmp_path / "store" / f"3f{WEIGHTS}.pt"
     config = parse(StudyConfig, {**SMALL, "model": {"weights": str(initial)}, "compute": {"store_gb": 1e-9}})
-    store = _store(config, tmp_path / "study")
+    store = checkpoint_store(config, tmp_path / "study")
     for key in (f"3f{WEIGHTS}", "40"):
         store.save(key, [], {"weight": torch.zeros(2)})
     plan = plan_study(config, tmp_path / "study")
-    with _shared(plan.config, plan.space, [], TrainingData("", (48, 48), 8), plan.directory):
+    ready = Prepared(plan.config, plan.config.compute, plan.space, packed, plan.directory)
+    with _reuse_store(ready, [], TrainingData("", (48, 48), 8)):
         pass
     assert [entry.key for entry in store.entries()] == [f"3f{WEIGHTS}"]
     assert plan_study(plan.config, plan.directory).config == plan.config  # it can go on
@@ -352,7 +357,7 @@ def test_an_encoder_that_is_frozen_at_random_weights_is_warned_of(
     capsys: pytest.CaptureFixture[str], train: str, weights: str, warned: bool
 ) -> None:
     config = parse(StudyConfig, {**SMALL, "model": {"train": train, "weights": weights}})
-    _warn_of_frozen_encoders(Console(), Space(config))
+    warn_of_frozen_encoders(Console(), Space(config))
     assert ("the encoder is frozen" in capsys.readouterr().out) == warned
 
 

@@ -1,12 +1,13 @@
 """The check of a study's models, in a process of its own: the process that steers the study need not load torch."""
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import active_children, get_context
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from threading import Thread
 
+from tune_seg._child import Child
 from tune_seg.config import ModelConfig
 from tune_seg.errors import InputError
 
@@ -22,31 +23,42 @@ def model_check(sizes: Sizes, in_channels: int = 3) -> Iterator["Future[list[str
     :func:`tune_seg.models.check_model` does, the latter also because the check's process ended.
     """
     result: Future[list[str]] = Future()
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as checker:
-        before = set(active_children())
-        check = checker.submit(_check, sizes, in_channels)
-        processes = set(active_children()) - before
-        check.add_done_callback(partial(_hand_on, result))
-        checker.shutdown(wait=False)  # the process ends with the check, not with the study
-        try:
-            yield result
-        finally:
-            if not check.done():
-                for process in processes:
-                    process.terminate()
+    child = Child(_answer, sizes, in_channels)
+    receiver = Thread(target=_receive, args=(child, result), name="model check", daemon=True)
+    receiver.start()
+    try:
+        yield result
+    finally:
+        child.kill()
+        receiver.join()
 
 
-def _hand_on(result: "Future[list[str]]", check: "Future[list[str]]") -> None:
-    error = check.exception()
-    if isinstance(error, BrokenProcessPool):
-        error = InputError(
+def _receive(child: Child, result: "Future[list[str]]") -> None:
+    try:
+        answer = child.connection.recv()
+    except (EOFError, OSError):
+        answer = InputError(
             "model: the process that checks the study's models ended before its time, most likely for want of memory; "
             "free memory, or choose smaller models or images (model.encoder, data.size)"
         )
-    if error is None:
-        result.set_result(check.result())
+    if isinstance(answer, Exception):
+        result.set_exception(answer)
     else:
-        result.set_exception(error)
+        result.set_result(answer)
+    child.wait()
+
+
+def _answer(connection: Connection, sizes: Sizes, in_channels: int) -> None:
+    """What the process does: it sends the notes, or the error."""
+    answer: list[str] | Exception
+    try:
+        answer = _check(sizes, in_channels)
+    except InputError as error:
+        answer = error
+    except Exception:  # not every exception can be pickled
+        answer = RuntimeError(traceback.format_exc())
+    with suppress(OSError):  # the study has ended
+        connection.send(answer)
 
 
 def _check(sizes: Sizes, in_channels: int) -> list[str]:

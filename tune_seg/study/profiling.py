@@ -1,4 +1,4 @@
-"""Where a study's time went: the time of all slots, from the start of the command to its end, shared out to what it was for.
+"""Where a study's time went: the total time of all slots, broken down by activity.
 
 Only durations are taken from the workers, never times of day: the clocks of two machines differ.
 """
@@ -15,7 +15,7 @@ from rich.table import Table
 
 PARTS: Mapping[str, str] = {
     "training": "steps of the optimiser",
-    "data": "batches read and augmented, as far as the training waited for them",
+    "data": "what the training waited for batches to be read and augmented",
     "evaluation": "metrics over the validation images, temperatures after the last epoch",
     "checkpoints": "what the training waited for the store: looked up, loaded, copied, written",
     "start-up": "until a slot's first step: imports, packing, Ray, its worker; then each trial's model",
@@ -24,28 +24,28 @@ PARTS: Mapping[str, str] = {
     "shutdown": "all slots while the end of the study wrote its files, ended Ray and reported",
     "idle": "the rest: slots without a trial, Ray Tune between two steps, lost workers, trials that failed",
 }
-"""The parts of a study's time, with what each is. They add up to slots x seconds: `idle` is what the others leave."""
+"""The activities. Their times add up to slots x seconds of the command: `idle` is what the others leave."""
 
 
 @dataclass
 class _Worker:
-    """When a worker's first step began, in seconds of the study, and how long it had built its trial before."""
+    """When a worker's first step began, in seconds since the command began, and how long building its trial had taken."""
 
     begin: float
     setup: float
 
 
 class Profile:
-    """Adds up a study's time, as the process that steers it hears of each step.
+    """Adds up a study's time from the steps that its workers report.
 
-    A slot is what can run one trial. Its time until its first step is start-up; from then on the durations that its steps
-    report are shared out. What a step does beside training, evaluation and checkpoints is the building of the trial's model,
-    and counts as start-up too. A worker in the place of one that was lost has no slot of its own: its start is idle time.
+    A slot can run one trial at a time. Its time until its first step is start-up. After that the durations in the steps'
+    results count. The rest of a step is the building of the trial's model and counts as start-up too. A worker that replaces
+    a lost one is not another slot: its start is idle time.
 
     Args:
         slots: how many trials run at once.
         began: when the command began, by `clock`.
-        clock: a clock that only this process reads.
+        clock: seconds, from any origin.
 
     Example:
         >>> profile = Profile(slots=2, began=time.perf_counter())
@@ -74,13 +74,13 @@ class Profile:
         epochs: Sequence[Mapping[str, Any]],
         sampler_seconds: float = 0.0,
     ) -> None:
-        """A step has ended, and nothing has begun on its worker since.
+        """Count a step that has just ended.
 
         Args:
             worker: which worker it ran on.
             seconds: how long it took there.
-            setup: how long the worker had built the trial before this step; 0 if it is not the trial's first.
-            epochs: the results of the epochs that the step reports, none if it has failed; their `train_seconds`,
+            setup: how long building the trial took before this step; 0 unless it is the trial's first.
+            epochs: the results of the epochs that the step reports, empty if it failed; their `train_seconds`,
                 `data_seconds` (a part of these), `eval_seconds` and `checkpoint_seconds` count.
             sampler_seconds: how long the study has waited for its sampler so far.
         """
@@ -105,12 +105,12 @@ class Profile:
             self._sums["start-up"] += seconds
 
     def trials_over(self) -> None:
-        """No trial runs any more."""
+        """All trials have ended."""
         self._trials_over = self._clock() - self._began
 
     @contextmanager
     def tracking(self) -> Iterator[None]:
-        """The end of the study waits for MLflow inside this context."""
+        """Count what happens inside this context as waiting for MLflow."""
         started = self._clock()
         yield
         self._tracking += self._clock() - started
@@ -121,7 +121,7 @@ class Profile:
         return self._clock() - self._began
 
     def parts(self) -> dict[str, float]:
-        """The seconds of all slots together by :data:`PARTS`; their sum is slots x :attr:`seconds`, as of now."""
+        """Seconds of all slots together by activity; their sum is slots x :attr:`seconds`."""
         now = self.seconds
         over = now if self._trials_over is None else self._trials_over
         workers = sorted(self._workers.values(), key=lambda worker: worker.begin)
@@ -136,7 +136,7 @@ class Profile:
         return parts
 
     def table(self) -> Table:
-        """The parts with their seconds and shares, for people."""
+        """The activities with their seconds and shares."""
         parts = self.parts()
         whole = sum(parts.values())
         table = Table(title=f"Where the time went: {self.slots} slots x {whole / self.slots:.1f} s", title_justify="left")
@@ -144,10 +144,10 @@ class Profile:
             table.add_column(name, justify="right" if name in ("slot seconds", "share") else "left")
         for part, seconds in parts.items():
             table.add_row(part, f"{seconds:.1f}", f"{seconds / whole:.1%}", PARTS[part])
-        table.add_row("in all", f"{whole:.1f}", f"{1:.1%}", "", style="bold")
+        table.add_row("total", f"{whole:.1f}", f"{1:.1%}", "", style="bold")
         return table
 
     def write(self, path: Path) -> None:
-        """Write the same as JSON: `slots`, `seconds` of the command, and `parts`, in seconds of all slots together."""
+        """Write `slots`, `seconds` of the command, and `parts` (seconds of all slots together) as JSON."""
         parts = self.parts()
         path.write_text(json.dumps({"slots": self.slots, "seconds": sum(parts.values()) / self.slots, "parts": parts}))

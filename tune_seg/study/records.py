@@ -26,6 +26,7 @@ from tune_seg.config import ROW, StudyConfig, TrialConfig
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
 from tune_seg.study.journal import Epoch, StudyJournal, replayed_of, seconds_of
+from tune_seg.study.search_space._optuna_private import open_trial, trial_id
 from tune_seg.study.search_space.samplers import build_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 
@@ -329,7 +330,7 @@ class Records:
                 self._error = problem
             self._pace.end(number)
             self._changed.notify()
-            stored = self._storage.get_trial(trial._trial_id).user_attrs["outcome"]["history"]
+            stored = self._storage.get_trial(trial_id(trial)).user_attrs["outcome"]["history"]
         self._notify(record)
         if state.ended:
             record.history = stored
@@ -337,7 +338,7 @@ class Records:
 
     def _tell(self, trial: optuna.trial.Trial, record: Record) -> None:
         if len(self.config.objectives) == 1:
-            told = self._storage.get_trial(trial._trial_id).intermediate_values
+            told = self._storage.get_trial(trial_id(trial)).intermediate_values
             for result in record.history:
                 if result["epoch"] not in told:  # by a process that ended before it had told all
                     trial.report(self._scores(result)[0], step=int(result["epoch"]))
@@ -452,9 +453,9 @@ class Records:
                 outcome["error"],
             )
             if not frozen.state.is_finished():
-                self._handles[frozen.number] = optuna.trial.Trial(self._study, frozen._trial_id)
+                self._handles[frozen.number] = open_trial(self._study, frozen)
         else:  # the process ended between Optuna's ask and the first suggestion
-            self.trials[frozen.number] = record = self._adopt(optuna.trial.Trial(self._study, frozen._trial_id))
+            self.trials[frozen.number] = record = self._adopt(open_trial(self._study, frozen))
         if not frozen.state.is_finished():
             self._finish_or_reopen(record)
 

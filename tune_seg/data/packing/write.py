@@ -8,17 +8,17 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
+from tune_seg._child import Child
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
 from tune_seg.data.packing.file_format import (
@@ -235,44 +236,70 @@ class _Decoder:
 def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
     """Every sample, in order, decoded by all cores: by threads where what takes time lets go of the interpreter lock."""
     workers = available_cores()
-    pool: Executor
-    decode: Callable[[Sample], Decoded | InputError]
-    decode = decoder = _Decoder(dataset, form)
-    if dataset.holds_lock and workers > _TOO_FEW:
-        # spawned, because threads run beside this one; each gets the data set once, and a sample at a time
-        begin = (replace(decoder, dataset=replace(dataset, samples=())),)
-        pool, decode = ProcessPoolExecutor(workers, get_context("spawn"), _begin, begin), _decode
-    else:
+    decoder = _Decoder(dataset, form)
+    with ExitStack() as stack:
+        decode: Callable[[Sample], Decoded | InputError] = decoder
+        if dataset.holds_lock and workers > _TOO_FEW:
+            decode = stack.enter_context(closing(_Processes(decoder, workers)))
         pool = ThreadPoolExecutor(workers)
-    pending: deque[Future[Decoded | InputError]] = deque()
-    try:
+        stack.callback(pool.shutdown, cancel_futures=True)
+        pending: deque[Future[Decoded | InputError]] = deque()
         for sample in samples:
             pending.append(pool.submit(decode, sample))
             if len(pending) > 2 * workers + form.rows_per_batch:  # what is decoded while a batch is written
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process that decodes images ended before its time, most likely for want of memory; free memory and run the "
-            'same command again, which goes on from here. A script of one\'s own needs `if __name__ == "__main__":`'
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-_of_this_process: _Decoder | None = None
+class _Processes:
+    """Decodes in processes: as many samples at once as there are, for as many threads that call it.
+
+    Each process gets the data set once, and a sample at a time.
+    """
+
+    def __init__(self, decoder: _Decoder, count: int) -> None:
+        decoder = replace(decoder, dataset=replace(decoder.dataset, samples=()))
+        self._all = [Child(_serve, decoder) for _ in range(count)]
+        self._free: SimpleQueue[Child] = SimpleQueue()
+        for child in self._all:
+            self._free.put(child)
+
+    def __call__(self, sample: Sample) -> Decoded | InputError:
+        child = self._free.get()
+        try:
+            child.connection.send(sample)
+            answer: Decoded | Exception = child.connection.recv()
+        except (EOFError, OSError) as error:
+            raise InputError(
+                "a process that decodes images ended before its time, most likely for want of memory; free memory and run "
+                "the same command again, which goes on from here"
+            ) from error
+        finally:
+            self._free.put(child)
+        if isinstance(answer, Exception) and not isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """End the processes."""
+        for child in self._all:
+            child.kill()
 
 
-def _begin(decoder: _Decoder) -> None:
-    global _of_this_process
-    _of_this_process = decoder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that packs
-
-
-def _decode(sample: Sample) -> Decoded | InputError:
-    assert _of_this_process is not None
-    return _of_this_process(sample)
+def _serve(connection: Connection, decoder: _Decoder) -> None:
+    """What each process does until the connection ends."""
+    while True:
+        try:
+            sample = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer: Decoded | Exception
+        try:
+            answer = decoder(sample)
+        except Exception:  # not every exception can be pickled
+            answer = RuntimeError(traceback.format_exc())
+        connection.send(answer)
 
 
 def _counted(mask: Mask) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""How frequent each class is: a table in the terminal, and a picture beside the results, as Taubert figure 5 shows it."""
+"""The class frequencies: a table in the terminal, and a picture beside the results like figure 5 of Taubert."""
 
 import math
 from pathlib import Path
@@ -15,8 +15,8 @@ _BAR = 40  # characters
 def show_classes(packed: PackedData, picture: Path, console: Console) -> None:
     """Print and draw the share of each class in the training pixels that are not ignored, on a logarithmic scale.
 
-    Of data in folds these are the training pixels of the fold that `packed` is of. Where the picture is there already,
-    nothing is done: a study shows its classes once.
+    Of data in folds, the training pixels are those of the fold of `packed`. If the picture exists, nothing is done: a study
+    shows its classes once.
 
     Args:
         packed: the packed data.
@@ -28,7 +28,7 @@ def show_classes(packed: PackedData, picture: Path, console: Console) -> None:
     of_fold = "" if packed.fold is None else f" of fold {packed.fold}"
     title = f"Class frequencies in {len(packed.train)} training images{of_fold}"
     shares = sorted(zip(packed.class_names, packed.frequencies.tolist(), strict=True), key=lambda entry: -entry[1])
-    # the power of ten at which the scale begins, below every share but 0
+    # where the scale begins, below every share but 0
     lowest = min(-1, math.floor(math.log10(min(share for _, share in shares if share > 0.0))))
     console.print(_table(title, shares, lowest))
     _draw(title, shares, lowest, picture)
@@ -57,6 +57,6 @@ def _draw(title: str, shares: list[tuple[str, float]], lowest: int, picture: Pat
     axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
     axes.set_ylabel("share of the pixels")
     axes.set_title(title, fontsize="medium")
-    partial = picture.with_suffix(".partial")  # what a killed process has drawn of it would pass for the picture
+    partial = picture.with_suffix(".partial")  # a half-written file must not pass for the picture
     figure.savefig(partial, dpi=120, format="png")
     partial.replace(picture)

@@ -16,11 +16,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_seg._child import Child
 from tune_seg.config import CALIBRATION_ERRORS, METRICS
 from tune_seg.study.journal import Epoch
 from tune_seg.study.output.results import scaled
@@ -82,20 +82,13 @@ class Tracker:
         self.uri = uri
         self.error = ""
         self._queue: queue.Queue[Record | _End] = queue.Queue()
-        context = get_context("spawn")
-        theirs, self._trials = context.Pipe(duplex=False)
-        self._answer, answer = context.Pipe(duplex=False)
-        sender = _Sender(uri, directory, study_id, objective, _metric_names("acw", class_names))
-        self._process = context.Process(target=_serve, args=(sender, theirs, answer), name="mlflow", daemon=True)
-        self._inherited = theirs, answer
+        self._sender = _Sender(uri, directory, study_id, objective, _metric_names("acw", class_names))
         self._feeder = threading.Thread(target=self._feed, name="mlflow", daemon=True)
 
     def start(self, records: Iterable[Record]) -> None:
         """Begin to send; `records` are the trials of earlier sessions, of which MLflow may lack something."""
-        self._process.start()
-        atexit.register(self._process.kill)  # it ignores the signal by which Python ends the processes that are left
-        for end in self._inherited:
-            end.close()  # the other process alone has them now: either learns at once when the other has ended
+        self._child = Child(_serve, self._sender)
+        atexit.register(self._child.kill)
         for record in records:
             self.update(record)
         self._feeder.start()
@@ -109,13 +102,13 @@ class Tracker:
         """Send what is left and close the parent run; after `timeout` seconds the rest is left for the next session."""
         self._queue.put(_End("KILLED" if interrupted else "FINISHED", list(artifacts)))
         try:
-            self.error = self._answer.recv() if self._answer.poll(timeout) else f"no answer within {timeout:g} s"
-        except EOFError:
+            answer = self._child.connection
+            self.error = answer.recv() if answer.poll(timeout) else f"no answer within {timeout:g} s"
+        except (EOFError, OSError):
             self.error = "the process that sends them has ended"
         finally:
-            self._process.kill()
-            self._process.join()
-            atexit.unregister(self._process.kill)
+            self._child.kill()
+            atexit.unregister(self._child.kill)
 
     def _feed(self) -> None:
         """Pass on what has changed, of each trial the newest alone: that holds all that came before."""
@@ -128,9 +121,9 @@ class Tracker:
             newest = {item.number: item for item in items if isinstance(item, Record)}
             try:
                 for record in newest.values():
-                    self._trials.send(_told(record))
+                    self._child.connection.send(_told(record))
                 if end is not None:
-                    self._trials.send(end)
+                    self._child.connection.send(end)
             except OSError:
                 return  # the process has ended; finish says so
 
@@ -140,14 +133,13 @@ def _told(record: Record) -> _Trial:
     return _Trial(record.number, name, record.params, record.state, record.reason, record.history)
 
 
-def _serve(sender: "_Sender", trials: Connection, answer: Connection) -> None:
+def _serve(connection: Connection, sender: "_Sender") -> None:
     """What the other process does until the study ends."""
-    for ignored in (signal.SIGINT, signal.SIGTERM):  # they mean the study, which then says how it has ended
-        signal.signal(ignored, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it means the study, which then says how it has ended
     os.nice(19)  # the training goes first: Ray's workers have 15
     try:
-        sender.run(trials)
-        answer.send(sender.error)
+        sender.run(connection)
+        connection.send(sender.error)
     except (EOFError, OSError):
         return  # the study has ended without a word
 

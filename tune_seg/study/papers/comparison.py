@@ -14,15 +14,16 @@ import yaml
 from tune_seg.config import ROW, StudyConfig, parse
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
+from tune_seg.study.files import CONFIGURATION, RESULTS
 from tune_seg.study.papers.tables import PaperTable
 
 _EXACT = 8
-"""Up to so many rows all orders are gone through for p; the usual approximation is poor there."""
+"""Rows up to which p is counted over all orders; the usual approximation is poor there."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """A study as its directory has it: its configuration, and a mapping of columns to values for every trial."""
+class FinishedStudy:
+    """What a study has left in its directory: its configuration, and for each trial a mapping of columns to values."""
 
     directory: Path
     config: StudyConfig
@@ -40,16 +41,16 @@ class Study:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the study beside that of the paper.
+    """A row of the study and that of the paper.
 
     Attributes:
         name: of the row, in the study.
-        runs: how many of its trials ran to their end.
-        planned: how many it has when the study is finished; None where the sampler decides that, or leaves out a part of
-            the grid.
+        runs: how many of its trials are completed.
+        planned: how many trials it has when the study is finished; None where that depends on the sampler, or where the
+            study has fewer trials than its grid has points.
         paper: by metric, the paper's figures as fractions, one for every run that is printed; empty where it has no such
             row.
-        here: by metric, the study's, one for every run.
+        here: by metric, those of the study, one for every run.
     """
 
     name: str
@@ -61,7 +62,14 @@ class Row:
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman's: `rho`, nan where one side is all equal; of `n` pairs; the two-sided `p`, and whether that is exact."""
+    """Spearman's rank correlation.
+
+    Attributes:
+        rho: the correlation; nan where one side is all equal.
+        n: of how many pairs.
+        p: two-sided.
+        exact: whether p is counted over all orders.
+    """
 
     rho: float
     n: int
@@ -69,15 +77,17 @@ class RankCorrelation:
     exact: bool
 
 
-def load_study(directory: Path) -> Study:
+def load_study(directory: Path) -> FinishedStudy:
     """The study in `directory`, finished or not.
 
     Raises:
         InputError: there is none, it has no rows, or none of its trials has ended yet.
     """
-    described, results = directory / "study.yaml", directory / "results.parquet"
+    described, results = directory / CONFIGURATION, directory / RESULTS
     if not described.is_file():
-        raise InputError(f"{directory} holds no study (no study.yaml); give the name of one in --studies DIR, or its folder")
+        raise InputError(
+            f"{directory} holds no study (no {CONFIGURATION}); give the name of one in --studies DIR, or its folder"
+        )
     try:
         config = parse(StudyConfig, yaml.safe_load(described.read_text()))
     except (yaml.YAMLError, InputError) as error:
@@ -93,13 +103,13 @@ def load_study(directory: Path) -> Study:
     import pyarrow.parquet as pq
 
     try:
-        return Study(directory, config, pq.read_table(results).to_pylist())
+        return FinishedStudy(directory, config, pq.read_table(results).to_pylist())
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{results} cannot be read: {error}") from None
 
 
-def compared(study: Study, table: PaperTable, dataset: str, here: str, paper: str) -> list[Row]:
-    """The study's rows in the paper's order, those that the paper lacks behind.
+def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, paper: str) -> list[Row]:
+    """The study's rows in the paper's order, then those that the paper lacks.
 
     Args:
         study: the study.
@@ -134,7 +144,7 @@ def _place(name: str, printed: Sequence[str]) -> int:
     return printed.index(name) if name in printed else len(printed)
 
 
-def _planned(study: Study, key: str) -> Counter[tuple[str, str]] | None:
+def _planned(study: FinishedStudy, key: str) -> Counter[tuple[str, str]] | None:
     """How many trials each row has for each value of `key`, where that is known beforehand."""
     from tune_seg.study.search_space.space import Space
 
@@ -148,7 +158,7 @@ def _planned(study: Study, key: str) -> Counter[tuple[str, str]] | None:
 def ranked(rows: Sequence[Row], table: PaperTable, metric: str) -> dict[str, tuple[float, float]]:
     """By row, its rank by `metric` in the paper and in the study, 1 for the largest; equal ones share the mean of theirs.
 
-    Only rows that stand in an order, and for which both have a mean, are ranked.
+    Rows that the table leaves unranked, and those without a mean on either side, are left out.
     """
     from scipy.stats import rankdata
 
@@ -165,7 +175,8 @@ def _defined(*sides: Sequence[float]) -> bool:
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation:
     """Spearman's rank correlation of two orders of the same things.
 
-    p is the share of all orders that correlate as much, up to eight things; beyond, that of the t distribution.
+    Of at most eight things, p is the share of all orders that correlate at least as much; of more, that of the t
+    distribution.
     """
     import numpy as np
     from scipy.stats import rankdata, spearmanr

@@ -36,8 +36,8 @@ class PaperTable(BaseModel):
         percent: whether the figures are per cent.
         formats: its data sets, and for each the formats (`data.format`) in which that is read.
         variants: what it varies besides the rows.
-        beside: rows of a study that the paper does not print, and the printed row that each is shown beside.
-        unranked: rows that stand in no order, and why.
+        beside: rows of a study that the paper does not print, with the printed row that each is compared with.
+        unranked: rows that are not ranked, and why.
         doubts: what may be wrong with the figures, or with their transcription.
         figures: the runs, by data set, variant and row.
     """
@@ -71,11 +71,11 @@ class PaperTable(BaseModel):
         return self
 
     def printed(self, row: str) -> str:
-        """The paper's name of the row that the study's `row` is shown beside."""
+        """The paper's name of the row that the study's `row` is compared with."""
         return self.beside.get(row, row)
 
     def values(self, dataset: str, variant: str, row: str, metric: str) -> list[float]:
-        """The figures of a cell as fractions, one for every run that is printed; none where the paper has no such row."""
+        """The figures of a cell as fractions, one for each run that is printed; empty where the paper has no such row."""
         column, scale = self.metrics.index(metric), 100.0 if self.percent else 1.0
         return [run[column] / scale for run in self.figures[dataset][variant].get(self.printed(row), ())]
 

@@ -1,4 +1,4 @@
-"""Ray: start it on this machine or join a cluster, and say how many trials fit on it at once."""
+"""Ray: start it on this machine or join a cluster, and compute how many trials fit on it at once."""
 
 import logging
 import math
@@ -13,6 +13,17 @@ from tune_seg.errors import InputError
 
 Node = Mapping[str, float]
 """The resources of one machine, by Ray's names: CPU, GPU, ..."""
+
+
+def check_unused() -> None:
+    """Check that the script or notebook which runs the study has no Ray of its own, which the study would end.
+
+    Raises:
+        InputError: it has.
+    """
+    ray = sys.modules.get("ray")  # to import it takes a second
+    if ray is not None and ray.is_initialized():
+        raise InputError("Ray runs already in this process, and a study starts its own: call ray.shutdown() first")
 
 
 def start(address: str | None) -> list[Node]:
@@ -50,7 +61,7 @@ def nodes() -> list[Node]:
 
 
 def _check_listens(address: str) -> None:
-    """Ray itself asks an address where nobody listens again and again for minutes."""
+    """Check that the address accepts connections: where it does not, Ray would try again for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return  # "auto" and the like, which Ray looks up
@@ -62,14 +73,14 @@ def _check_listens(address: str) -> None:
 
 
 def stop() -> None:
-    """Leave the cluster; one that :func:`start` has started ends."""
+    """Leave the cluster; one that :func:`start` started ends."""
     import ray
 
     ray.shutdown()
 
 
 def allot(compute: ComputeConfig, device: str, nodes: Sequence[Node]) -> ComputeConfig:
-    """`compute` with what it leaves open filled in: GPUs per trial (one, where there are any) and trials at once.
+    """Fill in what `compute` leaves open: GPUs per trial (one, where there are any) and trials at once.
 
     Args:
         compute: what the user asks for.

@@ -1,4 +1,4 @@
-"""How many trials share a GPU: measured with the study's own training, chosen by throughput and memory."""
+"""How many trials share a GPU: chosen by throughput and memory, measured with the study's own training."""
 
 import sys
 import time
@@ -11,22 +11,24 @@ from tune_seg.config import TrialConfig, parse
 from tune_seg.errors import InputError
 
 _COPIES: Final = (1, 2, 4)
-_SECONDS: Final = 5.0  # that each number of copies trains for
+"""Numbers of copies that are measured."""
+_SECONDS: Final = 5.0
+"""How long each number of copies is measured."""
 _MEMORY_SHARE: Final = 0.9
-"""Of a GPU's memory, what trials may take together: each allocates in blocks, and another model may take more."""
-_WORTH: Final = 1.05
-"""More trials at once must train this many times the images: each learns the later what the others found."""
+"""Share of a GPU's memory that trials may take together: each allocates in blocks, and another model may take more."""
+_MIN_GAIN: Final = 1.05
+"""More trials at once must raise the throughput by this factor, because each then knows fewer results of the others."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Some copies of a training that shared a GPU.
+    """A training of which several copies shared a GPU.
 
     Attributes:
         copies: how many.
-        images_per_second: of all of them together.
-        peak_bytes: of GPU memory that each took, its CUDA context included.
-        total_bytes: of the GPU.
+        images_per_second: of all copies together.
+        peak_bytes: GPU memory of each copy, with its CUDA context.
+        total_bytes: memory of the GPU.
     """
 
     copies: int
@@ -35,15 +37,15 @@ class Measurement:
     total_bytes: int
 
     def fits(self, copies: int) -> bool:
-        """Whether the memory is enough for so many."""
+        """Whether the memory is enough for this number of copies."""
         return copies * self.peak_bytes <= _MEMORY_SHARE * self.total_bytes
 
 
 def choose(measurements: Sequence[Measurement]) -> float:
-    """The share of a GPU that a trial is given: 1, 1/2, ...
+    """The share of a GPU for each trial: 1, 1/2, ...
 
     Args:
-        measurements: at least one, by rising number of copies.
+        measurements: at least one, in order of copies.
 
     Example:
         >>> gib = 2**30
@@ -52,7 +54,7 @@ def choose(measurements: Sequence[Measurement]) -> float:
     """
     best = measurements[0]
     for measurement in measurements[1:]:
-        if measurement.fits(measurement.copies) and measurement.images_per_second > _WORTH * best.images_per_second:
+        if measurement.fits(measurement.copies) and measurement.images_per_second > _MIN_GAIN * best.images_per_second:
             best = measurement
     return 1.0 / best.copies
 
@@ -74,7 +76,7 @@ def measure(config: TrialConfig, pack: Path) -> float:
         except RayError as error:  # together they need more memory than each of them showed: one fails, or its process dies
             if not measurements:
                 raise InputError(
-                    f"compute.gpus_per_trial auto: the training to be measured failed; mend what it failed of, or set "
+                    f"compute.gpus_per_trial auto: the training to be measured failed; fix the cause, or set "
                     f"compute.gpus_per_trial to a number: {error}"
                 ) from error
             break
@@ -98,7 +100,7 @@ def _measured(config: TrialConfig, pack: Path, copies: int) -> Measurement:
 
 
 class _Copy:
-    """A training that only its speed is wanted of."""
+    """A training whose speed is measured, not its result."""
 
     def __init__(self, config: dict[str, Any], pack: str, path: list[str]) -> None:
         import torch
@@ -107,7 +109,7 @@ class _Copy:
         from tune_seg.training.trainer import Trainer
 
         sys.path += [entry for entry in path if entry not in sys.path]  # for losses of the user's own
-        # more epochs than there is time for
+        # more epochs than can be trained in the time of a measurement
         config = {**config, "training": {**config["training"], "epochs": 10**6}}
         self._trainer = Trainer(parse(TrialConfig, config), PackedData(pack), torch.device("cuda"))
 

@@ -13,23 +13,14 @@ from ray.tune.search import Searcher
 
 from tune_seg.config import EarlyStoppingConfig
 from tune_seg.study.early_stopping import Course, EarlyStopping, settles
+from tune_seg.study.ray_tune._ray_private import NotSaved, leave_out_state
 from tune_seg.study.ray_tune.trainable import ERROR, PROBLEMS, RESULT
 from tune_seg.study.records import Record, Records, State
 from tune_seg.study.reuse import Reuse
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 
-class _NotSaved:
-    """Tune pickles its searcher and scheduler to restore a run; a study is restored from its own records instead."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def save_to_dir(self, checkpoint_dir: str, session_str: str = "") -> None:
-        return None
-
-
-class StudySearcher(_NotSaved, Searcher):
+class StudySearcher(NotSaved, Searcher):
     """Hands the trials of `records` to Tune and writes down how they go.
 
     Args:
@@ -117,9 +108,7 @@ class _NewestFirst(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         self._newest = trial
-        # at the end Tune writes the state of every trial, at milliseconds each, to restore what is restored otherwise here
-        described: Any = trial
-        described.get_json_state = _no_state
+        leave_out_state(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         if self._newest is not None and self._newest.status == Trial.PENDING:
@@ -127,11 +116,7 @@ class _NewestFirst(FIFOScheduler):
         return None  # Tune goes on with those that wait in turn
 
 
-def _no_state() -> tuple[str, str]:
-    return "{}", "{}"
-
-
-class StudyScheduler(_NotSaved, _NewestFirst):
+class StudyScheduler(NotSaved, _NewestFirst):
     """Stops the trials that early stopping gives up.
 
     Args:

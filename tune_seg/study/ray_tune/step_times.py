@@ -6,11 +6,12 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from tune_seg.study.profiling import Profile
+from tune_seg.study.ray_tune._ray_private import NotSaved
 from tune_seg.study.ray_tune.trainable import RESULT, SETUP
 from tune_seg.study.records import Records
 
 
-class StepTimes(Callback):
+class StepTimes(NotSaved, Callback):
     """Tells `profile` how long each step took and on which worker, and how long `records` have been waited for."""
 
     def __init__(self, profile: Profile, records: Records) -> None:
@@ -25,6 +26,3 @@ class StepTimes(Callback):
             epochs=result.get(RESULT, ()),
             sampler_seconds=self._records.sampler_seconds,
         )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks to restore a run, which is never done

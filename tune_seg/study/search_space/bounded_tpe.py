@@ -1,6 +1,6 @@
 """TPE whose suggestions cost the same after any number of trials.
 
-For every parameter that it suggests, Optuna's TPE goes through all finished trials. It divides them into the best (with
+For every parameter that it suggests, Optuna's TPE reads all finished trials. It divides them into the best (with
 one objective a tenth, at most 25) and the others, models the density of either group, and takes the value with the
 largest ratio of the two densities (Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"). Of the many
 others, then, only the density counts, and a uniform sample of them has the same density. So beyond a bound TPE is shown
@@ -10,8 +10,7 @@ every trial that it would count among the best, and a uniform sample of all.
 import heapq
 import math
 import random
-from collections.abc import Container, Sequence
-from copy import deepcopy as copy_of
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -20,9 +19,10 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-_BEST = 25
-"""So many trials at the most does Optuna's TPE count among the best where there is one objective."""
+from tune_seg.study.search_space._optuna_private import StudyView, storage_of, trial_id
 
+_BEST = 25
+"""Trials that Optuna's TPE counts among the best at the most, where there is one objective."""
 
 _Entry = tuple[Any, int, FrozenTrial]
 """What a trial is chosen by, its number, and the trial."""
@@ -70,8 +70,8 @@ class BoundedTPESampler(TPESampler):
             self._shown = _Shown(study, self._bound, self._sample_seed)
         return self._shown
 
-    def _view(self, study: optuna.Study) -> "_View":
-        return _View(study, self._of(study).trials())
+    def _view(self, study: optuna.Study) -> StudyView:
+        return StudyView(study, self._of(study).trials())
 
 
 class _Shown:
@@ -82,7 +82,7 @@ class _Shown:
     """
 
     def __init__(self, study: optuna.Study, bound: int, seed: int | None) -> None:
-        self._storage = study._storage
+        self._storage = storage_of(study)
         self._signs = [1.0 if direction is StudyDirection.MAXIMIZE else -1.0 for direction in study.directions]
         self._bound = bound
         self._rng = random.Random(seed)
@@ -96,7 +96,7 @@ class _Shown:
     def take(self, trial: FrozenTrial) -> bool:
         """Take note of a trial, once while it is open and once when it has finished; whether it is open."""
         if not trial.state.is_finished():
-            self._open.add(trial._trial_id)
+            self._open.add(trial_id(trial))
             return True
         if trial.state is not TrialState.FAIL:
             number = self._rng.random()
@@ -111,7 +111,7 @@ class _Shown:
     def trials(self) -> list[FrozenTrial]:
         """The trials to show, by their numbers."""
         before, self._open = self._open, set()
-        found = [self._storage.get_trial(trial_id) for trial_id in sorted(before)]
+        found = [self._storage.get_trial(number) for number in sorted(before)]
         chosen = {trial.number: trial for trial in found if self.take(trial)}
         for kept in (self._sample, self._best, self._front):
             chosen |= {number: trial for _, number, trial in kept}
@@ -129,20 +129,6 @@ class _Shown:
 
     def _values(self, trial: FrozenTrial) -> list[float]:
         return [sign * value for sign, value in zip(self._signs, trial.values or (), strict=True)]
-
-
-class _View(optuna.Study):
-    """A study that seems to have no trials but some of its own."""
-
-    def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
-        self.__dict__.update(study.__dict__)
-        self._trials = trials
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy_of(trials) if deepcopy else trials
 
 
 def _rank(trial: FrozenTrial, sign: float) -> tuple[float, ...]:

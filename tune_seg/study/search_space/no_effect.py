@@ -1,6 +1,6 @@
-"""Refuses a key that does nothing: a parameter that no loss in force takes, or an encoder that is not the user's to choose.
+"""Rejects a key without effect: a parameter that no active loss takes, or an encoder where the architecture has its own.
 
-A study that varies such a key spends trials on differences that are none, and its table says that they matter.
+A study that varies such a key would compare trials that do not differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from tune_seg.errors import InputError
 
 
 def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]], prefix: str = "loss.") -> None:
-    """Refuse a parameter of a loss that is sampled where it has no effect.
+    """Reject a parameter of a loss that is sampled where it has no effect.
 
     Args:
         base: the configuration with dotted keys.
-        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        assignments: what is sampled, by dotted key, in configurations across the space.
         prefix: only keys that begin so are looked at.
 
     Raises:
-        InputError: naming the key and the losses in force, with the condition under which to sample it.
+        InputError: naming the key and the active losses, and how to sample it only where it has an effect.
     """
     seen = [{**base, **assignment} for assignment in assignments]
     for assignment, values in zip(assignments, seen, strict=True):
@@ -28,16 +28,16 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
         for key in sampled:
             if assignment[key] is not None and key not in _effective(values):
                 raise InputError(
-                    f"space.{key}: it is sampled where it has no effect: the losses in force are {_in_force([values])}. "
+                    f"space.{key}: it is sampled where it has no effect: the active losses are {_active([values])}. "
                     f"{_advice(key, seen)}"
                 )
 
 
 def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a key of `acw_options` sampled without `acw`, and one of `loss.components` without a program.
+    """Reject a key of `acw_options` sampled without `acw`, and one of `loss.components` sampled without `program`.
 
     Raises:
-        InputError: naming the key, with the condition under which to sample it.
+        InputError: naming the key, and how to sample it only where it has an effect.
     """
     for assignment in assignments:
         values = {**base, **assignment}
@@ -51,10 +51,10 @@ def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, A
 
 
 def check_encoder(assignments: Sequence[Mapping[str, Any]], trials: Sequence[TrialConfig]) -> None:
-    """Refuse an encoder that is sampled for an architecture that has its own, or set where every architecture has.
+    """Reject an encoder that is sampled for an architecture that has its own, or set where every architecture has its own.
 
     Args:
-        assignments: what is sampled, by dotted key, in configurations from all over the space.
+        assignments: what is sampled, by dotted key, in configurations across the space.
         trials: these configurations.
 
     Raises:
@@ -90,15 +90,15 @@ def _yaml(value: Any) -> str:
 def check_rows(
     base: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], assignments: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse a parameter of a loss that a row of `rows` sets and that has no effect in it.
+    """Reject a parameter of a loss that a row of `rows` sets and that has no effect in it.
 
     Args:
         base: the configuration with dotted keys.
         rows: what each row assigns.
-        assignments: what is sampled in configurations from all over the space, the name of the row among it.
+        assignments: what is sampled in configurations across the space, with the name of the row.
 
     Raises:
-        InputError: naming the row, the key, its value and the losses in force.
+        InputError: naming the row, the key, its value and the active losses.
     """
     for name, row in rows.items():
         seen = [{**base, **row, **assignment} for assignment in assignments if assignment.get(ROW) == name]
@@ -106,15 +106,19 @@ def check_rows(
         for key, value in row.items():
             if sets_parameter(key) and value is not None and key not in effective:
                 raise InputError(
-                    f"rows.{name}: {key}: {value!r} has no effect: the losses in force are {_in_force(seen)}. Remove the key"
+                    f"rows.{name}: {key}: {value!r} has no effect: the active losses are {_active(seen)}. Remove the key"
                 )
 
 
 def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a parameter of a loss that `base` sets and that has no effect whatever is sampled; the arguments are as above.
+    """Reject a parameter of a loss that `base` sets and that has no effect whatever is sampled.
+
+    Args:
+        base: the configuration with dotted keys.
+        assignments: what is sampled in configurations across the space.
 
     Raises:
-        InputError: naming the key, its value and the losses in force.
+        InputError: naming the key, its value and the active losses.
     """
     seen = [{**base, **assignment} for assignment in assignments]
     effective = set().union(*map(_effective, seen))
@@ -123,8 +127,8 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
         own = sets_parameter(key) and key not in ("loss.gamma", "loss.alpha")
         if own and value is not None and key not in effective:
             raise InputError(
-                f"{key}: {value!r} has no effect in any configuration of the study: the losses in force are "
-                f"{_in_force(seen)}. Remove the key"
+                f"{key}: {value!r} has no effect in any configuration of the study: the active losses are "
+                f"{_active(seen)}. Remove the key"
             )
 
 
@@ -132,7 +136,7 @@ def _effective(values: Mapping[str, Any]) -> set[str]:
     return {key for loss in losses_in_force(values) for key in loss.keys.values()}
 
 
-def _in_force(seen: Sequence[Mapping[str, Any]]) -> str:
+def _active(seen: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(dict.fromkeys(loss.loss for values in seen for loss in losses_in_force(values)))
 
 

@@ -13,7 +13,7 @@ from tune_seg.errors import InputError
 from tune_seg.study.search_space.bounded_tpe import BoundedTPESampler
 from tune_seg.study.search_space.space import Space
 
-# PartialFixedSampler wraps another sampler. Grids and brute force are one thing here, `grid`, which the space lays out.
+# PartialFixedSampler wraps another sampler. Grid and brute force are both `grid` here, whose points the space enumerates.
 _NOT_BY_NAME = {"PartialFixedSampler", "GridSampler", "BruteForceSampler"}
 _CLASSES = {
     name.removesuffix("Sampler").lower(): getattr(optuna.samplers, name)
@@ -54,7 +54,7 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
 
 
 def check_sampler(config: StudyConfig, space: Space) -> None:
-    """Let the sampler suggest and learn from trials in memory, so that what it cannot do is said before anything starts.
+    """Try the sampler on trials in memory, so that what it cannot do is known before anything starts.
 
     Raises:
         InputError: an unknown sampler, or one that cannot serve this space or these objectives.
@@ -72,7 +72,7 @@ def check_sampler(config: StudyConfig, space: Space) -> None:
 
 
 def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
-    """`count` assignments as the study's sampler suggests them, after its baselines and before it has seen any result."""
+    """`count` assignments that the study's sampler suggests after the baselines, before it knows any result."""
     study = _study_in_memory(config)
     planned = planned_points(config, space)
     for number in range(count):
@@ -81,7 +81,7 @@ def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dic
 
 
 def planned_points(config: StudyConfig, space: Space) -> list[dict[str, Any]]:
-    """What is not left to the sampler: every assignment for the sampler `grid`, else the points of the grid parameters.
+    """What the sampler does not choose: every assignment for the sampler `grid`, else the combinations of the grid keys.
 
     Raises:
         InputError: the sampler `grid` cannot enumerate a float.

@@ -1,0 +1,48 @@
+"""What `import tune_seg` gives."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import tune_seg
+from tests.support import CHECKOUT
+
+NAMES = {
+    *("Study", "load_config", "InputError", "__version__"),
+    *("losses", "layers", "schedules", "metrics", "temperature", "models", "data", "config", "training"),
+}
+HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "numpy", "pyarrow", "pydantic", "rich", "yaml")
+
+
+def run(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=CHECKOUT).stdout.strip()
+
+
+def test_what_there_is_shows() -> None:
+    assert set(dir(tune_seg)) == set(tune_seg.__all__) == NAMES
+    assert tune_seg.__version__ == "0.2.0"
+
+
+def test_the_package_imports_nothing_heavy_before_it_is_used() -> None:
+    code = f"import sys, tune_seg; dir(tune_seg); print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_every_part_is_there_when_it_is_used() -> None:
+    parts = sorted(NAMES - {"Study", "load_config", "InputError", "__version__"})
+    code = f"import tune_seg; print(*(getattr(tune_seg, name).__name__ for name in {parts}))"
+    assert run(code).split() == [f"tune_seg.{name}" for name in parts]
+
+
+@pytest.mark.parametrize(("name", "home"), [("Study", "tune_seg.study.api"), ("InputError", "tune_seg.errors")])
+def test_a_name_is_there_when_it_is_used(name: str, home: str) -> None:
+    assert getattr(tune_seg, name) is getattr(import_module(home), name)
+    assert run(f"from tune_seg import {name}; print({name}.__module__)") == home
+
+
+def test_what_there_is_not_is_said_as_python_says_it() -> None:
+    with pytest.raises(AttributeError, match="module 'tune_seg' has no attribute 'studdy'"):
+        _ = tune_seg.studdy

@@ -1,0 +1,126 @@
+"""A study from Python: in a script, with or without `if __name__ == "__main__":`, and in a notebook."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_seg.config import StudyConfig
+from tune_seg.errors import InputError
+from tune_seg.study.files import RESULTS, study_directory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tune_seg.study.plan import Plan
+    from tune_seg.study.run import Outcome
+
+
+class Study:
+    """A study: its configuration, its trials and their results.
+
+    Creating it starts nothing and writes nothing; :meth:`run` does. A study lives in its directory: to run one with the same
+    name and configuration again, also from the command line, continues it.
+
+    Args:
+        config: the name of a preset, a YAML file, or the same as a mapping or as a configuration.
+        data: the folder of the images; of a published table's preset also NAME=FOLDER.
+        name: of the study; by default that of the preset or file.
+        studies: the folder in which studies are kept, each in a folder of its name.
+        overrides: values by dotted key, as `--set` gives them; a key that is set no longer varies.
+
+    Attributes:
+        config: the configuration.
+        directory: where the results are.
+
+    Raises:
+        InputError: a preset or file that is missing, an unknown key, an impossible value or name.
+
+    Example:
+        >>> study = Study("default", name="try", overrides={"search.trials": 12, "training.epochs": 10})
+        >>> study.plan()  # checks all that can be checked; `study.run()` runs it, `study.best` is its best trial
+        study: .../studies/try
+        trials: 12, up to 10 epochs each, on ... training images
+        ...
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any] | StudyConfig = "default",
+        *,
+        data: str | Path | None = None,
+        name: str | None = None,
+        studies: str | Path = "studies",
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        from tune_seg.study.configuration import load_config
+
+        if name is None:
+            if not isinstance(config, str | Path):
+                raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
+            name = Path(config).stem
+        self.directory = study_directory(Path(studies), name)
+        given = config.model_dump(mode="json") if isinstance(config, StudyConfig) else config
+        self.config = load_config(given, data=data, overrides=overrides)
+
+    def plan(self) -> "Plan":
+        """Check all that can be checked without starting anything; the plan, printed, says what will run.
+
+        Raises:
+            InputError: the configuration, the space, or the layout of the data is wrong.
+        """
+        from tune_seg.study.plan import plan_study
+
+        return plan_study(self.config, self.directory)
+
+    def run(self) -> "Outcome":
+        """Run the study, or what is left of it, and print how it goes and what came out, as the command does.
+
+        Ctrl-C (in a notebook: interrupt the kernel) ends it early; what was computed is kept, and to run it again continues
+        it.
+
+        Returns:
+            Whether it is finished, whether trials failed, or whether it was interrupted.
+
+        Raises:
+            InputError: the data, the model, the resources or the study directory are not what the study needs.
+        """
+        from tune_seg.study.output.messages import study_console
+        from tune_seg.study.run import run_study
+
+        return run_study(self.plan(), study_console())
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """The trials, one a row, with the columns of `results.parquet`.
+
+        Those that ran to their end come first, best score first; then the others, those that came farthest first. The score
+        is the first objective after the last epoch.
+
+        Raises:
+            InputError: no trial has ended yet.
+        """
+        import pandas as pd
+
+        path = self.directory / RESULTS
+        if not path.is_file():
+            raise InputError(f"{path} is not there yet: it is written when the first trial has ended; run the study first")
+        try:
+            trials = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
+        stopped = trials["state"] != "completed"
+        scores = pd.to_numeric(trials[self.config.objectives[0]])  # nothing but None where no trial has done an epoch
+        keys = pd.DataFrame({"stopped": stopped, "came": -trials["epochs"].where(stopped, 0), "lost": -scores})
+        return trials.loc[keys.sort_values(list(keys), kind="stable").index].reset_index(drop=True)
+
+    @property
+    def best(self) -> "pd.Series[Any]":
+        """The trial with the best score of those that ran to their end; with several objectives, the best in the first.
+
+        Raises:
+            InputError: no trial has run to its end yet.
+        """
+        trials = self.trials
+        if trials.empty or trials["state"][0] != "completed":
+            raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
+        return trials.iloc[0]

@@ -1,0 +1,102 @@
+"""What a study says beside its reports: warnings before it starts, and at the end where the results are."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from tune_seg.data import PackedData
+from tune_seg.study.files import CONFIGURATION, RESULTS
+from tune_seg.study.output.tracking import Tracker
+from tune_seg.study.records import Records, State
+from tune_seg.study.search_space.space import Space
+
+_FAILURES = 3
+"""Failed trials whose reason is printed."""
+
+
+_WIDTH = 160
+"""Characters of a line where the output goes to a file or a pipe; rich takes 80, too few for the ranked table."""
+
+
+def study_console() -> Console:
+    """Where a study prints: the standard output."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console
+
+
+def warner(console: Console) -> Callable[[str], None]:
+    """A function that prints a warning, each only once."""
+    said: set[str] = set()
+
+    def warn(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            _say(console, f"Warning: {line}")
+
+    return warn
+
+
+def say_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print what there is to say of the models."""
+    for note in notes:
+        _say(console, f"Note: {note}.")
+
+
+def warn_of_classes(console: Console, packed: PackedData) -> None:
+    """Warn of classes that are validated and never trained, in any fold."""
+    folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    unseen = {
+        name: None
+        for data in folds
+        for name, train, val in zip(data.class_names, data.train_pixels, data.val_pixels, strict=True)
+        if val and not train
+    }
+    if unseen:
+        _say(
+            console,
+            f"Warning: {', '.join(unseen)} in the validation images and in no training image: no loss can find them.",
+        )
+
+
+def warn_of_frozen_encoders(console: Console, space: Space) -> None:
+    """Warn of an encoder that has random weights and keeps them."""
+    if any(trial.model.train == "head" and trial.model.weights == "none" for trial in space.probes):
+        _say(
+            console,
+            "Warning: model.train head with model.weights none: the encoder is frozen at random weights; "
+            "set model.weights to imagenet or a file, or model.train to all.",
+        )
+
+
+def say_where(console: Console, directory: Path, tracker: Tracker, *, finished: bool) -> None:
+    """Print where the results are, how to look at them, and whether the study goes on."""
+    lines = [f"Results: {directory / RESULTS}; configuration: {directory / CONFIGURATION}"]
+    if tracker.uri.startswith("sqlite:"):
+        command = shlex.join([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri])
+        lines.append(f"MLflow UI: {command}")
+    else:
+        lines.append(f"MLflow: {tracker.uri}, experiment {directory.name}")
+    if tracker.error:
+        lines.append(f"MLflow lacks some results ({tracker.error}); run the command again to send them.")
+    if not finished:
+        lines.append("The study is not finished: run the same command again to continue it.")
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def say_failures(console: Console, records: Records) -> None:
+    """Print why the first trials failed, and where the whole of it is."""
+    failed = [record for record in records.trials.values() if record.state is State.FAILED]
+    for record in failed[:_FAILURES]:
+        _say(console, f"Trial {record.number} failed: {record.reason}")
+    if failed:
+        console.print(f"`error` in {RESULTS} holds the whole traceback of each failed trial.")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, markup=False)

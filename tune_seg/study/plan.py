@@ -1,0 +1,88 @@
+"""A study before anything of it is started: its configuration, space and data, checked as far as that goes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune_seg.config import StudyConfig
+from tune_seg.data import Dataset, read
+from tune_seg.errors import InputError
+from tune_seg.study.search_space.samplers import check_sampler, planned_points
+from tune_seg.study.search_space.space import Space
+from tune_seg.training.trajectory import weights_identity
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """A study whose configuration, space and data listing have been checked; nothing is written or started yet."""
+
+    config: StudyConfig
+    space: Space
+    dataset: Dataset
+    directory: Path
+
+    @property
+    def train_images(self) -> int:
+        """How many images a trial is trained on."""
+        return sum(sample.split == "train" for sample in self.dataset.samples)
+
+    @property
+    def steps_per_trial(self) -> int:
+        """Training steps of a trial that runs to its end, with the batch size of the configuration."""
+        training = self.config.training
+        return training.epochs * max(1, self.train_images // training.batch_size)
+
+    @property
+    def trials(self) -> int:
+        """How many trials the study has; with the sampler `grid` at most as many as baselines and points."""
+        search = self.config.search
+        if search.sampler != "grid":
+            return search.trials
+        return min(search.trials, len(self.config.baselines) + len(self.space.enumerate()))
+
+    def __repr__(self) -> str:
+        """What will run, for a person."""
+        epochs = self.config.training.epochs
+        varied = "\n".join(f"  {line}" for line in str(self.space).splitlines()) or "  nothing"
+        return (
+            f"study: {self.directory}\n"
+            f"trials: {self.trials}, up to {epochs} epochs each, on {self.train_images} training images\n"
+            f"objective: {', '.join(self.config.objectives)}\n"
+            f"training steps: {self.steps_per_trial} per trial, up to {self.trials * self.steps_per_trial} in all\n"
+            f"varied:\n{varied}"
+        )
+
+
+def plan_study(config: StudyConfig, directory: Path) -> Plan:
+    """Check all of a study that can be checked without decoding an image or starting a process.
+
+    Args:
+        config: the study.
+        directory: where its results will be; it need not be there.
+
+    Raises:
+        InputError: the configuration, the space, or the layout of the data is wrong.
+    """
+    space = Space(config)
+    planned_points(config, space)
+    check_sampler(config, space)
+    config = config.model_copy(update={"files": _weights_files(config, space)})
+    dataset = read(config.data)
+    for trial in space.probes:
+        trial.augmentation.normalisation(dataset.channels)
+    if dataset.masks_to_scan == 0:
+        for trial in space.probes:
+            trial.loss.check(len(dataset.class_names))
+    return Plan(config, space, dataset, directory)
+
+
+def _weights_files(config: StudyConfig, space: Space) -> dict[str, str]:
+    """The files of weights that trials begin with, each with a hash of its content."""
+    paths = {trial.model.weights for trial in space.probes if isinstance(trial.model.weights, Path)}
+    files = {str(path): weights_identity(path) for path in sorted(paths)}
+    for path, content in files.items():
+        if config.files.get(path, content) != content:
+            raise InputError(
+                f"model.weights {path}: the study was made with another content of this file; put that back, or begin a new "
+                f"study with --study NAME --set files={{}}"
+            )
+    return files

@@ -1,0 +1,219 @@
+"""From a plan to trials that can run: lock the study, pack the data, start Ray, check models and losses."""
+
+import fcntl
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
+from tune_seg.data import PackedData, pack
+from tune_seg.data.reading import detect_format
+from tune_seg.errors import InputError
+from tune_seg.losses.catalogue import LOSSES
+from tune_seg.study.files import CLASSES, CONFIGURATION
+from tune_seg.study.model_check import model_check
+from tune_seg.study.output.class_chart import show_classes
+from tune_seg.study.output.messages import say_notes
+from tune_seg.study.output.results import check_same_study
+from tune_seg.study.plan import Plan
+from tune_seg.study.ray_tune import cluster, gpu_share
+from tune_seg.study.search_space.space import Space
+from tune_seg.training.checkpoints import CheckpointStore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose trials can run: Ray runs, the data are packed, models and losses are checked.
+
+    Attributes:
+        config: the study, with the format and the content of the data and the device of the training.
+        compute: what a trial is given, and how many run at once.
+        space: the search space.
+        packed: the data.
+        directory: of the study.
+    """
+
+    config: StudyConfig
+    compute: ComputeConfig
+    space: Space
+    packed: PackedData
+    directory: Path
+
+    @property
+    def slots(self) -> int:
+        """How many trials run at once."""
+        return self.compute.max_concurrent or 1
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Make the study directory and hold it for this process alone.
+
+    Raises:
+        InputError: it cannot be written, or another process holds it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ".lock").touch()
+    except OSError as error:
+        raise InputError(
+            f"study directory {directory} cannot be written ({error.strerror}); choose another with --studies DIR"
+        ) from error
+    with open(directory / ".lock") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"study directory {directory} is in use by another process; wait for it to end") from None
+        except OSError as error:
+            raise InputError(
+                f"study directory {directory}: its file system cannot lock a file ({error.strerror}); "
+                f"choose another with --studies DIR"
+            ) from error
+        yield
+
+
+@contextmanager
+def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
+    """Prepare the study `plan`; Ray ends with the context.
+
+    Args:
+        plan: the study, whose directory this process holds.
+        console: where to print.
+
+    Raises:
+        InputError: the data, the model, the resources or the study directory are not what the study needs.
+    """
+    cluster.check_unused()
+    check_same_study(plan.config, plan.directory / CONFIGURATION)
+    if plan.config.compute.store_gb:
+        checkpoint_store(plan.config, plan.directory)
+    # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
+    # the data, which are packed meanwhile. What either finds wrong ends the packing.
+    with ThreadPoolExecutor(1) as starter, model_check(_models(plan), plan.dataset.channels) as models:
+        machines = starter.submit(_machines, plan.config)
+        try:
+            yield _prepare(plan, console, machines, models)
+        finally:
+            machines.exception()  # waits: what has not started yet cannot be stopped
+            cluster.stop()
+
+
+def checkpoint_store(config: StudyConfig, directory: Path) -> CheckpointStore:
+    """The study's checkpoint store: the one of all studies beside `directory`, unless the configuration names another."""
+    return CheckpointStore(config.compute.store or str(directory.parent / "store"))
+
+
+def _prepare(plan: Plan, console: Console, machines: Future[ComputeConfig], models: Future[list[str]]) -> Prepared:
+    packed = _packed(plan, console, checks=(machines, models))
+    _check_data(plan, packed)
+    show_classes(packed, plan.directory / CLASSES, console)
+    importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
+    notes = models.result()
+    compute = _with_gpu_share(plan, packed, machines.result())
+    config = _resolved(plan.config, packed, compute)
+    check_same_study(config, plan.directory / CONFIGURATION)
+    say_notes(console, notes)
+    return Prepared(config, compute, plan.space, packed, plan.directory)
+
+
+def _machines(config: StudyConfig) -> ComputeConfig:
+    return cluster.allot(config.compute, config.training.device, cluster.start(config.compute.address))
+
+
+def _models(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:
+    """Every model of the space, with the image sizes (H, W) that it must take."""
+    sizes: dict[ModelConfig, set[tuple[int, int]]] = {}
+    for trial in plan.space.probes:
+        sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
+    return {model: sorted(found) for model, found in sizes.items()}
+
+
+def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> PackedData:
+    """Pack the data, unless that was done before.
+
+    Raises:
+        InputError: as :func:`tune_seg.data.pack`, or as the first of `checks` that finds something wrong meanwhile.
+    """
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
+        task = bar.add_task("Packing images", total=len(plan.dataset.samples))
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            for check in checks:
+                if check.done():
+                    check.result()
+
+        return PackedData(pack(plan.dataset, plan.directory.parent / "packs", plan.config.data.size, progress=progress))
+
+
+def _check_data(plan: Plan, packed: PackedData) -> None:
+    """Check what depends on the content of the data or on the number of classes.
+
+    Raises:
+        InputError: the data are others than the study was made with, or a loss or the background does not go with them.
+    """
+    content = plan.config.data.content
+    if content not in (None, packed.content_id):
+        raise InputError(
+            f"data.content: the study was made with data {content}, these are {packed.content_id}; "
+            f"give it the data that it had, or remove data.content"
+        )
+    for trial in plan.space.probes:
+        background = trial.evaluation.background
+        if background not in (None, *packed.class_names):
+            raise InputError(f"evaluation.background: no class {background!r}; they are {', '.join(packed.class_names)}")
+        trial.loss.check(packed.num_classes)
+    _check_own_losses(plan.space.probes, packed)
+
+
+def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None:
+    """Run each loss of the user's own once with each set of parameters that it is tried with.
+
+    Raises:
+        InputError: it fails, or what it returns is no loss.
+    """
+    own = {
+        (loss.loss, repr(loss.params), trial.loss.class_weights): (loss, trial.loss)
+        for trial in trials
+        for loss in trial.components
+        if loss.loss not in LOSSES
+    }
+    if not own:
+        return
+    # here, because the process that steers the study need not load torch for the losses of the package
+    import torch
+
+    from tune_seg.losses import check_loss
+    from tune_seg.training.loss_program import loss_class_weights
+
+    frequencies = torch.as_tensor(packed.frequencies)
+    for loss, config in own.values():
+        weights = loss_class_weights(loss.loss, config, frequencies)
+        check_loss(loss.loss, num_classes=packed.num_classes, class_weights=weights, **loss.params)
+
+
+def _with_gpu_share(plan: Plan, packed: PackedData, compute: ComputeConfig) -> ComputeConfig:
+    """`compute`, with the share of a GPU that a trial needs measured where the study asks for that and has a GPU."""
+    asked = plan.config.compute
+    if asked.gpus_per_trial != "auto" or not compute.gpus_per_trial:
+        return compute
+    share = gpu_share.measure(plan.space.probes[0], packed.path)
+    return cluster.allot(asked.model_copy(update={"gpus_per_trial": share}), plan.config.training.device, cluster.nodes())
+
+
+def _resolved(config: StudyConfig, packed: PackedData, compute: ComputeConfig) -> StudyConfig:
+    """The configuration with what only the data and the machines tell of all that a trial's result depends on."""
+    device = "cuda" if compute.gpus_per_trial else "cpu"
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"content": packed.content_id, "format": detect_format(config.data)}),
+            "training": config.training.model_copy(update={"device": device}),
+        }
+    )

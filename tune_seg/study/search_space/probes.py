@@ -1,0 +1,107 @@
+"""Configurations from all over a space: each must be valid, so that no trial fails for its values when the study runs."""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tune_seg.config import ROW, StudyConfig, TrialConfig
+from tune_seg.errors import InputError
+from tune_seg.study.search_space.no_effect import check_base, check_encoder, check_rows, check_sampled, check_sections
+from tune_seg.study.search_space.varied_key import Choice, VariedKey
+
+if TYPE_CHECKING:
+    from tune_seg.study.search_space.space import Choose, Space
+
+_PROBES = 512
+"""Random assignments that are tried."""
+
+_TRIES = 64
+"""Draws of the other keys, one of which must let a conditional key be sampled."""
+
+
+def probe(space: "Space") -> tuple[TrialConfig, ...]:
+    """Try the ends of every range, every choice, and random points between.
+
+    Raises:
+        InputError: a combination of values that the space allows and the configuration refuses, a value that has no effect,
+            or a baseline that is not in the space.
+    """
+    config, defaults, rng = space.config, space.defaults, random.Random(0)
+    # each value once by itself, as far as conditions let it, then values together
+    assignments = [assignment for varied in space.varied for assignment in _each_value(space, varied, rng)]
+    assignments += [space.walk(_chooser(rng)) for _ in range(_PROBES if space.varied else 1)]
+    assignments += [_completed(space, baseline, rng) for baseline in config.baselines]
+    check_rows(defaults, config.rows, assignments)
+    # first, because a component's parameter that its loss lacks is refused below without a word of conditions
+    full = [config.in_full(assignment) for assignment in assignments]
+    check_sampled(defaults, full, prefix="loss.components.")
+    probes = tuple(_trial(config, assignment) for assignment in assignments)
+    check_sampled(defaults, full)
+    check_sections(defaults, full)
+    check_base(defaults, full)
+    check_encoder(full, probes)
+    return probes
+
+
+def _trial(config: StudyConfig, assignment: Mapping[str, Any]) -> TrialConfig:
+    try:
+        return config.trial(assignment)
+    except InputError as error:
+        raise InputError(f"rows.{assignment[ROW]}: {error}" if ROW in assignment else str(error)) from None
+
+
+def _each_value(space: "Space", varied: VariedKey, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """An assignment for every choice, or both ends, of `varied`; what conditions never let be sampled is left out."""
+    for pick in varied.domain.values if isinstance(varied.domain, Choice) else (0, 1):
+        choose = _chooser(rng, forced=varied.key, pick=pick)
+        walks = (space.walk(choose) for _ in range(_TRIES))
+        yield next((walk for walk in walks if varied.key in walk), {})
+
+
+def _completed(space: "Space", baseline: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+    """An assignment that begins with `baseline`."""
+    keys = [varied.key for varied in space.varied]
+    for key in baseline:
+        if key not in keys:
+            raise InputError(f"baselines: {key} does not vary; the keys of the space are {', '.join(keys)}")
+
+    def choose(varied: VariedKey, values: Mapping[str, Any]) -> Any:
+        if varied.key not in baseline:
+            return _random_value(varied, values, rng)
+        _check_value(varied, baseline[varied.key], values)
+        return baseline[varied.key]
+
+    chosen = space.walk(choose)
+    if unused := [key for key in baseline if key not in chosen]:
+        raise InputError(f"baselines: {unused[0]} is not sampled in {dict(baseline)}: its condition does not hold")
+    return chosen
+
+
+def _check_value(varied: VariedKey, value: Any, values: Mapping[str, Any]) -> None:
+    if isinstance(varied.domain, Choice):
+        inside = value in varied.domain.values
+    else:
+        low, high = varied.ends(values)
+        inside = isinstance(value, int | float) and low <= value <= high
+    if not inside:
+        raise InputError(f"baselines: {varied.key} cannot be {value!r} in the space: {varied.domain}")
+
+
+def _chooser(rng: random.Random, forced: str | None = None, pick: Any = None) -> "Choose":
+    """Chooses random values; for the key `forced` the choice `pick`, or the end number `pick` of its range."""
+
+    def choose(varied: VariedKey, values: Mapping[str, Any]) -> Any:
+        if varied.key != forced:
+            return _random_value(varied, values, rng)
+        if isinstance(varied.domain, Choice):
+            return pick
+        return varied.domain.rounded(varied.ends(values)[pick])
+
+    return choose
+
+
+def _random_value(varied: VariedKey, values: Mapping[str, Any], rng: random.Random) -> Any:
+    if isinstance(varied.domain, Choice):
+        return rng.choice(varied.domain.values)
+    low, high = varied.ends(values)
+    return varied.domain.rounded(rng.choice((low, high, rng.uniform(low, high))))
