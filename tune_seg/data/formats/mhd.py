@@ -12,7 +12,9 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import Case, Volume, VolumeDataset, by_name, collected, dataset_of, visible, whole_numbers
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import VolumeDataset, dataset_of
+from tune_seg.data.volumes.files import by_name, collected, visible, whole_numbers
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError

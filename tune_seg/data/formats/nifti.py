@@ -14,19 +14,9 @@ from tune_seg.data.dataset import problems_error
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import (
-    IGNORE_LABEL,
-    Case,
-    Volume,
-    VolumeDataset,
-    by_name,
-    collected,
-    dataset_of,
-    reading,
-    stem,
-    visible,
-    whole_numbers,
-)
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.files import by_name, collected, reading, stem, visible, whole_numbers
 from tune_seg.data.volumes.geometry import Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError

@@ -18,18 +18,9 @@ from tune_seg.data.formats.dicom.slices import SEGMENTATIONS, Stack, decode, is_
 from tune_seg.data.images.pictures import Raw, read_mask
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import (
-    BACKGROUND,
-    IGNORE_LABEL,
-    Case,
-    Volume,
-    VolumeDataset,
-    collected,
-    dataset_of,
-    reading,
-    visible,
-    whole_numbers,
-)
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.files import collected, reading, visible, whole_numbers
 from tune_seg.data.volumes.geometry import fits, onto, refuse_other_grid
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.volumes.dataset import Volume, reading
+from tune_seg.data.volumes.case import Volume
+from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
 from tune_seg.errors import InputError
 
@@ -83,7 +84,7 @@ class Stack:
         rows, columns: of each slice.
         orientation: the directions (2, 3) along a row and along a column.
         spacing: millimetres between two rows, and two columns.
-        colour, inverted: as of a :class:`~tune_seg.data.volumes.dataset.Volume`.
+        colour, inverted: as of a :class:`~tune_seg.data.volumes.case.Volume`.
         patient: PatientID, which may be empty.
         series: SeriesInstanceUID.
     """
