@@ -150,7 +150,7 @@ def test_packing_decodes_each_volume_once_and_keeps_none(tmp_path: Path, split: 
     names = [str(number) for number in range(9)]
     cases = [Counted(name, name, Path(name), Path(f"{name}m"), (5, 12, 10), 1, None, decoded) for name in names]
     settings = config(tmp_path, split=split, classes=["background", "one", "two"])
-    dataset = dataset_of(settings, VolumeOptions(), cases)
+    dataset = dataset_of(tmp_path, settings, VolumeOptions(), cases)
     pack(dataset, tmp_path / "packs", (12, 10))
     assert sorted(decoded) == names
     assert len(dataset.cache) == 0
@@ -173,7 +173,7 @@ def test_as_many_volumes_as_asked_for_are_decoded_at_the_same_time(tmp_path: Pat
     four = Barrier(4)
     cases = [Together(n, n, Path(n), Path(f"{n}m"), (5, 12, 10), 1, None, decoded, four) for n in "012345678"]
     settings = config(tmp_path, split={"val_fraction": 0.1}, classes=["background", "one", "two"])
-    dataset = replace(dataset_of(settings, VolumeOptions(), cases), cache=VolumeCache(3))
+    dataset = replace(dataset_of(tmp_path, settings, VolumeOptions(), cases), cache=VolumeCache(3))
     dataset.load(min(dataset.samples, key=lambda sample: sample.place))
     assert len(decoded) == 4
 

@@ -25,6 +25,7 @@ from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
+from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
 from tune_seg.study.output.report import LiveReport, final_report
@@ -68,7 +69,7 @@ class Plan:
     def steps_per_trial(self) -> int:
         """Training steps of a trial that runs to its end, with the batch size of the configuration."""
         training = self.config.training
-        return training.epochs * max(1, self.train_images // training.batch_size)
+        return training.epochs * steps_per_epoch(self.train_images, training.batch_size)
 
 
 def plan_study(config: StudyConfig, directory: Path) -> Plan:

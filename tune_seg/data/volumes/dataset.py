@@ -115,11 +115,12 @@ class VolumeDataset(LabelledDataset):
 
 
 def dataset_of(
-    config: DataConfig, options: VolumeOptions, cases: Sequence[Case], named: Labels | None = None
+    root: Path, config: DataConfig, options: VolumeOptions, cases: Sequence[Case], named: Labels | None = None
 ) -> VolumeDataset:
     """The data set that `cases` make, split by patient.
 
     Arguments:
+        root: the folder of the data set.
         config: `classes` go before `named`; where neither says what the values mean, each distinct value is a class, and
             0 is the background.
         options: `data.options`.
@@ -130,13 +131,12 @@ def dataset_of(
         InputError: two volumes of one name, volumes of different channels, a name that `options.patient` does not fit, or
             as :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
     _refuse_mixed(cases, options)
     masks = {case.mask: case for case in cases}
     if config.classes is not None:
         named = declared(config.classes, config.ignore_label, IGNORE_LABEL)
     ignored = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
-    classes = named or Scan(tuple(masks), ignored, config.root, distinct=partial(_distinct, masks), names={0: BACKGROUND})
+    classes = named or Scan(tuple(masks), ignored, root, distinct=partial(_distinct, masks), names={0: BACKGROUND})
     left_out = classes.ignored if isinstance(classes, Labels) else frozenset({ignored})
     kept = _foreground(cases, left_out | {0}) if options.foreground_only else [range(case.slices) for case in cases]
     samples = [
@@ -152,9 +152,9 @@ def dataset_of(
         for part in parts
     ]
     if not samples:
-        raise InputError(f"{config.root}: no slice has foreground; leave data.options.foreground_only out")
+        raise InputError(f"{root}: no slice has foreground; leave data.options.foreground_only out")
     return VolumeDataset(
-        divide(samples, config.split, config.root),
+        divide(samples, config.split, root),
         classes,
         {case.image: case for case in cases},
         options,

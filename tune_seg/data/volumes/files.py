@@ -77,9 +77,9 @@ def collected(answers: Sequence[Found | str], where: Path) -> list[Found]:
     """The answers, unless some are problems.
 
     Raises:
-        InputError: one line for each problem.
+        InputError: one line for each problem; what several volumes have in common is said once.
     """
-    problems = [answer for answer in answers if isinstance(answer, str)]
+    problems = list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
     if problems:
         raise problems_error(f"{where}: the volumes cannot be used ({len(problems)} problems):", problems)
     return [answer for answer in answers if not isinstance(answer, str)]

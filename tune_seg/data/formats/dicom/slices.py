@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg.data.formats import need_packages
 from tune_seg.data.volumes.case import Volume
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
@@ -45,6 +46,9 @@ _TAGS = [
     "SeriesInstanceUID",
     "SharedFunctionalGroupsSequence",
 ]
+_DECODERS = ("pylibjpeg", "libjpeg", "openjpeg")
+"""What pydicom decodes JPEG with."""
+
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _SAME_PLACE = 1e-3  # millimetres
 _SAME_DIRECTION = 1e-3  # of direction cosines
@@ -271,6 +275,7 @@ def decoded(path: Path) -> tuple[Any, npt.NDArray[Any]]:
         try:
             frames = dataset.pixel_array
         except (NotImplementedError, RuntimeError) as error:
+            need_packages("dicom", *_DECODERS)
             syntax = dataset.file_meta.get("TransferSyntaxUID")
             raise InputError(
                 f"{path}: its pixels cannot be decoded ({str(error).splitlines()[0]}); the transfer syntax is "
