@@ -13,7 +13,7 @@ from tune_seg._package import PACKAGE
 
 LAYERS = {
     "ground": ("errors", "_package", "_child"),
-    "parts": ("losses", "models", "data", "layers", "metrics", "schedules", "temperature", "config"),
+    "parts": ("losses", "models", "data", "layers", "metrics", "metric_names", "schedules", "temperature", "config"),
     "training": ("training",),
     "study": ("study",),
     "commands": ("search", "compare", "cli", ""),

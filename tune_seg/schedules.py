@@ -175,6 +175,20 @@ def build_schedule(kind: str, start: float, end: float) -> Callable[[float], flo
     return WeightCurve(schedule_keyframes(kind, start, end))
 
 
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """The number of training steps in an epoch: as many as there are whole batches, and at least one.
+
+    Args:
+        samples: the number of training samples.
+        batch_size: the number of samples in a batch.
+
+    Example:
+        >>> steps_per_epoch(25, 12), steps_per_epoch(5, 12)
+        (2, 1)
+    """
+    return max(1, samples // batch_size)
+
+
 def _check(keyframe: Keyframe, name: str) -> None:
     if not _finite(keyframe.at):
         raise InputError(f"{name}.at = {keyframe.at!r} is not possible; allowed: a finite number")

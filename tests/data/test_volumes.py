@@ -15,8 +15,10 @@ from hypothesis.extra import numpy as arrays
 
 from tests.support.volume_files import classes, config, intensities, levels, loaded, read_volume, write_mhd
 from tune_seg.data import PackedData, pack, read
-from tune_seg.data.volumes import dataset as module
-from tune_seg.data.volumes.dataset import Case, Slices, Volume, VolumeCache
+from tune_seg.data.volumes import intensities as module
+from tune_seg.data.volumes.cache import Slices, VolumeCache, volumes_ahead
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import dataset_of
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
 
@@ -148,7 +150,7 @@ def test_packing_decodes_each_volume_once_and_keeps_none(tmp_path: Path, split: 
     names = [str(number) for number in range(9)]
     cases = [Counted(name, name, Path(name), Path(f"{name}m"), (5, 12, 10), 1, None, decoded) for name in names]
     settings = config(tmp_path, split=split, classes=["background", "one", "two"])
-    dataset = module.dataset_of(settings, VolumeOptions(), cases)
+    dataset = dataset_of(tmp_path, settings, VolumeOptions(), cases)
     pack(dataset, tmp_path / "packs", (12, 10))
     assert sorted(decoded) == names
     assert len(dataset.cache) == 0
@@ -171,7 +173,7 @@ def test_as_many_volumes_as_asked_for_are_decoded_at_the_same_time(tmp_path: Pat
     four = Barrier(4)
     cases = [Together(n, n, Path(n), Path(f"{n}m"), (5, 12, 10), 1, None, decoded, four) for n in "012345678"]
     settings = config(tmp_path, split={"val_fraction": 0.1}, classes=["background", "one", "two"])
-    dataset = replace(module.dataset_of(settings, VolumeOptions(), cases), cache=VolumeCache(3))
+    dataset = replace(dataset_of(tmp_path, settings, VolumeOptions(), cases), cache=VolumeCache(3))
     dataset.load(min(dataset.samples, key=lambda sample: sample.place))
     assert len(decoded) == 4
 
@@ -186,7 +188,7 @@ def test_as_many_volumes_as_asked_for_are_decoded_at_the_same_time(tmp_path: Pat
     ],
 )
 def test_volumes_are_decoded_ahead_as_cores_and_memory_allow(values: int, cores: int, ahead: int) -> None:
-    assert module.volumes_ahead(values, cores) == ahead
+    assert volumes_ahead(values, cores) == ahead
 
 
 def test_a_volume_that_cannot_be_decoded_says_so_for_each_of_its_slices() -> None:

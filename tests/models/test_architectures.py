@@ -13,10 +13,9 @@ from torchvision.models import segmentation, vgg19
 
 from tests.training.test_frozen import CPU, encoded, head
 from tests.training.test_trainer import TIMES, run, same
-from tune_seg.config import OWN_ARCHITECTURES, DataConfig, ModelConfig
+from tune_seg.config import DataConfig, ModelConfig
 from tune_seg.data import PackedData, pack, read
-from tune_seg.models import build_model, check_model
-from tune_seg.models.build import _OWN
+from tune_seg.models import OWN_ARCHITECTURES, build_model, check_model
 from tune_seg.models.dilated_resnet import DilatedResNet
 from tune_seg.models.frozen import FrozenEncoder
 from tune_seg.models.split_model import SplitModel
@@ -53,10 +52,6 @@ def own(request: pytest.FixtureRequest) -> Iterator[SplitModel]:
     model = build_model(config(architecture=request.param), 3, in_channels=2).eval()
     assert isinstance(model, SplitModel)
     yield model
-
-
-def test_the_configuration_names_the_architectures_and_their_published_weights() -> None:
-    assert {name: tuple(own.published) for name, own in _OWN.items()} == OWN_ARCHITECTURES
 
 
 @pytest.mark.parametrize(

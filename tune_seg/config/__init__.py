@@ -18,19 +18,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from tune_seg.config.keys import flatten, holds_keys, set_key
 from tune_seg.config.loss_keys import LossInForce, losses_in_force
+from tune_seg.data.formats import FormatName
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.spec import Parameter
+from tune_seg.metric_names import CALIBRATION_ERRORS as CALIBRATION_ERRORS
+from tune_seg.metric_names import METRICS as METRICS
+from tune_seg.models.architectures import OWN_ARCHITECTURES as OWN_ARCHITECTURES
+from tune_seg.models.architectures import published_weights
 from tune_seg.schedules import DEFAULT_FRACTIONS, Complement, Keyframe, Move, WeightCurve, schedule_keyframes
-
-METRICS = ("s_rec", "s_acc", "recall", "accuracy", "calibration", "f1", "miou", "mdice")
-"""What a study may maximise: the scalar metrics of :class:`tune_seg.metrics.SegmentationMetrics`."""
 
 ROW = "row"
 """The key of an assignment that names a row of the study's `rows`."""
-
-CALIBRATION_ERRORS = ("ece", "sce", "ace", "brier", "nll")
-"""Its other scalar metrics, of which smaller is better: recorded, not maximised."""
 
 
 def _no_switch(value: Any) -> Any:
@@ -49,7 +48,7 @@ AboveZero = Annotated[Number, Field(gt=0.0)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
-Format = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "dicom", "nifti", "folder", "synthetic"]
+Format = Literal[FormatName, "synthetic"]
 
 
 class _Section(BaseModel):
@@ -154,24 +153,14 @@ class DataConfig(_Section):
         return self
 
 
-OWN_ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
-    "fcn_resnet50": ("imagenet", "coco"),
-    "fcn_resnet101": ("imagenet", "coco"),
-    "deeplabv3_resnet50": ("imagenet", "coco"),
-    "deeplabv3_resnet101": ("imagenet", "coco"),
-    "vgg19_fcn": ("imagenet",),
-    "unet_2015": (),
-}
-"""Architectures that have one encoder, their own, with the weights that are published for each; all others are SMP's."""
-
 _SAME_ARCHITECTURES = {"deeplabv3plus": "DeepLabV3Plus"}
 
 
 class ModelConfig(_Section):
     """An architecture, its encoder and initial weights, and which part of it learns.
 
-    `architecture` is a name of segmentation-models-pytorch (SMP) or of :data:`OWN_ARCHITECTURES`, on which `encoder` has no
-    effect. `weights` are `imagenet` (the encoder's), `coco` (the whole model's), or a file, see
+    `architecture` is a name of segmentation-models-pytorch (SMP) or of :data:`~tune_seg.models.OWN_ARCHITECTURES`, on which
+    `encoder` has no effect. `weights` are `imagenet` (the encoder's), `coco` (the whole model's), or a file, see
     :mod:`tune_seg.models.weights`.
     """
 
@@ -199,7 +188,7 @@ class ModelConfig(_Section):
 
     @model_validator(mode="after")
     def _published(self) -> Self:
-        published = OWN_ARCHITECTURES.get(self.architecture, ("imagenet",))
+        published = published_weights(self.architecture)
         if isinstance(self.weights, str) and self.weights not in ("none", *published):
             raise ValueError(
                 f"model.weights {self.weights}: there are none for {self.architecture}; allowed are "
@@ -784,8 +773,13 @@ def _rounded(fractions: Sequence[float], epochs: int, first: int) -> list[float]
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def parse(model: type[Config], values: Mapping[str, Any]) -> Config:
+def parse(model: type[Config], values: Mapping[str, Any], prefix: str = "") -> Config:
     """`values` as a checked `model`.
+
+    Args:
+        model: the section, or the whole configuration.
+        values: its keys, nested as in YAML.
+        prefix: the dotted key under which `values` are found; messages put it before every key.
 
     Raises:
         InputError: with one line per wrong key: the key, the value and what is allowed.
@@ -793,14 +787,15 @@ def parse(model: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(model, detail) for detail in error.errors())) from None
+        above = prefix.split(".") if prefix else []
+        raise InputError("\n".join(_explain(model, detail, above) for detail in error.errors())) from None
 
 
-def _explain(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
+def _explain(model: type[BaseModel], detail: Mapping[str, Any], above: Sequence[str]) -> str:
     path = _key(model, detail["loc"])
-    key = ".".join(path)
+    key = ".".join([*above, *path])
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {key}; the keys {_where(path[:-1])} are {', '.join(fields_of(model, path[:-1]))}"
+        return f"unknown key {key}; the keys {_where([*above, *path[:-1]])} are {', '.join(fields_of(model, path[:-1]))}"
     message = detail["msg"].removeprefix("Value error, ")
     if not key or holds_keys(detail["input"]):
         return f"{key}: {message}" if key and key not in message else message

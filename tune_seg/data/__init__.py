@@ -1,32 +1,33 @@
 """Data sets: read one as it was published, pack it once, and draw its batches in every trial.
 
 Example:
-    >>> from tune_seg.config import AugmentationConfig, DataConfig
+    >>> from tempfile import TemporaryDirectory
+    >>> from tune_seg.config import AugmentationConfig
     >>> from tune_seg.data import PackedData, batches, pack, read
-    >>> path = pack(read(DataConfig(size=(64, 96))), "packs", (64, 96))
-    >>> data = PackedData(path)
-    >>> how = AugmentationConfig()
-    >>> drawn = batches(data.val, epoch=0, seed=0, batch_size=8, augmentation=how, device="cpu", train=False)
-    >>> images, target = next(drawn)
-    >>> images.shape, target.shape
-    (torch.Size([8, 3, 64, 96]), torch.Size([8, 64, 96]))
+    >>> with TemporaryDirectory() as packs:
+    ...     data = PackedData(pack(read(size=(64, 96), max_train=8, max_val=4), packs, (64, 96)))
+    ...     for images, target in batches(
+    ...         data.train, epoch=0, seed=0, batch_size=8, augmentation=AugmentationConfig(), device="cpu", train=True
+    ...     ):
+    ...         print(tuple(images.shape), tuple(target.shape))
+    (8, 3, 64, 96) (8, 64, 96)
 
-Reading and packing need no torch; what does is imported when it is first asked for, so that a command which only reads
-starts in a fraction of the time.
+Each name is imported when it is first asked for: reading and packing need no torch, and the configuration, which needs only
+the names of the formats, needs neither.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
-from tune_seg.data.packing.packed import PackedData, Split
-from tune_seg.data.packing.write import pack
-from tune_seg.data.reading import read
-from tune_seg.data.synthetic import SyntheticDataset
-
 if TYPE_CHECKING:
+    from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
     from tune_seg.data.loading.augmentation import augment, draw
-    from tune_seg.data.loading.batches import batches, feature_batches, steps_per_epoch
+    from tune_seg.data.loading.batches import batches, feature_batches
+    from tune_seg.data.packing.packed import PackedData, Split
+    from tune_seg.data.packing.write import pack
+    from tune_seg.data.reading import read
+    from tune_seg.data.synthetic import SyntheticDataset
+    from tune_seg.schedules import steps_per_epoch
 
 __all__ = [
     "IGNORE_INDEX",
@@ -44,16 +45,28 @@ __all__ = [
     "steps_per_epoch",
 ]
 
-_NEEDS_TORCH = {
+_HOMES = {
+    "IGNORE_INDEX": "tune_seg.data.dataset",
+    "Dataset": "tune_seg.data.dataset",
+    "PackedData": "tune_seg.data.packing.packed",
+    "Sample": "tune_seg.data.dataset",
+    "Split": "tune_seg.data.packing.packed",
+    "SyntheticDataset": "tune_seg.data.synthetic",
     "augment": "tune_seg.data.loading.augmentation",
     "batches": "tune_seg.data.loading.batches",
     "draw": "tune_seg.data.loading.augmentation",
     "feature_batches": "tune_seg.data.loading.batches",
-    "steps_per_epoch": "tune_seg.data.loading.batches",
+    "pack": "tune_seg.data.packing.write",
+    "read": "tune_seg.data.reading",
+    "steps_per_epoch": "tune_seg.schedules",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NEEDS_TORCH:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_NEEDS_TORCH[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

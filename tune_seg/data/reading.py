@@ -1,64 +1,75 @@
-"""From a configuration to a data set: which reader fits, and how much of the set is used."""
+"""From a configuration, or a folder, to a data set: which reader fits, and how much of the set is used."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
-from tune_seg.config import DataConfig
+from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import Dataset, Sample, spread
-from tune_seg.data.formats import camvid, cityscapes, coco, folder, mhd, nifti, sbd, voc
-from tune_seg.data.formats.dicom import reader as dicom
+from tune_seg.data.formats import FORMATS, FormatName, need_packages
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
 
 
 class _Reader(NamedTuple):
-    """A format: whether a root looks like it, the layout that it has, in a line, and what reads it."""
+    """Whether a root looks like a format, the layout of the format in one line, and what reads it."""
 
     looks_like: Callable[[Path], bool]
     layout: str
-    read: Callable[[DataConfig], Dataset]
+    read: Callable[[Path, DataConfig], Dataset]
+
+    @classmethod
+    def of(cls, name: FormatName) -> "_Reader":
+        """The reader of a format."""
+        module_name, _, function = FORMATS[name].reader.partition(":")
+        module = import_module(module_name)
+        return cls(module.looks_like, module.LAYOUT, getattr(module, function))
 
 
-# a root that looks like several is the first of them, so what is special comes before what is general
-_READERS = {
-    "camvid": _Reader(camvid.looks_like, camvid.LAYOUT, camvid.read_camvid),
-    "cityscapes": _Reader(cityscapes.looks_like, cityscapes.LAYOUT, cityscapes.read_cityscapes),
-    "voc": _Reader(voc.looks_like, voc.LAYOUT, voc.read_voc),
-    "sbd": _Reader(sbd.looks_like, sbd.LAYOUT, sbd.read_sbd),
-    "coco": _Reader(coco.looks_like, coco.LAYOUT, coco.read_coco),
-    "mhd": _Reader(mhd.looks_like, mhd.LAYOUT, mhd.read_mhd),
-    "nifti": _Reader(nifti.looks_like, nifti.LAYOUT, nifti.read_nifti),
-    "dicom": _Reader(dicom.looks_like, dicom.LAYOUT, dicom.read_dicom),
-    "folder": _Reader(folder.looks_like, folder.LAYOUT, folder.read_folder),
-}
-
-
-def read(config: DataConfig) -> Dataset:
-    """The data set that `config` describes; without a root, the generated one.
+@overload
+def read(source: DataConfig, /) -> Dataset: ...
+@overload
+def read(source: str | Path | None = None, /, **fields: Any) -> Dataset: ...
+def read(source: DataConfig | str | Path | None = None, /, **fields: Any) -> Dataset:
+    """The data set in a folder, or the one that a configuration describes; without either, the generated one.
 
     No image is decoded yet, so this takes as long as listing the folders.
 
-    Arguments:
-        config: `format` (else it is detected from what is in `root`), `root`, `classes`, `ignore_label`, `split`,
-            `options`; `max_train` and `max_val` keep so many samples, spread evenly over the set sorted by id. Of data in
-            folds, `max_val` is what each fold keeps at most, and no fold has more than `max_train` to train on.
+    Args:
+        source: the folder, or a configuration that names it in `root`.
+        fields: of :class:`~tune_seg.config.DataConfig`, where `source` is a folder: `format` (else it is detected from what
+            is in the folder), `classes`, `ignore_label`, `split`, `options`, and `max_train` and `max_val`, the largest
+            numbers of samples to keep, spread evenly over the set sorted by id. Of data in folds, `max_val` is the largest
+            number of each fold, and no fold has more than `max_train` to train on. `size` is (H, W) of generated images and
+            of volumes with `options.spacing`; other images keep their size until they are packed.
 
     Raises:
-        InputError: there is no such folder, no layout is recognised, or the layout is incomplete.
+        InputError: there is no such folder, no layout is recognised, the layout is incomplete, a package that the format
+            needs is not installed, or a field is unknown or not possible.
+        TypeError: fields beside a configuration.
 
     Example:
-        >>> dataset = read(DataConfig(size=(64, 96), max_train=8, max_val=4))
+        >>> dataset = read(size=(64, 96), max_train=8, max_val=4)
         >>> image, mask = dataset.load(dataset.samples[0])
         >>> image.shape, mask.shape
         ((64, 96, 3), (64, 96))
+        >>> read(DataConfig(size=(64, 96), max_train=8, max_val=4)).samples == dataset.samples
+        True
     """
-    dataset: Dataset
-    if config.root is None:
-        dataset = SyntheticDataset.generate(config.size, config.split.seed)
+    if isinstance(source, DataConfig):
+        if fields:
+            raise TypeError(f"read(DataConfig) takes no fields, got {', '.join(fields)}; set them in the configuration")
+        config = source
     else:
-        dataset = _READERS[detect_format(config)].read(config)
+        config = parse(DataConfig, fields if source is None else {**fields, "root": source}, prefix="data")
+    if config.root is None:
+        dataset: Dataset = SyntheticDataset.generate(config.size, config.split.seed)
+    else:
+        name = _detected(config.root, config)
+        need_packages(name)
+        dataset = _Reader.of(name).read(config.root, config)
     return replace(dataset, samples=_limited(dataset.samples, config))
 
 
@@ -83,22 +94,23 @@ def detect_format(config: DataConfig) -> str:
     Raises:
         InputError: there is no such folder, or no layout is recognised.
     """
-    if config.root is None:
-        return "synthetic"
-    if not config.root.is_dir():
-        raise InputError(f"data.root: {config.root} is not a folder")
-    root = config.root
-    candidates = _READERS if config.format is None else {config.format: _READERS[config.format]}
+    return "synthetic" if config.root is None else _detected(config.root, config)
+
+
+def _detected(root: Path, config: DataConfig) -> FormatName:
+    if not root.is_dir():
+        raise InputError(f"data.root: {root} is not a folder")
+    candidates = {name: _Reader.of(name) for name in FORMATS if config.format in (None, name)}
     for name, reader in candidates.items():
         if reader.looks_like(root):
             return name
     wanted = "\n              ".join(f"{name}: {reader.layout}" for name, reader in candidates.items())
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
-    standing = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "nothing"
+    found = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "nothing"
     raise InputError(
         f"data.root: {root} has no layout that is known here.\n"
         f"  looked for  {wanted}\n"
-        f"  found       {standing}\n"
+        f"  found       {found}\n"
         "Point data.root (--data) at the folder that holds these, or arrange the files as ROOT/images and ROOT/masks, "
         "with PNG masks named like their images"
     )

@@ -13,55 +13,49 @@ SMP's `DeepLabV3Plus` has an output stride of 16 with atrous rates 12, 24, 36, w
 """
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Final
+from typing import Any, Literal, overload
 
 import torch
 from torch import nn
-from torchvision.models import ResNet50_Weights, ResNet101_Weights, VGG19_Weights, segmentation
+from torchvision.models import get_weight
 
-from tune_seg.config import ModelConfig
+from tune_seg.config import ModelConfig, parse
 from tune_seg.errors import InputError, first_line
 from tune_seg.layers import AdaptiveClassWeight
-from tune_seg.models.dilated_resnet import DilatedResNet
+from tune_seg.models.architectures import OWN_ARCHITECTURES, Architecture
 from tune_seg.models.frozen import FrozenEncoder, separable
 from tune_seg.models.smp import build_smp, check_encoder
-from tune_seg.models.split_model import SplitModel
-from tune_seg.models.unet_2015 import UNet2015
-from tune_seg.models.vgg19_fcn import VGG19FCN
 from tune_seg.models.weights import load_weights, read_weights
 
 
-@dataclass(frozen=True)
-class _Own:
-    """An architecture of this package: what builds it from numbers of classes and channels, and torchvision's weights."""
-
-    build: Callable[[int, int], SplitModel]
-    published: dict[str, Any]
-
-
-def _dilated(name: str, imagenet: Any, coco: Any) -> _Own:
-    return _Own(partial(DilatedResNet, name), {"imagenet": imagenet, "coco": coco})
-
-
-_RESNET_50: Final = ResNet50_Weights.IMAGENET1K_V1  # what torchvision's models begin with by default, and Taubert's
-_RESNET_101: Final = ResNet101_Weights.IMAGENET1K_V1
-_OWN: Final = {
-    "fcn_resnet50": _dilated("fcn_resnet50", _RESNET_50, segmentation.FCN_ResNet50_Weights.DEFAULT),
-    "fcn_resnet101": _dilated("fcn_resnet101", _RESNET_101, segmentation.FCN_ResNet101_Weights.DEFAULT),
-    "deeplabv3_resnet50": _dilated("deeplabv3_resnet50", _RESNET_50, segmentation.DeepLabV3_ResNet50_Weights.DEFAULT),
-    "deeplabv3_resnet101": _dilated("deeplabv3_resnet101", _RESNET_101, segmentation.DeepLabV3_ResNet101_Weights.DEFAULT),
-    "vgg19_fcn": _Own(VGG19FCN, {"imagenet": VGG19_Weights.IMAGENET1K_V1}),
-    "unet_2015": _Own(UNet2015, {}),
-}
-
-
+@overload
 def build_model(
-    config: ModelConfig, num_classes: int, *, in_channels: int = 3, acw: bool = False, acw_positive: bool = False
+    model: str,
+    num_classes: int,
+    *,
+    encoder: str = ...,
+    weights: str | Path = ...,
+    train: Literal["all", "head"] = ...,
+    in_channels: int = ...,
+    acw: bool = ...,
+    acw_positive: bool = ...,
+) -> nn.Module: ...
+@overload
+def build_model(
+    model: ModelConfig, num_classes: int, *, in_channels: int = ..., acw: bool = ..., acw_positive: bool = ...
+) -> nn.Module: ...
+def build_model(
+    model: ModelConfig | str,
+    num_classes: int,
+    *,
+    in_channels: int = 3,
+    acw: bool = False,
+    acw_positive: bool = False,
+    **fields: Any,
 ) -> nn.Module:
     """A model with logits (N, C, H, W) for images (N, in_channels, H, W).
 
@@ -69,21 +63,31 @@ def build_model(
     differ in their adaptive class weights or in what learns start alike.
 
     Args:
-        config: architecture, encoder, weights, and whether the encoder learns.
+        model: the architecture, or a configuration that names it.
         num_classes: C. COCO's last layer is kept for its 21 classes, in VOC's order, and starts at random for others.
         in_channels: of the images; a first convolution that was trained on RGB images is changed as SMP does it.
         acw: end the model with an :class:`~tune_seg.layers.AdaptiveClassWeight` layer (Hossain eq. (21)).
         acw_positive: give that layer positive weights.
+        fields: of :class:`~tune_seg.config.ModelConfig`, where `model` is an architecture: `encoder`, `weights` (`none`,
+            `imagenet`, `coco` or the path of a file) and `train` (`all`, or `head` for a frozen encoder).
 
     Raises:
         InputError: an unknown name, an encoder that the architecture cannot use, weights that do not exist for the
             encoder, cannot be downloaded or do not fit, an architecture without a decoder of its own to train.
+        TypeError: fields beside a configuration.
 
     Example:
-        >>> model = build_model(ModelConfig(architecture="Unet", encoder="resnet18"), num_classes=11)
+        >>> model = build_model("Unet", num_classes=11, encoder="resnet18")
+        >>> model(torch.zeros(1, 3, 64, 96)).shape
+        torch.Size([1, 11, 64, 96])
+        >>> same = build_model(ModelConfig(architecture="Unet", encoder="resnet18"), num_classes=11)
     """
-    model, _ = _built(config, num_classes, in_channels)
-    return nn.Sequential(model, AdaptiveClassWeight(num_classes, positive=acw_positive)) if acw else model
+    if isinstance(model, str):
+        model = parse(ModelConfig, {**fields, "architecture": model}, prefix="model")
+    elif fields:
+        raise TypeError(f"build_model(ModelConfig) takes no {', '.join(fields)}; set them in the configuration")
+    built, _ = _built(model, num_classes, in_channels)
+    return nn.Sequential(built, AdaptiveClassWeight(num_classes, positive=acw_positive)) if acw else built
 
 
 def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channels: int = 3) -> list[str]:
@@ -95,13 +99,13 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channe
     Raises:
         InputError: as :func:`build_model`, or naming the size and the nearest sizes that fit.
     """
-    if config.architecture not in _OWN:
+    if config.architecture not in OWN_ARCHITECTURES:
         check_encoder(config)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; what they end in is said below
     # fetches published weights once, before any trial needs them
     model, notes = _built(config, 2, in_channels)
     model.eval()
-    if config.architecture in _OWN:
+    if config.architecture in OWN_ARCHITECTURES:
         return notes  # it takes images of any size
     for height, width in sizes:
         try:
@@ -121,13 +125,13 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channe
 
 def _built(config: ModelConfig, num_classes: int, in_channels: int) -> tuple[nn.Module, list[str]]:
     """The model without adaptive class weights, and what :func:`check_model` says of it."""
-    own = _OWN.get(config.architecture)
-    model = build_smp(config, num_classes, in_channels) if own is None else own.build(num_classes, in_channels)
+    own = OWN_ARCHITECTURES.get(config.architecture)
+    model = build_smp(config, num_classes, in_channels) if own is None else _own(own, num_classes, in_channels)
     notes: list[str] = []
     if isinstance(config.weights, Path):
         notes = load_weights(model, read_weights(config.weights), f"model.weights {config.weights}")
     elif own is not None and config.weights != "none":
-        load_weights(model, _published(own.published[config.weights], config), f"model.weights {config.weights}")
+        load_weights(model, _published(get_weight(own.weights[config.weights]), config), f"model.weights {config.weights}")
     if config.train == "all":
         return model, notes
     if not separable(model):
@@ -136,6 +140,12 @@ def _built(config: ModelConfig, num_classes: int, in_channels: int) -> tuple[nn.
             f"another architecture, or set model.train to all"
         )
     return FrozenEncoder(model), notes  # type: ignore[arg-type]
+
+
+def _own(architecture: Architecture, num_classes: int, in_channels: int) -> nn.Module:
+    module, _, name = architecture.implementation.partition(":")
+    model: nn.Module = getattr(import_module(module), name)(*architecture.arguments, num_classes, in_channels)
+    return model
 
 
 def _published(weights: Any, config: ModelConfig) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tune_seg.config import StudyConfig
 from tune_seg.data import Dataset, read
 from tune_seg.errors import InputError
+from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.trajectory import weights_identity
@@ -29,7 +30,7 @@ class Plan:
     def steps_per_trial(self) -> int:
         """Training steps of a trial that runs to its end, with the batch size of the configuration."""
         training = self.config.training
-        return training.epochs * max(1, self.train_images // training.batch_size)
+        return training.epochs * steps_per_epoch(self.train_images, training.batch_size)
 
     @property
     def trials(self) -> int:

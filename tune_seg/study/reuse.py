@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from tune_seg.config import TrialConfig
+from tune_seg.schedules import steps_per_epoch
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.trajectory import FINAL, TrainingData, shared_epochs, trajectory_keys
 
@@ -214,7 +215,7 @@ def computed_once(trials: Iterable[TrialConfig], size: tuple[int, int], images: 
     steps: dict[str, int] = {}
     for trial in trials:
         keys = trajectory_keys(trial, TrainingData("", size, images))
-        steps |= dict.fromkeys(keys[1:], max(1, images // trial.training.batch_size))
+        steps |= dict.fromkeys(keys[1:], steps_per_epoch(images, trial.training.batch_size))
     return len(steps), sum(steps.values())
 
 

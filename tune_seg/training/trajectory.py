@@ -27,6 +27,7 @@ from tune_seg.data.packing.packed import PackedData
 from tune_seg.errors import InputError
 from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
+from tune_seg.schedules import steps_per_epoch
 from tune_seg.training.lr_schedule import learning_rate_factor
 
 _NO_RESULT_DEPENDS_ON = frozenset(("cli.py", "compare.py", "errors.py", "search.py", "study"))
@@ -83,8 +84,7 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
         >>> [a == b for a, b in zip(trajectory_keys(dice, data), trajectory_keys(moving, data))].index(False)
         10
     """
-    # as `data.steps_per_epoch` says, which needs torch
-    steps = max(1, data.images(config.fold) // config.training.batch_size)
+    steps = steps_per_epoch(data.images(config.fold), config.training.batch_size)
     iterations = steps * config.training.epochs
     curves = [
         (_loss(component, config), component.weight(iterations))

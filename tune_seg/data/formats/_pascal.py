@@ -1,5 +1,6 @@
 """What VOC, SBD and COCO share: the twenty classes of PASCAL VOC, and lists of image names."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
@@ -32,6 +33,12 @@ CLASS_NAMES = (
 
 VOID = 255
 """The label at the borders of objects and of what is too hard to tell."""
+
+
+def home_of(root: Path, homes: Iterable[str], folders: Sequence[str]) -> Path | None:
+    """The first of the folders `homes` in `root` that holds all `folders`; None where there is none."""
+    found = (root / home for home in homes)
+    return next((home for home in found if all((home / folder).is_dir() for folder in folders)), None)
 
 
 def listed(path: Path) -> list[str]:

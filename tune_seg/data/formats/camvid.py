@@ -103,8 +103,8 @@ def looks_like(root: Path) -> bool:
     return _layout(root) is not None
 
 
-def read_camvid(config: DataConfig) -> FileDataset:
-    """The data set under `config.root`; void is ignored unless `config.ignore_label` says otherwise.
+def read_camvid(root: Path, config: DataConfig) -> FileDataset:
+    """The data set under `root`; void is ignored unless `config.ignore_label` says otherwise.
 
     The published split is SegNet's, in the original layout by the names of the frames. With 32 classes, the raw values are
     the places in :data:`COLOURS`, from 0; with 11, they are SegNet's labels in every layout. The few pixels of the published
@@ -114,27 +114,26 @@ def read_camvid(config: DataConfig) -> FileDataset:
         InputError: a folder is missing or empty, an option does not fit the layout, or as
             :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
-    options = read_options(config, CamVidOptions)
-    layout = _layout(config.root)
+    options = read_options(config.options, CamVidOptions)
+    layout = _layout(root)
     assert layout is not None
     if layout == "SegNet" and options.classes == 32:
         raise InputError(
-            f"data.options.classes: 32, but {config.root} has the 11 classes of SegNet; the 32 are in the original, "
+            f"data.options.classes: 32, but {root} has the 11 classes of SegNet; the 32 are in the original, "
             "701_StillsRaw_full and LabeledApproved_full"
         )
     if config.split.given and options.val == "test":
         raise InputError(
             "data.options.val: test is of the published split, which data.split replaces; leave one of them out"
         )
-    sides = _original(config.root) if layout == "original" else _in_folders(config.root, layout)
+    sides = _original(root) if layout == "original" else _in_folders(root, layout)
     if not config.split.given and not sides[options.val]:
         raise InputError(
-            f"{config.root}: no images of the published split's {options.val}; add them, choose other ones with "
+            f"{root}: no images of the published split's {options.val}; add them, choose other ones with "
             "data.options.val, or divide the images that are there with data.split.val_fraction"
         )
     used = [sample for side in sides if config.split.given or side in ("train", options.val) for sample in sides[side]]
-    samples = divide(used, config.split, config.root)
+    samples = divide(used, config.split, root)
     if layout == "SegNet":
         return FileDataset(samples, declared(config.classes or CLASS_NAMES, config.ignore_label, VOID))
     if options.classes == 11:

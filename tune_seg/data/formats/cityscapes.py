@@ -79,16 +79,15 @@ def looks_like(root: Path) -> bool:
     return (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir()
 
 
-def read_cityscapes(config: DataConfig) -> FileDataset:
-    """The finely labelled images under `config.root`: 2,975 train and 500 validate. The labels of `test` are not public.
+def read_cityscapes(root: Path, config: DataConfig) -> FileDataset:
+    """The finely labelled images under `root`: 2,975 train and 500 validate. The labels of `test` are not public.
 
     The images of a city are one group where `config.split` divides them anew, as in the published split.
 
     Raises:
         InputError: a folder is missing or empty, `data.classes` is given, or as :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
-    options = read_options(config, CityscapesOptions)
+    options = read_options(config.options, CityscapesOptions)
     for key in ("classes", "ignore_label"):
         if getattr(config, key) is not None:
             raise InputError(f"data.{key}: the classes of Cityscapes are chosen with data.options.labels; leave it out")
@@ -98,8 +97,8 @@ def read_cityscapes(config: DataConfig) -> FileDataset:
         {id: index for index, id in enumerate(ids)},
         frozenset(range(len(LABEL_NAMES))) - set(ids),
     )
-    published = [sample for split in SPLITS for sample in _samples(config.root, split)]
-    return FileDataset(divide(published, config.split, config.root), labels)
+    published = [sample for split in SPLITS for sample in _samples(root, split)]
+    return FileDataset(divide(published, config.split, root), labels)
 
 
 def _samples(root: Path, split: SplitName) -> list[Sample]:

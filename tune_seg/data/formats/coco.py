@@ -119,15 +119,14 @@ def looks_like(root: Path) -> bool:
     return all(any((root / "annotations").glob(f"instances_{split}*.json")) for split in SPLITS)
 
 
-def read_coco(config: DataConfig) -> CocoDataset:
-    """The data set under `config.root`, with the images in ROOT/train2017 or ROOT/images/train2017.
+def read_coco(root: Path, config: DataConfig) -> CocoDataset:
+    """The data set under `root`, with the images in ROOT/train2017 or ROOT/images/train2017.
 
     Raises:
         InputError: a file or a folder is missing, a file is no COCO file or there are several, `data.classes` is given, or
             as :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
-    options = read_options(config, CocoOptions)
+    options = read_options(config.options, CocoOptions)
     for key in ("classes", "ignore_label"):
         if getattr(config, key) is not None:
             raise InputError(f"data.{key}: COCO is read with the twenty classes of VOC; leave it out")
@@ -135,13 +134,13 @@ def read_coco(config: DataConfig) -> CocoDataset:
     labels: dict[Path, dict[int, int]] = {}
     published: list[Sample] = []
     for split in SPLITS:
-        path = _instances(config.root, split)
-        labels[path], found = _annotations(path, _images(config.root, path), options.only_labelled)
+        path = _instances(root, split)
+        labels[path], found = _annotations(path, _images(root, path), options.only_labelled)
         if not found:
             raise InputError(f"{path}: none of its images shows one of VOC's twenty classes")
         annotations |= found
         published += [Sample(image.stem, split, image, path) for image in sorted(found)]
-    return CocoDataset(divide(published, config.split, config.root), annotations, labels)
+    return CocoDataset(divide(published, config.split, root), annotations, labels)
 
 
 def draw(regions: Iterable[Region], size: tuple[int, int]) -> Mask:

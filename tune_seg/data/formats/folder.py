@@ -47,8 +47,8 @@ def looks_like(root: Path) -> bool:
     return (root / "images").is_dir() and (root / "masks").is_dir()
 
 
-def read_folder(config: DataConfig) -> FileDataset:
-    """The data set under `config.root`.
+def read_folder(root: Path, config: DataConfig) -> FileDataset:
+    """The data set under `root`.
 
     The published split is the folders images/train, images/val, masks/train, masks/val, if there are such. The class names
     are those of `config.classes`; of the colour table, whose rows are the raw values 0, 1, ...; of ROOT/classes.txt, one a
@@ -58,19 +58,18 @@ def read_folder(config: DataConfig) -> FileDataset:
         InputError: a folder is missing or empty, an image and its mask differ in pages, a table or an option is wrong, or as
             :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
-    options = read_options(config, FolderOptions)
+    options = read_options(config.options, FolderOptions)
     pages_as_channels = options.pages == "channels"
-    samples = divide(_by_pages(_samples(config.root), pages_as_channels), config.split, config.root)
+    samples = divide(_by_pages(_samples(root), pages_as_channels), config.split, root)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
-    table = _colour_table(config.root, options)
-    classes = config.classes or _class_names(config.root, table, config.ignore_label)
+    table = _colour_table(root, options)
+    classes = config.classes or _class_names(root, table, config.ignore_label)
     if classes is not None:
         labels = declared(classes, config.ignore_label, IGNORE_LABEL)
         return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks)
     ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
     masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None)
-    return FileDataset(samples, Scan(tuple(masks), ignore_label, config.root / "masks"), pictures)
+    return FileDataset(samples, Scan(tuple(masks), ignore_label, root / "masks"), pictures)
 
 
 def _samples(root: Path) -> list[Sample]:

@@ -12,7 +12,9 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import Case, Volume, VolumeDataset, by_name, collected, dataset_of, visible, whole_numbers
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import VolumeDataset, dataset_of
+from tune_seg.data.volumes.files import by_name, collected, visible, whole_numbers
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
@@ -65,8 +67,8 @@ def looks_like(root: Path) -> bool:
     return any(_is_segmentation(path) for depth in ("", "*/") for path in root.glob(f"{depth}*{_SEGMENTATION}.*"))
 
 
-def read_mhd(config: DataConfig) -> VolumeDataset:
-    """The data set under `config.root`: the axial slices of every volume, one patient a volume.
+def read_mhd(root: Path, config: DataConfig) -> VolumeDataset:
+    """The data set under `root`: the axial slices of every volume, one patient a volume.
 
     A folder whose name has `test` in it, and which holds no segmentation, is passed over.
 
@@ -74,11 +76,10 @@ def read_mhd(config: DataConfig) -> VolumeDataset:
         InputError: a volume without a segmentation or the other way round, one that cannot be read, grids that differ, or as
             :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
-    assert config.root is not None
-    options = read_options(config, VolumeOptions)
-    images, masks = _pairs(config.root)
+    options = read_options(config.options, VolumeOptions)
+    images, masks = _pairs(root)
     cases = [_case(image, mask, options) for image, mask in zip(images, masks, strict=True)]
-    return dataset_of(config, options, collected(cases, config.root))
+    return dataset_of(root, config, options, collected(cases, root))
 
 
 def header(path: Path) -> MetaImage:

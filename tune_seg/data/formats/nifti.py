@@ -14,19 +14,9 @@ from tune_seg.data.dataset import problems_error
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import (
-    IGNORE_LABEL,
-    Case,
-    Volume,
-    VolumeDataset,
-    by_name,
-    collected,
-    dataset_of,
-    reading,
-    stem,
-    visible,
-    whole_numbers,
-)
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.files import by_name, collected, reading, stem, visible, whole_numbers
 from tune_seg.data.volumes.geometry import Grid, Voxels, axial, fits, onto, refuse_other_grid
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
@@ -84,8 +74,8 @@ def looks_like(root: Path) -> bool:
     )
 
 
-def read_nifti(config: DataConfig) -> VolumeDataset:
-    """The data set under `config.root`: the axial slices of every volume, one patient a volume.
+def read_nifti(root: Path, config: DataConfig) -> VolumeDataset:
+    """The data set under `root`: the axial slices of every volume, one patient a volume.
 
     Files NAME_0000, NAME_0001, ... are the channels of one volume, and so is the fourth dimension of a file. A
     dataset.json in the root names the classes.
@@ -94,11 +84,10 @@ def read_nifti(config: DataConfig) -> VolumeDataset:
         InputError: a volume without labels or the other way round, one that cannot be read, grids that differ, a
             dataset.json that cannot be read, or as :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
-    assert config.root is not None
-    options = read_options(config, VolumeOptions)
-    named = None if config.classes is not None else _named(config.root / "dataset.json", config.ignore_label)
-    cases = [_case(name, images, label, options) for name, (images, label) in _pairs(config.root).items()]
-    return dataset_of(config, options, collected(cases, config.root), named)
+    options = read_options(config.options, VolumeOptions)
+    named = None if config.classes is not None else _named(root / "dataset.json", config.ignore_label)
+    cases = [_case(name, images, label, options) for name, (images, label) in _pairs(root).items()]
+    return dataset_of(root, config, options, collected(cases, root), named)
 
 
 def header(path: Path) -> Nifti:

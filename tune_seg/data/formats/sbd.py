@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tune_seg.config import DataConfig
-from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, listed, listed_split, samples_of
+from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.labels import declared
@@ -17,6 +17,7 @@ from tune_seg.errors import InputError
 LAYOUT = "img/, cls/, train.txt, val.txt, or the folder above, dataset/"
 
 _HOMES = ("", "dataset", "benchmark_RELEASE/dataset")
+_FOLDERS = ("img", "cls")
 
 
 class SbdOptions(Options):
@@ -56,23 +57,22 @@ class MatFiles:
 
 def looks_like(root: Path) -> bool:
     """Whether the folders are there, or in dataset/ or benchmark_RELEASE/dataset/."""
-    return _home(root) is not None
+    return home_of(root, _HOMES, _FOLDERS) is not None
 
 
-def read_sbd(config: DataConfig) -> FileDataset:
-    """The data set under `config.root`: background and twenty classes; 8,498 images train and 2,857 validate.
+def read_sbd(root: Path, config: DataConfig) -> FileDataset:
+    """The data set under `root`: background and twenty classes; 8,498 images train and 2,857 validate.
 
     Raises:
         InputError: a file is missing, a list is empty, an image is in both lists, or as
             :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
-    options = read_options(config, SbdOptions)
-    home = _home(config.root)
+    options = read_options(config.options, SbdOptions)
+    home = home_of(root, _HOMES, _FOLDERS)
     assert home is not None
     left_out: set[str] = set()
     if options.leave_out is not None:
-        left_out.update(listed(config.root / options.leave_out.expanduser()))
+        left_out.update(listed(root / options.leave_out.expanduser()))
     train, val = listed_split(home)
     kept = [name for name in train if name not in left_out]
     published = [
@@ -80,16 +80,7 @@ def read_sbd(config: DataConfig) -> FileDataset:
         *samples_of(val, home / "val.txt", home / "img", home / "cls", ".mat", "val"),
     ]
     return FileDataset(
-        divide(published, config.split, config.root),
+        divide(published, config.split, root),
         declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
         masks=MatFiles(),
     )
-
-
-def _home(root: Path) -> Path | None:
-    """The folder that holds img."""
-    for name in _HOMES:
-        home = root / name
-        if (home / "img").is_dir() and (home / "cls").is_dir():
-            return home
-    return None

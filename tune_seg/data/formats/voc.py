@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import Sample
-from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, listed_split, samples_of
+from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed_split, samples_of
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
@@ -14,6 +14,7 @@ from tune_seg.errors import InputError
 LAYOUT = "JPEGImages/, SegmentationClass/, ImageSets/Segmentation/, or a folder above, VOC2012/ or VOCdevkit/"
 
 _HOMES = ("", "VOC2012", "VOCdevkit/VOC2012")
+_FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
 class VocOptions(Options):
@@ -30,11 +31,11 @@ class VocOptions(Options):
 
 def looks_like(root: Path) -> bool:
     """Whether the folders are there, or in VOC2012/ or VOCdevkit/VOC2012/."""
-    return _home(root) is not None
+    return home_of(root, _HOMES, _FOLDERS) is not None
 
 
-def read_voc(config: DataConfig) -> FileDataset:
-    """The data set under `config.root`: background and twenty classes, 255 (void) is ignored.
+def read_voc(root: Path, config: DataConfig) -> FileDataset:
+    """The data set under `root`: background and twenty classes, 255 (void) is ignored.
 
     With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate.
 
@@ -42,9 +43,8 @@ def read_voc(config: DataConfig) -> FileDataset:
         InputError: a file is missing, a list is empty, an image is in both lists, or as
             :func:`~tune_seg.data.splitting.divide`.
     """
-    assert config.root is not None
-    options = read_options(config, VocOptions)
-    home = _home(config.root)
+    options = read_options(config.options, VocOptions)
+    home = home_of(root, _HOMES, _FOLDERS)
     assert home is not None
     images, masks, lists = home / "JPEGImages", home / "SegmentationClass", home / "ImageSets" / "Segmentation"
     train, val = listed_split(lists)
@@ -60,15 +60,6 @@ def read_voc(config: DataConfig) -> FileDataset:
         more = [name for name in names if name not in {*train, *val}]
         published += samples_of(more, extra, images, extra, ".png", "train")
     return FileDataset(
-        divide(published, config.split, config.root),
+        divide(published, config.split, root),
         declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
     )
-
-
-def _home(root: Path) -> Path | None:
-    """The folder that holds JPEGImages."""
-    for name in _HOMES:
-        home = root / name
-        if all((home / folder).is_dir() for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")):
-            return home
-    return None

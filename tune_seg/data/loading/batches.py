@@ -12,18 +12,9 @@ from tune_seg.data.loading.augmentation import changes_nothing, draw, normalise,
 from tune_seg.data.loading.resident import resident, take
 from tune_seg.data.loading.transfer import send
 from tune_seg.data.packing.packed import Split
+from tune_seg.schedules import steps_per_epoch
 
 _STREAM = 0  # the order of an epoch; `draw` uses stream 1
-
-
-def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """The number of training batches of an epoch over `samples` samples, as :func:`batches` makes them.
-
-    Example:
-        >>> steps_per_epoch(25, 12), steps_per_epoch(5, 12)
-        (2, 1)
-    """
-    return max(1, samples // batch_size)
 
 
 def batches(

@@ -12,24 +12,15 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.formats import mhd, nifti
+from tune_seg.data.formats import mhd, need_packages, nifti
 from tune_seg.data.formats.dicom.segmentations import read_segmentations, segment_names
 from tune_seg.data.formats.dicom.slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
 from tune_seg.data.images.pictures import Raw, read_mask
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import (
-    BACKGROUND,
-    IGNORE_LABEL,
-    Case,
-    Volume,
-    VolumeDataset,
-    collected,
-    dataset_of,
-    reading,
-    visible,
-    whole_numbers,
-)
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.files import collected, reading, visible, whole_numbers
 from tune_seg.data.volumes.geometry import fits, onto, refuse_other_grid
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
@@ -143,8 +134,8 @@ def looks_like(root: Path) -> bool:
     return any(is_dicom(file) for entry in _entries(root)[:_LOOKED_AT] for file in islice(_walk(entry), _LOOKED_AT))
 
 
-def read_dicom(config: DataConfig) -> VolumeDataset:
-    """The data set under `config.root`: the slices of every volume as they were taken, in order.
+def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
+    """The data set under `root`: the slices of every volume as they were taken, in order.
 
     The volumes are the folders, and the files, in ROOT/images, or in ROOT where there is no such folder. The mask of a
     volume NAME is ROOT/masks/NAME.nii, .nii.gz, .mhd, .mha or .dcm; a folder ROOT/masks/NAME of PNG files or DICOM
@@ -158,26 +149,25 @@ def read_dicom(config: DataConfig) -> VolumeDataset:
         InputError: a volume without a mask, one that cannot be read or whose slices make no volume, masks that do not
             fit, or as :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
-    assert config.root is not None
-    options = read_options(config, VolumeOptions)
-    volumes = [entry for entry in _entries(config.root) if not entry.is_file() or is_dicom(entry)]
-    found = [_case(config.root, volume, options) for volume in volumes]
-    cases = collected([case for case in found if case is not None], config.root)
+    options = read_options(config.options, VolumeOptions)
+    volumes = [entry for entry in _entries(root) if not entry.is_file() or is_dicom(entry)]
+    found = [_case(root, volume, options) for volume in volumes]
+    cases = collected([case for case in found if case is not None], root)
     if not cases:
-        raise InputError(f"{config.root}: no DICOM volume here; looked for {LAYOUT}")
+        raise InputError(f"{root}: no DICOM volume here; looked for {LAYOUT}")
     _refuse_loose_slices(cases)
-    _refuse_unused_masks(config.root / "masks", cases)
+    _refuse_unused_masks(root / "masks", cases)
     _refuse_one_patient(cases, options)
     segmented = [case for case in cases if isinstance(case, SegCase)]
     if not segmented:
-        return dataset_of(config, options, cases)
+        return dataset_of(root, config, options, cases)
     others = [case for case in cases if not isinstance(case, SegCase)]
     if others:
         raise InputError(
             f"{others[0].mask}: no DICOM segmentation, but that of {segmented[0].name} is; a data set has masks of one kind"
         )
     numbered, labels = _classes(segmented, config)
-    return dataset_of(config, options, numbered, labels)
+    return dataset_of(root, config, options, numbered, labels)
 
 
 def _entries(root: Path) -> list[Path]:
@@ -254,7 +244,9 @@ def _with_mask(
         return _seg_case({path: read_header(path) for path in files if path.is_file() and is_dicom(path)}, common)
     if mask.suffix == ".dcm":
         return _seg_case({mask: read_header(mask)}, common)
-    label = mhd.header(mask) if mask.suffix in mhd.SUFFIXES else nifti.header(mask)
+    is_mhd = mask.suffix in mhd.SUFFIXES
+    need_packages("mhd" if is_mhd else "nifti")
+    label = mhd.header(mask) if is_mhd else nifti.header(mask)
     _refuse_other_shape(label, volume, stack, options)
     return GridCase(**common, label=label)
 

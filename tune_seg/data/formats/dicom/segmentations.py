@@ -8,7 +8,7 @@ import numpy as np
 
 from tune_seg.data.formats.dicom.slices import Stack, decoded, frame_item, plane_grid
 from tune_seg.data.images.pictures import Raw
-from tune_seg.data.volumes.dataset import reading
+from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import Grid, fits, onto
 from tune_seg.errors import InputError
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.volumes.dataset import Volume, reading
+from tune_seg.data.formats import need_packages
+from tune_seg.data.volumes.case import Volume
+from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
 from tune_seg.errors import InputError
 
@@ -44,6 +46,9 @@ _TAGS = [
     "SeriesInstanceUID",
     "SharedFunctionalGroupsSequence",
 ]
+_DECODERS = ("pylibjpeg", "libjpeg", "openjpeg")
+"""What pydicom decodes JPEG with."""
+
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _SAME_PLACE = 1e-3  # millimetres
 _SAME_DIRECTION = 1e-3  # of direction cosines
@@ -83,7 +88,7 @@ class Stack:
         rows, columns: of each slice.
         orientation: the directions (2, 3) along a row and along a column.
         spacing: millimetres between two rows, and two columns.
-        colour, inverted: as of a :class:`~tune_seg.data.volumes.dataset.Volume`.
+        colour, inverted: as of a :class:`~tune_seg.data.volumes.case.Volume`.
         patient: PatientID, which may be empty.
         series: SeriesInstanceUID.
     """
@@ -270,6 +275,7 @@ def decoded(path: Path) -> tuple[Any, npt.NDArray[Any]]:
         try:
             frames = dataset.pixel_array
         except (NotImplementedError, RuntimeError) as error:
+            need_packages("dicom", *_DECODERS)
             syntax = dataset.file_meta.get("TransferSyntaxUID")
             raise InputError(
                 f"{path}: its pixels cannot be decoded ({str(error).splitlines()[0]}); the transfer syntax is "

@@ -1,0 +1,71 @@
+"""A volume with its labels, as a reader finds it and as it is decoded."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from tune_seg.data.images.pictures import Raw
+
+
+class Volume(NamedTuple):
+    """A decoded volume.
+
+    Arguments:
+        values: intensities (S, H, W, C) of any type; uint8 where they are colours.
+        colour: whether they are colours, which are left as they are.
+        inverted: whether large values are dark.
+    """
+
+    values: npt.NDArray[Any]
+    colour: bool = False
+    inverted: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Case(ABC):
+    """One volume and its labels.
+
+    Arguments:
+        name: of the volume, without a slash, unique in the data set.
+        patient: whose it is.
+        image, mask: the file or folder of the volume, and that of its labels.
+        shape: (S, H, W): how many slices there are, and the pixels of each.
+        channels: of each slice.
+        spacing: millimetres between two rows, and two columns; None where nothing says so.
+    """
+
+    name: str
+    patient: str
+    image: Path
+    mask: Path
+    shape: tuple[int, int, int]
+    channels: int
+    spacing: tuple[float, float] | None
+
+    @property
+    def slices(self) -> int:
+        return self.shape[0]
+
+    @property
+    @abstractmethod
+    def files(self) -> tuple[Path, ...]:
+        """All that it is read from."""
+
+    @abstractmethod
+    def volume(self) -> Volume:
+        """The intensities.
+
+        Raises:
+            InputError: naming the file that cannot be read.
+        """
+
+    @abstractmethod
+    def labels(self) -> Raw:
+        """The raw values of the mask (S, H, W), slice by slice those of :meth:`volume`.
+
+        Raises:
+            InputError: naming the file that cannot be read or does not fit.
+        """

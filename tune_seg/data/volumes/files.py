@@ -1,0 +1,85 @@
+"""The files that volumes are stored in: their names, and what is wrong with them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.data.dataset import printable, problems_error
+from tune_seg.data.images.pictures import Raw
+from tune_seg.errors import InputError
+
+Found = TypeVar("Found")
+
+_ROUNDING = 1e-3
+"""How far a class number may be from a whole one because of the file's scale: SPM writes 0 and 255 scaled by 1/255."""
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turns whatever a library raises over a damaged file into an InputError that names the file."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise InputError(printable(f"{path}: cannot be read as {what} ({reason}); is it damaged or truncated?")) from error
+
+
+def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
+    """The raw values of a mask as uint8, or as uint16 where they need it.
+
+    Raises:
+        InputError: they are no class numbers.
+    """
+    rounded = np.rint(values) if values.dtype.kind == "f" else values
+    low, high = rounded.min(), rounded.max()
+    if not 0 <= low <= high < 2**16:  # nor is it where one is not a number
+        raise InputError(f"{path}: values from {low:g} to {high:g}; a mask holds class numbers, 0 to 65535")
+    apart = np.abs(values - rounded) > _ROUNDING
+    if apart.any():
+        raise InputError(
+            f"{path}: the value {values[apart][0]:g} is no class number; a mask holds whole numbers, so resample it to "
+            "the nearest label"
+        )
+    return rounded.astype(np.uint8 if high < 2**8 else np.uint16)
+
+
+def stem(path: Path) -> str:
+    """The name of a file without its extension; `.nii.gz` is one."""
+    return path.name.removesuffix(".gz").rpartition(".")[0] if path.name.endswith(".nii.gz") else path.stem
+
+
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The files of a folder by name without extension.
+
+    Raises:
+        InputError: two of them have one.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        other = named.setdefault(stem(path), path)
+        if other is not path:
+            raise InputError(f"{path} and {other.name} have one name, so it is not clear which to read; take one elsewhere")
+    return named
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, without hidden files, such as those that macOS leaves in archives."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def collected(answers: Sequence[Found | str], where: Path) -> list[Found]:
+    """The answers, unless some are problems.
+
+    Raises:
+        InputError: one line for each problem; what several volumes have in common is said once.
+    """
+    problems = list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
+    if problems:
+        raise problems_error(f"{where}: the volumes cannot be used ({len(problems)} problems):", problems)
+    return [answer for answer in answers if not isinstance(answer, str)]

@@ -1,0 +1,41 @@
+"""A slice with pixels of a given size in millimetres."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as pillow
+
+from tune_seg.data.dataset import IGNORE_INDEX, Image, Mask
+
+
+def resampled(
+    image: Image, mask: Mask, spacing: tuple[float, float] | None, wanted: float | None, size: tuple[int, int]
+) -> tuple[Image, Mask]:
+    """A slice (H, W, C) and its mask with pixels of `wanted` mm, cut or filled up to `size`; or with square ones."""
+    if spacing is None:
+        return image, mask
+    pixel = wanted or min(spacing)
+    height, width = (max(round(length * mm / pixel), 1) for length, mm in zip(mask.shape, spacing, strict=True))
+    if (height, width) != mask.shape:
+        planes = [
+            pillow.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), pillow.Resampling.BILINEAR)
+            for plane in np.moveaxis(image, -1, 0)
+        ]
+        image = np.rint(np.stack([np.asarray(plane) for plane in planes], axis=-1)).astype(image.dtype)
+        mask = np.asarray(pillow.fromarray(np.ascontiguousarray(mask)).resize((width, height), pillow.Resampling.NEAREST))
+    if wanted is None:
+        return image, mask
+    return _centred(image, size, 0), _centred(mask, size, IGNORE_INDEX)
+
+
+def _centred(array: npt.NDArray[Any], size: tuple[int, int], filling: int) -> npt.NDArray[Any]:
+    """The middle of an image or a mask, `size` large; `filling` where it is smaller."""
+    centred = np.full((*size, *array.shape[2:]), filling, array.dtype)
+    to, taken = [], []
+    for length, there in zip(size, array.shape[:2], strict=True):
+        both = min(length, there)
+        to.append(slice((length - both) // 2, (length - both) // 2 + both))
+        taken.append(slice((there - both) // 2, (there - both) // 2 + both))
+    centred[tuple(to)] = array[tuple(taken)]
+    return centred

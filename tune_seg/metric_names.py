@@ -1,0 +1,53 @@
+"""The metrics by name, what each means and which way is better; :mod:`tune_seg.metrics` computes them.
+
+It needs no torch, so that a configuration is checked, and results are shown, without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that is one number.
+
+    Args:
+        meaning: what it says, in one sentence.
+        maximise: whether larger is better.
+        objective: whether a study may search for the best value of it.
+    """
+
+    meaning: str
+    maximise: bool = True
+    objective: bool = True
+
+
+def _error(meaning: str) -> Metric:
+    return Metric(meaning, maximise=False, objective=False)
+
+
+CATALOGUE: Mapping[str, Metric] = MappingProxyType(
+    {
+        "s_rec": Metric("Harmonic mean of recall and calibration (Taubert, section 5.1)."),
+        "s_acc": Metric("Harmonic mean of accuracy and calibration (Taubert, section 5.1)."),
+        "recall": Metric("The share of a class's pixels that is found, averaged over the classes that occur."),
+        "accuracy": Metric("The share of all pixels whose class is predicted."),
+        "calibration": Metric("How well outputs can be read as probabilities; 1 at best (Taubert eq. (7))."),
+        "f1": Metric("F1 averaged over the classes that occur; nan where one of them is never predicted."),
+        "miou": Metric("Intersection over union, averaged over the classes that occur."),
+        "mdice": Metric("Dice similarity, averaged over the classes that occur."),
+        "ece": _error("Expected calibration error, of the output of the predicted class (Guo et al. 2017)."),
+        "sce": _error("Static calibration error, of the outputs of all classes (Nixon et al. 2019)."),
+        "ace": _error("Adaptive calibration error: as `sce`, in ranges that hold equally many pixels (Nixon et al. 2019)."),
+        "brier": _error("Squared distance between the outputs and the one-hot truth, a mean over pixels (Brier 1950)."),
+        "nll": _error("Negative log-likelihood of the truth, a mean over pixels."),
+    }
+)
+"""The metrics of :class:`tune_seg.metrics.SegmentationMetrics` that are one number."""
+
+METRICS = tuple(name for name, metric in CATALOGUE.items() if metric.objective)
+"""What a study may maximise."""
+
+CALIBRATION_ERRORS = tuple(name for name, metric in CATALOGUE.items() if not metric.objective)
+"""The other ones: they are recorded, and smaller is better."""
