@@ -1,4 +1,7 @@
-"""The one exception for input that a user can put right."""
+"""The one exception for input that a user can put right, and what helps to say what is wrong."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -11,3 +14,17 @@ class InputError(ValueError):
 def first_line(error: Exception) -> str:
     """What an exception of some library says, in one line."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that is spelled most like `name`, to be put behind it in a message; empty where none is close.
+
+    Example:
+        >>> did_you_mean("focl", ["ce", "focal", "dice"])
+        ' (did you mean focal?)'
+        >>> did_you_mean("banana", ["ce", "focal", "dice"])
+        ''
+    """
+    spelled = {each.casefold(): each for each in known}
+    nearest = difflib.get_close_matches(name.casefold(), spelled, n=1)
+    return f" (did you mean {spelled[nearest[0]]}?)" if nearest else ""

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tune_seg.config import StudyConfig, TrialConfig, parse
+from tune_seg.config import LossConfig, StudyConfig, TrialConfig, parse
 from tune_seg.config.keys import flatten, set_key
 from tune_seg.errors import InputError
 from tune_seg.losses import build_loss
@@ -24,9 +24,9 @@ def arguments(*argv: str) -> argparse.Namespace:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("trainin.lr=1", "unknown key trainin; the keys at the top level are model, training"),
+        ("trainin.lr=1", "unknown key trainin (did you mean training?); the keys at the top level are model, training"),
         ("training.learning_rate=1", "unknown key training.learning_rate; the keys of training are epochs, batch_size"),
-        ("loss.end=cee", "loss.end: unknown loss 'cee'; the losses are ce, wce, focal"),
+        ("loss.end=cee", "loss.end: unknown loss 'cee' (did you mean ce?); the losses are ce, wce, focal"),
         ("loss.gamma=-0.1", "loss.gamma: Input should be greater than or equal to 0, got -0.1"),
         ("schedule={start: 0.9, end: 0.5}", "schedule.start must lie before schedule.end, got start 0.9 and end 0.5"),
         ("training.lr=fast", "training.lr: Input should be a valid number"),
@@ -34,7 +34,7 @@ def arguments(*argv: str) -> argparse.Namespace:
         ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1, got 0"),
         ("training.optimizer=lion", "training.optimizer: Input should be 'sgd', 'adam' or 'adamw', got 'lion'"),
         ("objective=speed", "objective: unknown objective 'speed'; the objectives are s_rec"),
-        ("objective=[recall, recall]", "an objective stands twice"),
+        ("objective=[recall, recall]", "an objective appears twice"),
         ("loss.kind=naive", "loss.kind naive needs loss.start"),
         ("model.weights=s3://b/a.pt", "model.weights: 's3://b/a.pt' is an address; copy the file to a local path first"),
         ("augmentation.resize=[2, 1]", "augmentation.resize is [smallest, largest] scale"),
@@ -45,10 +45,13 @@ def arguments(*argv: str) -> argparse.Namespace:
         ("loss.alpha=[]", "loss.alpha: "),
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.lr.x=3", "training.lr.x: lr is a value, not a section"),
-        ("loss.params.focl.gamma=1", "loss.params.focl: unknown loss 'focl'; the losses are ce, wce, focal"),
+        (
+            "loss.params.focl.gamma=1",
+            "loss.params.focl: unknown loss 'focl' (did you mean focal?); the losses are ce, wce, focal",
+        ),
         (
             "loss.params.focal.gama=1",
-            "loss.params.focal.gama: loss 'focal': unknown parameter 'gama' (value 1); its parameters: gamma, alpha",
+            "loss.params.focal.gama: loss 'focal': unknown parameter 'gama' (value 1) (did you mean gamma?); its ",
         ),
         (
             "loss.params.focal.gamma=-1",
@@ -67,13 +70,16 @@ def arguments(*argv: str) -> argparse.Namespace:
             "loss.components.a={loss: ce, weight: 1, keyframes: [{at: 0, weight: 1}]}",
             "loss.components.a: give either weight, which is constant, or keyframes; both are: set the one that is not",
         ),
-        ("loss.components.a={loss: cee, weight: 1}", "loss.components.a.loss: unknown loss 'cee'; the losses are ce"),
+        (
+            "loss.components.a={loss: cee, weight: 1}",
+            "loss.components.a.loss: unknown loss 'cee' (did you mean ce?); the losses are ce",
+        ),
         ("loss.components.a={weight: 1}", "loss.components.a.loss: Field required"),
         ("loss.components.a={loss: ce, weight: -1}", "loss.components.a.weight: Input should be greater than or equal to 0"),
         ("loss.components.a={loss: ce, weight: .inf}", "loss.components.a.weight: Input should be a finite number, got inf"),
         (
             "loss.components.a={loss: ce, wait: 1}",
-            "unknown key loss.components.a.wait; the keys of loss.components.a are loss",
+            "unknown key loss.components.a.wait (did you mean weight?); the keys of loss.components.a are loss",
         ),
         (
             "loss.components.a={loss: ce, weight: 1, params: {gamma: 1}}",
@@ -94,7 +100,7 @@ def arguments(*argv: str) -> argparse.Namespace:
         ),
         (
             "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1, mov: hold}]}",
-            "unknown key loss.components.a.keyframes.0.mov; the keys of loss.components.a.keyframes.0 are at, weight, move",
+            "unknown key loss.components.a.keyframes.0.mov (did you mean move?); the keys of loss.components.a.keyframes.0",
         ),
         ("loss.components.a.keyframes.0.at=0.5", "loss.components.a.loss: Field required"),
         ("loss.components={a-b: {loss: ce, weight: 1}}", "loss.components: 'a-b' is no name"),
@@ -144,13 +150,48 @@ def test_a_text_that_is_no_whole_number_in_the_range_is_refused(text: str) -> No
         parse(TrialConfig, {"loss": {"end": "ml1_ace", "params": {"ml1_ace": {"bins": text}}}})
 
 
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"training": {"epoch": 3}}, "unknown key training.epoch (did you mean epochs?); the keys of training are epochs"),
+        ({"Training": {}}, "unknown key Training (did you mean training?); the keys at the top level are model"),
+        # a key of another section
+        ({"epochs": 3}, "unknown key epochs (did you mean training.epochs?); the keys at the top level are model"),
+        ({"training": {"encoder": "x"}}, "unknown key training.encoder (did you mean model.encoder?); the keys of training"),
+        # and one that is like no other
+        ({"training": {"banana": 3}}, "unknown key training.banana; the keys of training are epochs"),
+        ({"objective": "recal"}, "objective: unknown objective 'recal' (did you mean recall?); the objectives are s_rec"),
+    ],
+)
+def test_the_nearest_key_is_named(values: dict[str, Any], hint: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse(StudyConfig, values)
+    assert str(error.value).startswith(hint)
+    assert "\n" not in str(error.value)
+
+
+def test_a_prefix_comes_before_every_key() -> None:
+    with pytest.raises(InputError) as error:
+        parse(LossConfig, {"gamma": -1, "gamm": 1, "weights": {"strat": 1}}, prefix="some.loss")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3
+    for beginning in (
+        "some.loss.gamma: Input should be greater than or equal to 0, got -1",
+        "unknown key some.loss.gamm (did you mean gamma?); the keys of some.loss are kind, start, end",
+        "unknown key some.loss.weights.strat (did you mean start?); the keys of some.loss.weights are start, end",
+    ):
+        assert any(line.startswith(beginning) for line in lines), beginning
+    with pytest.raises(InputError, match=r"^some\.loss: loss\.kind naive needs loss\.start"):
+        parse(LossConfig, {"kind": "naive"}, prefix="some.loss")
+
+
 def test_every_wrong_key_is_named_at_once() -> None:
     with pytest.raises(InputError) as error:
         parse(StudyConfig, {"training": {"lr": -1, "epochs": 0}, "los": {}})
     assert {line.split(":")[0].split(";")[0] for line in str(error.value).splitlines()} == {
         "training.lr",
         "training.epochs",
-        "unknown key los",
+        "unknown key los (did you mean loss?)",
     }
 
 
@@ -364,7 +405,7 @@ def test_the_old_kinds_offer_their_components_too() -> None:
         ({"kind": "compound", "start": "focal_tversky", "end": "focal", "gamma": 1.5}, {"loss.gamma": 1.5}),
     ],
 )
-def test_the_tables_show_the_parameters_in_force(loss: dict[str, Any], shown: dict[str, Any]) -> None:
+def test_the_tables_show_the_parameters_of_the_active_losses(loss: dict[str, Any], shown: dict[str, Any]) -> None:
     always = {"loss", "loss.kind", "loss.start", "loss.end", "acw"}
     params = parse(TrialConfig, {"loss": loss}).loss_params
     assert {key: value for key, value in params.items() if key not in always} == shown

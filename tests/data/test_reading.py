@@ -442,7 +442,7 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"ignore_label": 3}, "data.ignore_label describes files"),
         ({"split": {"val_fraction": 0.5}}, "data.split describes files"),
         ({"format": "synthetic", "root": "/"}, "leave data.root out"),
-        ({"classes": ["a", "a"], "root": "/"}, "a class name stands twice"),
+        ({"classes": ["a", "a"], "root": "/"}, "a class name appears twice"),
         ({"classes": ["a"], "root": "/"}, "at least two classes"),
         ({"classes": {70000: "a", 1: "b"}, "root": "/"}, "0 to 65535"),
         ({"split": {"train": "x"}, "root": "/"}, "both list files"),

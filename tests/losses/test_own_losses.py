@@ -332,7 +332,10 @@ def test_an_entry_point_gives_a_loss_a_name(
     expected = torch.nn.functional.cross_entropy(logits / 2, target)
     torch.testing.assert_close(build_loss("tempered", num_classes=3)(logits, target), expected)
     assert get_spec("ce").implementation.startswith("tune_seg.")  # a built-in loss goes before it
-    with pytest.raises(InputError, match=r"unknown loss 'cee'; the losses are ce, .*ml1_ace, tempered, broken, or your own"):
+    with pytest.raises(
+        InputError,
+        match=r"unknown loss 'cee' \(did you mean ce\?\); the losses are ce, .*ml1_ace, tempered, broken, or your own",
+    ):
         get_spec("cee")
     with pytest.raises(InputError, match="loss 'broken': there is no module no_such_pkg"):
         get_spec("broken")

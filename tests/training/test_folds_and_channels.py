@@ -118,7 +118,7 @@ def test_folds_are_a_key_of_the_space_and_checked_with_it() -> None:
     assert [config.trial(point).fold for point in Space(config).grid_points()] == [0, 1, 2]
     with pytest.raises(InputError, match=r"fold: there is no fold 3; data\.split\.folds 3 are 0 to 2"):
         Space(parse(StudyConfig, {"data": data, "space": {"fold": {"grid": [0, 3]}}}))
-    with pytest.raises(InputError, match=r"fold: 1 is a fold of none; set data\.split\.folds"):
+    with pytest.raises(InputError, match=r"fold: 1 needs folds; set data\.split\.folds"):
         parse(StudyConfig, {"fold": 1})
 
 

@@ -1,8 +1,8 @@
-"""Which keys of a configuration choose the losses in force, and which set the parameters of these.
+"""Which keys of a configuration choose the active losses, and which set the parameters of these.
 
 A parameter of a loss may be set at three places. Where more than one is, the first of these counts: for one component of a
-program (`loss.components.NAME.params.gamma`), for a loss wherever it is in force (`loss.params.focal.gamma`), and for every
-loss in force that has the parameter (`loss.gamma`, `loss.alpha`). All functions take a configuration with dotted keys, as
+program (`loss.components.NAME.params.gamma`), for a loss wherever it is active (`loss.params.focal.gamma`), and for every
+active loss that has the parameter (`loss.gamma`, `loss.alpha`). All functions take a configuration with dotted keys, as
 :func:`tune_seg.config.keys.flatten` gives it.
 """
 
@@ -28,8 +28,8 @@ def sets_parameter(key: str) -> bool:
 
 
 @dataclass(frozen=True)
-class LossInForce:
-    """A loss that `loss.kind` puts in force.
+class ActiveLoss:
+    """A loss that `loss.kind` makes part of the training.
 
     Attributes:
         key: the key that chooses it, for instance `loss.end`.
@@ -44,18 +44,18 @@ class LossInForce:
     keys: Mapping[str, str]
 
 
-def losses_in_force(values: Mapping[str, Any]) -> tuple[LossInForce, ...]:
-    """The losses that `loss.kind` puts in force, in the order of their weights."""
+def active_losses(values: Mapping[str, Any]) -> tuple[ActiveLoss, ...]:
+    """The losses that `loss.kind` makes active, in the order of their weights."""
     if values["loss.kind"] == "static":
         keys = ["loss.end"]
     elif values["loss.kind"] == "program":
         keys = [key for key in values if _COMPONENT_LOSS.fullmatch(key)]
     else:
         keys = ["loss.start", "loss.end"]
-    return tuple(_in_force(key, values[key], values) for key in keys if values[key] is not None)
+    return tuple(_active(key, values[key], values) for key in keys if values[key] is not None)
 
 
-def _in_force(key: str, loss: str, values: Mapping[str, Any]) -> LossInForce:
+def _active(key: str, loss: str, values: Mapping[str, Any]) -> ActiveLoss:
     keys = {}
     for parameter in get_spec(loss).parameters:
         places = (f"{key.removesuffix('.loss')}.params.{parameter.name}", f"loss.params.{loss}.{parameter.name}")
@@ -64,4 +64,4 @@ def _in_force(key: str, loss: str, values: Mapping[str, Any]) -> LossInForce:
             given.append(f"loss.{parameter.name}")
         if given:
             keys[parameter.name] = given[0]
-    return LossInForce(key, loss, {name: values[place] for name, place in keys.items()}, keys)
+    return ActiveLoss(key, loss, {name: values[place] for name, place in keys.items()}, keys)

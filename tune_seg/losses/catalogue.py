@@ -8,7 +8,7 @@ beside this one and add its :class:`~tune_seg.losses.spec.LossSpec` to ``LOSSES`
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tune_seg.errors import InputError
+from tune_seg.errors import InputError, did_you_mean
 from tune_seg.losses import own
 from tune_seg.losses.spec import LossSpec, Parameter
 
@@ -285,6 +285,9 @@ def get_spec(name: str) -> LossSpec:
         return LOSSES[name]
     path = name if ":" in name else own.entry_points().get(name)
     if path is None:
-        names = ", ".join(dict.fromkeys((*LOSSES, *own.entry_points())))
-        raise InputError(f"unknown loss {name!r}; the losses are {names}, or your own as package.module:ClassOrFactory")
+        names = dict.fromkeys((*LOSSES, *own.entry_points()))
+        raise InputError(
+            f"unknown loss {name!r}{did_you_mean(name, names)}; the losses are {', '.join(names)}, or your own as "
+            f"package.module:ClassOrFactory"
+        )
     return own.describe(name, path)

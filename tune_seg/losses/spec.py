@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tune_seg.errors import InputError
+from tune_seg.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,7 @@ class LossSpec:
             if key not in known:
                 allowed = ", ".join(known) or "none"
                 raise InputError(
-                    f"loss {self.name!r}: unknown parameter {key!r} (value {value!r}); its parameters: {allowed}"
+                    f"loss {self.name!r}: unknown parameter {key!r} (value {value!r}){did_you_mean(key, known)}; its "
+                    f"parameters: {allowed}"
                 )
             known[key].check(value, loss=self.name, num_classes=num_classes)

@@ -7,7 +7,7 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import nn
 
 from tune_seg.config import ModelConfig
-from tune_seg.errors import InputError, first_line
+from tune_seg.errors import InputError, did_you_mean, first_line
 from tune_seg.models.architectures import OWN_ARCHITECTURES
 
 _ARCHITECTURES = {architecture.__name__: architecture for architecture in smp.MODEL_ARCHITECTURES_MAPPING.values()}
@@ -64,5 +64,7 @@ def check_encoder(config: ModelConfig) -> None:
 def _architecture(name: str) -> type[nn.Module]:
     if name not in _ARCHITECTURES:
         names = sorted((*_ARCHITECTURES, *OWN_ARCHITECTURES))
-        raise InputError(f"model.architecture: unknown name {name!r}; the names are {', '.join(names)}")
+        raise InputError(
+            f"model.architecture: unknown name {name!r}{did_you_mean(name, names)}; the names are {', '.join(names)}"
+        )
     return _ARCHITECTURES[name]

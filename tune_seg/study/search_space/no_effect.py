@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig, TrialConfig
-from tune_seg.config.loss_keys import losses_in_force, sets_parameter
+from tune_seg.config.loss_keys import active_losses, sets_parameter
 from tune_seg.errors import InputError
 
 
@@ -133,11 +133,11 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
 
 
 def _effective(values: Mapping[str, Any]) -> set[str]:
-    return {key for loss in losses_in_force(values) for key in loss.keys.values()}
+    return {key for loss in active_losses(values) for key in loss.keys.values()}
 
 
 def _active(seen: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(dict.fromkeys(loss.loss for values in seen for loss in losses_in_force(values)))
+    return ", ".join(dict.fromkeys(loss.loss for values in seen for loss in active_losses(values)))
 
 
 def _advice(key: str, seen: Sequence[Mapping[str, Any]]) -> str:
@@ -145,7 +145,7 @@ def _advice(key: str, seen: Sequence[Mapping[str, Any]]) -> str:
     losses: dict[str, dict[str, None]] = {}  # in the order seen, by the key that chooses them
     kinds: dict[str, dict[str, None]] = {}
     for values in seen:
-        for loss in losses_in_force({**values, key: 0.0}):
+        for loss in active_losses({**values, key: 0.0}):
             if key in loss.keys.values():
                 losses.setdefault(loss.key, {})[loss.loss] = None
                 kinds.setdefault(loss.key, {})[str(values["loss.kind"])] = None

@@ -1,0 +1,112 @@
+"""From nested values to a checked section, with one line for everything that is wrong."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any, TypeGuard, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from tune_seg.config.keys import holds_keys
+from tune_seg.errors import InputError, did_you_mean
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def parse(model: type[Config], values: Mapping[str, Any], prefix: str = "") -> Config:
+    """`values` as a checked `model`.
+
+    Args:
+        model: the section, or the whole configuration.
+        values: its keys, nested as in YAML.
+        prefix: the dotted key under which `values` are found; messages put it before every key.
+
+    Raises:
+        InputError: with one line per wrong key: the key, the value and what is allowed.
+
+    Example:
+        >>> from tune_seg.config import TrainingConfig
+        >>> parse(TrainingConfig, {"epochs": 3}).epochs
+        3
+        >>> parse(TrainingConfig, {"epochs": 0}, prefix="training")
+        Traceback (most recent call last):
+        tune_seg.errors.InputError: training.epochs: Input should be greater than or equal to 1, got 0
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        above = prefix.split(".") if prefix else []
+        raise InputError("\n".join(_explain(model, detail, above) for detail in error.errors())) from None
+
+
+def _explain(model: type[BaseModel], detail: Mapping[str, Any], above: Sequence[str]) -> str:
+    path = _path(model, detail["loc"])
+    key = ".".join([*above, *path])
+    if detail["type"] == "extra_forbidden":
+        return _unknown(model, path, above)
+    message = detail["msg"].removeprefix("Value error, ")
+    if not key or holds_keys(detail["input"]):
+        return f"{key}: {message}" if key and key not in message else message
+    said = isinstance(detail["input"], str) and repr(detail["input"]) in message
+    return f"{key}: {message}" if said else f"{key}: {message}, got {detail['input']!r}"
+
+
+def _unknown(model: type[BaseModel], path: Sequence[str], above: Sequence[str]) -> str:
+    """That there is no key `path` of `model`, the nearest one, and those that there are."""
+    *section, name = path
+    known = fields_of(model, section)
+    hint = did_you_mean(name, known)
+    if not hint:  # a key of another section
+        elsewhere = [".".join([*above, *key]) for key in _all_keys(model) if key[-1] == name]
+        hint = f" (did you mean {elsewhere[0]}?)" if elsewhere else ""
+    parents = ".".join([*above, *section])
+    where = f"of {parents}" if parents else "at the top level"
+    return f"unknown key {'.'.join([*above, *path])}{hint}; the keys {where} are {', '.join(known)}"
+
+
+def _all_keys(model: type[BaseModel]) -> Iterator[list[str]]:
+    for name, field in model.model_fields.items():
+        yield [name]
+        if _is_model(field.annotation):
+            yield from ([name, *key] for key in _all_keys(field.annotation))
+
+
+def _path(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The parts of the key at pydantic's `location`, which goes on inside values: branches of unions, places in lists."""
+    path: list[str] = []
+    section: Any = model
+    for part in location:
+        if section is None:
+            break
+        path.append(str(part))
+        section = _section(section, str(part))
+    return path
+
+
+def fields_of(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys of the section at `path`; empty where they are the user's to choose, and where there is no section."""
+    section: Any = model
+    for part in path:
+        section = None if section is None else _section(section, part)
+    return list(section.model_fields) if _is_model(section) else []
+
+
+def _section(above: Any, part: str) -> Any:
+    """The type of `part` of a section of type `above`: a model, a dictionary or a list of sections.
+
+    None where it is a value.
+    """
+    if _is_model(above):
+        field = above.model_fields.get(part)
+        inner = None if field is None else field.annotation
+    else:
+        inner = get_args(above)[1 if get_origin(above) is dict else 0]
+    if NoneType in get_args(inner):
+        first, *others = (alternative for alternative in get_args(inner) if alternative is not NoneType)
+        inner = None if others else first
+    keyed = get_origin(inner) is dict and get_args(inner)[0] is str
+    listed = get_origin(inner) is tuple and _is_model(get_args(inner)[0])
+    return inner if _is_model(inner) or keyed or listed else None
+
+
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

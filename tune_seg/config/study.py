@@ -1,0 +1,184 @@
+"""What a study does with its trials. No result of a trial depends on what is here but through the packed data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from tune_seg.config.base import NonNegative, Positive, Section, Seed
+from tune_seg.config.data import DataConfig
+from tune_seg.config.keys import set_key
+from tune_seg.config.parsing import parse
+from tune_seg.config.trial import TrialConfig
+from tune_seg.config.whole_epochs import in_whole_epochs
+from tune_seg.errors import InputError, did_you_mean
+from tune_seg.metric_names import METRICS
+
+ROW = "row"
+"""The key of an assignment that names a row of the study's `rows`."""
+
+
+class EarlyStoppingConfig(Section):
+    """Which trials are stopped before their last epoch, see [early stopping](early-stopping.md)."""
+
+    kind: Literal["settled", "asha", "none"] = "settled"
+    """The rule: `settled` compares only trials whose loss is already the one that they end with, `asha` all, `none` stops
+    none."""
+
+    grace_epochs: Positive | None = None
+    """No trial is stopped before it has trained for this many epochs. null: two fifths of `training.epochs`."""
+
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
+    """Of the trials that are compared, the best 1/reduction_factor continue. Raise it to stop more."""
+
+
+class SearchConfig(Section):
+    """How configurations are chosen, and how many."""
+
+    sampler: str = "tpe"
+    """What chooses the next configuration: `tpe`, `random`, `grid`, `nsgaii`, `cmaes`, `gp`, `qmc` or another of Optuna's
+    samplers by name."""
+
+    trials: Positive = 100
+    """How many trials the study has; `--trials N` sets it. It may be raised when a study is continued."""
+
+    seed: Seed = 0
+    """Seed of the sampler."""
+
+    whole_epochs: bool = False
+    """Round schedules and keyframes to whole epochs, so that more trials begin alike and share what was computed."""
+
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    """Which trials are stopped before their last epoch."""
+
+    @field_validator("sampler")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        return name.lower().replace("-", "").replace("_", "")  # CMA-ES, cma_es and cmaes are one sampler
+
+
+class ComputeConfig(Section):
+    """What one trial is given, how many run at once, where, and where checkpoints are kept."""
+
+    cpus_per_trial: Positive = 1
+    """CPU cores, and threads, of a trial."""
+
+    gpus_per_trial: NonNegative | Literal["auto"] | None = None
+    """GPUs of a trial; a fraction lets trials share one, `auto` measures how many share one best. null: one where there are
+    any."""
+
+    max_concurrent: Positive | None = None
+    """The largest number of trials at once. null: as many as the machines have room for."""
+
+    address: str | None = None
+    """A running Ray cluster, `HOST:PORT` or `auto`. null: this machine."""
+
+    store: str | None = None
+    """Where checkpoints are kept: a folder, or the URI of an object store. null: `store` in the folder of the studies."""
+
+    store_gb: NonNegative = 20.0
+    """Gigabytes of checkpoints that are kept; 0 keeps none."""
+
+    @field_validator("store")
+    @classmethod
+    def _absolute(cls, store: str | None) -> str | None:
+        return store if store is None or "://" in store else str(Path(store).expanduser().absolute())
+
+
+class StudyConfig(TrialConfig):
+    """A whole study: the trial that every key of `space` varies, and what the study does with it.
+
+    It derives from :class:`TrialConfig` though it is no trial, so that `training.lr` is one key everywhere: in the file of
+    the study, in its space, in its results and in a trial.
+    """
+
+    data: DataConfig = DataConfig()
+    """Where the images are, how they are read, and the size at which every trial sees them."""
+
+    objective: str | tuple[str, ...] = "s_rec"
+    """The [metric](metrics.md) that the study maximises, or a list of them: then the first ranks the table, the trials that
+    nothing beats (the Pareto front) are marked, and no trial is stopped early."""
+
+    search: SearchConfig = SearchConfig()
+    """How configurations are chosen, and how many."""
+
+    compute: ComputeConfig = ComputeConfig()
+    """What one trial is given, how many run at once, where, and where checkpoints are kept."""
+
+    mlflow_uri: str | None = None
+    """An MLflow server. null: a file in the study's folder."""
+
+    paper: str | None = None
+    """The [published table](papers.md) that the rows are of, for the comparison with it."""
+
+    rows: dict[str, dict[str, Any]] = Field(default={})
+    """Named assignments, one for each row of a table. Every trial is of one row."""
+
+    space: dict[str, dict[str, Any]] = Field(default={})
+    """The keys that vary, and over what."""
+
+    baselines: tuple[dict[str, Any], ...] = ()
+    """Assignments that are tried first and never stopped early, so that a winner is compared with a converged model."""
+
+    files: dict[str, str] = Field(default={})
+    """A hash of each file of weights, by its path. A study writes it to its `study.yaml` and rejects changed files from
+    then on. Leave it out."""
+
+    @field_validator("rows")
+    @classmethod
+    def _names(cls, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in rows:
+            if not name or "." in name:
+                raise ValueError(f"a row's name is text without a dot, got {name!r}")
+        return rows
+
+    @field_validator("objective")
+    @classmethod
+    def _metrics(cls, objective: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        names = (objective,) if isinstance(objective, str) else objective
+        if not names:
+            raise ValueError(f"name at least one objective out of {', '.join(METRICS)}")
+        for name in names:
+            if name not in METRICS:
+                hint = did_you_mean(name, METRICS)
+                raise ValueError(f"unknown objective {name!r}{hint}; the objectives are {', '.join(METRICS)}")
+        if len(set(names)) != len(names):
+            raise ValueError(f"an objective appears twice in {', '.join(names)}")
+        return objective
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        self._check_fold(self.fold)
+        return self
+
+    def _check_fold(self, fold: int | None) -> None:
+        folds = self.data.split.folds
+        if fold is not None and folds is None:
+            raise InputError(f"fold: {fold} needs folds; set data.split.folds to their number")
+        if fold is not None and folds is not None and fold >= folds:
+            raise InputError(f"fold: there is no fold {fold}; data.split.folds {folds} are 0 to {folds - 1}")
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives, the first of which ranks the table."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+    def trial(self, assignment: Mapping[str, Any]) -> TrialConfig:
+        """The configuration of one trial: this one's, with the dotted keys of `assignment` and of its row replaced.
+
+        Raises:
+            InputError: an impossible value, or an impossible combination of values.
+        """
+        values = self.model_dump(mode="json", include=set(TrialConfig.model_fields))
+        for key, value in self.in_full(assignment).items():
+            set_key(values, key, value)
+        trial = parse(TrialConfig, values)
+        self._check_fold(trial.fold)
+        return in_whole_epochs(trial) if self.search.whole_epochs else trial
+
+    def in_full(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """`assignment` with the keys of its row in place of the row's name."""
+        values = dict(assignment)
+        row = values.pop(ROW, None)
+        return values if row is None else {**self.rows[row], **values}
