@@ -28,6 +28,7 @@ from scipy.stats import spearmanr
 
 from tune_seg.config import EarlyStoppingConfig, LossKind, StudyConfig, parse
 from tune_seg.study.early_stopping import Course, EarlyStopping, final_shares, settles
+from tune_seg.training.result import EpochResult
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 _LEAST = 6
@@ -82,7 +83,7 @@ def load(directory: Path, objective: str | None) -> tuple[str, int, list[Trial]]
         if len(history) < epochs:
             continue
         trial = config.trial(stored.user_attrs["assignment"])
-        scores = [float(result[objective]) for result in history]
+        scores = [EpochResult.from_json(result).score(objective) for result in history]
         course = Course(trajectory_keys(trial, data), settles(trial), trial.fold)
         baseline = stored.number < len(config.baselines)
         trials.append(Trial(stored.number, trial.loss.kind, course, final_shares(trial), scores, baseline))

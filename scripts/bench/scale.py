@@ -25,6 +25,8 @@ from typing import Any
 import optuna
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.result import TRAINING_ITERATION
 from rich.console import Console
 
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyConfig, parse
@@ -36,14 +38,16 @@ from tune_seg.study.ray_tune import cluster
 from tune_seg.study.ray_tune.fit import Steering, fit
 from tune_seg.study.ray_tune.searcher import StudyScheduler, StudySearcher
 from tune_seg.study.ray_tune.step_times import StepTimes
-from tune_seg.study.ray_tune.trainable import PROBLEMS, RESULT, SETUP
+from tune_seg.study.ray_tune.trainable import REPORT, StepReport
 from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse
 from tune_seg.study.search_space.samplers import sample_trials
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
+from tune_seg.training.result import EpochResult, Evaluation, Progress, ScaledScores, Seconds
 from tune_seg.training.trajectory import TrainingData
 
+BEGAN = "began"  # the key under which a step reports when it began
 CLASSES = [f"class {index}" for index in range(12)]
 
 
@@ -66,29 +70,38 @@ class Waiting(tune.Trainable):
         rng = random.Random(f"{self._number}/{self._epoch}")
         done = self._epoch == self._epochs
         scaled = {
-            f"{name}/{metric}": rng.random()
-            for name in ("unscaled", "temperature")
-            for metric in (*CALIBRATION_ERRORS, *METRICS[:5])
+            name: ScaledScores({metric: rng.random() for metric in (*CALIBRATION_ERRORS, *METRICS[:5])}, temperature)
+            for name, temperature in (("unscaled", None), ("temperature", 1.5))
         }
-        result = {
-            "epoch": self._epoch,
-            **{name: rng.random() for name in (*METRICS, *CALIBRATION_ERRORS)},
-            **{f"class_{name}": [rng.random() for _ in CLASSES] for name in ("recall", "precision", "iou", "dice")},
-            **(scaled if done else {}),
-            "train_loss": rng.random(),
-            "diverged": False,
-            "lr": 0.001,
-            "weights": {"start": 0.5, "end": 0.5},
-            "end_weight": 0.5,
-            "train_seconds": time.time() - began,
-            "eval_seconds": 0.0,
-            "began": began,
-            "replayed": False,
-            "stored": 0,
-            "writing": False,
-            "checkpoint_seconds": 0.0,
-        }
-        return {RESULT: [result], PROBLEMS: [], SETUP: 0.0, "done": done}
+        result = EpochResult(
+            epoch=self._epoch,
+            evaluation=Evaluation(
+                {name: rng.random() for name in (*METRICS, *CALIBRATION_ERRORS)},
+                {f"class_{name}": tuple(rng.random() for _ in CLASSES) for name in ("recall", "precision", "iou", "dice")},
+                scaled if done else {},
+            ),
+            train_loss=rng.random(),
+            diverged=False,
+            lr=0.001,
+            weights={"start": 0.5, "end": 0.5},
+            seconds=Seconds(train=time.time() - began),
+        )
+        return {REPORT: StepReport([result], Progress(0, False, 0.0)), BEGAN: began, "done": done}
+
+
+class Starts(StepTimes):
+    """Also notes when the first step of each trial began."""
+
+    def __init__(self, profile: Profile, records: Records) -> None:
+        super().__init__(profile, records)
+        self.began: list[float] = []
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        super().on_trial_result(iteration, trials, trial, result, **info)
+        if result[TRAINING_ITERATION] == 1:
+            self.began.append(result[BEGAN])
 
 
 class TimedSpace(Space):
@@ -130,9 +143,9 @@ def main() -> None:
         space.seconds.clear()  # what was drawn for `reuse` is no suggestion
         with report, profile, store.within(1e9, reuse.uses):
             searcher = StudySearcher(records, Path(str(arguments.seconds)), store.location, reuse, print)
-            step_times = StepTimes(Profile(arguments.slots, 0.0), records)
+            starts = Starts(Profile(arguments.slots, 0.0), records)
             with records.asking_ahead(arguments.slots):
-                fit(Waiting, Steering(searcher, StudyScheduler(records, data), [step_times]), compute, directory)
+                fit(Waiting, Steering(searcher, StudyScheduler(records, data), [starts]), compute, directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()
@@ -141,7 +154,7 @@ def main() -> None:
         if isinstance(profile, cProfile.Profile):
             profile.dump_stats(arguments.profile)
     cluster.stop()
-    say(arguments, records, space.seconds, began, ended)
+    say(arguments, records, space.seconds, starts.began, began, ended)
     print(
         f"processor time of the driver: {cpu:.1f} s, {own_cpu:.1f} s of it in the thread of Tune, a trial "
         f"{1e3 * own_cpu / arguments.trials:.1f} ms; to write the rest of the results and tell MLflow: {tracked:.1f} s"
@@ -159,11 +172,18 @@ def study_config(arguments: argparse.Namespace) -> StudyConfig:
     return parse(StudyConfig, values)
 
 
-def say(arguments: argparse.Namespace, records: Records, suggested: list[float], began: float, ended: float) -> None:
+def say(
+    arguments: argparse.Namespace,
+    records: Records,
+    suggested: list[float],
+    starts: list[float],
+    began: float,
+    ended: float,
+) -> None:
     histories = [record.history for record in records.trials.values()]
     assert len(histories) == arguments.trials and all(len(history) == arguments.epochs for history in histories)
     work = arguments.trials * arguments.epochs * arguments.seconds / arguments.slots
-    firsts = sorted(history[0]["began"] for history in histories)[: arguments.slots]
+    firsts = sorted(starts)[: arguments.slots]
     start = sum(firsts) / len(firsts) - began
     print(
         f"{arguments.trials} trials of {arguments.epochs} x {arguments.seconds:g} s, {arguments.slots} slots, "

@@ -65,12 +65,12 @@ def compare(config: TrialConfig, data: PackedData, device: torch.device, repeats
     ratios, speeds, shares = [], [], []
     for repeat in range(repeats + 1):
         result = ours.epoch()
-        seconds = result["train_seconds"]
+        seconds = result.seconds.train
         bare_seconds = bare.seconds(ours.steps)
         if repeat:  # the first of each warms up
             ratios.append(bare_seconds / seconds)
             speeds.append((images / seconds, images / bare_seconds))
-            shares.append(result["data_seconds"] / seconds)
+            shares.append(result.seconds.data / seconds)
     own_speed, bare_speed = (statistics.median(column) for column in zip(*speeds, strict=True))
     print(
         f"| {config.model.architecture} | {_where(config, device)} | {own_speed:.1f} | {bare_speed:.1f} | "

@@ -36,6 +36,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import read
+from tune_seg.training.result import EpochResult
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 OVERLAP, PIXEL = ("dice", "wdice"), ("ce", "wce", "focal")
@@ -62,33 +63,43 @@ SETS = {"losses": LOSSES, "schedules": SCHEDULES}
 
 
 @dataclass(frozen=True)
+class Epoch:
+    """The score of an epoch, how long it took, and whether it came from the checkpoint store."""
+
+    s_rec: float
+    seconds: float
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
 class Measured:
-    """A finished study: its wall time, the results of each trial's epochs, and those epochs that were trained twice."""
+    """A finished study: its wall time, the epochs of each trial, and those epochs that were trained twice."""
 
     wall: float
-    trials: Sequence[Sequence[dict[str, Any]]]
+    trials: Sequence[Sequence[Epoch]]
     slots: int
-    again: Sequence[dict[str, Any]] = ()
+    again: Sequence[Epoch] = ()
 
     @property
     def trained(self) -> int:
-        return sum(not epoch.get("replayed", False) for trial in self.trials for epoch in trial)
+        return sum(not epoch.replayed for trial in self.trials for epoch in trial)
 
     @property
     def own(self) -> float:
-        return sum(_seconds(epoch) for trial in self.trials for epoch in trial) / self.slots
+        return sum(epoch.seconds for trial in self.trials for epoch in trial) / self.slots
 
     @property
     def overhead(self) -> float:
-        return self.wall / (self.own - sum(map(_seconds, self.again)) / self.slots)
+        return self.wall / (self.own - sum(epoch.seconds for epoch in self.again) / self.slots)
 
     def best(self, last: bool) -> float:
         """The largest s_rec of any epoch, or of any trial's last one."""
-        return max(epoch["s_rec"] for trial in self.trials for epoch in (trial[-1:] if last else trial))
+        return max(epoch.s_rec for trial in self.trials for epoch in (trial[-1:] if last else trial))
 
 
-def _seconds(epoch: dict[str, Any]) -> float:
-    return epoch["train_seconds"] + epoch["eval_seconds"]
+def _epoch(values: dict[str, Any]) -> Epoch:
+    result = EpochResult.from_json(values)
+    return Epoch(result.score("s_rec"), result.seconds.total, result.replayed)
 
 
 def run_ours(options: argparse.Namespace) -> Measured:
@@ -98,20 +109,21 @@ def run_ours(options: argparse.Namespace) -> Measured:
     directory = options.out / "ours"
     storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
     trials = optuna.load_study(study_name="tune_seg", storage=storage).trials
+    histories = [[_epoch(values) for values in trial.user_attrs["outcome"]["history"]] for trial in trials]
     config = parse(StudyConfig, yaml.safe_load((directory / "study.yaml").read_text()))
     assert config.data.content is not None
     images = sum(sample.split == "train" for sample in read(config.data).samples)
     data = TrainingData(config.data.content, config.data.size, images)
     computed: set[str] = set()
-    again: list[dict[str, Any]] = []
-    for trial in trials:
+    again: list[Epoch] = []
+    for trial, history in zip(trials, histories, strict=True):
         keys = trajectory_keys(config.trial(trial.user_attrs["assignment"]), data)[1:]
-        for key, epoch in zip(keys, trial.user_attrs["outcome"]["history"], strict=True):
-            if not epoch.get("replayed", False):
+        for key, epoch in zip(keys, history, strict=True):
+            if not epoch.replayed:
                 if key in computed:
                     again.append(epoch)
                 computed.add(key)
-    return Measured(wall, [trial.user_attrs["outcome"]["history"] for trial in trials], options.slots, again)
+    return Measured(wall, histories, options.slots, again)
 
 
 def _our_study(options: argparse.Namespace) -> dict[str, Any]:
@@ -152,7 +164,11 @@ def run_naive(options: argparse.Namespace) -> Measured:
     configurations.write_text(json.dumps(points))
     wall = contenders.run_naive(options, ["--configurations", configurations.absolute()])
     trials = json.loads((options.out / "naive" / "results.json").read_text())
-    return Measured(wall, [trial["epochs"] for trial in trials], options.slots)
+    epochs = [
+        [Epoch(epoch["s_rec"], epoch["train_seconds"] + epoch["eval_seconds"]) for epoch in trial["epochs"]]
+        for trial in trials
+    ]
+    return Measured(wall, epochs, options.slots)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50, segmentation
 
+from tests.support.epoch_results import result
 from tests.training.test_trainer import trial
 from tune_seg.config import ModelConfig
 from tune_seg.data import PackedData
@@ -42,7 +43,7 @@ def state_of(chosen: ModelConfig, num_classes: int = 4, seed: int = 7, **options
 
 def stored(state: Mapping[str, Tensor], path: Path) -> Path:
     store = CheckpointStore(str(path.parent))
-    assert store.save("3f", [{"epoch": 1}], {"model": state, "optimizer": {0: {"momentum_buffer": torch.zeros(2)}}})
+    assert store.save("3f", [result(1)], {"model": state, "optimizer": {0: {"momentum_buffer": torch.zeros(2)}}})
     return path.with_name("3f.pt")
 
 
@@ -119,10 +120,10 @@ def test_a_trial_begins_with_the_weights_that_a_former_study_ended_with(
     store = CheckpointStore(str(tmp_path))
     for _ in range(2):  # trained, and taken over whole
         training = StoredTraining(former, packed, CPU, store)
-        (result,) = training.advance()
+        _, progress = training.advance()
         assert training.done
         training.close()
-        begun = Trainer(trial(model={**model, "weights": result["checkpoint"]}), packed, CPU)
+        begun = Trainer(trial(model={**model, "weights": progress.checkpoint}), packed, CPU)
         ended = trainer.model.state_dict()
         assert same_weights(begun.model, {name[2:]: value for name, value in ended.items() if name.startswith("0.")})
     (results,) = tmp_path.glob("*-last.pt")

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from tune_seg.config import METRICS, EarlyStoppingConfig, StudyConfig, TrialConfig, parse
+from tests.support.epoch_results import result
+from tune_seg.config import EarlyStoppingConfig, StudyConfig, TrialConfig, parse
 from tune_seg.study.early_stopping import Course, EarlyStopping, final_shares, settles
 from tune_seg.study.ray_tune.searcher import StudyScheduler
-from tune_seg.study.ray_tune.trainable import ERROR, RESULT
-from tune_seg.study.records import Record, Records, State
+from tune_seg.study.ray_tune.trainable import REPORT, StepReport
+from tune_seg.study.record import Record, State
+from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
+from tune_seg.training.result import EpochResult
 from tune_seg.training.trajectory import TrainingData
 
 EPOCHS = 10
@@ -244,15 +247,10 @@ def open_records(directory: Path, **values: Any) -> Records:
     return Records(directory, config, Space(config))
 
 
-def result(epoch: int, score: float) -> dict[str, Any]:
-    seconds = {"train_seconds": 1.0, "eval_seconds": 0.5}
-    return {"epoch": epoch, **dict.fromkeys(METRICS, score), "train_loss": 1.0, "diverged": False, **seconds}
-
-
-def decision(scheduler: StudyScheduler, record: Record, *results: dict[str, Any]) -> str:
+def decision(scheduler: StudyScheduler, record: Record, *results: EpochResult) -> str:
     """What the scheduler says to a step that reports these epochs."""
     trial = Trial("tune_seg", config={"number": record.number}, stub=True)
-    return scheduler.on_trial_result(None, trial, {RESULT: list(results)})
+    return scheduler.on_trial_result(None, trial, {REPORT: StepReport(results)})
 
 
 def asked(records: Records, count: int) -> list[Record]:
@@ -308,7 +306,7 @@ def test_epochs_that_come_with_the_end_of_a_trial_are_evidence(tmp_path: Path) -
     for record in others:
         trial = Trial("tune_seg", config={"number": record.number}, stub=True)
         whole = [result(epoch, 0.5) for epoch in range(1, 6)]
-        scheduler.on_trial_complete(None, trial, {RESULT: whole, "done": True})
+        scheduler.on_trial_complete(None, trial, {REPORT: StepReport(whole), "done": True})
     assert decision(scheduler, last, result(2, 0.1)) == TrialScheduler.STOP
 
 
@@ -317,8 +315,9 @@ def test_a_failed_step_is_left_to_end_by_itself(tmp_path: Path) -> None:
     scheduler = StudyScheduler(records, DATA)
     (record,) = asked(records, 1)
     trial = Trial("tune_seg", config={"number": record.number}, stub=True)
-    assert scheduler.on_trial_result(None, trial, {ERROR: "no memory", "done": True}) == TrialScheduler.CONTINUE
-    scheduler.on_trial_complete(None, trial, {ERROR: "no memory", "done": True})
+    failed = {REPORT: StepReport(error="no memory"), "done": True}
+    assert scheduler.on_trial_result(None, trial, failed) == TrialScheduler.CONTINUE
+    scheduler.on_trial_complete(None, trial, failed)
 
 
 def test_a_study_with_several_objectives_stops_nobody(tmp_path: Path) -> None:

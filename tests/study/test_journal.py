@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
-from tests.study.test_records import result, room_for
+from tests.study.test_records import room_for
+from tests.support.epoch_results import result
 from tune_seg.study.journal import StoredHistory, StudyJournal
+from tune_seg.training.result import EpochResult
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -23,8 +25,12 @@ def study(backend: BaseJournalBackend) -> optuna.Study:
     return optuna.create_study(storage=JournalStorage(backend), study_name="one", load_if_exists=True)
 
 
-def history(epochs: int) -> list[dict[str, Any]]:
+def history(epochs: int) -> list[EpochResult]:
     return [result(epoch, epoch / 100) for epoch in range(1, epochs + 1)]
+
+
+def outcome(epochs: int) -> dict[str, Any]:
+    return {"state": "completed", "history": [epoch.to_json() for epoch in history(epochs)], "error": ""}
 
 
 def run(started: optuna.Study, trials: int = 3, epochs: int = 4) -> None:
@@ -33,7 +39,7 @@ def run(started: optuna.Study, trials: int = 3, epochs: int = 4) -> None:
         trial.suggest_float("x", 0.0, 1.0)
         trial.suggest_categorical("kind", ["a", "b"])
         trial.report(0.5, step=1)
-        trial.set_user_attr("outcome", {"state": "completed", "history": history(epochs), "error": ""})
+        trial.set_user_attr("outcome", outcome(epochs))
         started.tell(trial, float(number))
 
 
@@ -59,7 +65,7 @@ def test_optunas_own_backend_reads_the_file_and_the_other_way_round(tmp_path: Pa
     run(ours)
     theirs = study(JournalFileBackend(str(path)))
     assert told(theirs.trials) == told(ours.trials)
-    assert theirs.trials[0].user_attrs["outcome"]["history"] == history(4)
+    assert theirs.trials[0].user_attrs["outcome"] == outcome(4)
     run(theirs)
     again = study(StudyJournal(path))
     assert told(again.trials) == told(theirs.trials)
@@ -105,11 +111,10 @@ def test_a_disk_that_is_full_for_a_while_leaves_no_part_of_a_line(tmp_path: Path
     run(ours, trials=1)
     whole = path.read_bytes()
     trial = ours.ask()
-    outcome = {"state": "completed", "history": history(4), "error": ""}
     with room_for(path, 100), pytest.raises(OSError, match="too large"):
-        trial.set_user_attr("outcome", outcome)
+        trial.set_user_attr("outcome", outcome(4))
     assert path.read_bytes().startswith(whole) and path.read_bytes().endswith(b"\n")
-    trial.set_user_attr("outcome", outcome)
+    trial.set_user_attr("outcome", outcome(4))
     ours.tell(trial, 1.0)
     for opened in (ours, study(StudyJournal(path))):
         assert list(opened.trials[1].user_attrs["outcome"]["history"]) == history(4)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.study.test_study import SMALL
 from tune_seg.study.profiling import PARTS, Profile
+from tune_seg.training.result import Seconds
 
 seconds = st.floats(0.0, 100.0)
 
@@ -26,15 +27,15 @@ class Step:
     wait: float
     latency: float
     building: float
-    epochs: list[dict[str, float]]
+    epochs: list[Seconds]
+    checkpoints: float
     failed: bool = False
     replaces: bool = False
     """Whether it runs on a new worker, because the slot's former one was lost."""
 
     @property
     def took(self) -> float:
-        names = ("train_seconds", "eval_seconds", "checkpoint_seconds")
-        return self.building + sum(epoch[name] for epoch in self.epochs for name in names)
+        return self.building + sum(epoch.total for epoch in self.epochs) + self.checkpoints
 
 
 @dataclass
@@ -52,10 +53,9 @@ class Slot:
             self.ends.append((now, step))
 
 
-epochs = st.fixed_dictionaries(
-    {"train_seconds": seconds, "share": st.floats(0.0, 1.0), "eval_seconds": seconds, "checkpoint_seconds": seconds}
-).map(lambda epoch: {**epoch, "data_seconds": epoch["train_seconds"] * epoch["share"]})
-steps = st.builds(Step, seconds, seconds, seconds, st.lists(epochs, min_size=1, max_size=3), st.booleans(), st.booleans())
+epochs = st.builds(lambda train, share, eval: Seconds(train, train * share, eval), seconds, st.floats(0.0, 1.0), seconds)
+worked = st.lists(epochs, min_size=1, max_size=3)
+steps = st.builds(Step, seconds, seconds, seconds, worked, seconds, st.booleans(), st.booleans())
 slots = st.lists(st.builds(Slot, seconds, st.lists(steps, max_size=4)), min_size=1, max_size=4)
 
 
@@ -75,6 +75,7 @@ def test_the_parts_are_what_happened_and_add_up_to_the_whole(
             seconds=step.took,
             setup=step.wait if number else slots[index].start,
             epochs=[] if step.failed else step.epochs,
+            checkpoints=step.checkpoints,
         )
     now += waited
     profile.trials_over()
@@ -86,11 +87,12 @@ def test_the_parts_are_what_happened_and_add_up_to_the_whole(
     assert list(parts) == list(PARTS)
     whole = len(slots) * (now - 1000.0)
     assert sum(parts.values()) == pytest.approx(whole, abs=1e-6)
-    done = [epoch for _, _, _, step in events if not step.failed for epoch in step.epochs]
-    assert parts["data"] == pytest.approx(sum(epoch["data_seconds"] for epoch in done), abs=1e-6)
-    assert parts["training"] + parts["data"] == pytest.approx(sum(epoch["train_seconds"] for epoch in done), abs=1e-6)
-    assert parts["evaluation"] == pytest.approx(sum(epoch["eval_seconds"] for epoch in done), abs=1e-6)
-    assert parts["checkpoints"] == pytest.approx(sum(epoch["checkpoint_seconds"] for epoch in done), abs=1e-6)
+    finished = [step for _, _, _, step in events if not step.failed]
+    done = [epoch for step in finished for epoch in step.epochs]
+    assert parts["data"] == pytest.approx(sum(epoch.data for epoch in done), abs=1e-6)
+    assert parts["training"] + parts["data"] == pytest.approx(sum(epoch.train for epoch in done), abs=1e-6)
+    assert parts["evaluation"] == pytest.approx(sum(epoch.eval for epoch in done), abs=1e-6)
+    assert parts["checkpoints"] == pytest.approx(sum(step.checkpoints for step in finished), abs=1e-6)
     assert parts["tracking"] == pytest.approx(len(slots) * tracking, abs=1e-6)
     assert parts["shutdown"] == pytest.approx(len(slots) * shutdown, abs=1e-6)
     assert all(part > -1e-6 for part in parts.values())
@@ -99,11 +101,11 @@ def test_the_parts_are_what_happened_and_add_up_to_the_whole(
 def test_start_up_lasts_until_a_slots_first_step_and_idle_is_what_is_left() -> None:
     now = 0.0
     profile = Profile(2, began=0.0, clock=lambda: now)
-    epoch = {"train_seconds": 2.0, "data_seconds": 0.5, "eval_seconds": 1.0}
+    epoch = Seconds(train=2.0, data=0.5, eval=1.0)
     now = 10.0  # the first slot begins to train after 7 s, the second after 8 s
     profile.step("a", seconds=3.0, setup=1.0, epochs=[epoch], sampler_seconds=4.0)
     now = 11.5
-    profile.step("b", seconds=3.5, setup=1.0, epochs=[{**epoch, "checkpoint_seconds": 0.25}], sampler_seconds=4.0)
+    profile.step("b", seconds=3.5, setup=1.0, epochs=[epoch], checkpoints=0.25, sampler_seconds=4.0)
     now = 15.0  # the next trial of the first slot: waited 0.75 s for its suggestion, was built in 0.5 s
     profile.step("a", seconds=3.0, setup=0.5, epochs=[epoch], sampler_seconds=4.75)
     profile.trials_over()
@@ -151,20 +153,16 @@ def test_what_a_slots_first_trial_waited_for_is_counted_once() -> None:
     now = 0.0
     profile = Profile(2, 0.0, clock=lambda: now)
     now = 2.0
-    profile.step("first", seconds=1.0, setup=0.0, epochs=[epoch(1.0)])
+    profile.step("first", seconds=1.0, setup=0.0, epochs=[Seconds(1.0)])
     now = 7.0  # meanwhile the sampler has taken five seconds for the second slot's first trial
-    profile.step("first", seconds=5.0, setup=0.0, epochs=[epoch(5.0)], sampler_seconds=5.0)
+    profile.step("first", seconds=5.0, setup=0.0, epochs=[Seconds(5.0)], sampler_seconds=5.0)
     now = 8.0
-    profile.step("second", seconds=1.0, setup=0.0, epochs=[epoch(1.0)], sampler_seconds=5.0)
+    profile.step("second", seconds=1.0, setup=0.0, epochs=[Seconds(1.0)], sampler_seconds=5.0)
     now = 9.0
-    profile.step("second", seconds=0.5, setup=0.0, epochs=[epoch(0.5)], sampler_seconds=5.5)
+    profile.step("second", seconds=0.5, setup=0.0, epochs=[Seconds(0.5)], sampler_seconds=5.5)
     profile.trials_over()
     parts = profile.parts()
     assert parts["sampler"] == 0.5
     assert parts["start-up"] == 1.0 + 7.0
     assert parts["idle"] >= 0.0
     assert sum(parts.values()) == 2 * now
-
-
-def epoch(seconds: float) -> dict[str, float]:
-    return {"train_seconds": seconds, "eval_seconds": 0.0}

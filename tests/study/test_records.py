@@ -15,7 +15,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tune_seg.config import METRICS, StudyConfig, parse
+from tests.support.epoch_results import result
+from tune_seg.config import StudyConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.study.journal import StoredHistory
 from tune_seg.study.records import Record, Records, State
@@ -32,17 +33,6 @@ def open_records(directory: Path, **values: Any) -> Records:
     search = {"sampler": "random", "trials": 4, **values.pop("search", {})}
     config = parse(StudyConfig, {"space": SPACE, "training": {"epochs": 3}, "search": search, **values})
     return Records(directory, config, Space(config))
-
-
-def result(epoch: int, score: float = 0.5, **values: float) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        **dict.fromkeys(METRICS, score),
-        "train_loss": 1.0,
-        "train_seconds": 1.0,
-        "eval_seconds": 0.5,
-        **values,
-    }
 
 
 def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
@@ -83,7 +73,7 @@ def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_p
     (trial,) = optuna_trials(tmp_path)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
     assert trial.intermediate_values == {1: 0.9, 2: 0.3, 3: 0.4}
-    assert record.best("s_rec")["epoch"] == 1
+    assert record.score("s_rec") == 0.4
     assert record.seconds == 4.5
 
 
@@ -124,7 +114,7 @@ def test_a_continued_study_keeps_what_ended_and_first_runs_what_did_not(tmp_path
     again = [asked(second) for _ in range(4)]
     assert [record.number for record in again] == [interrupted.number, failed.number, 3, 4]
     assert [record.assignment for record in again[:2]] == [interrupted.assignment, failed.assignment]
-    assert all(record.history == [] and record.error == "" for record in again)
+    assert all(not record.history and record.error == "" for record in again)
     assert second.ask() is None
     for record in again:
         run_to_the_end(second, record, 0.6)
@@ -174,7 +164,7 @@ def test_a_process_that_dies_before_optuna_was_told_finishes_the_trial(tmp_path:
     record = asked(records)
     for epoch in (1, 2, 3):
         records.report(record.number, result(epoch))
-    outcome = {"state": "completed", "history": record.history, "error": ""}
+    outcome = {"state": "completed", "history": [epoch.to_json() for epoch in record.history], "error": ""}
     records._handles[0].set_user_attr("outcome", outcome)
     continued = open_records(tmp_path)
     assert continued.trials[0].state is State.COMPLETED
@@ -300,7 +290,7 @@ def test_a_trial_that_began_again_replaces_its_epochs(tmp_path: Path) -> None:
     record = asked(records)
     for epoch, score in ((1, 0.1), (2, 0.2), (1, 0.3)):
         records.report(record.number, result(epoch, score))
-    assert [entry["s_rec"] for entry in record.history] == [0.3]
+    assert [entry.score("s_rec") for entry in record.history] == [0.3]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -403,7 +393,7 @@ def test_many_threads_ask_and_close_without_losing_a_trial(tmp_path: Path) -> No
     trials = optuna_trials(tmp_path)
     assert sorted(records.trials) == [trial.number for trial in trials] == list(range(60))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
-    assert all(trial.value == pytest.approx(records.trials[trial.number].last["s_rec"]) for trial in trials)
+    assert all(trial.value == pytest.approx(records.trials[trial.number].score("s_rec")) for trial in trials)
 
 
 def test_a_sampler_that_fails_ahead_ends_the_study_at_the_next_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,8 +418,10 @@ def test_a_journal_that_cannot_be_written_ends_the_study_at_the_next_ask(tmp_pat
     done, other = asked(records), asked(records)
     for epoch in (1, 2, 3):
         records.report(done.number, result(epoch))
-    outcome = len(json.dumps({"state": "completed", "history": done.history, "error": ""}, separators=(",", ":")))
-    with room_for(journal, outcome + 150 if written else 100):
+    history = [epoch.to_json() for epoch in done.history]
+    outcome = {"state": "completed", "history": history, "error": "", "checkpoint": None}
+    size = len(json.dumps(outcome, separators=(",", ":")))
+    with room_for(journal, size + 150 if written else 100):
         records.close(done.number, State.COMPLETED)
     assert done.state is (State.COMPLETED if written else State.RUNNING)
     run_to_the_end(records, other, 0.4)
@@ -465,5 +457,5 @@ def test_a_finished_trial_keeps_its_history_on_the_disk(tmp_path: Path) -> None:
     run_to_the_end(records, record, 0.5)
     assert isinstance(record.history, StoredHistory) and isinstance(seen[-1], list)
     assert list(record.history) == seen[-1]
-    assert record.best("s_rec") == record.last == seen[-1][2]
+    assert record.last == seen[-1][2]
     assert open_records(tmp_path).trials[0] == record

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.study.test_records import asked, open_records, result
+from tests.study.test_records import asked, open_records
+from tests.support.epoch_results import result
 from tune_seg.config import CALIBRATION_ERRORS, StudyConfig, TrialConfig, parse
 from tune_seg.study.output.report import LiveReport, final_report, pareto_front, ranked
 from tune_seg.study.output.results import ResultsFile
-from tune_seg.study.records import Record, State
+from tune_seg.study.record import Record, State
+from tune_seg.training.result import ScaledScores
 
 CLASSES = ("road", "pole", "light")
 RECALLS: dict[str, Any] = {"class_recall": [0.9, 0.5, 0.1]}
@@ -143,9 +146,9 @@ def test_the_pareto_front_holds_what_nothing_beats() -> None:
 
 def scaled(calibration: Sequence[float], s_rec: Sequence[float] = (0.5, 0.5, 0.5)) -> dict[str, Any]:
     """What a last epoch adds: the metrics as trained, with one temperature, with one per class."""
-    names = ("unscaled", "temperature", "class_temperature")
-    scores = {f"{name}/calibration": value for name, value in zip(names, calibration, strict=True)}
-    return {**scores, **{f"{name}/s_rec": value for name, value in zip(names, s_rec, strict=True)}, "temperature/T": 1.32}
+    temperatures = {"unscaled": None, "temperature": 1.32, "class_temperature": (1.0, 2.0, 3.0)}
+    scores = zip(temperatures.items(), calibration, s_rec, strict=True)
+    return {"scaled": {name: ScaledScores({"calibration": cal, "s_rec": s}, divisor) for (name, divisor), cal, s in scores}}
 
 
 def test_the_winner_is_measured_against_plain_cross_entropy_with_one_temperature() -> None:
@@ -188,10 +191,11 @@ def test_temperatures_are_left_out_where_nothing_was_scored_with_them() -> None:
 
 def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: Path) -> None:
     records = open_records(tmp_path)
-    errors = dict.fromkeys(CALIBRATION_ERRORS, 0.25)
+    errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.25)
+    scaled_nll = {"temperature": ScaledScores({"nll": 0.125}), "class_temperature": ScaledScores({}, (1.0, 2.0))}
     for state, values in (
         (State.PRUNED, errors),
-        (State.COMPLETED, {**errors, "temperature/nll": 0.125, "class_temperature/T": [1.0, 2.0]}),
+        (State.COMPLETED, {**errors, "scaled": scaled_nll}),
         (State.COMPLETED, {}),  # by an earlier version
     ):
         number = asked(records).number
@@ -228,7 +232,7 @@ def test_epochs_from_the_store_say_nothing_of_how_long_the_others_take() -> None
     report.begin([record(0, 0.5)])
     report.update(record(1, 0.4, replayed=True))
     replayed = record(2, 0.4)
-    replayed.history = [*replayed.history[:2], {**replayed.history[2], "replayed": True}]
+    replayed.history = [*replayed.history[:2], replace(replayed.history[2], replayed=True)]
     report.update(record(2, 0.4, State.RUNNING, epochs=0))
     report.update(replayed)
     lines = console.export_text().splitlines()
@@ -262,7 +266,7 @@ def test_the_pareto_front_is_what_comparing_every_pair_leaves(points: list[tuple
     names = ("recall", "calibration", "f1")[:count]
     config = parse(StudyConfig, {}).trial({})
     trials = [
-        Record(number, {}, config, False, State.COMPLETED, [dict(zip(("recall", "calibration", "f1"), point, strict=True))])
+        Record(number, {}, config, False, State.COMPLETED, [result(1, recall=point[0], calibration=point[1], f1=point[2])])
         for number, point in enumerate(points)
     ]
     plain = [tuple(-math.inf if math.isnan(score) else score for score in point[:count]) for point in points]

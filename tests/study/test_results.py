@@ -6,10 +6,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.study.test_records import asked, open_records, result, run_to_the_end, wait_for
+from tests.study.test_records import asked, open_records, run_to_the_end, wait_for
+from tests.support.epoch_results import result
 from tune_seg.errors import InputError
 from tune_seg.study.output.results import ResultsFile
-from tune_seg.study.records import State
+from tune_seg.study.record import State
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ def test_a_table_takes_no_history_from_the_journal(tmp_path: Path) -> None:
     for replayed in (2, 0):
         number = asked(records).number
         for epoch in (1, 2, 3):
-            records.report(number, {**result(epoch), "replayed": epoch <= replayed})
+            records.report(number, result(epoch, replayed=epoch <= replayed))
         records.close(number, State.COMPLETED)
     (tmp_path / "trials.journal").rename(tmp_path / "away")
     ResultsFile(records, tmp_path / "results.parquet").write()

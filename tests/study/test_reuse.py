@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.epoch_results import result
 from tune_seg.config import TrialConfig, parse
 from tune_seg.study.reuse import Reuse, in_order_of_prefixes
 from tune_seg.training.checkpoints import CheckpointStore
@@ -68,7 +69,7 @@ def test_a_trial_waits_until_a_running_one_has_come_to_where_they_part(store: Ch
         common.report(0, done=done, stored=0, writing=True)
         assert not common.may_start(second)
     key = trajectory_keys(second.config, DATA)[5]
-    assert store.save(key, [{"epoch": 1}], None)
+    assert store.save(key, [result(1)], None)
     assert common.may_start(second)
     store.remove(key)
     common.report(0, done=6, stored=0, writing=False)  # it could not be written
@@ -106,7 +107,7 @@ def test_what_is_stored_to_its_end_holds_nobody_back(store: CheckpointStore) -> 
     common = Reuse(DATA, [], [], store)
     common.start(Numbered(0, config), remaining=0)
     common.report(0, done=10, stored=0, writing=False)
-    store.save(last, [{"epoch": 10}], None)
+    store.save(last, [result(10)], None)
     common.end(0)
     for number in (1, 2):  # both replay it; neither has reported yet
         assert common.may_start(Numbered(number, config))
@@ -134,7 +135,7 @@ def test_a_state_is_waited_for_that_a_stopped_trial_is_still_writing(
         common.end(0)
         assert not common.may_start(second)
         if written:
-            store.save(trajectory_keys(second.config, DATA)[5], [{"epoch": 1}], None)
+            store.save(trajectory_keys(second.config, DATA)[5], [result(1)], None)
         else:
             now[0] += 11.0
         assert common.may_start(second)

@@ -1,6 +1,5 @@
 """Folds, numbers of channels, and 16 bits, from a data set to a training."""
 
-import json
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 import torch
 from PIL import Image as pillow
 
-from tests.training.test_trainer import run, same, trial
+from tests.support.epoch_results import same
+from tests.training.test_trainer import run, trial
 from tune_seg.config import AugmentationConfig, SplitConfig, StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, Sample, batches, pack
 from tune_seg.data.dataset import Image, ImageType, Mask
@@ -138,8 +138,8 @@ def test_folds_have_keys_of_their_own_and_are_stored_apart(in_folds: PackedData)
     assert keys[0] == keys[1]
     assert len({key for each in keys[1:] for key in each}) == 3 * 3
     device = torch.device("cpu")
-    results = [StoredTraining(trial(fold=fold), in_folds, device, None).advance()[0] for fold in (0, 1)]
-    assert results[0]["train_loss"] != results[1]["train_loss"]
+    (first,), (second,) = (StoredTraining(trial(fold=fold), in_folds, device, None).advance()[0] for fold in (0, 1))
+    assert first.train_loss != second.train_loss
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(1, "uint8"), (1, "uint16"), (2, "uint8"), (3, "uint16"), (5, "uint16")])
@@ -218,7 +218,7 @@ def test_a_training_on_any_channels_agrees_with_itself(tmp_path: Path, channels:
     data = PackedData(pack(scans(SplitConfig(folds=3), channels=channels, dtype=dtype), tmp_path, SIZE))
     first = run(trial(fold=2, loss={"end": "wce"}), data)
     assert same(first, run(trial(fold=2, loss={"end": "wce"}), data))
-    assert all(np.isfinite(result["train_loss"]) for result in first)
+    assert all(np.isfinite(result.train_loss) for result in first)
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(3, "uint8"), (2, "uint16")])
@@ -235,4 +235,4 @@ def test_compressed_data_are_the_same_to_the_last_bit(
         contents(raw, split) for split in ("train", "val")
     ]
     if dtype == "uint8":
-        assert json.dumps(run(trial(), compressed)) == json.dumps(run(trial(), raw))
+        assert same(run(trial(), compressed), run(trial(), raw))

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.test_trainer import run, same, trial
+from tests.support.epoch_results import same
+from tests.training.test_trainer import run, trial
 from tune_seg.config import ModelConfig
 from tune_seg.data import PackedData
 from tune_seg.errors import InputError

@@ -1,7 +1,6 @@
 """Trainings that begin where the store leaves off end as those from scratch, to the last bit, and compute nothing twice."""
 
 import functools
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,24 +13,16 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.support.epoch_results import text
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.training import Trainer
 from tune_seg.training.checkpoints import WEIGHTS, CheckpointStore, History
+from tune_seg.training.result import EpochResult, Seconds
 from tune_seg.training.resume import StoredTraining
 from tune_seg.training.trajectory import TrainingData, shared_epochs, trajectory_keys
 
 CPU = torch.device("cpu")
-NOT_OF_THE_TRAINING = (
-    "train_seconds",
-    "data_seconds",
-    "eval_seconds",
-    "checkpoint_seconds",
-    "replayed",
-    "stored",
-    "writing",
-    "checkpoint",
-)
 STEADY = {"lr_schedule": "constant"}
 
 
@@ -44,14 +35,6 @@ def trial(*, training: Mapping[str, Any] | None = None, **sections: Any) -> Tria
         **sections,
     }
     return parse(TrialConfig, values)
-
-
-def text(results: list[dict[str, Any]]) -> list[str]:
-    """The results as they must agree to the last bit, with nan equal to nan."""
-    return [
-        json.dumps({name: value for name, value in result.items() if name not in NOT_OF_THE_TRAINING}, sort_keys=True)
-        for result in results
-    ]
 
 
 def from_scratch(config: TrialConfig, data: PackedData) -> list[str]:
@@ -67,21 +50,21 @@ def _from_scratch(config: str, data: PackedData) -> list[str]:
     return text(results)
 
 
-def finish(training: StoredTraining) -> list[dict[str, Any]]:
-    results: list[dict[str, Any]] = []
+def finish(training: StoredTraining) -> list[EpochResult]:
+    results: list[EpochResult] = []
     while not training.done:
-        results += training.advance()
+        results += training.advance()[0]
     return results
 
 
 def train(
     config: TrialConfig, data: PackedData, store: CheckpointStore | None, uses: Mapping[int, float] | None = None
-) -> list[dict[str, Any]]:
+) -> list[EpochResult]:
     return finish(StoredTraining(config, data, CPU, store, uses))
 
 
-def replayed(results: list[dict[str, Any]]) -> list[bool]:
-    return [result["replayed"] for result in results]
+def replayed(results: list[EpochResult]) -> list[bool]:
+    return [result.replayed for result in results]
 
 
 def keys(config: TrialConfig, data: PackedData) -> tuple[str, ...]:
@@ -103,7 +86,7 @@ def epochs_trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     trained = []
     train_epoch = Trainer.epoch
 
-    def counted(trainer: Trainer) -> dict[str, Any]:
+    def counted(trainer: Trainer) -> EpochResult:
         trained.append(trainer.epochs_done + 1)
         return train_epoch(trainer)
 
@@ -172,7 +155,6 @@ def test_a_training_that_replays_a_prefix_ends_as_one_from_scratch(packed: Packe
         assert not any(replayed(first))
         second = train(pair.second, packed, store)
         assert store.problems == []
-        assert all(result["stored"] <= pair.second.training.epochs for result in second if "stored" in result)
     assert text(first) == from_scratch(pair.first, packed)
     assert text(second) == from_scratch(pair.second, packed)
     epochs, shared = pair.first.training.epochs, shared_epochs(keys(pair.first, packed), keys(pair.second, packed))
@@ -196,10 +178,10 @@ def test_a_repeated_configuration_computes_nothing_however_it_is_written(
     monkeypatch.setattr("tune_seg.training.resume.Trainer", None)  # none can be made
     again = StoredTraining(trial(**NAIVE), packed, CPU, store)
     assert not again.done
-    results = again.advance()
+    results, _ = again.advance()
     assert again.done and epochs_trained == []
     assert text(results) == text(first) and replayed(results) == [True] * 3
-    assert {(result["train_seconds"], result["eval_seconds"]) for result in results} == {(0.0, 0.0)}
+    assert {result.seconds for result in results} == {Seconds()}
     again.close()
     # its components are called otherwise, and so are their weights in its results
     assert text(train(written_out, packed, store)) == expected
@@ -215,13 +197,17 @@ def test_a_longer_training_goes_on_from_the_end_of_a_shorter_one(
     train(short, packed, store)
     epochs_trained.clear()
     training = StoredTraining(long, packed, CPU, store)
-    stored_prefix = training.advance()
-    assert [result["epoch"] for result in stored_prefix] == [1, 2] and not training.done
-    results = stored_prefix + finish(training)
+    results, progress = training.advance()
+    assert [result.epoch for result in results] == [1, 2] and not training.done
+    in_store = [progress.stored]
+    while not training.done:
+        newest, progress = training.advance()
+        results += newest
+        in_store.append(progress.stored)
     assert epochs_trained == [3, 4]
     assert text(results) == expected
     assert replayed(results) == [True, True, False, False]
-    assert [result.get("stored") for result in results] == [None, 2, 2, 4]
+    assert in_store == [2, 2, 4]
 
 
 def test_a_shorter_training_only_evaluates_what_a_longer_one_has_trained(
@@ -233,8 +219,8 @@ def test_a_shorter_training_only_evaluates_what_a_longer_one_has_trained(
     epochs_trained.clear()
     results = train(short, packed, store)
     assert text(results) == expected
-    assert "temperature/T" in results[-1] and replayed(results) == [True, True]
-    assert [result["train_seconds"] for result in results] == [0.0, 0.0] and results[-1]["eval_seconds"] > 0
+    assert "temperature/T" in results[-1].evaluation.temperatures and replayed(results) == [True, True]
+    assert [result.seconds.train for result in results] == [0.0, 0.0] and results[-1].seconds.eval > 0
     assert epochs_trained == []
     assert text(train(short, packed, store)) == expected
     assert text(train(long, packed, store)) == from_scratch(long, packed)
@@ -257,7 +243,7 @@ def test_a_diverged_training_is_replayed_as_diverged(
     first, second = train(one, packed, store), train(other, packed, store)
     assert text(first) == from_scratch(one, packed)
     assert text(second) == from_scratch(other, packed)
-    if len(first) == len(second) and first[-1]["diverged"]:
+    if len(first) == len(second) and first[-1].diverged:
         assert all(replayed(second))
     assert store.problems == []
 
@@ -292,10 +278,10 @@ def test_an_interrupted_training_goes_on_where_it_was_closed(
     assert stored(store) == set()
     for done in (1, 2):
         training = StoredTraining(config, packed, CPU, store)
-        results = training.advance()
+        results, _ = training.advance()
         if done == 2:
-            assert [result["epoch"] for result in results] == [1]
-            results += training.advance()
+            assert [result.epoch for result in results] == [1]
+            results += training.advance()[0]
         training.close()
         assert text(results) == expected[:done]
         assert keys(config, packed)[done] in stored(store)
@@ -362,17 +348,17 @@ def test_a_training_that_is_killed_at_its_end_leaves_weights_without_results_and
         StoredTraining(config, packed, CPU, store).advance()
     weights = end if schedule is STEADY else end + WEIGHTS
     assert stored(store) == {weights}
-    (result,) = train(config, packed, store)
-    assert result["checkpoint"] == store.file(weights)
+    _, progress = StoredTraining(config, packed, CPU, store).advance()
+    assert progress.checkpoint == store.file(weights)
 
 
 def test_weights_that_only_another_study_may_need_are_not_stored_on_a_disk_that_is_nearly_full(
     packed: PackedData, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune_seg.training.checkpoints._FREE", 1e12)  # more than any disk has
+    monkeypatch.setattr("tune_seg.training.checkpoints._MIN_FREE_FACTOR", 1e12)  # more than any disk has
     config = trial(training={"epochs": 1})
-    (result,) = train(config, packed, store)
-    assert result["checkpoint"] is None
+    _, progress = StoredTraining(config, packed, CPU, store).advance()
+    assert progress.checkpoint is None
     assert stored(store) == {f"{keys(config, packed)[1]}-last"}
     (problem,) = store.problems
     assert problem.startswith(f"the disk of {store.location} is nearly full: the weights that trials end with are not")
@@ -381,7 +367,7 @@ def test_weights_that_only_another_study_may_need_are_not_stored_on_a_disk_that_
 def test_a_store_that_fails_midway_ends_nothing(packed: PackedData, store: CheckpointStore) -> None:
     config = trial(**NAIVE)
     training = StoredTraining(config, packed, CPU, store, {1: 1.0, 2: 1.0})
-    results = training.advance()
+    results, _ = training.advance()
     store.flush()
     for path in Path(store.location).iterdir():
         path.unlink()
@@ -399,7 +385,7 @@ def test_a_training_without_a_store_is_a_training(packed: PackedData) -> None:
         results = finish(training)
         training.close()
         assert text(results) == from_scratch(config, packed)
-        assert not any(replayed(results)) and results[-1]["stored"] == 0
+        assert not any(replayed(results))
 
 
 def test_a_training_that_is_given_up_leaves_what_another_needs_and_nothing_else(
@@ -439,7 +425,7 @@ def test_a_state_that_is_being_written_is_there_when_its_training_was_given_up(
     monkeypatch.setattr(CheckpointStore, "_write", slowly)
     config = trial(**NAIVE)
     training = StoredTraining(config, packed, CPU, store, {1: 1.0})
-    assert training.advance()[-1]["writing"]
+    assert training.advance()[1].writing
     training.leave()
     assert stored(store) == {keys(config, packed)[1]}
 
@@ -449,6 +435,6 @@ def test_a_state_asked_for_after_its_epoch_is_stored_before_the_next(packed: Pac
     training = StoredTraining(config, packed, CPU, store)
     training.advance()
     store.want(keys(config, packed)[1])
-    assert training.advance()[-1]["stored"] == 1
+    assert training.advance()[1].stored == 1
     store.flush()
     assert stored(store) == {keys(config, packed)[1]}

@@ -32,8 +32,8 @@ def test_a_recorded_step_trains_as_one_that_is_not(
     tolerance = 0.0 if device.type == "cpu" else 1e-2
     while not recorded.done:
         first, second = recorded.epoch(), plain.epoch()
-        assert first["train_loss"] == pytest.approx(second["train_loss"], rel=tolerance)
-        assert first["accuracy"] == pytest.approx(second["accuracy"], abs=5 * tolerance)
+        assert first.train_loss == pytest.approx(second.train_loss, rel=tolerance)
+        assert first.score("accuracy") == pytest.approx(second.score("accuracy"), abs=5 * tolerance)
     assert not caplog.records
 
 
@@ -71,7 +71,7 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(
     with caplog.at_level(logging.WARNING):
         trainer = Trainer(config, packed, device)
         monkeypatch.setattr(trainer.loss.losses[0], "waits_for_device", known)
-        losses = [trainer.epoch()["train_loss"] for _ in range(3)]
+        losses = [trainer.epoch().train_loss for _ in range(3)]
     assert losses[2] < losses[0]
     assert len(caplog.records) == (device.type == "cuda" and not known)
 
@@ -109,7 +109,7 @@ def test_a_step_is_recorded_when_a_loss_that_waits_is_no_longer_in_force(
     config = trial(loss={"kind": "naive", "start": loss, "end": "dice"}, schedule={"start": 0.2, "end": 0.4}, training=FLOAT)
     trainer = Trainer(config, packed, device)
     while not trainer.done:
-        assert not trainer.epoch()["diverged"]
+        assert not trainer.epoch().diverged
     if device.type == "cuda":
         assert isinstance(trainer._step, CapturedStep)
         assert trainer._step._recording is not None
@@ -125,7 +125,7 @@ def test_a_state_that_is_loaded_is_what_the_next_step_begins_from(packed: Packed
     trainer.load_state_dict(state, 1)
     tolerance = 0.0 if device.type == "cpu" else 1e-2
     for first in results[1:]:
-        assert trainer.epoch()["train_loss"] == pytest.approx(first["train_loss"], rel=tolerance)
+        assert trainer.epoch().train_loss == pytest.approx(first.train_loss, rel=tolerance)
 
 
 def waiting(num_classes: int, *, ignore_index: int = 255, **_: Any) -> torch.nn.Module:

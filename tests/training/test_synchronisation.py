@@ -52,7 +52,7 @@ def waits_by_epoch(config: Any, data: PackedData, memory: int = 2**30, epochs: i
         assert isinstance(trainer._step, CapturedStep)
         for _ in range(epochs):
             waits.clear()
-            assert not trainer.epoch()["diverged"]
+            assert not trainer.epoch().diverged
             found.append(dict(waits))
     return found
 
@@ -279,9 +279,9 @@ def test_an_epoch_is_on_the_device_what_it_is_on_the_host(packed: PackedData) ->
         trainer.model.load_state_dict(weights)
         results = [trainer.epoch() for _ in range(2)]
     for result, other in zip(results, expected, strict=True):
-        assert result["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
-        assert result["accuracy"] == pytest.approx(other["accuracy"], abs=0.01)
-        assert result["lr"] == other["lr"]
+        assert result.train_loss == pytest.approx(other.train_loss, rel=1e-4)
+        assert result.score("accuracy") == pytest.approx(other.score("accuracy"), abs=0.01)
+        assert result.lr == other.lr
 
 
 def test_metrics_are_on_the_device_what_they_are_on_the_host() -> None:

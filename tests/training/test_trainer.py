@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.epoch_results import same, text
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.training import Trainer
-
-TIMES = ("train_seconds", "data_seconds", "eval_seconds")
+from tune_seg.training.result import EpochResult
 
 
 def trial(**sections: Any) -> TrialConfig:
@@ -25,17 +25,12 @@ def trial(**sections: Any) -> TrialConfig:
     return parse(TrialConfig, {"training": training, **sections})
 
 
-def run(config: TrialConfig, data: PackedData, device: str | torch.device = "cpu") -> list[dict[str, Any]]:
+def run(config: TrialConfig, data: PackedData, device: str | torch.device = "cpu") -> list[EpochResult]:
     trainer = Trainer(config, data, torch.device(device))
     results = []
     while not trainer.done:
-        results.append({key: value for key, value in trainer.epoch().items() if key not in TIMES})
+        results.append(trainer.epoch())
     return results
-
-
-def same(first: Any, second: Any) -> bool:
-    """Equal to the last bit, with nan equal to nan."""
-    return json.dumps(first) == json.dumps(second)
 
 
 SCHEDULED = {
@@ -53,16 +48,16 @@ def test_two_runs_agree_to_the_last_bit_whatever_ran_before(packed: PackedData) 
     torch.rand(1000)
     assert same(first, run(trial(**SCHEDULED), packed))
     assert len(first) == 2
-    assert first[0]["train_loss"] != first[1]["train_loss"]
+    assert first[0].train_loss != first[1].train_loss
 
 
 def test_two_processes_agree_to_the_last_bit(packed: PackedData) -> None:
     code = (
         "import json, sys\nfrom tests.training.test_trainer import *\n"
-        f"print(json.dumps(run(trial(**SCHEDULED), PackedData({str(packed.path)!r}))))"
+        f"print(json.dumps(text(run(trial(**SCHEDULED), PackedData({str(packed.path)!r})))))"
     )
     outputs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
-    assert outputs[0].stdout == outputs[1].stdout == json.dumps(run(trial(**SCHEDULED), packed)) + "\n"
+    assert outputs[0].stdout == outputs[1].stdout == json.dumps(text(run(trial(**SCHEDULED), packed))) + "\n"
 
 
 def test_dropout_is_drawn_from_the_seed_and_the_epoch(packed: PackedData) -> None:
@@ -100,63 +95,64 @@ def test_a_schedule_shares_its_first_phase_with_the_static_loss(packed: PackedDa
         ),
         packed,
     )
-    for key in ("train_loss", "accuracy", "calibration", "s_rec"):
-        assert [result[key] for result in static[:2]] == [result[key] for result in scheduled[:2]]
-    assert static[3]["train_loss"] != scheduled[3]["train_loss"]
-    assert [result["end_weight"] for result in scheduled[:2]] == [0.0, 0.0]
+    assert [result.train_loss for result in static[:2]] == [result.train_loss for result in scheduled[:2]]
+    assert [result.evaluation for result in static[:2]] == [result.evaluation for result in scheduled[:2]]
+    assert static[3].train_loss != scheduled[3].train_loss
+    assert [result.weights["end"] for result in scheduled[:2]] == [0.0, 0.0]
 
 
 def test_training_learns(packed: PackedData, device: torch.device) -> None:
     results = run(trial(training={"epochs": 8, "lr": 2e-3}), packed, device)
-    assert results[-1]["train_loss"] < 0.8 * results[0]["train_loss"]
-    assert results[-1]["accuracy"] > 0.4
+    assert results[-1].train_loss < 0.8 * results[0].train_loss
+    assert results[-1].score("accuracy") > 0.4
 
 
 def test_scores_with_a_temperature_come_with_every_epoch_that_asks_for_them(packed: PackedData) -> None:
     config, cpu = trial(training={"epochs": 3}), torch.device("cpu")
     plain, asked = Trainer(config, packed, cpu), Trainer(config, packed, cpu)
     results = [(plain.epoch(), asked.epoch(scaling=True)) for _ in range(3)]
-    assert ["temperature/T" in first for first, _ in results] == [False, False, True]
-    assert all("temperature/T" in second for _, second in results)
+    assert [bool(first.evaluation.scaled) for first, _ in results] == [False, False, True]
+    assert all(second.find("temperature/s_rec") is not None for _, second in results)
     for first, second in results:
-        assert same(
-            [first[name] for name in ("train_loss", "s_rec", "nll")],
-            [second[name] for name in ("train_loss", "s_rec", "nll")],
-        )
+        assert first.train_loss == second.train_loss
+        assert [first.score(name) for name in ("s_rec", "nll")] == [second.score(name) for name in ("s_rec", "nll")]
 
 
 def test_bfloat16_trains_on_every_device(packed: PackedData, device: torch.device) -> None:
     results = run(trial(training={"precision": "bfloat16"}, **SCHEDULED), packed, device)
-    assert all(np.isfinite(result["train_loss"]) for result in results)
+    assert all(np.isfinite(result.train_loss) for result in results)
     assert not same(results, run(trial(training={"precision": "float32"}, **SCHEDULED), packed, device))
 
 
 def test_a_loss_that_leaves_the_finite_numbers_ends_the_trial(packed: PackedData) -> None:
     results = run(trial(training={"epochs": 5, "optimizer": "sgd", "lr": 1e30}), packed)
     assert len(results) < 5
-    assert [result["diverged"] for result in results[-2:]] in ([True], [False, True])
+    assert [result.diverged for result in results[-2:]] in ([True], [False, True])
 
 
 def test_weights_ruined_by_the_last_step_end_the_trial(packed: PackedData) -> None:
     # the only loss of the only epoch was taken before the step
     (result,) = run(trial(training={"epochs": 1, "batch_size": 8, "optimizer": "sgd", "lr": 1e30}), packed)
-    assert np.isfinite(result["train_loss"])
-    assert result["diverged"]
+    assert np.isfinite(result.train_loss)
+    assert result.diverged
 
 
 def test_the_last_planned_epoch_alone_scales_the_logits(packed: PackedData) -> None:
     first, second, last = run(trial(training={"epochs": 3}), packed)
-    assert first.keys() == second.keys() == {name for name in last if "/" not in name}
-    assert math.isfinite(last["temperature/T"])
-    assert len(last["class_temperature/T"]) == packed.num_classes
+    assert not first.evaluation.scaled and not second.evaluation.scaled
+    one, per_class = (last.evaluation.scaled[name].temperature for name in ("temperature", "class_temperature"))
+    assert isinstance(one, float) and math.isfinite(one)
+    assert isinstance(per_class, tuple) and len(per_class) == packed.num_classes
     stopped = Trainer(trial(training={"epochs": 3}), packed, torch.device("cpu")).epoch()
-    assert {name: value for name, value in stopped.items() if name not in TIMES} == first
+    assert same([stopped], [first])
 
 
 def test_a_background_is_left_out_of_iou_and_dice_alone(packed: PackedData) -> None:
     (whole,) = run(trial(training={"epochs": 1}), packed)
     (without,) = run(trial(training={"epochs": 1}, evaluation={"background": packed.class_names[0]}), packed)
-    assert {key for key in whole if not same(whole[key], without[key])} == {"miou", "mdice"}
+    changed = {name for name, value in whole.evaluation.metrics.items() if value != without.evaluation.metrics[name]}
+    assert changed == {"miou", "mdice"}
+    assert json.dumps(whole.evaluation.per_class) == json.dumps(without.evaluation.per_class)
 
 
 PROGRAM: dict[str, Any] = {
@@ -182,21 +178,19 @@ def test_a_program_trains_and_reports_its_weights(packed: PackedData) -> None:
     torch.rand(1000)
     run(trial(loss={"end": "dice"}), packed)
     assert same(first, run(config, packed))
-    assert all(np.isfinite(result["train_loss"]) for result in first)
-    assert all(result["weights"].keys() == PROGRAM["components"].keys() for result in first)
+    assert all(np.isfinite(result.train_loss) for result in first)
+    assert all(result.weights.keys() == PROGRAM["components"].keys() for result in first)
     # an epoch's last iterations of eight are 1, 3, 5 and 7; from 0 to 4 the weight falls along a quarter cosine
     falling = [math.cos(math.pi / 2 * i / 4) for i in (1, 3)]
-    assert [result["weights"]["overlap"] for result in first] == pytest.approx([*falling, 0.0, 0.0])
-    assert not any("end_weight" in result for result in first)
+    assert [result.weights["overlap"] for result in first] == pytest.approx([*falling, 0.0, 0.0])
 
 
 def test_a_schedule_reports_the_weights_of_both_its_losses(packed: PackedData) -> None:
     results = run(trial(**SCHEDULED, training={"epochs": 4}), packed)
-    assert [sum(result["weights"].values()) for result in results] == [1.0] * 4
-    assert [result["end_weight"] for result in results] == [result["weights"]["end"] for result in results]
+    assert [sum(result.weights.values()) for result in results] == [1.0] * 4
     (static,) = run(trial(training={"epochs": 1}), packed)
-    assert (static["weights"], static["end_weight"]) == ({"end": 1.0}, 1.0)
-    assert "acw_weight" not in static
+    assert static.weights == {"end": 1.0}
+    assert static.acw_weight is None
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -206,18 +200,21 @@ def test_the_adaptive_class_weights_are_reported(packed: PackedData, positive: b
         loss={"end": "wce"}, acw=True, acw_options=options, training={"optimizer": "sgd", "lr_schedule": "constant"}
     )
     results = run(config, packed)
-    assert all(len(result["acw_weight"]) == packed.num_classes for result in results)
-    assert results[0]["acw_weight"] != results[1]["acw_weight"] != [1.0] * packed.num_classes
+    first, second = (result.acw_weight for result in results)
+    assert first is not None and second is not None
+    assert len(first) == len(second) == packed.num_classes
+    assert first != second != (1.0,) * packed.num_classes
     if positive:
-        assert all(weight > 0 for result in results for weight in result["acw_weight"])
+        assert min(*first, *second) > 0
     assert same(results, run(config, packed))
 
 
 def test_the_class_weights_own_learning_rate_moves_them_alone_faster(packed: PackedData) -> None:
     def moved(**options: Any) -> float:
         (result,) = run(trial(acw=True, acw_options=options, training={"epochs": 1, "optimizer": "adam"}), packed)
-        assert result["lr"] == pytest.approx(0.5e-3)  # that of the other parameters, at the last of two iterations
-        return max(abs(weight - 1) for weight in result["acw_weight"])
+        assert result.lr == pytest.approx(0.5e-3)  # that of the other parameters, at the last of two iterations
+        assert result.acw_weight is not None
+        return max(abs(weight - 1) for weight in result.acw_weight)
 
     # Adam's first steps are as long as the learning rate, whatever the gradient: 1 + 1/2 of it in two iterations
     assert moved() == pytest.approx(1.5e-3, rel=0.4)

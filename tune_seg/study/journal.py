@@ -4,20 +4,20 @@ import errno
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, overload
 
 from optuna.storages.journal import BaseJournalBackend
 
+from tune_seg.errors import InputError
+from tune_seg.training.result import EpochResult
+
 _BLOCK = 2**16
 
-Epoch = Mapping[str, Any]
-"""What a trial reports of one epoch."""
 
-
-class StoredHistory(Sequence[Epoch]):
+class StoredHistory(Sequence[EpochResult]):
     """The epochs of a trial as a line of the journal holds them; all but the last are read when they are asked for.
 
     Args:
@@ -26,7 +26,7 @@ class StoredHistory(Sequence[Epoch]):
         history: the epochs.
     """
 
-    def __init__(self, journal: Path, offset: int, history: Sequence[Epoch]) -> None:
+    def __init__(self, journal: Path, offset: int, history: Sequence[EpochResult]) -> None:
         self._journal = journal
         self._offset = offset
         self._length = len(history)
@@ -38,39 +38,39 @@ class StoredHistory(Sequence[Epoch]):
         return self._length
 
     @overload
-    def __getitem__(self, index: int) -> Epoch: ...
+    def __getitem__(self, index: int) -> EpochResult: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Epoch]: ...
-    def __getitem__(self, index: int | slice) -> Epoch | list[Epoch]:
+    def __getitem__(self, index: slice) -> list[EpochResult]: ...
+    def __getitem__(self, index: int | slice) -> EpochResult | list[EpochResult]:
         if index in (-1, self._length - 1) and self._last is not None:
             return self._last
         return self._read()[index]
 
-    def __iter__(self) -> Iterator[Epoch]:
+    def __iter__(self) -> Iterator[EpochResult]:
         return iter(self._read())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and self._read() == list(other)
 
-    def _read(self) -> list[Epoch]:
+    def _read(self) -> list[EpochResult]:
         with open(self._journal, "rb") as file:
             file.seek(self._offset)
-            history: list[Epoch] = json.loads(file.readline())["user_attr"]["outcome"]["history"]
-        return history
+            return read_history(json.loads(file.readline())["user_attr"]["outcome"]["history"])
 
 
-def seconds_of(history: Sequence[Epoch]) -> float:
+def seconds_of(history: Sequence[EpochResult]) -> float:
     """The time that the epochs took to train and to evaluate."""
-    if isinstance(history, StoredHistory):
-        return history.seconds
-    return sum(float(result["train_seconds"] + result["eval_seconds"]) for result in history)
+    return history.seconds if isinstance(history, StoredHistory) else sum(result.seconds.total for result in history)
 
 
-def replayed_of(history: Sequence[Epoch]) -> int:
+def replayed_of(history: Sequence[EpochResult]) -> int:
     """How many of the epochs were taken over from the checkpoint store."""
-    if isinstance(history, StoredHistory):
-        return history.replayed
-    return sum(bool(result.get("replayed", False)) for result in history)
+    return history.replayed if isinstance(history, StoredHistory) else sum(result.replayed for result in history)
+
+
+def read_history(values: Iterable[Mapping[str, Any]]) -> list[EpochResult]:
+    """The epochs of a line."""
+    return [EpochResult.from_json(value) for value in values]
 
 
 class StudyJournal(BaseJournalBackend):
@@ -81,11 +81,11 @@ class StudyJournal(BaseJournalBackend):
     take the last moments.
 
     The results of a trial's epochs, all that grows large, stay in the file: in what Optuna holds in memory, the list
-    `history` of the attribute `outcome` is a :class:`StoredHistory`.
+    `history` of the attribute `outcome` is a :class:`StoredHistory`. Journals of version 0.1 are read as well.
 
     Args:
         path: the file, made where it is missing. Part of a line at its end, which a full disk or a power loss has left, is
-            cut off: Optuna would refuse the whole file for it.
+            cut off: Optuna would reject the whole file for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,11 @@ class StudyJournal(BaseJournalBackend):
         self._synced: Future[None] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Each change that was not read yet: those of the file first, then those appended."""
+        """Each change that was not read yet: those of the file first, then those appended.
+
+        Raises:
+            InputError: a trial was written by a version that this one cannot read.
+        """
         if self._unread is None:
             self._unread = deque()
             with open(self._path, "rb") as file:
@@ -167,7 +171,16 @@ class StudyJournal(BaseJournalBackend):
         log: dict[str, Any] = json.loads(line)
         outcome = log.get("user_attr", {}).get("outcome")
         if outcome is not None:
-            outcome["history"] = StoredHistory(self._path, offset, outcome["history"])
+            history = outcome["history"]
+            if history and "checkpoint" not in outcome:  # version 0.1 had it in the last epoch
+                outcome["checkpoint"] = history[-1].get("checkpoint")
+            try:
+                outcome["history"] = StoredHistory(self._path, offset, read_history(history))
+            except (KeyError, TypeError) as error:
+                raise InputError(
+                    f"{self._path}: it was written by a version of tune_seg that this one cannot read ({error!r}); "
+                    f"begin a new study with --study NAME"
+                ) from None
         return log
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
+
+from tune_seg.training.result import Seconds
 
 PARTS: Mapping[str, str] = {
     "training": "steps of the optimiser",
@@ -49,7 +50,7 @@ class Profile:
 
     Example:
         >>> profile = Profile(slots=2, began=time.perf_counter())
-        >>> profile.step("worker 1", seconds=1.5, setup=0.1, epochs=[{"train_seconds": 1.0, "eval_seconds": 0.5}])
+        >>> profile.step("worker 1", seconds=1.5, setup=0.1, epochs=[Seconds(train=1.0, eval=0.5)])
         >>> profile.trials_over()
         >>> sum(profile.parts().values()) > 0  # slots x seconds
         True
@@ -71,7 +72,8 @@ class Profile:
         *,
         seconds: float,
         setup: float,
-        epochs: Sequence[Mapping[str, Any]],
+        epochs: Sequence[Seconds],
+        checkpoints: float = 0.0,
         sampler_seconds: float = 0.0,
     ) -> None:
         """Count a step that has just ended.
@@ -79,9 +81,9 @@ class Profile:
         Args:
             worker: which worker it ran on.
             seconds: how long it took there.
-            setup: how long building the trial took before this step; 0 unless it is the trial's first.
-            epochs: the results of the epochs that the step reports, empty if it failed; their `train_seconds`,
-                `data_seconds` (a part of these), `eval_seconds` and `checkpoint_seconds` count.
+            setup: how long the worker had built the trial before this step; 0 if it is not the trial's first.
+            epochs: how long each epoch took that the step reports; none if it has failed.
+            checkpoints: how long the training waited for the checkpoint store.
             sampler_seconds: how long the study has waited for its sampler so far.
         """
         if len(self._workers) < self.slots:
@@ -91,18 +93,17 @@ class Profile:
         elif epochs:
             self._sums["start-up"] += setup
         self._sums["sampler"] = sampler_seconds - self._sampler_before
-        for epoch in epochs:
-            data = float(epoch.get("data_seconds", 0.0))
-            for part, taken in (
-                ("training", float(epoch["train_seconds"]) - data),
-                ("data", data),
-                ("evaluation", float(epoch["eval_seconds"])),
-                ("checkpoints", float(epoch.get("checkpoint_seconds", 0.0))),
-            ):
-                self._sums[part] += taken
-                seconds -= taken
-        if epochs:
-            self._sums["start-up"] += seconds
+        if not epochs:
+            return
+        for part, taken in (
+            ("training", sum(epoch.train - epoch.data for epoch in epochs)),
+            ("data", sum(epoch.data for epoch in epochs)),
+            ("evaluation", sum(epoch.eval for epoch in epochs)),
+            ("checkpoints", checkpoints),
+        ):
+            self._sums[part] += taken
+            seconds -= taken
+        self._sums["start-up"] += seconds
 
     def trials_over(self) -> None:
         """All trials have ended."""

@@ -12,8 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,28 +20,17 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_seg.config import ROW, StudyConfig, TrialConfig
-from tune_seg.config.keys import flatten
+from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
-from tune_seg.study.journal import Epoch, StudyJournal, replayed_of, seconds_of
+from tune_seg.study.journal import StudyJournal
+from tune_seg.study.pace import Pace
+from tune_seg.study.record import Record, State
 from tune_seg.study.search_space._optuna_private import open_trial, trial_id
 from tune_seg.study.search_space.samplers import build_sampler, planned_points
 from tune_seg.study.search_space.space import Space
+from tune_seg.training.result import EpochResult
 
-
-class State(StrEnum):
-    """How a trial stands."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    PRUNED = "pruned"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        """Whether the trial is over for good; a failed one is tried again when the study is continued."""
-        return self in (State.COMPLETED, State.PRUNED, State.DIVERGED)
+__all__ = ["Record", "Records", "State"]
 
 
 _OPTUNA_STATES = {
@@ -55,109 +42,14 @@ _OPTUNA_STATES = {
 _STUDY = "tune_seg"
 """The study's name in its own journal: a directory that is renamed keeps its study."""
 
-_HOPELESS = 3
-"""So many trials may fail before any has finished an epoch."""
+_MAX_FAILURES_WITHOUT_RESULT = 3
+"""Failed trials after which a study ends in which none has finished an epoch."""
 
-_AHEAD = 2
-"""So many trials for each slot may be open and held back: more would be chosen with too little known."""
+_MAX_HELD_BACK_PER_SLOT = 2
+"""Trials per slot that may be open and held back: more would be chosen with too little known."""
 
-_AHEAD_OF_KNOWN = 16
+_MAX_KNOWN_HELD_BACK_PER_SLOT = 16
 """The same for baselines and the points of a grid, of which those that begin alike follow each other."""
-
-_WAIT = 0.01
-"""The share of a trial's time that a slot may wait for its next trial before it pays to ask the sampler ahead."""
-
-
-@dataclass
-class Record:
-    """One trial: its number, the values of its varied keys, its configuration, and the result of each epoch."""
-
-    number: int
-    assignment: Mapping[str, Any]
-    config: TrialConfig
-    baseline: bool = False
-    state: State = State.RUNNING
-    history: Sequence[Epoch] = field(default_factory=list)
-    error: str = ""
-
-    @property
-    def name(self) -> str:
-        """What it is called beside its number: its loss, after its row where the study has rows."""
-        row = self.assignment.get(ROW)
-        return self.config.loss_name if row is None else f"{row} ({self.config.loss_name})"
-
-    @property
-    def last(self) -> Mapping[str, Any]:
-        """The result of the newest epoch; empty before the first."""
-        return self.history[-1] if self.history else {}
-
-    def best(self, objective: str) -> Mapping[str, Any]:
-        """The result of the epoch with the largest `objective`; empty before the first."""
-        return max(self.history, key=lambda result: sortable(result[objective]), default={})
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, in one line."""
-        return self.error.split("\n", 1)[0]
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """What tells this trial from the others: its loss in full, and every key that the study varies."""
-        params = {**self.config.loss_params, **self.assignment}
-        moments = [key for key in self.assignment if key.startswith("schedule.") or key.endswith(".at")]
-        if moments:  # which may have been rounded to whole epochs
-            actual = flatten(self.config.model_dump(mode="json", include={"loss", "schedule"}))
-            params |= {key: actual[key] for key in moments}
-        return params
-
-    @property
-    def seconds(self) -> float:
-        """The time that its epochs took to train and to evaluate."""
-        return seconds_of(self.history)
-
-    @property
-    def replayed(self) -> int:
-        """How many of its epochs were taken over from the checkpoint store."""
-        return replayed_of(self.history)
-
-
-def sortable(score: float) -> float:
-    """`score`, with nan as the smallest value."""
-    return score if score == score else float("-inf")
-
-
-class _Pace:
-    """How many trials to ask for ahead: what a suggestion costs, against how long a trial takes."""
-
-    def __init__(self) -> None:
-        self._suggestion = 0.0
-        self._trial: float | None = None
-        self._begun: dict[int, float] = {}
-
-    def asked(self, seconds: float) -> None:
-        """A suggestion has taken `seconds`."""
-        self._suggestion = _smoothed(self._suggestion or seconds, seconds)
-
-    def begin(self, trial: int) -> None:
-        """A trial is handed out."""
-        self._begun[trial] = time.monotonic()
-
-    def end(self, trial: int) -> None:
-        """A trial has ended."""
-        if trial in self._begun:
-            seconds = time.monotonic() - self._begun.pop(trial)
-            self._trial = _smoothed(seconds if self._trial is None else self._trial, seconds)
-
-    def ahead(self, slots: int, remaining: int) -> int:
-        """How many trials of the `remaining` ones should be ready; fewer towards the end, so that more is known."""
-        if self._trial is None or not self._suggestion:
-            return 0
-        in_time = _WAIT * self._trial / self._suggestion
-        return max(0, min(slots - 1, math.ceil(slots - in_time), remaining // 2))
-
-
-def _smoothed(mean: float, value: float) -> float:
-    return 0.9 * mean + 0.1 * value
 
 
 class Records:
@@ -204,7 +96,7 @@ class Records:
         self._waiting = len(existing) - self._asked
         self._error: BaseException | None = None
         self._changed = threading.Condition()
-        self._pace = _Pace()
+        self._pace = Pace()
         self._slots = 1
         for trial in existing:
             self._load(trial)
@@ -292,11 +184,18 @@ class Records:
             self._notify(record)
         return record
 
-    def report(self, number: int, result: Mapping[str, Any]) -> Record:
-        """Add the result of an epoch; a trial that began again after a failure replaces what it had."""
+    def report(self, number: int, result: EpochResult, checkpoint: str | None = None) -> Record:
+        """Add the result of an epoch; a trial that began again after a failure replaces what it had.
+
+        Args:
+            number: of the trial.
+            result: of the epoch.
+            checkpoint: the file of the weights that the training ended with, after its last epoch.
+        """
         record = self.trials[number]
         record.state = State.RUNNING
-        record.history = [*record.history[: int(result["epoch"]) - 1], dict(result)]
+        record.history = [*record.history[: result.epoch - 1], result]
+        record.checkpoint = checkpoint
         self._hopeful = True
         self._notify(record)
         return record
@@ -314,7 +213,7 @@ class Records:
                 return record
             trial = self._handles[number]
             try:
-                trial.set_user_attr("outcome", {"state": state.value, "history": list(record.history), "error": error})
+                trial.set_user_attr("outcome", _outcome(record, state, error))
             except OSError as problem:
                 self._error = problem
                 return record
@@ -340,15 +239,15 @@ class Records:
         if len(self.config.objectives) == 1:
             told = self._storage.get_trial(trial_id(trial)).intermediate_values
             for result in record.history:
-                if result["epoch"] not in told:  # by a process that ended before it had told all
-                    trial.report(self._scores(result)[0], step=int(result["epoch"]))
-        values = self._scores(record.last) if record.state is State.COMPLETED else None
+                if result.epoch not in told:  # by a process that ended before it had told all
+                    trial.report(self._scores(result)[0], step=result.epoch)
+        values = self._scores(record.history[-1]) if record.state is State.COMPLETED else None
         self._study.tell(trial, values, state=_OPTUNA_STATES[record.state])
 
-    def _scores(self, result: Mapping[str, Any]) -> list[float]:
-        # Optuna refuses nan. Of a trial that has not diverged only f1 can be undefined (a class is never predicted), and 0
+    def _scores(self, result: EpochResult) -> list[float]:
+        # Optuna rejects nan. Of a trial that has not diverged only f1 can be undefined (a class is never predicted), and 0
         # is the least that it can be.
-        scores = (float(result[name]) for name in self.config.objectives)
+        scores = (result.score(name) for name in self.config.objectives)
         return [0.0 if math.isnan(score) else score for score in scores]
 
     def _raise_error(self) -> None:
@@ -370,7 +269,7 @@ class Records:
 
     @property
     def _hopeless(self) -> bool:
-        return len(self._failed) >= _HOPELESS and not self._hopeful
+        return len(self._failed) >= _MAX_FAILURES_WITHOUT_RESULT and not self._hopeful
 
     def _ask_ahead(self, stop: threading.Event) -> None:
         while True:
@@ -404,7 +303,7 @@ class Records:
     @property
     def _most_ready(self) -> int:
         known = self._left is not None or self._asked < len(self.config.baselines)
-        return (_AHEAD_OF_KNOWN if known else _AHEAD) * self._slots
+        return (_MAX_KNOWN_HELD_BACK_PER_SLOT if known else _MAX_HELD_BACK_PER_SLOT) * self._slots
 
     def _new(self) -> Record:
         started = time.perf_counter()
@@ -442,7 +341,7 @@ class Records:
             return
         if "assignment" in frozen.user_attrs:
             assignment = frozen.user_attrs["assignment"]
-            outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": [], "error": ""})
+            outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": (), "error": ""})
             self.trials[frozen.number] = record = Record(
                 frozen.number,
                 assignment,
@@ -451,6 +350,7 @@ class Records:
                 State(outcome["state"]),
                 outcome["history"],
                 outcome["error"],
+                outcome.get("checkpoint"),
             )
             if not frozen.state.is_finished():
                 self._handles[frozen.number] = open_trial(self._study, frozen)
@@ -463,12 +363,18 @@ class Records:
         if record.state.ended:  # the process ended after the outcome was written and before Optuna was told
             self.close(record.number, record.state)
         else:
-            record.history, record.state, record.error = [], State.RUNNING, ""
+            record.history, record.state, record.error, record.checkpoint = (), State.RUNNING, "", None
             self._ready.append(record)
 
     def _notify(self, record: Record) -> None:
         for observer in self.observers:
             observer(record)
+
+
+def _outcome(record: Record, state: State, error: str) -> dict[str, Any]:
+    """What the journal holds of a trial that has ended."""
+    history = [result.to_json() for result in record.history]
+    return {"state": state.value, "history": history, "error": error, "checkpoint": record.checkpoint}
 
 
 def _key(assignment: Mapping[str, Any]) -> str:

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tune_seg.training.trainer import Trainer, in_force
+    from tune_seg.training.trainer import Trainer
 
-__all__ = ["Trainer", "in_force"]
+__all__ = ["Trainer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,22 +23,23 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tune_seg.errors import InputError
+from tune_seg.training.result import EpochResult
 
 WEIGHTS = "-weights"
-"""Stands behind a last key for the weights that a training ended with, where no longer one can go on from them."""
+"""Suffix of a last key: the weights that a training ended with, where no longer one can go on from them."""
 
 _SUFFIX = ".pt"
 _PARTIAL = ".partial"
 _WANTED = ".wanted"
 _ABANDONED = {_PARTIAL: 3600.0, _WANTED: 7 * 24 * 3600.0}
-"""By the ends of their names, after how many seconds files are thought to be forgotten."""
+"""Seconds after which files with these suffixes count as left behind."""
 _EVERY_SECONDS = 10.0
-_SMALL = 2**19
-"""Bytes that results take less than, and states more."""
-_FREE = 10
-"""So many times what is :meth:`~CheckpointStore.affordable` is free on the store's disk."""
+_MIN_STATE_BYTES = 2**19
+"""Entries below this size are results, larger ones are states."""
+_MIN_FREE_FACTOR = 10
+"""Last weights are stored only while the disk has at least this many times their size free."""
 
-History = list[dict[str, Any]]
+History = Sequence[EpochResult]
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class CheckpointStore:
 
     Example:
         >>> store = CheckpointStore("studies/store")
-        >>> store.save("3f", history=[{"epoch": 1}], state=None)
+        >>> store.save("3f", history=[], state=None)
         True
         >>> store.load("3f").history
-        [{'epoch': 1}]
+        []
     """
 
     def __init__(self, location: str) -> None:
@@ -134,7 +135,7 @@ class CheckpointStore:
                 if damaged := archive.testzip():
                     raise ValueError(f"wrong checksum of {damaged}")
             values = torch.load(pa.BufferReader(content), map_location="cpu", weights_only=True)
-            return Checkpoint(values["history"], values["state"])
+            return Checkpoint([EpochResult.from_json(result) for result in values["history"]], values["state"])
         except Exception as error:  # whatever a damaged file makes its readers raise
             first, *_ = f"{type(error).__name__}: {error}".splitlines()
             self.problems.append(f"checkpoint {self._path(key)} is damaged ({first}); its epochs are trained again")
@@ -156,7 +157,7 @@ class CheckpointStore:
         try:
             # an object appears when it is complete, a file must be moved to its place
             with self._files.open_output_stream(partial) as file:
-                torch.save({"history": history, "state": state}, file)
+                torch.save({"history": [result.to_json() for result in history], "state": state}, file)
             if self._local:
                 self._files.move(partial, path)
             return True
@@ -222,7 +223,7 @@ class CheckpointStore:
         """
         if self._local:
             with contextlib.suppress(OSError):  # that it cannot be written either is said when that is tried
-                return shutil.disk_usage(self._root).free >= _FREE * size
+                return shutil.disk_usage(self._root).free >= _MIN_FREE_FACTOR * size
         return True
 
     def entries(self) -> list[Entry]:
@@ -265,7 +266,7 @@ class CheckpointStore:
             return removed
 
         def worth(entry: Entry) -> tuple[bool, bool, float, float]:
-            return not entry.key.endswith(WEIGHTS), entry.size < _SMALL, uses(entry.key), entry.written
+            return not entry.key.endswith(WEIGHTS), entry.size < _MIN_STATE_BYTES, uses(entry.key), entry.written
 
         for entry in sorted((entry for entry in entries if entry.key not in self._kept), key=worth):
             if excess <= 0:

@@ -15,9 +15,10 @@ from tune_seg.data import PackedData, batches, feature_batches
 from tune_seg.metrics import SegmentationMetrics
 from tune_seg.temperature import PixelSample, fit_temperature
 from tune_seg.training.frozen_features import Features
+from tune_seg.training.result import CLASS_TEMPERATURE, TEMPERATURE, UNSCALED, Evaluation, ScaledScores
 
 SCALED = ("calibration", *CALIBRATION_ERRORS, "s_rec", "s_acc", "recall", "accuracy")
-"""The metrics that :func:`evaluate` gives of scaled logits."""
+"""The metrics that :func:`evaluate` computes of scaled logits."""
 
 
 @torch.inference_mode()
@@ -30,7 +31,7 @@ def evaluate(
     autocast: AbstractContextManager[None],
     scaling: bool = False,
     features: Features | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Every metric of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images of `data`.
 
     With `scaling`, temperatures (:func:`~tune_seg.temperature.fit_temperature`) are fitted to the images of even index,
@@ -47,10 +48,9 @@ def evaluate(
         features: what the model takes in place of the validation images, where its encoder is frozen.
 
     Returns:
-        the metrics over all images. With `scaling` also, over the images of odd index: `unscaled/NAME`,
-        `temperature/NAME` and `class_temperature/NAME` for every NAME of :data:`SCALED`, of the logits as they are,
-        divided by one temperature, and divided by one a class; `temperature/T`, a float, and `class_temperature/T`, a
-        list of C. All of these are nan with fewer than two images.
+        the metrics over all images. With `scaling` also :data:`SCALED` of the logits scaled in each of
+        :data:`~tune_seg.training.result.SCALINGS`, over the images of odd index; these and the temperatures are nan with
+        fewer than two images.
     """
 
     def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -70,36 +70,66 @@ def evaluate(
     # takes over what a shorter one has measured in its last epoch.
     everything = np.arange(len(data.val))
     fitting, scoring = everything[::2], everything[1::2]
-    whole, unscaled = _metrics(data, config), _metrics(data, config)
-    if not scaling:
-        for metrics, indices in ((whole, fitting), (unscaled, scoring)):
-            for logits, target in outputs(indices):
-                metrics.update(logits, target)
-        whole.merge(unscaled)
-        return whole.compute()
-
-    sample = PixelSample(len(fitting))
+    whole, second_half = _metrics(data, config), _metrics(data, config)
+    sample = PixelSample(len(fitting)) if scaling else None
     for logits, target in outputs(fitting):
         whole.update(logits, target)
-        sample.update(logits, target)
-    pixels = sample.logits, sample.target
-    one, per_class = (fit_temperature(*pixels, per_class=each) for each in (False, True))
-    if len(scoring) == 0:
-        one, per_class = one * math.nan, per_class * math.nan
-
-    scored = {"unscaled": unscaled, "temperature": _metrics(data, config), "class_temperature": _metrics(data, config)}
+        if sample is not None:
+            sample.update(logits, target)
+    scaled = [] if sample is None else _scaled(sample, data, config)
     for logits, target in outputs(scoring):
-        unscaled.update(logits, target)
-        scored["temperature"].update(logits.float() / one.float(), target)
-        scored["class_temperature"].update(logits.float() / per_class.float().view(-1, 1, 1), target)
-    whole.merge(unscaled)
-    results = {name: metrics.compute() for name, metrics in scored.items()}
-    return {
-        **whole.compute(),
-        **{f"{name}/{metric}": result[metric] for name, result in results.items() for metric in SCALED},
-        "temperature/T": one.item(),
-        "class_temperature/T": per_class.tolist(),
-    }
+        second_half.update(logits, target)
+        for scores in scaled:
+            scores.update(logits, target)
+    whole.merge(second_half)
+    metrics, per_class = _by_kind(whole)
+    if sample is None:
+        return Evaluation(metrics, per_class)
+    unscaled = ScaledScores(_of_scaled(second_half))
+    one, each_class = (scores.compute(known=len(scoring) > 0) for scores in scaled)
+    return Evaluation(metrics, per_class, {UNSCALED: unscaled, TEMPERATURE: one, CLASS_TEMPERATURE: each_class})
+
+
+def _scaled(sample: PixelSample, data: PackedData, config: TrialConfig) -> list["_Scaled"]:
+    """What is to be measured with one temperature, and with one a class."""
+    logits, target = sample.logits, sample.target  # each is put together when it is asked for
+    return [_Scaled(fit_temperature(logits, target, per_class=each), _metrics(data, config)) for each in (False, True)]
+
+
+class _Scaled:
+    """The metrics of logits that are divided by a temperature, () or (C,)."""
+
+    def __init__(self, temperature: Tensor, metrics: SegmentationMetrics) -> None:
+        self._temperature = temperature
+        self._metrics = metrics
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add logits (N, C, H, W), not scaled yet, and their target (N, H, W)."""
+        temperature = self._temperature.float()
+        self._metrics.update(logits.float() / (temperature.view(-1, 1, 1) if temperature.ndim else temperature), target)
+
+    def compute(self, *, known: bool) -> ScaledScores:
+        """The metrics with the temperature; nan for that where it is not `known` what becomes of other images."""
+        temperature = self._temperature if known else self._temperature * math.nan
+        values = temperature.tolist()
+        return ScaledScores(_of_scaled(self._metrics), tuple(values) if isinstance(values, list) else values)
+
+
+def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """The metrics that are one number, and those that are one number a class."""
+    single: dict[str, float] = {}
+    per_class: dict[str, tuple[float, ...]] = {}
+    for name, value in metrics.compute().items():
+        if isinstance(value, list):
+            per_class[name] = tuple(value)
+        else:
+            single[name] = value
+    return single, per_class
+
+
+def _of_scaled(metrics: SegmentationMetrics) -> dict[str, float]:
+    single, _ = _by_kind(metrics)
+    return {name: single[name] for name in SCALED}
 
 
 def _metrics(data: PackedData, config: TrialConfig) -> SegmentationMetrics:

@@ -6,6 +6,7 @@ here: the longest stored prefix of a trajectory is replayed, and the training go
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, steps_per_epoch
 from tune_seg.training.checkpoints import WEIGHTS, Checkpoint, CheckpointStore, History
-from tune_seg.training.trainer import Trainer, in_force
+from tune_seg.training.result import EpochResult, Progress, Seconds
+from tune_seg.training.trainer import Trainer, last_iteration
 from tune_seg.training.trajectory import FINAL, TrainingData, trajectory_keys
 
 _SHARE = 0.05
@@ -42,8 +44,9 @@ class StoredTraining:
     Example:
         >>> training = StoredTraining(TrialConfig(), PackedData(path), torch.device("cpu"), store)  # doctest: +SKIP
         >>> while not training.done:  # doctest: +SKIP
-        ...     for result in training.advance():
-        ...         print(result["epoch"], result["s_rec"], result["replayed"])
+        ...     results, progress = training.advance()
+        ...     for result in results:
+        ...         print(result.epoch, result.score("s_rec"), result.replayed)
     """
 
     def __init__(
@@ -80,26 +83,24 @@ class StoredTraining:
         """Whether every epoch of the configuration is done, or the training has left the finite numbers."""
         return not self._replay and self._finished
 
-    def advance(self) -> list[dict[str, Any]]:
+    def advance(self) -> tuple[list[EpochResult], Progress]:
         """What is stored of the trajectory, at the first call if there is any, else the next epoch.
 
         Returns:
-            the results of one or more epochs as :meth:`~tune_seg.training.Trainer.epoch` gives them, with `replayed`,
-            whether the epoch was not computed here. The last of them has `stored`, how many epochs the newest stored state
-            has that is to stay, `writing`, whether one is being written, and `checkpoint_seconds`, how long the training
-            waited for the store; after the last epoch `checkpoint`, the file of the weights that the training ended with, if
-            the store has it.
+            the results of one or more epochs, and how far the checkpoints are after them.
         """
         if self._replay:
             results, self._replay = self._replay, []
         else:
             results = [self._compute()]
-        writing = self._store is not None and self._store.busy
-        results[-1] |= {"stored": self._stored, "writing": writing, "checkpoint_seconds": self._checkpoint_seconds}
+        progress = Progress(
+            stored=self._stored,
+            writing=self._store is not None and self._store.busy,
+            checkpoint_seconds=self._checkpoint_seconds,
+            checkpoint=self._checkpoint() if self._finished else None,
+        )
         self._checkpoint_seconds = 0.0
-        if self._finished:
-            results[-1]["checkpoint"] = self._checkpoint()
-        return results
+        return results, progress
 
     def close(self) -> None:
         """Store the newest epoch of a training that ends before its time and may go on."""
@@ -121,7 +122,7 @@ class StoredTraining:
     @property
     def _finished(self) -> bool:
         history = self._history
-        return len(history) >= self.config.training.epochs or bool(history and history[-1]["diverged"])
+        return len(history) >= self.config.training.epochs or bool(history and history[-1].diverged)
 
     def _keys_of(self, config: TrialConfig) -> tuple[str, ...]:
         threads = config.training.threads or torch.get_num_threads()
@@ -129,7 +130,7 @@ class StoredTraining:
         data = TrainingData.of(self._data)
         return trajectory_keys(config.model_copy(update={"training": training}), data)
 
-    def _look_up(self) -> list[dict[str, Any]]:
+    def _look_up(self) -> list[EpochResult]:
         """Find the longest stored prefix; the results of its epochs."""
         if self._store is None:
             return []
@@ -137,22 +138,21 @@ class StoredTraining:
         present = self._store.present([key for _, key in boundaries])
         for epochs, key in boundaries:
             found = self._store.load(key) if key in present else None
-            if found is None or (found.state is None and key != self._last and not found.history[-1]["diverged"]):
+            if found is None or (found.state is None and key != self._last and not found.history[-1].diverged):
                 continue
             self._found, self._stored = found, epochs
             self._history = found.history
-            if key == self._keys[-1] and not found.history[-1]["diverged"]:
+            if key == self._keys[-1] and not found.history[-1].diverged:
                 self._history = found.history[:-1]  # by a longer training, which did not scale its logits here
             return [self._replayed(result) for result in self._history]
         return []
 
-    def _replayed(self, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _replayed(self, result: EpochResult) -> EpochResult:
         # what the losses are called, and thus their weights, differs between two ways to write one training
-        described = in_force(self.config, result["epoch"], self._steps)
-        times = {"train_seconds": 0.0, "data_seconds": 0.0, "eval_seconds": 0.0}
-        return {**result, **described, **times, "replayed": True}
+        lr, weights = last_iteration(self.config, result.epoch, self._steps)
+        return replace(result, lr=lr, weights=weights, seconds=Seconds(), replayed=True)
 
-    def _compute(self) -> dict[str, Any]:
+    def _compute(self) -> EpochResult:
         trainer = self._begin()
         started = time.perf_counter()
         self._keep_what_was_asked_for(trainer)
@@ -160,18 +160,15 @@ class StoredTraining:
         self._trainer = None  # an epoch that is broken off leaves a state of no boundary, which `close` must not store
         if trainer.epochs_done > len(self._history) and self._found is not None:
             started = time.perf_counter()
-            scaled = trainer.evaluate(scaling=True)
-            result = {**self._replayed({**self._found.history[-1], **scaled}), "eval_seconds": time.perf_counter() - started}
+            evaluation = trainer.evaluate(scaling=True)
+            seconds = Seconds(eval=time.perf_counter() - started)
+            result = replace(self._replayed(self._found.history[-1]), evaluation=evaluation, seconds=seconds)
         else:
-            result = {**trainer.epoch(), "replayed": False}
-        described = {"replayed", *in_force(self.config, result["epoch"], self._steps)}
-        self._history = [
-            *self._history,
-            {name: value for name, value in result.items() if name not in described and not name.endswith("_seconds")},
-        ]
+            result = trainer.epoch()
+        self._history = [*self._history, result]
         self._trainer = trainer
         started = time.perf_counter()
-        self._epoch_seconds = result["train_seconds"] + result["eval_seconds"]
+        self._epoch_seconds = result.seconds.total
         self._keep(trainer)
         self._checkpoint_seconds += time.perf_counter() - started
         return result
@@ -197,7 +194,7 @@ class StoredTraining:
         done = len(self._history)
         uses = self._uses.get(done, 0.0)
         if self._finished:
-            diverged = self._history[-1]["diverged"]
+            diverged = self._history[-1].diverged
             if not diverged:
                 self._keep_weights(trainer)
             self._store.flush()
@@ -230,7 +227,7 @@ class StoredTraining:
                 )
 
     def _checkpoint(self) -> str | None:
-        if self._store is None or self._history[-1]["diverged"]:
+        if self._store is None or self._history[-1].diverged:
             return None
         keys = (self._keys[-1], self._keys[-1] + WEIGHTS)
         present = self._store.present(keys)
@@ -262,7 +259,7 @@ class StoredTraining:
             self._forget(former)
 
         # what only a last epoch has is no part of a longer training's history
-        history = [{name: value for name, value in result.items() if "/" not in name} for result in self._history]
+        history = [replace(result, evaluation=result.evaluation.without_scaling()) for result in self._history]
         store.save_later(self._keys[done], history, self._buffer, written)
 
     def _forget(self, epochs: int | None) -> None:

@@ -21,6 +21,7 @@ from tune_seg.training.loss_program import build_program
 from tune_seg.training.lr_schedule import learning_rate, learning_rate_factor
 from tune_seg.training.memory import keep_freed_memory
 from tune_seg.training.optimizer import build_optimizer
+from tune_seg.training.result import EpochResult, Evaluation, Seconds
 from tune_seg.training.step import CapturedStep, Inputs, Step
 
 Batch = tuple[Inputs, torch.Tensor]
@@ -42,7 +43,7 @@ class Trainer:
     Example:
         >>> trainer = Trainer(TrialConfig(), PackedData(path), torch.device("cpu"))  # doctest: +SKIP
         >>> for _ in range(trainer.config.training.epochs):  # doctest: +SKIP
-        ...     print(trainer.epoch()["s_rec"])
+        ...     print(trainer.epoch().score("s_rec"))
     """
 
     def __init__(self, config: TrialConfig, data: PackedData, device: torch.device) -> None:
@@ -75,43 +76,35 @@ class Trainer:
         step = CapturedStep if device.type == "cuda" else Step
         self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 
-    def epoch(self, *, scaling: bool = False) -> dict[str, Any]:
-        """Train for one epoch, evaluate, and return what is known of it.
+    def epoch(self, *, scaling: bool = False) -> EpochResult:
+        """Train for one epoch and evaluate.
 
         Args:
-            scaling: whether to give the metrics of the scaled logits of this epoch too, as of the last planned one. The
-                training is the same with them and without.
-
-        Returns:
-            every metric of :func:`~tune_seg.training.evaluation.evaluate`, in the last planned epoch and with `scaling` also
-            of the scaled logits unless the training diverged there, and `epoch` (from 1), `train_loss` (mean over the
-            iterations), `diverged` (whether loss or outputs have left the finite numbers), `lr` and `weights` (that of
-            each loss by its name; both of the epoch's last iteration), `end_weight` (that of a loss named `end`),
-            `acw_weight` (the adaptive class weights, one number per class, of a model that has them), `train_seconds`,
-            `eval_seconds`, and `data_seconds`, what of the former the host spent on making batches.
+            scaling: whether to evaluate scaled logits in this epoch too, as always in the last planned one. The training is
+                the same with that and without.
         """
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
         trained = time.perf_counter()
-        metrics = self.evaluate(scaling=scaling or self.epochs_done + 1 == self.config.training.epochs)
+        evaluation = self.evaluate(scaling=scaling or self.epochs_done + 1 == self.config.training.epochs)
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
-        self._diverged = not (math.isfinite(train_loss) and math.isfinite(metrics["calibration"]))
+        self._diverged = not (math.isfinite(train_loss) and math.isfinite(evaluation.metrics["calibration"]))
         if self._diverged:  # a divergence is the end of a training, however many epochs were planned
-            metrics = {name: value for name, value in metrics.items() if "/" not in name}
+            evaluation = evaluation.without_scaling()
         self.epochs_done += 1
-        return {
-            "epoch": self.epochs_done,
-            **metrics,
-            "train_loss": train_loss,
-            "diverged": self._diverged,
-            **in_force(self.config, self.epochs_done, self.steps),
-            **self._acw_weight(),
-            "train_seconds": trained - started,
-            "data_seconds": self._data_seconds,
-            "eval_seconds": time.perf_counter() - trained,
-        }
+        lr, weights = last_iteration(self.config, self.epochs_done, self.steps)
+        return EpochResult(
+            epoch=self.epochs_done,
+            evaluation=evaluation,
+            train_loss=train_loss,
+            diverged=self._diverged,
+            lr=lr,
+            weights=weights,
+            acw_weight=self._acw_weight(),
+            seconds=Seconds(trained - started, self._data_seconds, time.perf_counter() - trained),
+        )
 
-    def evaluate(self, *, scaling: bool) -> dict[str, Any]:
+    def evaluate(self, *, scaling: bool) -> Evaluation:
         """The metrics of the model as it is, see :func:`~tune_seg.training.evaluation.evaluate`."""
         return evaluate(
             self.model,
@@ -140,9 +133,9 @@ class Trainer:
         """Whether every epoch of the configuration is trained, or the training has left the finite numbers."""
         return self.epochs_done >= self.config.training.epochs or self._diverged
 
-    def _acw_weight(self) -> dict[str, list[float]]:
+    def _acw_weight(self) -> tuple[float, ...] | None:
         layers = [module for module in self.model.modules() if isinstance(module, AdaptiveClassWeight)]
-        return {"acw_weight": layers[0].weight.tolist()} if layers else {}
+        return tuple(layers[0].weight.tolist()) if layers else None
 
     def _train(self) -> torch.Tensor:
         training = self.config.training
@@ -205,13 +198,9 @@ def _autocast(device: str, precision: str) -> AbstractContextManager[None]:
     return torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16)
 
 
-def in_force(config: TrialConfig, epoch: int, steps: int) -> dict[str, Any]:
-    """What a configuration says of the last iteration of an epoch (from 1) of `steps`: `lr`, `weights`, `end_weight`."""
+def last_iteration(config: TrialConfig, epoch: int, steps: int) -> tuple[float, dict[str, float]]:
+    """The learning rate, and the weight of each loss by its name, in the last iteration of an epoch (from 1) of `steps`."""
     last = epoch * steps - 1
     iterations = config.training.epochs * steps
     weights = {component.name: component.weight(iterations)(last) for component in config.components}
-    return {
-        "lr": learning_rate(config.training, last, steps),
-        "weights": weights,
-        **({"end_weight": weights["end"]} if "end" in weights else {}),
-    }
+    return learning_rate(config.training, last, steps), weights

@@ -94,8 +94,8 @@ def _compare(result: Result, what: str, first: Trainer, second: Trainer, *, exac
     losses, metrics = [], []
     while not first.done:
         one, other = first.epoch(), second.epoch()
-        losses.append(abs(one["train_loss"] - other["train_loss"]) / abs(other["train_loss"]))
-        metrics += [abs(one[name] - other[name]) for name in _METRICS]
+        losses.append(abs(one.train_loss - other.train_loss) / abs(other.train_loss))
+        metrics += [abs(one.score(name) - other.score(name)) for name in _METRICS]
     weights = [
         (mine.detach().cpu() - theirs.detach().cpu()).abs().max().item()
         for mine, theirs in zip(first.model.parameters(), second.model.parameters(), strict=True)

@@ -189,9 +189,9 @@ def _epochs(task: Task, device: torch.device) -> Iterator[dict[str, Any]]:
             "architecture": architecture,
             "size": packed.size,
             "images": [len(trainer.data.train), len(trainer.data.val)],
-            "steps": epoch["train_seconds"],
-            "of it, batches on the host": epoch["data_seconds"],
-            "evaluation": epoch["eval_seconds"],
+            "steps": epoch.seconds.train,
+            "of it, batches on the host": epoch.seconds.data,
+            "evaluation": epoch.seconds.eval,
             "of it, reading the metrics": _reading(packed, device),
             "evaluation with temperatures": scaled,
         }

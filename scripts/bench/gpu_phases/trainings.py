@@ -14,7 +14,7 @@ from functools import cached_property
 from hashlib import blake2b
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,9 @@ import pyarrow.parquet as pq
 from gpu_phases.common import Result, Task, earlier
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
+
+if TYPE_CHECKING:
+    from tune_seg.training.result import EpochResult
 
 Rows = list[dict[str, Any]]
 
@@ -87,7 +90,7 @@ def train(task: Task, result: Result, trainings: Sequence[Training], pack: Packe
                 result.add("lacking", f"{training.name} seed {training.config.training.seed} fold {training.config.fold}")
             else:
                 done += 1
-                rows += [{**training.columns, **_flat(epoch)} for epoch in epochs]
+                rows += [{**training.columns, **epoch} for epoch in epochs]
                 write(file, rows)
             result.put(trained=done, taken_over=len(wanted) - len(missing))
     return rows
@@ -131,7 +134,7 @@ def _trained(config: dict[str, Any], scaling: bool, path: Path, task: Task) -> t
             return [], ""
         trainer = Trainer(parse(TrialConfig, config), PackedData(path), torch.device(task.device))
         while not trainer.done:
-            epochs.append(trainer.epoch(scaling=scaling))
+            epochs.append(_row(trainer.epoch(scaling=scaling)))
             if task.left <= 0 and not trainer.done:
                 return [], ""
     except Exception:
@@ -139,10 +142,24 @@ def _trained(config: dict[str, Any], scaling: bool, path: Path, task: Task) -> t
     return epochs, ""
 
 
-def _flat(epoch: dict[str, Any]) -> dict[str, Any]:
-    """With `weights/NAME` in the place of the weights by name, as two losses have other names than one."""
-    weights = epoch.pop("weights")
-    return {**epoch, **{f"weights/{name}": weight for name, weight in weights.items()}}
+def _row(result: "EpochResult") -> dict[str, Any]:
+    """An epoch as a row; each loss's weight is a column `weights/NAME`, as two losses have other names than one."""
+    evaluation, seconds = result.evaluation, result.seconds
+    return {
+        "epoch": result.epoch,
+        **evaluation.metrics,
+        **evaluation.per_class,
+        **evaluation.scaled_metrics,
+        **evaluation.temperatures,
+        "train_loss": result.train_loss,
+        "diverged": result.diverged,
+        "lr": result.lr,
+        **{f"weights/{name}": weight for name, weight in result.weights.items()},
+        "acw_weight": result.acw_weight,
+        "train_seconds": seconds.train,
+        "data_seconds": seconds.data,
+        "eval_seconds": seconds.eval,
+    }
 
 
 def _hash(values: Any) -> str:

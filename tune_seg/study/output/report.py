@@ -15,20 +15,21 @@ from rich.table import Table
 from rich.text import Text
 
 from tune_seg.config import ROW, StudyConfig
-from tune_seg.study.records import Record, State, sortable
+from tune_seg.study.record import Record, State, sortable
+from tune_seg.training.result import CLASS_TEMPERATURE, TEMPERATURE, UNSCALED
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
 _IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
-_WIDE = 130
+_WIDTH_OF_ALL_METRICS = 130
 """Characters that the ranked table takes with all its metrics."""
-_MISSED = 0.01
-"""A class whose recall stays below this counts as missed."""
-_BEST = 8
-"""So many of the trials that have ended stand in the live table."""
-_RANKED = 50
-"""So many trials stand in the ranked table."""
-_SCALED = 3
-"""So many of the best trials are shown with their logits scaled."""
+_MISSED_RECALL = 0.01
+"""A class whose recall is below this counts as missed."""
+_LIVE_BEST = 8
+"""Rows of the live table for trials that have ended."""
+_MAX_RANKED = 50
+"""Rows of the ranked table."""
+_MAX_SCALED = 3
+"""Rows of the table of temperatures."""
 
 
 class LiveReport:
@@ -96,11 +97,11 @@ class LiveReport:
         self._running.pop(number, None)
         self._ended += 1
         self._ended_epochs += epochs
-        self._best = ranked([*self._best, record], self._config.objectives[0])[:_BEST]
+        self._best = ranked([*self._best, record], self._config.objectives[0])[:_LIVE_BEST]
 
     def _line(self, record: Record) -> str:
         objective = self._config.objectives[0]
-        score = f"{objective} {_cell(record.last.get(objective))}" if record.history else record.reason
+        score = f"{objective} {_cell(record.score(objective))}" if record.history else record.reason
         return (
             f"[{self._ended}/{self._target()}] trial {record.number} {record.name}: {record.state}, {score}, "
             f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
@@ -123,7 +124,7 @@ class LiveReport:
 
     @property
     def table(self) -> RenderableType:
-        """What stands on the terminal at this moment."""
+        """What the terminal shows at this moment."""
         objective = self._config.objectives[0]
         done, expected = self.progress
         table = Table(title=f"{self._ended}/{self._target()} trials, {self._remaining()}", title_justify="left")
@@ -135,7 +136,7 @@ class LiveReport:
                 record.name,
                 record.state.value,
                 f"{len(record.history)}/{record.config.training.epochs}",
-                *(_cell(record.last.get(name)) for name in _live_metrics(objective)),
+                *(_cell(record.score(name)) for name in _live_metrics(objective)),
             )
         bar = Table.grid()
         bar.add_row(ProgressBar(total=max(1.0, expected), completed=done, width=60))
@@ -146,11 +147,10 @@ def ranked(records: Iterable[Record], objective: str) -> list[Record]:
     """Completed trials first, best score first; then those that were stopped, the ones that came farthest first."""
 
     def key(record: Record) -> tuple[Any, ...]:
-        score = sortable(record.last.get(objective, math.nan))
         return (
             record.state is not State.COMPLETED,
             -len(record.history) if record.state is not State.COMPLETED else 0,
-            -score,
+            -_sortable(record, objective),
         )
 
     return sorted(records, key=key)
@@ -159,11 +159,11 @@ def ranked(records: Iterable[Record], objective: str) -> list[Record]:
 def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]:
     """The completed trials that no other completed trial beats in one objective without losing in another."""
     points = {
-        record.number: tuple(sortable(record.last[name]) for name in objectives)
+        record.number: tuple(_sortable(record, name) for name in objectives)
         for record in records
         if record.state is State.COMPLETED
     }
-    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point stands before it
+    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point is before it
     scores = np.array(distinct)
     best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
     return [record for record in records if points.get(record.number) in best]
@@ -174,9 +174,9 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     objective = config.objectives[0]
     order = ranked(records, objective)
     front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
-    console.print(_ranking(config, order[:_RANKED], front, wide=console.width >= _WIDE), soft_wrap=True)
-    if len(order) > _RANKED:
-        console.print(f"{len(order) - _RANKED} more trials are in results.parquet.", highlight=False)
+    console.print(_ranking(config, order[:_MAX_RANKED], front, wide=console.width >= _WIDTH_OF_ALL_METRICS), soft_wrap=True)
+    if len(order) > _MAX_RANKED:
+        console.print(f"{len(order) - _MAX_RANKED} more trials are in results.parquet.", highlight=False)
     completed = [record for record in order if record.state is State.COMPLETED]
     if not completed:
         console.print("No trial ran to its end.")
@@ -192,7 +192,7 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     plain = _plain_cross_entropy(completed)
     if plain is not None:
         console.print(_missed(plain, completed, class_names), soft_wrap=True, markup=False)
-    shown = [r for rank, r in enumerate(completed) if (rank < _SCALED or r is plain) and _is_scaled(r)]
+    shown = [r for rank, r in enumerate(completed) if (rank < _MAX_SCALED or r is plain) and _is_scaled(r)]
     if shown:
         console.print(_scaling(shown, objective if objective in ("s_rec", "s_acc") else "calibration"), soft_wrap=True)
     if plain is not None and _is_scaled(plain) and _is_scaled(winner):
@@ -215,7 +215,7 @@ def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, w
             str(record.number),
             record.name,
             "\n".join(f"{_short(key)} {_cell(value)}" for key, value in settings.items()),
-            *(_cell(record.last.get(name)) for name in metrics),
+            *(_cell(record.score(name)) for name in metrics),
             str(len(record.history)),
             record.state.value,
         )
@@ -227,18 +227,18 @@ def _short(key: str) -> str:
 
 
 def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Text:
-    score = winner.last[objective]
+    score = _score(winner, objective)
     text = Text()
     where = "" if winner.config.fold is None else f" on fold {winner.config.fold}"
     text.append(f"Winner{where}: trial {winner.number}, {winner.name}, {objective} {score:.4f}", style="bold")
     if len(completed) > 1:
         second = completed[1]
-        gap = score - second.last[objective]
+        gap = score - _score(second, objective)
         text.append(f"; {gap:+.4f} over the second (trial {second.number}, {second.name})")
     plain = _plain_cross_entropy(completed)
     if plain is not None and plain is not winner:
-        gap = score - plain.last[objective]
-        text.append(f"; {gap:+.4f} over plain cross entropy (trial {plain.number}, {plain.last[objective]:.4f})")
+        plain_score = _score(plain, objective)
+        text.append(f"; {score - plain_score:+.4f} over plain cross entropy (trial {plain.number}, {plain_score:.4f})")
     text.append(".")
     return text
 
@@ -250,24 +250,23 @@ def _plain_cross_entropy(completed: Sequence[Record]) -> Record | None:
 
 
 def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[str]) -> str:
-    recalls: Sequence[float] = plain.last["class_recall"]
-    missed = [index for index, recall in enumerate(recalls) if recall < _MISSED]
+    recalls = _class_recall(plain)
+    missed = [index for index, recall in enumerate(recalls) if recall < _MISSED_RECALL]
     if not missed:
         return f"Plain cross entropy (trial {plain.number}) finds every class."
     lines = [f"Plain cross entropy (trial {plain.number}) misses {len(missed)} of {len(class_names)} classes:"]
     for index in missed:
-        finder = max(completed, key=lambda record: sortable(record.last["class_recall"][index]))
-        recall = finder.last["class_recall"][index]
+        finder = max(completed, key=lambda record: sortable(_class_recall(record)[index]))
+        recall = _class_recall(finder)[index]
         found = f"trial {finder.number}, {finder.name}, finds it with recall {recall:.3f}"
-        lines.append(
-            f"  {class_names[index]} (recall {recalls[index]:.3f}): {found if recall >= _MISSED else 'no trial finds it'}"
-        )
+        answer = found if recall >= _MISSED_RECALL else "no trial finds it"
+        lines.append(f"  {class_names[index]} (recall {recalls[index]:.3f}): {answer}")
     return "\n".join(lines)
 
 
 def _is_scaled(record: Record) -> bool:
-    """Whether the record is of a version that scaled logits, and there were images to score them on."""
-    return math.isfinite(record.last.get("unscaled/calibration", math.nan))
+    """Whether its logits were scaled, and there were images to score them on."""
+    return math.isfinite(_sortable(record, f"{UNSCALED}/calibration"))
 
 
 def _scaling(records: Sequence[Record], metric: str) -> Table:
@@ -279,15 +278,15 @@ def _scaling(records: Sequence[Record], metric: str) -> Table:
     for name in ("trial", "loss", f"{metric} as trained", "with one temperature", "with one per class", "temperature"):
         table.add_column(name, justify="left" if name == "loss" else "right")
     for record in records:
-        scores = (record.last[f"{scaling}/{metric}"] for scaling in ("unscaled", "temperature", "class_temperature"))
-        table.add_row(str(record.number), record.name, *map(_cell, scores), _cell(record.last["temperature/T"]))
+        scores = (record.score(f"{scaling}/{metric}") for scaling in (UNSCALED, TEMPERATURE, CLASS_TEMPERATURE))
+        table.add_row(str(record.number), record.name, *map(_cell, scores), _cell(_temperature(record)))
     return table
 
 
 def _against_one_temperature(winner: Record, plain: Record) -> str:
     """Whether the winner's loss calibrates better than one scalar that is fitted after plain cross entropy."""
-    own, scaled = winner.last["unscaled/calibration"], plain.last["temperature/calibration"]
-    temperature = f"one temperature (T = {plain.last['temperature/T']:.2f})"
+    own, scaled = _score(winner, f"{UNSCALED}/calibration"), _score(plain, f"{TEMPERATURE}/calibration")
+    temperature = f"one temperature (T = {_temperature(plain):.2f})"
     if winner is plain:
         return f"The winner is plain cross entropy: calibration {own:.4f} as trained, {scaled:.4f} with {temperature}."
     answer = (
@@ -298,6 +297,27 @@ def _against_one_temperature(winner: Record, plain: Record) -> str:
     return (
         f"Winner's calibration {own:.4f} as trained; plain cross entropy with {temperature} reaches {scaled:.4f}: {answer}."
     )
+
+
+def _score(record: Record, name: str) -> float:
+    """The score of a trial that has one."""
+    return record.history[-1].score(name)
+
+
+def _sortable(record: Record, name: str) -> float:
+    """The score of any trial; the smallest value where it has none."""
+    score = record.score(name)
+    return sortable(math.nan if score is None else score)
+
+
+def _class_recall(record: Record) -> Sequence[float]:
+    return record.history[-1].evaluation.per_class["class_recall"]
+
+
+def _temperature(record: Record) -> float:
+    temperature = record.history[-1].evaluation.scaled[TEMPERATURE].temperature
+    assert isinstance(temperature, float)
+    return temperature
 
 
 def _cell(value: Any) -> str:

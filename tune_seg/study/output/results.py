@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import yaml
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
-from tune_seg.study.records import Record, Records, State
+from tune_seg.study.record import Record, State
+from tune_seg.study.records import Records
 
-_PAUSE = 5.0
+_MIN_PAUSE = 5.0
 """Seconds between two writings of the results, at least."""
-_SHARE = 50
-"""So many times as long as it took to write the results passes before they are written again."""
+_MIN_PAUSE_FACTOR = 50
+"""Wait at least this many times the last write's duration before writing again."""
 
 
 def write_study(config: StudyConfig, path: Path) -> None:
@@ -30,7 +30,7 @@ def write_study(config: StudyConfig, path: Path) -> None:
 
 
 def check_same_study(config: StudyConfig, path: Path) -> None:
-    """Refuse to continue the study that `path` describes with another configuration.
+    """Raise an error if the study that `path` describes has another configuration.
 
     What does not change a trial's result may differ: the number of trials, how many run at once and where, the tracking
     server, the published table (`paper`), and where the data (equal in content) lie.
@@ -43,7 +43,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     try:
         before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
     except (yaml.YAMLError, InputError) as error:
-        raise InputError(f"{path} cannot be read ({error}); mend it, or use another --study NAME") from None
+        raise InputError(f"{path} cannot be read ({error}); fix it, or use another --study NAME") from None
     now = _identity(config)
     # known once the data are packed and the machines asked
     open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
@@ -54,7 +54,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
         lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
         raise InputError(
             f"{path.parent} holds a study with a different configuration:\n{lines}\n"
-            f"Give the new study a name of its own with --study NAME, or put the keys back to continue this one."
+            f"Give the new study another name with --study NAME, or put the keys back to continue this one."
         )
 
 
@@ -86,7 +86,7 @@ class ResultsFile:
         self._writing = self._writer.submit(self._write)
 
     def write(self) -> None:
-        """Write all trials as they stand.
+        """Write all trials as they are now.
 
         Raises:
             InputError: the file cannot be written.
@@ -107,29 +107,23 @@ class ResultsFile:
         partial = self._path.with_suffix(".partial")
         pq.write_table(table, partial)
         os.replace(partial, self._path)
-        self._next = time.monotonic() + max(_PAUSE, _SHARE * (time.monotonic() - started))
-
-
-def scaled(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an epoch's result that :func:`~tune_seg.training.evaluation.evaluate` gives for scaled logits, if any."""
-    return {
-        name: value for name, value in result.items() if name.startswith(("unscaled/", "temperature/", "class_temperature/"))
-    }
+        self._next = time.monotonic() + max(_MIN_PAUSE, _MIN_PAUSE_FACTOR * (time.monotonic() - started))
 
 
 def _row(record: Record) -> dict[str, Any]:
+    last = record.last
     return {
         "trial": record.number,
         "state": record.state.value,
         **record.params,
-        **{name: record.last.get(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
-        "class_recall": record.last.get("class_recall"),
-        "acw_weight": record.last.get("acw_weight"),
-        **scaled(record.last),
+        **{name: record.score(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
+        "class_recall": None if last is None else last.evaluation.per_class.get("class_recall"),
+        "acw_weight": None if last is None else last.acw_weight,
+        **({} if last is None else {**last.evaluation.scaled_metrics, **last.evaluation.temperatures}),
         "epochs": len(record.history),
         "epochs_replayed": record.replayed,
         "seconds": record.seconds,
-        "checkpoint": record.last.get("checkpoint"),
+        "checkpoint": record.checkpoint,
         "error": record.error,
     }
 

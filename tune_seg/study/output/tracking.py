@@ -22,17 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg._child import Child
 from tune_seg.config import CALIBRATION_ERRORS, METRICS
-from tune_seg.study.journal import Epoch
-from tune_seg.study.output.results import scaled
-from tune_seg.study.records import Record, State, sortable
+from tune_seg.study.record import Record, State, sortable
+from tune_seg.training.result import EpochResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_SCORES = (*METRICS, *CALIBRATION_ERRORS)
-
-TRACKED = (*_SCORES, "lr", "end_weight", "train_loss")
-"""The metrics that a run carries with their history; `best/NAME` and `last/NAME` stand beside the scores."""
 
 _STATUS = {
     State.RUNNING: "RUNNING",
@@ -56,7 +50,7 @@ class _Trial:
     params: Mapping[str, Any]
     state: State
     reason: str
-    history: Sequence[Epoch]
+    history: Sequence[EpochResult]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,18 +246,14 @@ class _Sender:
         params = [] if child.state else [Param(key, str(value)) for key, value in trial.params.items()]
         now = time.time_ns() // 1_000_000
 
-        def metrics_of(result: Mapping[str, Any], names: Iterable[str], step: int, prefix: str = "") -> list[Metric]:
-            # a journal of an earlier version lacks some
-            return [Metric(prefix + name, float(result[name]), now, step) for name in names if name in result]
+        def metrics_of(values: Mapping[str, float], step: int, prefix: str = "") -> list[Metric]:
+            return [Metric(prefix + name, value, now, step) for name, value in values.items()]
 
         metrics: list[Metric] = []
         history = list(trial.history)
-        for epoch in history[child.epochs :]:
-            step = int(epoch["epoch"])
-            single = [name for name, value in scaled(epoch).items() if not isinstance(value, list)]
-            named = {f"weight/{name}": weight for name, weight in epoch.get("weights", {}).items()}
-            named |= zip(self._class_metrics, epoch.get("acw_weight", ()), strict=False)
-            more = metrics_of(epoch, (*TRACKED, *single), step) + metrics_of(named, named, step)
+        for result in history[child.epochs :]:
+            step = result.epoch
+            more = metrics_of(_tracked(result, self._class_metrics), step)
             if metrics and len(metrics) + len(more) > _METRICS_A_BATCH:
                 client.log_batch(child.run_id, metrics=metrics, params=params)
                 metrics, params, child.epochs = [], [], step - 1
@@ -272,9 +262,9 @@ class _Sender:
         if child.state != trial.state:
             tags = [RunTag("tune_seg.state", trial.state.value), RunTag("tune_seg.error", trial.reason[:_LONGEST_TAG])]
             if trial.state.ended and history:
-                best = max(history, key=lambda result: sortable(result[self._objective]))
+                best = max(history, key=lambda result: sortable(result.score(self._objective)))
                 for which, result in (("best", best), ("last", history[-1])):
-                    metrics += metrics_of(result, _SCORES, 0, prefix=f"{which}/")
+                    metrics += metrics_of(_scores(result), 0, prefix=f"{which}/")
         client.log_batch(child.run_id, metrics=metrics, params=params, tags=tags)
         child.epochs = max(child.epochs, len(history))
         if trial.state is not State.RUNNING:
@@ -299,6 +289,28 @@ class _Child:
     run_id: str
     epochs: int | None = None
     state: str = ""
+
+
+def _scores(result: EpochResult) -> dict[str, float]:
+    """The scores of an epoch that are recorded beside their history as `best/NAME` and `last/NAME`."""
+    scores = {name: result.find(name) for name in (*METRICS, *CALIBRATION_ERRORS)}
+    return {name: score for name, score in scores.items() if score is not None}
+
+
+def _tracked(result: EpochResult, class_metrics: Iterable[str]) -> dict[str, float]:
+    """All that a run records of an epoch with its history, by the names that MLflow has them under."""
+    end_weight = result.weights.get("end")
+    temperatures = result.evaluation.temperatures.items()
+    return {
+        **_scores(result),
+        "lr": result.lr,
+        **({} if end_weight is None else {"end_weight": end_weight}),
+        "train_loss": result.train_loss,
+        **result.evaluation.scaled_metrics,
+        **{name: value for name, value in temperatures if not isinstance(value, tuple)},  # a metric is one number
+        **{f"weight/{name}": weight for name, weight in result.weights.items()},
+        **dict(zip(class_metrics, result.acw_weight or (), strict=False)),
+    }
 
 
 def _metric_names(group: str, names: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from ray.tune.search import Searcher
 from tune_seg.config import EarlyStoppingConfig
 from tune_seg.study.early_stopping import Course, EarlyStopping, settles
 from tune_seg.study.ray_tune._ray_private import NotSaved, leave_out_state
-from tune_seg.study.ray_tune.trainable import ERROR, PROBLEMS, RESULT
-from tune_seg.study.records import Record, Records, State
+from tune_seg.study.ray_tune.trainable import REPORT, StepReport
+from tune_seg.study.record import Record, State
+from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse
+from tune_seg.training.result import EpochResult
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 
@@ -65,33 +67,32 @@ class StudySearcher(NotSaved, Searcher):
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._take(self._numbers[trial_id], result)
+        self._take(self._numbers[trial_id], result[REPORT])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         number = self._numbers[trial_id]
-        if error or not result:
+        report: StepReport | None = None if error or not result else result[REPORT]
+        if report is None:
             self._records.close(number, State.FAILED, "its worker process was lost, again after two more tries")
-        elif ERROR in result:
-            self._warn_of(result)
-            self._records.close(number, State.FAILED, result[ERROR])
         else:
-            self._take(number, result)
-            self._records.close(number, _outcome(self._records.trials[number]))
+            self._take(number, report)
+            state = State.FAILED if report.error else _outcome(self._records.trials[number])
+            self._records.close(number, state, report.error)
         if self._reuse is not None:
             self._reuse.end(number)
 
-    def _take(self, number: int, result: Mapping[str, Any]) -> None:
+    def _take(self, number: int, report: StepReport) -> None:
         """Write down what a step reports: the result of an epoch, or of all that were stored."""
-        self._warn_of(result)
-        for epoch in result[RESULT]:
-            self._records.report(number, epoch)
-        if self._reuse is not None:
-            last = result[RESULT][-1]
-            self._reuse.report(number, done=last["epoch"], stored=last["stored"], writing=last["writing"])
-
-    def _warn_of(self, result: Mapping[str, Any]) -> None:
-        for problem in result[PROBLEMS]:
+        for problem in report.problems:
             self._warn(problem)
+        if report.progress is None:
+            return
+        *earlier, last = report.results
+        for result in earlier:
+            self._records.report(number, result)
+        self._records.report(number, last, report.progress.checkpoint)
+        if self._reuse is not None:
+            self._reuse.report(number, done=last.epoch, stored=report.progress.stored, writing=report.progress.writing)
 
 
 class _NewestFirst(FIFOScheduler):
@@ -139,27 +140,27 @@ class StudyScheduler(NotSaved, _NewestFirst):
             self._courses.pop(record.number, None)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        if ERROR in result:
-            return str(TrialScheduler.CONTINUE)  # the trial ends by itself
+        report: StepReport = result[REPORT]
         record = self._records.trials[trial.config["number"]]
-        stop = self._stops(record, result[RESULT])
+        stop = self._stops(record, report.results)  # a trial that has failed reports none, and ends by itself
         return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         # Tune asks for no decision on the results that end a trial, and replayed epochs can be among them
         number = trial.config["number"]
-        if RESULT in result:
-            self._stops(self._records.trials[number], result[RESULT])
+        report: StepReport | None = result.get(REPORT)
+        if report is not None:
+            self._stops(self._records.trials[number], report.results)
         self._courses.pop(number, None)
 
-    def _stops(self, record: Record, results: Sequence[Mapping[str, Any]]) -> bool:
+    def _stops(self, record: Record, results: Sequence[EpochResult]) -> bool:
         """Take note of the results of epochs, in their order; whether one of them says that the trial should stop."""
-        judged = [result for result in results if self._rule.judges(int(result["epoch"]))]
-        # a list: none is left out, as what a continued study knows must not depend on which results came together
+        judged = [result for result in results if self._rule.judges(result.epoch)]
+        # A list, not a generator: `any` must not skip a result, because each call also records it.
         return any([self._judge(record, result) for result in judged])
 
-    def _judge(self, record: Record, result: Mapping[str, Any]) -> bool:
-        return self._rule.stops(self._course(record), int(result["epoch"]), float(result[self._objective]))
+    def _judge(self, record: Record, result: EpochResult) -> bool:
+        return self._rule.stops(self._course(record), result.epoch, result.score(self._objective))
 
     def _course(self, record: Record) -> Course:
         if record.number not in self._courses:
@@ -169,6 +170,7 @@ class StudyScheduler(NotSaved, _NewestFirst):
 
 
 def _outcome(record: Record) -> State:
-    if record.last["diverged"]:
+    last = record.history[-1]
+    if last.diverged:
         return State.DIVERGED
-    return State.COMPLETED if record.last["epoch"] >= record.config.training.epochs else State.PRUNED
+    return State.COMPLETED if last.epoch >= record.config.training.epochs else State.PRUNED

@@ -5,6 +5,8 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -12,24 +14,33 @@ from ray import tune
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.training.checkpoints import CheckpointStore
+from tune_seg.training.result import EpochResult, Progress
 
 if TYPE_CHECKING:
     from tune_seg.training.resume import StoredTraining
 
-RESULT = "epoch_results"
-"""The key under which a step reports what :meth:`tune_seg.training.resume.StoredTraining.advance` returned.
+REPORT = "report"
+"""The key under which a step reports a :class:`StepReport`; Tune leaves alone what is no dictionary."""
 
-Tune flattens the dictionaries that a step reports, and leaves what is in a list alone.
-"""
 
-ERROR = "epoch_error"
-"""The key under which a step reports why it could not: a failure that would come again is not tried again, as Tune would."""
+@dataclass(frozen=True)
+class StepReport:
+    """What a step tells the process that steers the study.
 
-PROBLEMS = "store_problems"
-"""The key under which a step reports what went wrong with the checkpoint store, a list of lines."""
+    Attributes:
+        results: of the epochs that it trained or took over from the store; none where it failed.
+        progress: of the checkpoints; None where it failed.
+        error: why it failed: one line, then the traceback. A failure that would come again is reported in this way, because
+            Tune would try the trial again.
+        problems: what went wrong with the checkpoint store, a line each.
+        setup_seconds: how long the trial had been set up before its first step; 0 in later steps.
+    """
 
-SETUP = "setup_seconds"
-"""The key under which a trial's first step reports how long the trial had been set up; the later ones report 0."""
+    results: Sequence[EpochResult] = ()
+    progress: Progress | None = None
+    error: str = ""
+    problems: Sequence[str] = ()
+    setup_seconds: float = 0.0
 
 
 class SegmentationTrial(tune.Trainable):
@@ -69,16 +80,17 @@ class SegmentationTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         setup, self._setup_seconds = self._setup_seconds, 0.0
-        return {**self._advance(), SETUP: setup}
+        results, progress = self._advance()
+        report = StepReport(results, progress, self._error, self._problems(), setup)
+        return {REPORT: report, "done": self._training is None or bool(self._error) or self._training.done}
 
-    def _advance(self) -> dict[str, Any]:
+    def _advance(self) -> tuple[Sequence[EpochResult], Progress | None]:
         try:
             if self._training is not None:
-                results = self._training.advance()
-                return {RESULT: results, PROBLEMS: self._problems(), "done": self._training.done}
+                return self._training.advance()
         except Exception as error:
             self._error = _described(error)
-        return {ERROR: self._error, PROBLEMS: self._problems(), "done": True}
+        return (), None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._training is not None and not self._error:
