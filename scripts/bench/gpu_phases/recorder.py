@@ -12,28 +12,34 @@ from gpu_phases.common import write_atomically
 
 _EVERY = 1.0  # seconds
 
-_found: dict[str, Any] = {"passed": 0, "skipped": 0, "failed": []}
-_written = [0.0]
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen where all reports come together, not in the workers of pytest-xdist, which load this file as well."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Listener(Path(os.environ["TUNE_SEG_TESTS"])))
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """A phase of a test has ended: its setup, itself, or its teardown."""
-    if report.failed:
-        _found["failed"].append({"test": report.nodeid, "when": report.when, "text": report.longreprtext})
-    elif report.skipped:
-        _found["skipped"] += 1
-    elif report.when == "call":
-        _found["passed"] += 1
-    if report.failed or time.monotonic() - _written[0] > _EVERY:
-        _write()
+class _Listener:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: dict[str, Any] = {"passed": 0, "skipped": 0, "failed": []}
+        self._written = 0.0
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A phase of a test has ended: its setup, itself, or its teardown."""
+        if report.failed:
+            self._found["failed"].append({"test": report.nodeid, "when": report.when, "text": report.longreprtext})
+        elif report.skipped:
+            self._found["skipped"] += 1
+        elif report.when == "call":
+            self._found["passed"] += 1
+        if report.failed or time.monotonic() - self._written > _EVERY:
+            self._write()
 
-def pytest_sessionfinish() -> None:
-    """All tests have run."""
-    _write()
+    def pytest_sessionfinish(self) -> None:
+        """All tests have run."""
+        self._write()
 
-
-def _write() -> None:
-    if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers tell the process that steers them, where this runs as well
-        write_atomically(Path(os.environ["TUNE_SEG_TESTS"]), json.dumps(_found))
-        _written[0] = time.monotonic()
+    def _write(self) -> None:
+        write_atomically(self._path, json.dumps(self._found))
+        self._written = time.monotonic()
