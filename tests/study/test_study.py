@@ -19,20 +19,17 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
-from rich.console import Console
 
 from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.search import main
-from tune_seg.study.output.messages import warn_of_frozen_encoders
 from tune_seg.study.output.results import check_same_study, write_study
 from tune_seg.study.output.tracking import default_uri
 from tune_seg.study.plan import plan_study
 from tune_seg.study.prepare import Prepared, checkpoint_store
 from tune_seg.study.ray_tune import cluster
 from tune_seg.study.run import _reuse_store
-from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import WEIGHTS
 from tune_seg.training.trajectory import TrainingData
 
@@ -348,17 +345,6 @@ def test_a_number_of_gpus_that_is_none_is_refused_in_a_sentence(tmp_path: Path, 
     with pytest.raises(SystemExit):
         search(write_config(tmp_path / "bad.yaml"), "--gpus-per-trial", "abc")
     assert "--gpus-per-trial: 'abc' is not possible; allowed: a number or auto" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("train", "weights", "warned"), [("head", "none", True), ("all", "none", False), ("head", "imagenet", False)]
-)
-def test_an_encoder_that_is_frozen_at_random_weights_is_warned_of(
-    capsys: pytest.CaptureFixture[str], train: str, weights: str, warned: bool
-) -> None:
-    config = parse(StudyConfig, {**SMALL, "model": {"train": train, "weights": weights}})
-    warn_of_frozen_encoders(Console(), Space(config))
-    assert ("the encoder is frozen" in capsys.readouterr().out) == warned
 
 
 def test_a_study_directory_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,86 @@
+"""What a study says beside its reports."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from rich.console import Console
+
+from tests.study.test_records import asked, open_records
+from tune_seg.config import StudyConfig, parse
+from tune_seg.data import Dataset, PackedData, pack
+from tune_seg.data.dataset import Sample
+from tune_seg.study.output.messages import say_failures, warn_of_classes, warn_of_frozen_encoders, warner
+from tune_seg.study.records import State
+from tune_seg.study.search_space.space import Space
+
+
+class Halves(Dataset):
+    """Images of one colour whose masks have two classes, which `masks` gives by the sample's id."""
+
+    class_names = ("road", "sign", "tree")
+
+    def __init__(self, samples: tuple[Sample, ...], masks: dict[str, tuple[int, int]]) -> None:
+        super().__init__(samples)
+        self._masks = masks
+
+    def load(self, sample: Sample) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        left, right = self._masks[sample.id]
+        mask = np.where(np.arange(8) < 4, left, right).astype(np.uint8)
+        return np.zeros((8, 8, 3), np.uint8), np.tile(mask, (8, 1))
+
+    def source(self) -> dict[str, Any]:
+        return {"masks": self._masks}
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=60)
+
+
+def printed(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("trained", "unseen"), [((0, 2), ["sign"]), ((2, 2), ["road, sign"]), ((0, 1), [])])
+def test_classes_that_no_training_image_shows_are_warned_of(
+    console: Console, tmp_path: Path, trained: tuple[int, int], unseen: list[str]
+) -> None:
+    samples = Sample("a", "train"), Sample("b", "val"), Sample("c", "val")
+    data = Halves(samples, {"a": trained, "b": (0, 1), "c": (1, 0)})
+    warn_of_classes(console, PackedData(pack(data, tmp_path, (8, 8))))
+    end = "in the validation images and in no training image: no loss can find them."
+    assert printed(console) == [f"Warning: {names} {end}" for names in unseen]
+
+
+@pytest.mark.parametrize(
+    ("train", "weights", "warned"), [("head", "none", True), ("all", "none", False), ("head", "imagenet", False)]
+)
+def test_an_encoder_that_is_frozen_at_random_weights_is_warned_of(
+    console: Console, train: str, weights: str, warned: bool
+) -> None:
+    warn_of_frozen_encoders(console, Space(parse(StudyConfig, {"model": {"train": train, "weights": weights}})))
+    assert any("the encoder is frozen" in line for line in printed(console)) == warned
+
+
+def test_a_warning_is_printed_once(console: Console) -> None:
+    warn = warner(console)
+    for line in ("the disk is [full]", "the store is gone", "the disk is [full]"):
+        warn(line)
+    assert printed(console) == ["Warning: the disk is [full]", "Warning: the store is gone"]
+
+
+def test_the_first_failures_are_named_with_their_reason(console: Console, tmp_path: Path) -> None:
+    records = open_records(tmp_path, search={"trials": 5})
+    say_failures(console, records)
+    assert printed(console) == []
+    for _ in range(2):
+        records.close(asked(records).number, State.FAILED, "ValueError: too [small]\nTraceback ...")
+    say_failures(console, records)
+    lines = printed(console)
+    assert lines[:2] == [f"Trial {number} failed: ValueError: too [small]" for number in (0, 1)]
+    assert " ".join(lines[2:]) == "`error` in results.parquet holds the whole traceback of each failed trial."
