@@ -30,8 +30,9 @@ from tune_seg.config import AugmentationConfig
 from tune_seg.data import PackedData, Split, batches
 from tune_seg.data.loading.transfer import send
 from tune_seg.models import FrozenEncoder
+from tune_seg.training.code_identity import code_identity
 from tune_seg.training.memory import available_memory
-from tune_seg.training.trajectory import code_identity, cpu_kind
+from tune_seg.training.trajectory import cpu_kind
 
 _MAGIC: Final = b"tuneseg1"
 _ALIGNMENT: Final = 64

@@ -11,7 +11,6 @@ to it, a static loss and a program of the same loss, a schedule and its keyframe
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import platform
 import sys
@@ -21,18 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_seg._package import PACKAGE
 from tune_seg.config import OWN_ARCHITECTURES, Component, ModelConfig, TrainingConfig, TrialConfig
 from tune_seg.data.packing.packed import PackedData
 from tune_seg.errors import InputError
 from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
+from tune_seg.training.code_identity import code_identity
 from tune_seg.training.lr_schedule import learning_rate_factor
-
-_NO_RESULT_DEPENDS_ON = frozenset(("cli.py", "compare.py", "errors.py", "search.py", "study"))
-"""Files and folders of the package: the study layer, the commands, and what is said of wrong input."""
-
-_LIBRARIES = ("numpy", "scipy", "segmentation-models-pytorch", "timm", "torch", "torchvision")
 
 # as the kernel describes a processor
 _PROCESSOR = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
@@ -194,20 +188,6 @@ def _hash(*parts: bytes) -> str:
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
-    return digest.hexdigest()
-
-
-@functools.cache
-def code_identity() -> str:
-    """The code that a result depends on: this package's below the study layer, and the versions of the libraries."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        file = path.relative_to(PACKAGE)
-        if file.parts[0] not in _NO_RESULT_DEPENDS_ON:
-            digest.update(file.as_posix().encode())
-            digest.update(path.read_bytes())
-    for library in _LIBRARIES:
-        digest.update(f"{library} {importlib.metadata.version(library)}".encode())
     return digest.hexdigest()
 
 
