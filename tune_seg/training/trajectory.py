@@ -1,8 +1,8 @@
 """Trajectories: a key for every epoch boundary of a training, equal where the trainings up to there are equal.
 
-At an epoch boundary the state of a training follows from its base (data, model, optimiser, seed, ...) and from what was in
-force in each epoch so far: the losses with their weights, and the learning rate. So ``key(0) = hash(base)`` and
-``key(k + 1) = hash(key(k), what was in force during epoch k)``, where a loss whose weight was 0 throughout the epoch is left
+At an epoch boundary the state of a training follows from its base (data, model, optimiser, seed, ...) and from what was
+active in each epoch so far: the losses with their weights, and the learning rate. So ``key(0) = hash(base)`` and
+``key(k + 1) = hash(key(k), what was active during epoch k)``, where a loss whose weight was 0 throughout the epoch is left
 out. Two trainings that share a key share all that led to it, to the last bit on a CPU.
 
 Keys are taken from values, not from how these were written: a parameter that is left at its default and one that is set
@@ -33,7 +33,7 @@ _PROCESSOR = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
 _INSTRUCTIONS = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "sme", "bf16", "i8mm")
 
 FINAL = "-last"
-"""Stands behind a last key for the results of a whole training, in whose last planned epoch the logits are scaled, too."""
+"""Suffix of a last key: the results of a whole training, in whose last planned epoch the logits are scaled, too."""
 
 
 @dataclass(frozen=True)
