@@ -85,7 +85,7 @@ def test_the_winner_is_measured_against_the_trials_on_its_own_fold() -> None:
     assert "+0.3750 over plain cross entropy (trial 3, 0.5000)." in text
 
 
-def test_plain_cross_entropy_is_told_by_what_is_in_force() -> None:
+def test_plain_cross_entropy_is_told_by_what_is_active() -> None:
     def trial(number: int, score: float, **values: Any) -> Record:
         config = parse(TrialConfig, values)
         return Record(number, {}, config, False, State.COMPLETED, [result(1, score, **RECALLS)])

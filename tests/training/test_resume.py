@@ -313,7 +313,7 @@ def test_an_epoch_that_was_broken_off_is_not_stored(
 def test_the_newest_state_is_kept_until_there_is_a_newer_one(
     packed: PackedData, store: CheckpointStore, monkeypatch: pytest.MonkeyPatch, schedule: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("tune_seg.training.resume._SHARE", 1e9)  # however long it takes
+    monkeypatch.setattr("tune_seg.training.resume._MAX_TIME_SHARE", 1e9)  # however long it takes
     config = trial(training={"epochs": 5, **schedule})
     boundaries = keys(config, packed)
     training = StoredTraining(config, packed, CPU, store, {2: 1.0})

@@ -20,7 +20,7 @@ FLOAT: dict[str, Any] = {"epochs": 6, "precision": "float32", "batch_size": 2}
 def test_a_recorded_step_trains_as_one_that_is_not(
     packed: PackedData, device: torch.device, optimizer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The losses in force change twice; on a CPU nothing is recorded, and the two agree to the last bit."""
+    """The active losses change twice; on a CPU nothing is recorded, and the two agree to the last bit."""
     config = trial(
         loss={"kind": "naive", "start": "wdice", "end": "focal"},
         schedule={"start": 0.3, "end": 0.7},
@@ -76,7 +76,7 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(
     assert len(caplog.records) == (device.type == "cuda" and not known)
 
 
-def test_only_the_losses_in_force_decide_whether_a_step_waits_for_the_device(packed: PackedData) -> None:
+def test_only_the_active_losses_decide_whether_a_step_waits_for_the_device(packed: PackedData) -> None:
     start = "tests.training.test_step:waiting"
     config = trial(loss={"kind": "naive", "start": start, "end": "dice"}, schedule={"start": 0.3, "end": 0.7})
     loss = Trainer(config, packed, torch.device("cpu")).loss
@@ -103,7 +103,7 @@ def test_the_trainings_of_a_thread_share_a_stream_and_threads_do_not(
 
 
 @pytest.mark.parametrize("loss", ["ce_max_pool", "tests.training.test_step:waiting"])
-def test_a_step_is_recorded_when_a_loss_that_waits_is_no_longer_in_force(
+def test_a_step_is_recorded_when_a_loss_that_waits_is_no_longer_active(
     packed: PackedData, device: torch.device, caplog: pytest.LogCaptureFixture, loss: str
 ) -> None:
     config = trial(loss={"kind": "naive", "start": loss, "end": "dice"}, schedule={"start": 0.2, "end": 0.4}, training=FLOAT)

@@ -356,7 +356,7 @@ def named(component: Component, config: TrialConfig) -> str:
     return f"{component.loss} {params} {config.loss.class_weights if component.loss in ('wce', 'wdice') else ''}"
 
 
-def in_force(config: TrialConfig, steps: int, iteration: int) -> tuple[float, list[tuple[str, float]]]:
+def active(config: TrialConfig, steps: int, iteration: int) -> tuple[float, list[tuple[str, float]]]:
     iterations = config.training.epochs * steps
     values = [(named(component, config), component.weight(iterations)(iteration)) for component in config.components]
     factor = learning_rate_factor(config.training, iteration, steps)
@@ -365,14 +365,14 @@ def in_force(config: TrialConfig, steps: int, iteration: int) -> tuple[float, li
 
 @settings(deadline=None, max_examples=300)
 @given(configurations(), configurations(), st.sampled_from([5, 24, 36]))
-def test_two_trainings_share_the_epochs_in_which_the_same_is_in_force(
+def test_two_trainings_share_the_epochs_in_which_the_same_is_active(
     one: dict[str, Any], other: dict[str, Any], images: int
 ) -> None:
     data, steps = replace(DATA, train_images=images), max(1, images // 12)
     pair = trial(one), trial(other)
     agreed = 0
     while agreed < min(config.training.epochs for config in pair) and all(
-        in_force(pair[0], steps, i) == in_force(pair[1], steps, i) for i in range(agreed * steps, (agreed + 1) * steps)
+        active(pair[0], steps, i) == active(pair[1], steps, i) for i in range(agreed * steps, (agreed + 1) * steps)
     ):
         agreed += 1
     shared = shared_epochs(*(trajectory_keys(config, data) for config in pair))

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from tune_seg.config import EarlyStoppingConfig, TrialConfig
 
 _GRACE = 0.4
-"""The grace period where none is given, as a share of all epochs: before, losses that learn fast are ahead, not the best."""
+"""Default grace period, as a share of all epochs. Earlier, fast-learning losses lead although they do not win."""
 
-_SETTLED = 0.75
-"""So much of the loss in force must be what is in force in the last epoch."""
+_MIN_FINAL_SHARE = 0.75
+"""A loss is settled when at least this share of it is the loss of the last epoch."""
 
-_EVIDENCE = 4
-"""So many trainings, the judged one included, make a comparison."""
+_MIN_COMPARED_TRIALS = 4
+"""Trials, the judged one included, that a comparison needs."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class EarlyStopping:
         self._scores: defaultdict[tuple[int, int], list[float]] = defaultdict(list)  # by fold and epoch
 
     def judges(self, epoch: int) -> bool:
-        """Whether trials are compared after so many epochs."""
+        """Whether trials are compared after `epoch` epochs."""
         return epoch in self._judged
 
     def stops(self, trial: Course, epoch: int, score: float) -> bool:
@@ -78,11 +78,11 @@ class EarlyStopping:
         better = len(scores) - bisect_right(scores, score)
         if self._kind == "asha":
             return better >= max(1, len(scores) // self._factor)
-        return len(scores) >= _EVIDENCE and better * self._factor >= len(scores)
+        return len(scores) >= _MIN_COMPARED_TRIALS and better * self._factor >= len(scores)
 
 
 def settles(config: TrialConfig) -> int:
-    """The epoch (from 1) from which on the loss is settled: three quarters of it are what is in force in the last epoch.
+    """The epoch (from 1) from which on the loss is settled: three quarters of it are the loss of the last epoch.
 
     A static or compound loss is settled from the start, a naive one when a quarter is left of its way.
 
@@ -93,13 +93,13 @@ def settles(config: TrialConfig) -> int:
         8
     """
     shares = final_shares(config)
-    return max((epoch + 1 for epoch, share in enumerate(shares, start=1) if share < _SETTLED), default=1)
+    return max((epoch + 1 for epoch, share in enumerate(shares, start=1) if share < _MIN_FINAL_SHARE), default=1)
 
 
 def final_shares(config: TrialConfig) -> list[float]:
-    """For each epoch the share in [0, 1] of the loss in force that is what is in force in the last epoch.
+    """For each epoch the share in [0, 1] of the active loss that is also part of the last epoch's.
 
-    In force is a loss to the share that its weight has of all weights, taken in the middle of the epoch.
+    Each loss of a sum counts by its share of all weights, taken in the middle of the epoch.
     """
     epochs = config.training.epochs
     # positions in epochs, as if each were one iteration

@@ -118,7 +118,7 @@ class StudyJournal(BaseJournalBackend):
         """Write changes to the file, each in full or not at all.
 
         Raises:
-            OSError: the disk is full, or refuses to be written for another reason.
+            OSError: the disk is full, or cannot be written for another reason.
         """
         for log in logs:
             line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
@@ -131,7 +131,7 @@ class StudyJournal(BaseJournalBackend):
         """Have what was written so far brought to the disk in a while.
 
         Raises:
-            OSError: the disk has refused what came before.
+            OSError: what came before could not be written to the disk.
         """
         if self._synced is not None:
             if not self._synced.done():
@@ -153,7 +153,7 @@ class StudyJournal(BaseJournalBackend):
             )
         try:
             written = self._file.write(line)
-            while written is not None and written < len(line):  # a disk that is nearly full takes a part, then refuses
+            while written is not None and written < len(line):  # a disk that is nearly full takes a part, then fails
                 line = line[written:]
                 written = self._file.write(line)
         except OSError:

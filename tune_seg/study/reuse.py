@@ -1,4 +1,4 @@
-"""What the trials of a study have in common: who waits for whom, and which states are worth keeping.
+"""Which prefixes the trials of a study share: who waits for whom, and which states are worth keeping.
 
 A study's trials are known in part: baselines, the points of a grid and the trials that are prepared will be run for certain,
 and what the sampler may still choose is guessed from configurations drawn at random from the space.
@@ -20,9 +20,10 @@ Keys = tuple[str, ...]
 Point = TypeVar("Point")
 
 _SAMPLING_SECONDS = 0.5
+"""Time limit for looking at configurations that the sampler may choose."""
 
 _LEAVING_SECONDS = 10.0
-"""How long a state that a stopped trial was writing is waited for."""
+"""How long others wait for a state that a stopped trial was writing."""
 
 
 class Numbered(Protocol):
@@ -44,7 +45,7 @@ class _Running:
         promised: the boundaries whose states it stores for sure.
         replays: whether all of it is stored, so that it computes nothing.
         done: epochs.
-        stored: of these, those that the newest state has that is to stay.
+        stored: epochs contained in the newest permanent checkpoint.
         writing: whether it was writing a state when it last reported.
         late: the boundaries promised so late that the trial may have passed them without knowing.
     """
@@ -170,9 +171,9 @@ class Reuse:
         return uses
 
     def report(self, number: int, *, done: int, stored: int, writing: bool) -> None:
-        """A running trial has done so many epochs.
+        """A running trial has `done` epochs, `stored` of them in its newest permanent checkpoint.
 
-        Its newest state that is to stay has `stored` of them; `writing` says whether another is being written.
+        `writing` says whether another checkpoint is being written.
         """
         if number in self._running:
             running = self._running[number]

@@ -168,7 +168,7 @@ class CheckpointStore:
             return False
 
     def save_later(self, key: str, history: History, state: Mapping[str, Any], then: Callable[[float, bool], None]) -> None:
-        """Write a checkpoint in a thread of its own, after those before it.
+        """Write a checkpoint in another thread, after those before it.
 
         Args:
             key: as for :meth:`save`.
@@ -211,13 +211,13 @@ class CheckpointStore:
         self._delete(self._path(key))
 
     def keep(self, files: Iterable[Path]) -> None:
-        """Never evict those of `files` that are entries of this store: a study may begin with what another has left here."""
+        """Never evict those of `files` that are entries of this store: a study may begin with the weights of another."""
         root = Path(self._root).resolve()
         paths = (file.resolve() for file in files) if self._local else ()
         self._kept = frozenset(path.name.removesuffix(_SUFFIX) for path in paths if path.parent == root)
 
     def affordable(self, size: int) -> bool:
-        """Whether what only another study may need, `size` bytes, leaves the store's disk far from full.
+        """Whether `size` bytes that only another study may need leave the store's disk far from full.
 
         A full disk ends a study. How much there is behind an object store is not known: there it is always affordable.
         """
@@ -249,8 +249,8 @@ class CheckpointStore:
     def evict(self, budget: float, uses: Callable[[str], float]) -> int:
         """Remove what is least likely to be reused until the entries take at most `budget` bytes.
 
-        Weights alone, which no trial of this study comes by, go before all else; states before the results of whole
-        trainings, which take thousands of times less. What is to be kept stays, see :meth:`keep`.
+        Last weights, which no trial of this study uses, go first, then states, then the results of whole trainings, which
+        are thousands of times smaller. What :meth:`keep` was given stays.
 
         Args:
             budget: in bytes.
@@ -278,7 +278,7 @@ class CheckpointStore:
 
     @contextlib.contextmanager
     def within(self, budget: float, uses: Callable[[str], float]) -> Iterator[None]:
-        """Evict now and then, in a thread of its own, and once more at the end; the arguments are those of :meth:`evict`."""
+        """Evict now and then in another thread, and once more at the end; the arguments are those of :meth:`evict`."""
         ended = threading.Event()
 
         def evict() -> None:

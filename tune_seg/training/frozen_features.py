@@ -30,16 +30,18 @@ from tune_seg.config import AugmentationConfig
 from tune_seg.data import PackedData, Split, batches
 from tune_seg.data.loading.transfer import send
 from tune_seg.models import FrozenEncoder
+from tune_seg.training.code_identity import code_identity
 from tune_seg.training.memory import available_memory
-from tune_seg.training.trajectory import code_identity, cpu_kind
+from tune_seg.training.trajectory import cpu_kind
 
 _MAGIC: Final = b"tuneseg1"
 _ALIGNMENT: Final = 64
 _UNUSED: Final = 7 * 24 * 3600.0
+"""Seconds after which a file that nobody has used is removed."""
 _DISK_SHARE: Final = 0.5
-"""Of the free bytes of a disk, what a file may take; where it would take more, the features are kept in memory."""
+"""The share of a disk's free bytes that a file may take; larger features are kept in memory."""
 _MEMORY_SHARE: Final = 0.25
-"""Of the available memory, or of the free memory of a GPU, what they may take there; more are computed every time."""
+"""The share of available memory, or of free GPU memory, that features may take; larger ones are computed each time."""
 
 _logger = logging.getLogger(__name__)
 _verified: set[tuple[Path, int, int]] = set()
@@ -272,7 +274,7 @@ def _create(path: Path, size: int) -> Tensor:
 
 
 def _finish(path: Path, memory: Tensor, kinds: list[_Kind], rows: int) -> None:
-    """Write what stands behind the arrays: what they are, its length, and a mark."""
+    """Append the footer: what the arrays are, the footer's length, and a mark."""
     footer = json.dumps(
         {"kinds": [asdict(kind) for kind in kinds], "rows": rows, "checksum": zlib.crc32(memory.numpy().data)}
     ).encode()

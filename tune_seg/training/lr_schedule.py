@@ -6,12 +6,12 @@ from tune_seg.config import TrainingConfig
 
 
 def learning_rate(config: TrainingConfig, iteration: int, steps_per_epoch: int) -> float:
-    """The learning rate in force at `iteration` (from 0) of `config.epochs * steps_per_epoch`: lr times the factor."""
+    """The learning rate at `iteration` (from 0) of `config.epochs * steps_per_epoch`: lr times the factor."""
     return config.lr * learning_rate_factor(config, iteration, steps_per_epoch)
 
 
 def learning_rate_factor(config: TrainingConfig, iteration: int, steps_per_epoch: int) -> float:
-    """What the schedule multiplies every learning rate with at `iteration` (from 0) of `config.epochs * steps_per_epoch`.
+    """The factor of every learning rate at `iteration` (from 0) of `config.epochs * steps_per_epoch`.
 
     linear: 1 - i/T, as Taubert section 5; polynomial: (1 - i/T)^lr_power; cosine: (1 + cos(pi i/T)) / 2;
     step: lr_factor^k after k times `lr_every` epochs, as Hossain section IV; constant: 1.

@@ -19,11 +19,11 @@ from tune_seg.training.result import EpochResult, Progress, Seconds
 from tune_seg.training.trainer import Trainer, last_iteration
 from tune_seg.training.trajectory import FINAL, TrainingData, trajectory_keys
 
-_SHARE = 0.05
-"""Of its time, what a training spends at most on states that only a crash would need."""
+_MAX_TIME_SHARE = 0.05
+"""The largest share of its time that a training spends on states that only a crash would need."""
 
 _FIRST_COST = 1.0
-"""Seconds that writing a state is thought to take before one was written."""
+"""Seconds that writing a state is assumed to take until one has been written."""
 
 
 class StoredTraining:
@@ -207,7 +207,7 @@ class StoredTraining:
             or self._store.wanted([self._keys[done]])
         ):
             self._save(trainer, newest=False)
-        elif not self._store.busy and time.perf_counter() - self._paid > self._cost / _SHARE:
+        elif not self._store.busy and time.perf_counter() - self._paid > self._cost / _MAX_TIME_SHARE:
             self._save(trainer, newest=True)
 
     def _keep_weights(self, trainer: Trainer) -> None:
@@ -240,7 +240,7 @@ class StoredTraining:
         return self._keys_of(self.config.model_copy(update={"training": longer}))[-2] == self._keys[-1]
 
     def _save(self, trainer: Trainer, *, newest: bool) -> None:
-        """Store the state as it is, unless that was done before; one that is `newest` only until a newer one is there."""
+        """Store the state, unless that was done before. A `newest` one is removed when a newer one is there."""
         store, done = self._store, len(self._history)
         assert store is not None
         if store.present([self._keys[done]]):

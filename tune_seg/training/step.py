@@ -40,7 +40,7 @@ class Step:
     autocast: Callable[[], AbstractContextManager[None]]
 
     def __call__(self, inputs: Inputs, target: Tensor, iteration: int, lr_factor: float) -> Tensor:
-        """Train on a batch; the loss, a scalar without a graph, which the next step may overwrite.
+        """Train on a batch and return the loss, a scalar without a graph, which the next step may overwrite.
 
         Args:
             inputs: the batch.
@@ -78,13 +78,13 @@ class _Recording:
 
 @dataclass(eq=False)  # only the `__init__` that this makes calls `__post_init__`
 class CapturedStep(Step):
-    """A step on a GPU: recorded as a CUDA graph when it has run three times with the same losses in force and shapes.
+    """A step on a GPU: recorded as a CUDA graph after three runs with the same active losses and shapes.
 
     A replay launches all kernels of a step at once, where Python would launch them one by one. Learning rates and the
     weights of the losses are tensors on the device, so that they may change from step to step. Only one graph is kept,
-    and only until the losses or the shapes change, because each holds the memory of a whole step. While a loss is in
-    force that waits for the device, every step runs as :class:`Step` has it; likewise where recording failed with the
-    same losses, which is said.
+    and only until the losses or the shapes change, because each holds the memory of a whole step. While a loss is active
+    that waits for the device, every step runs as in :class:`Step`; likewise where recording failed with the same losses,
+    of which there is a warning.
 
     The optimiser must be capturable.
     """
@@ -97,7 +97,7 @@ class CapturedStep(Step):
         self._recording: _Recording | None = None
         self._seen: object = None  # the kind of the last steps, and how many in a row
         self._times = 0
-        self._refused: set[tuple[int, ...]] = set()
+        self._unrecordable: set[tuple[int, ...]] = set()
 
     def forget(self) -> None:
         if self._recording is not None:
@@ -132,7 +132,7 @@ class CapturedStep(Step):
         return loss
 
     def _recordable(self, active: Mapping[int, float]) -> bool:
-        return tuple(active) not in self._refused and not self.loss.waits(active)
+        return tuple(active) not in self._unrecordable and not self.loss.waits(active)
 
     def _record(self, inputs: Inputs, target: Tensor, active: Mapping[int, float]) -> None:
         """Record a step, which does not run it, where that is possible."""
@@ -150,7 +150,7 @@ class CapturedStep(Step):
         except RuntimeError as error:
             _logger.warning("the training step cannot be recorded as a CUDA graph, and runs without (%s)", error)
             self.optimizer.zero_grad(set_to_none=True)
-            self._refused.add(tuple(active))
+            self._unrecordable.add(tuple(active))
         else:
             self._recording = _Recording(graph, static_inputs, static_target, loss)
 

@@ -1,8 +1,8 @@
 """Trajectories: a key for every epoch boundary of a training, equal where the trainings up to there are equal.
 
-At an epoch boundary the state of a training follows from its base (data, model, optimiser, seed, ...) and from what was in
-force in each epoch so far: the losses with their weights, and the learning rate. So ``key(0) = hash(base)`` and
-``key(k + 1) = hash(key(k), what was in force during epoch k)``, where a loss whose weight was 0 throughout the epoch is left
+At an epoch boundary the state of a training follows from its base (data, model, optimiser, seed, ...) and from what was
+active in each epoch so far: the losses with their weights, and the learning rate. So ``key(0) = hash(base)`` and
+``key(k + 1) = hash(key(k), what was active during epoch k)``, where a loss whose weight was 0 throughout the epoch is left
 out. Two trainings that share a key share all that led to it, to the last bit on a CPU.
 
 Keys are taken from values, not from how these were written: a parameter that is left at its default and one that is set
@@ -11,7 +11,6 @@ to it, a static loss and a program of the same loss, a schedule and its keyframe
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import platform
 import sys
@@ -21,26 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_seg._package import PACKAGE
 from tune_seg.config import OWN_ARCHITECTURES, Component, ModelConfig, TrainingConfig, TrialConfig
 from tune_seg.data.packing.packed import PackedData
 from tune_seg.errors import InputError
 from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.schedules import steps_per_epoch
+from tune_seg.training.code_identity import code_identity
 from tune_seg.training.lr_schedule import learning_rate_factor
-
-_NO_RESULT_DEPENDS_ON = frozenset(("cli.py", "compare.py", "errors.py", "search.py", "study"))
-"""Files and folders of the package: the study layer, the commands, and what is said of wrong input."""
-
-_LIBRARIES = ("numpy", "scipy", "segmentation-models-pytorch", "timm", "torch", "torchvision")
 
 # as the kernel describes a processor
 _PROCESSOR = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
 _INSTRUCTIONS = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "sme", "bf16", "i8mm")
 
 FINAL = "-last"
-"""Stands behind a last key for the results of a whole training, in whose last planned epoch the logits are scaled, too."""
+"""Suffix of a last key: the results of a whole training, in whose last planned epoch the logits are scaled, too."""
 
 
 @dataclass(frozen=True)
@@ -195,20 +189,6 @@ def _hash(*parts: bytes) -> str:
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
-    return digest.hexdigest()
-
-
-@functools.cache
-def code_identity() -> str:
-    """The code that a result depends on: this package's below the study layer, and the versions of the libraries."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        file = path.relative_to(PACKAGE)
-        if file.parts[0] not in _NO_RESULT_DEPENDS_ON:
-            digest.update(file.as_posix().encode())
-            digest.update(path.read_bytes())
-    for library in _LIBRARIES:
-        digest.update(f"{library} {importlib.metadata.version(library)}".encode())
     return digest.hexdigest()
 
 

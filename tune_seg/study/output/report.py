@@ -111,7 +111,7 @@ class LiveReport:
     def progress(self) -> tuple[int, float]:
         """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
         mean = (self._ended_epochs + self._config.training.epochs) / (self._ended + 1)
-        # a copy: the table is drawn in a thread of its own while trials are added
+        # a copy: the table is drawn in another thread while trials are added
         running = sum(max(0.0, mean - len(record.history)) for record in list(self._running.values()))
         return self._done, self._done + running + mean * max(0, self._target() - len(self._epochs))
 

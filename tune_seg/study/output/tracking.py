@@ -1,8 +1,8 @@
 """MLflow as a view of the study: a parent run for the study, a child run for each trial.
 
-A process of its own sends what the records hold and MLflow lacks: MLflow takes tens of milliseconds of a processor for a
-trial, for which the process that steers the study would keep its workers waiting. What cannot be sent is sent later: at the
-next result, at the end, or when the study is continued. The study never waits for it and never fails for it.
+A separate process sends what the records hold and MLflow lacks: MLflow takes tens of milliseconds of a processor for a
+trial, during which the process that steers the study would keep its workers waiting. What cannot be sent is sent later: at
+the next result, at the end, or when the study is continued. The study never waits for it and never fails because of it.
 """
 
 import atexit
@@ -105,7 +105,7 @@ class Tracker:
             atexit.unregister(self._child.kill)
 
     def _feed(self) -> None:
-        """Pass on what has changed, of each trial the newest alone: that holds all that came before."""
+        """Pass on what has changed; only the newest record of each trial, which holds all that came before."""
         end: _End | None = None
         while end is None:
             items = [self._queue.get()]
@@ -139,7 +139,7 @@ def _serve(connection: Connection, sender: "_Sender") -> None:
 
 
 class _Sender:
-    """Sends trials to MLflow, in a process of its own."""
+    """Sends trials to MLflow, in a separate process."""
 
     def __init__(self, uri: str, directory: Path, study_id: str, objective: str, class_metrics: Sequence[str]) -> None:
         self.error = ""

@@ -1,0 +1,226 @@
+"""Which code the stored checkpoints belong to: what a training imports, and what may change without their loss."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import CHECKOUT
+from tune_seg._package import PACKAGE
+from tune_seg.data import PackedData
+from tune_seg.training.code_identity import code_identity, code_of_a_training
+
+ELSEWHERE = {
+    "__init__.py": "names of the package",
+    "_package.py": "where the package is",
+    "errors.py": "what is said of wrong input",
+    "metric_names.py": "names of metrics, which are computed elsewhere",
+    "data/__init__.py": "names of its modules",
+    "data/cores.py": "how many processes pack",
+    "data/formats": "prepares the pack, and the identity of its content is in the key",
+    "data/images": "prepares the pack",
+    "data/labels.py": "prepares the pack",
+    "data/options.py": "prepares the pack",
+    "data/packing/__init__.py": "holds nothing",
+    "data/packing/write.py": "prepares the pack",
+    "data/reading.py": "prepares the pack",
+    "data/splitting.py": "prepares the pack",
+    "data/synthetic.py": "prepares the pack",
+    "data/volumes": "prepares the pack",
+    "config/data.py": "which data are packed",
+    "config/json_schema.py": "for editors",
+    "config/parsing.py": "what is said of wrong input; the values that are read are in the key",
+    "config/study.py": "how trials are chosen, not what one of them does",
+}
+"""What a training imports and no result depends on, with the reason."""
+
+TRAIN = """
+import sys
+import torch
+from tune_seg.config import TrialConfig, parse
+from tune_seg.data.packing.packed import PackedData
+from tune_seg.training.checkpoints import CheckpointStore
+from tune_seg.training.resume import StoredTraining
+
+data = PackedData(sys.argv[1])
+for train, loss in (("all", {"kind": "naive", "start": "wdice", "end": "focal"}), ("head", {"end": "ce_max_pool"})):
+    model = {"architecture": "DeepLabV3Plus", "encoder": "tu-test_resnet", "train": train}
+    training = {"epochs": 1, "batch_size": 4, "device": "cpu"}
+    config = parse(TrialConfig, {"model": model, "training": training, "loss": loss, "acw": True})
+    StoredTraining(config, data, torch.device("cpu"), CheckpointStore(sys.argv[2])).advance()
+print(*(module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "tune_seg"), sep="\\n")
+"""
+
+KEYS = """
+from tune_seg.config import TrialConfig, parse
+from tune_seg.training.trajectory import TrainingData, trajectory_keys
+
+config = parse(TrialConfig, {"training": {"epochs": 2, "batch_size": 4, "device": "cpu"}})
+print(*trajectory_keys(config, TrainingData("content", (48, 48), 40)))
+"""
+
+
+def output(code: str, *arguments: object, checkout: Path = CHECKOUT) -> list[str]:
+    """The words that a new process prints."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": ""}  # the folder that it runs in is the first on the path
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=checkout, env=environment).stdout.split()
+
+
+def test_all_that_a_training_imports_is_in_its_identity_or_has_a_reason_not_to_be(
+    packed: PackedData, tmp_path: Path
+) -> None:
+    imported = {Path(path).relative_to(PACKAGE) for path in output(TRAIN, packed.path, tmp_path)}
+    known = {path.relative_to(PACKAGE) for path in code_of_a_training()}
+    assert {path.as_posix() for path in imported} > {"training/step.py", "losses/focal.py", "models/frozen.py", "metrics.py"}
+    unexplained = [path for path in imported - known if not {path.as_posix(), *map(str, path.parents)} & set(ELSEWHERE)]
+    assert unexplained == []
+    assert {path.as_posix() for path in known} & set(ELSEWHERE) == set()
+    assert not any("study" in path.parts for path in imported | known)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("checkout") / "tune_seg"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture
+def copied(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "tune_seg"))
+
+
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    before = path.read_text()
+    after = change(before)
+    assert after != before, path
+    compile(after, path, "exec")
+    path.write_text(after)
+
+
+def code(source: str) -> str:
+    return f"{source}\nchanged = 1\n"
+
+
+def comment(source: str) -> str:
+    return f"# changed\n{source}  # changed\n"
+
+
+def docstrings(source: str) -> str:
+    """Every text in three quotes is another: those of the module, its classes, functions and constants."""
+    return re.sub(r'^( *)"""(?=\w)', r'\1"""Changed. ', source, flags=re.MULTILINE)
+
+
+def message(pattern: str) -> Callable[[str], str]:
+    """Another wording after `pattern`, which ends where a text begins."""
+    return lambda source: re.sub(pattern, r"\g<0>changed: ", source)
+
+
+def test_a_copy_of_the_package_has_its_identity_wherever_it_lies(copied: Path) -> None:
+    assert code_identity(copied) == code_identity()
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("data/formats/dicom/reader.py", code),
+        ("data/formats/camvid.py", code),
+        ("data/packing/write.py", code),
+        ("data/splitting.py", code),
+        ("study/records.py", code),
+        ("study/ray_tune/searcher.py", code),
+        ("search.py", code),
+        ("losses/__main__.py", code),
+        ("training/step.py", comment),
+        ("losses/dice.py", comment),
+        ("training/trainer.py", docstrings),
+        ("losses/focal.py", docstrings),
+        ("training/checkpoints.py", docstrings),
+        ("metrics.py", message(r'raise InputError\(\s*f"')),
+        ("training/trajectory.py", message(r'raise InputError\(\s*f"')),
+        ("training/step.py", message(r'_logger\.warning\("')),
+        ("training/checkpoints.py", message(r'problems\.append\(f"')),
+        ("training/resume.py", message(r'problems\.append\(\s*f"')),
+        ("training/resume.py", message(r'assert .*, "')),
+    ],
+)
+def test_what_no_result_depends_on_keeps_the_identity(copied: Path, file: str, change: Callable[[str], str]) -> None:
+    edit(copied / file, change)
+    assert code_identity(copied) == code_identity()
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda source: source.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("losses/dice.py", code),
+        ("losses/_fused.py", code),
+        ("training/step.py", replaced("set_to_none=True", "set_to_none=False")),
+        ("training/evaluation.py", replaced("everything[::2], everything[1::2]", "everything[1::2], everything[::2]")),
+        ("training/lr_schedule.py", replaced("1.0 - progress", "0.9 - progress")),
+        ("models/unet_2015.py", code),
+        ("models/weights.py", code),
+        ("metrics.py", replaced("1 - 4 / bins", "1 - 5 / bins")),
+        ("temperature.py", replaced("1e-14", "1e-3")),
+        ("schedules.py", replaced('"naive": (0.3, 0.9)', '"naive": (0.4, 0.9)')),
+        ("layers.py", code),
+        ("config/__init__.py", code),
+        ("data/loading/augmentation.py", code),
+        ("data/packing/packed.py", code),
+        ("data/dataset.py", replaced("IGNORE_INDEX = 255", "IGNORE_INDEX = 254")),
+    ],
+)
+def test_what_a_result_depends_on_changes_the_identity(copied: Path, file: str, change: Callable[[str], str]) -> None:
+    edit(copied / file, change)
+    assert code_identity(copied) != code_identity()
+
+
+def test_a_default_of_the_configuration_is_part_of_the_identity(copied: Path) -> None:
+    files = [path for path in (copied / "config").glob("*.py") if re.search(r"batch_size: Positive = \d+", path.read_text())]
+    edit(files[0], lambda source: re.sub(r"batch_size: Positive = \d+", "batch_size: Positive = 3", source))
+    assert code_identity(copied) != code_identity()
+
+
+def test_a_module_that_is_added_renamed_or_removed_changes_the_identity(copied: Path) -> None:
+    identities = {code_identity(copied)}
+    for change in (
+        lambda: (copied / "losses" / "added.py").write_text(""),
+        lambda: (copied / "losses" / "added.py").rename(copied / "losses" / "renamed.py"),
+        lambda: (copied / "losses" / "renamed.py").rename(copied / "models" / "renamed.py"),
+        lambda: (copied / "losses" / "dice.py").unlink(),
+    ):
+        change()
+        code_identity.cache_clear()
+        identities.add(code_identity(copied))
+    assert len(identities) == 5
+
+
+def test_only_the_text_of_a_message_is_free(copied: Path) -> None:
+    """The condition under which something is raised, and what is computed beside it, are code."""
+    source = 'def f(x):\n    if x < {}:\n        raise ValueError(f"x is {{x}}, not {}")\n    return {}\n'
+    identities = []
+    for values in ((1, "small", "'a'"), (1, "tiny", "'a'"), (2, "small", "'a'"), (1, "small", "'b'")):
+        (copied / "losses" / "added.py").write_text(source.format(*values))
+        code_identity.cache_clear()
+        identities.append(code_identity(copied))
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 3
+
+
+def test_the_keys_of_a_trajectory_follow_the_identity(copied: Path) -> None:
+    before = output(KEYS)
+    edit(copied / "data" / "formats" / "camvid.py", code)
+    edit(copied / "training" / "trainer.py", docstrings)
+    assert output(KEYS, checkout=copied.parent) == before
+    edit(copied / "losses" / "dice.py", code)
+    after = output(KEYS, checkout=copied.parent)
+    assert len(after) == len(before) == 3 and not set(after) & set(before)
