@@ -1,6 +1,9 @@
 """tune_seg: find the loss, schedule and settings that serve a segmentation data set with rare classes."""
 
-import time
+from typing import Final
 
-IMPORTED = time.perf_counter()
-"""When the package was imported: for a command, when it began, but for Python's own start."""
+from tune_seg._commands import exit_if_no_command
+
+__version__: Final = "0.2.0"
+
+exit_if_no_command()

@@ -1,6 +1,5 @@
 """A study from its configuration to its results: prepare, run the trials on Ray, write down what came out."""
 
-import fcntl
 import importlib
 import shlex
 import shutil
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
+from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.data.reading import detect_format
