@@ -12,11 +12,11 @@ import pytest
 from tune_seg._package import PACKAGE
 
 LAYERS = {
-    "ground": ("errors", "_package", "_child"),
+    "ground": ("errors", "_package", "_child", "_posix", "_commands", "_arguments"),
     "parts": ("losses", "models", "data", "layers", "metrics", "metric_names", "schedules", "temperature", "config"),
     "training": ("training",),
     "study": ("study",),
-    "commands": ("search", "compare", "cli", ""),
+    "commands": ("search", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
 }
 """From the ground up, each with the folders and modules of `tune_seg` that it consists of; "" is `tune_seg` itself."""
 
@@ -166,7 +166,7 @@ def copy(tmp_path: Path) -> Path:
         ("metrics.py", "from tune_seg import compare", "tune_seg.compare"),
         ("training/step.py", "from tune_seg.study.reuse import Reuse", "tune_seg.study.reuse"),
         ("training/step.py", "import tune_seg.cli", "tune_seg.cli"),
-        ("study/records.py", "from tune_seg import IMPORTED", "tune_seg"),
+        ("study/records.py", "from tune_seg import __version__", "tune_seg"),
         ("errors.py", "from tune_seg.config import keys", "tune_seg.config.keys"),
     ],
 )

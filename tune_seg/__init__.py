@@ -3,18 +3,16 @@
 What is named here is imported when it is first used: to import the package takes no time.
 """
 
-import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from tune_seg._commands import exit_if_no_command
 
 if TYPE_CHECKING:
     from tune_seg import config, data, layers, losses, metrics, models, schedules, temperature, training
     from tune_seg.errors import InputError
     from tune_seg.study.api import Study
     from tune_seg.study.configuration import load_config
-
-IMPORTED = time.perf_counter()
-"""When the package was imported: for a command, when it began, but for Python's own start."""
 
 __version__: Final = "0.2.0"
 
@@ -50,3 +48,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+exit_if_no_command()

@@ -1,10 +1,9 @@
-"""The compare command: `python -m tune_seg.compare STUDY`: a study's rows beside those of the published table.
+"""The compare command: `tune-seg compare STUDY`: a study's rows beside those of the published table.
 
 Every row has its mean and standard deviation (n - 1) over the trials that ran to their end, which differ in seed or fold,
 and its rank, 1 for the best. Spearman's rank correlation says how far the order of the study's losses is that of the paper.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_seg._arguments import Parser
 from tune_seg.errors import InputError
 from tune_seg.study.papers.comparison import FinishedStudy, Row, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
@@ -26,7 +26,7 @@ _COLUMN = 26
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the comparison; the exit status: 0, or 2 for wrong input."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         study = load_study(_directory(arguments.study, arguments.studies))
         print_comparison(
@@ -197,7 +197,7 @@ def _lacking(rows: Sequence[Row], table: PaperTable, dataset: str, paper: str) -
     return [
         *([f"In the paper and not in the study: {', '.join(missing)}"] if missing else []),
         *([f"In the study and not in the paper: {', '.join(own)}"] if own else []),
-        *(f"{name} stands beside the row that the paper prints as {table.printed(name)}" for name in beside),
+        *(f"{name} is shown beside the row that the paper prints as {table.printed(name)}" for name in beside),
     ]
 
 
@@ -217,10 +217,9 @@ def _unfinished(study: FinishedStudy) -> list[str]:
     return [f"Trials that are left out, because they did not run to their end: {counted}"] if counted else []
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tune_seg.compare", description="Print the rows of a study beside those of a published table."
-    )
+def parser() -> Parser:
+    """The command line of `tune-seg compare`."""
+    parser = Parser(prog="tune-seg compare", description="Print the rows of a study beside those of a published table.")
     parser.add_argument("study", metavar="STUDY", help="the name of a study, or its folder")
     parser.add_argument("--paper", metavar="TABLE", help="the table, such as taubert_table1 (default: the study's own)")
     parser.add_argument("--dataset", metavar="NAME", help="its data set (default: the one that data.format tells)")

@@ -1,6 +1,5 @@
 """The one exception for input that a user can put right, and what helps to say what is wrong."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -25,6 +24,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         >>> did_you_mean("banana", ["ce", "focal", "dice"])
         ''
     """
+    from difflib import get_close_matches  # only on the way to an error
+
     spelled = {each.casefold(): each for each in known}
-    nearest = difflib.get_close_matches(name.casefold(), spelled, n=1)
+    nearest = get_close_matches(name.casefold(), spelled, n=1)
     return f" (did you mean {spelled[nearest[0]]}?)" if nearest else ""

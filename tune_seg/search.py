@@ -1,47 +1,52 @@
-"""The search command: `python -m tune_seg.search [CONFIG.yaml] [--data ROOT] [--set key=value ...] ...`.
+"""The search command: `tune-seg search [CONFIG] [--data ROOT] [--set key=value ...] ...`.
 
 A preset of a published table names the data sets of that table under `datasets`, with what each of them sets. `--data
 NAME=ROOT`, once for each, runs a study of each and prints it beside the paper.
 """
 
 import argparse
-import re
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from tune_seg import IMPORTED
-from tune_seg._package import PACKAGE
-from tune_seg.config import StudyConfig, fields_of, parse
-from tune_seg.config.keys import flatten, set_key, split_key
+from tune_seg._arguments import Parser
 from tune_seg.errors import InputError
-from tune_seg.study.papers.tables import load_table
+from tune_seg.study.presets import DEFAULT
 
-_DEFAULT = "default"
-_NAME = r"\w[\w. -]*"
-"""What a study, which is a folder, may be called."""
+if TYPE_CHECKING:
+    from tune_seg.config import StudyConfig
+
+_OPTIONS = {
+    "trials": ("search.trials",),
+    "epochs": ("training.epochs",),
+    "cpus_per_trial": ("training.threads", "compute.cpus_per_trial"),
+    "gpus_per_trial": ("compute.gpus_per_trial",),
+    "max_concurrent": ("compute.max_concurrent",),
+    "address": ("compute.address",),
+    "store": ("compute.store",),
+    "store_gb": ("compute.store_gb",),
+    "mlflow_uri": ("mlflow_uri",),
+}
+"""The options that are short for keys of the configuration."""
 
 
-def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the search command; the exit status: 0 finished, 2 wrong input, 130 interrupted, 1 some trials failed.
 
     Args:
         argv: the command line, without the command's name; that of the process.
-        began: when the command began, by :func:`time.perf_counter`; now.
     """
-    began = time.perf_counter() if began is None else began
-    arguments = _parser().parse_args(argv)
+    began = time.perf_counter()
+    arguments = parser().parse_args(argv)
     try:
-        studies = _asked(arguments)
+        studies = _requested(arguments)
         if arguments.dry_run:
-            for asked in studies:
-                _dry_run(asked)
+            for study in studies:
+                _dry_run(study)
             return 0
         return _search(studies, profile_from=began if arguments.profile else None)
     except InputError as error:
@@ -53,213 +58,62 @@ def main(argv: Sequence[str] | None = None, began: float | None = None) -> int:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A study that the command line asks for, and which data set of its table it is on, where that is said."""
+class _Request:
+    """A study that the command line asks for, and the data set of a published table that it is on, if it names one."""
 
-    config: StudyConfig
+    config: "StudyConfig"
     directory: Path
     dataset: str | None
 
 
-def _asked(arguments: argparse.Namespace) -> list[_Asked]:
+def _requested(arguments: argparse.Namespace) -> list[_Request]:
     """The studies that the command line asks for: one, or one for every `--data NAME=ROOT`."""
-    preset = arguments.config or _DEFAULT
+    from tune_seg.study.configuration import load_config, read_values, split_data
+    from tune_seg.study.files import study_directory
+
+    preset = arguments.config
     name = arguments.study or Path(preset).stem
-    if not re.fullmatch(_NAME, name) or name in ("packs", "store"):
-        raise InputError(f"--study {name}: a name is letters, digits, dots, spaces, - and _, and not packs or store")
-    datasets = _read(preset).get("datasets", {})
-    named = [_named([data], datasets)[0] for data in arguments.data]
+    study_directory(arguments.studies, name)  # before a file is read
+    datasets = read_values(preset).get("datasets", {})
+    named = [split_data(data, datasets)[0] for data in arguments.data]
     if len(named) > 1 and (None in named or len(set(named)) < len(named)):
         raise InputError(
             f"--data {' '.join(arguments.data)}: give one ROOT, or NAME=ROOT once for each data set of a table; those of "
             f"{preset} are {', '.join(datasets) or 'not named'}"
         )
-    asked = []
-    for index, dataset in enumerate(named or [None]):
-        config = load_config(argparse.Namespace(**{**vars(arguments), "data": arguments.data[index : index + 1]}))
-        directory = arguments.studies.absolute() / (name if dataset is None else f"{name}_{dataset.casefold()}")
-        asked.append(_Asked(config, directory, dataset))
-    return asked
+    overrides = _overrides(arguments)
+    requests = []
+    for data, dataset in zip(arguments.data or [None], named or [None], strict=True):
+        config = load_config(preset, data=data, overrides=overrides)
+        directory = study_directory(arguments.studies, name if dataset is None else f"{name}_{dataset.casefold()}")
+        requests.append(_Request(config, directory, dataset))
+    return requests
 
 
-def _named(data: Sequence[str], datasets: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """What `--data` says: the name of one of `datasets`, where it names one, and the root."""
-    if not data:
-        return None, None
-    name, equals, root = data[0].partition("=")
-    known = next((dataset for dataset in datasets if dataset.casefold() == name.casefold()), None)
-    if equals and known:
-        return known, root
-    if equals and datasets and "/" not in name and not Path(data[0]).exists():
-        raise InputError(f"--data {data[0]}: no data set {name}; those of the table are {', '.join(datasets)}")
-    return None, data[0]
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values that options set, by dotted key; those of `--set` come last, in their order."""
+    from tune_seg.study.configuration import parse_assignment
 
-
-def load_config(arguments: argparse.Namespace) -> StudyConfig:
-    """The configuration that the command line describes: a file or a preset, what a data set sets, what options override.
-
-    Raises:
-        InputError: a file that is missing or not YAML, an unknown key, an impossible value.
-    """
-    values = _read(arguments.config or _DEFAULT)
-    datasets = values.pop("datasets", {})
-    dataset, root = _named(arguments.data, datasets)
-    if root is not None and values.get("data", {}).get("format") == "synthetic":
-        del values["data"]["format"]  # the preset's generated images give way to the user's own
-    options = {
-        "data.root": root,
-        "search.trials": arguments.trials,
-        "training.epochs": arguments.epochs,
-        "training.threads": arguments.cpus_per_trial,
-        "compute.cpus_per_trial": arguments.cpus_per_trial,
-        "compute.gpus_per_trial": arguments.gpus_per_trial,
-        "compute.max_concurrent": arguments.max_concurrent,
-        "compute.address": arguments.address,
-        "compute.store": arguments.store,
-        "compute.store_gb": arguments.store_gb,
-        "mlflow_uri": arguments.mlflow_uri,
+    values = {
+        key: getattr(arguments, option)
+        for option, keys in _OPTIONS.items()
+        for key in keys
+        if getattr(arguments, option) is not None
     }
-    given: dict[str, Any] = {} if dataset is None else dict(datasets[dataset])
-    given |= {key: value for key, value in options.items() if value is not None}
-    for assignment in arguments.set:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set takes key=value, got {assignment!r}")
-        given.pop(key, None)  # the last counts
-        given[key] = _yaml(text, f"--set {assignment}: the value")
-    for key, value in given.items():
-        _override(values, key, value)
-    config = parse(StudyConfig, values)
-    if config.paper is not None:
-        load_table(config.paper)
-    _check_rows(config.rows, given.keys() | flatten(given).keys())
-    if config.training.threads is None:
-        threads = config.training.model_copy(update={"threads": config.compute.cpus_per_trial})
-        config = config.model_copy(update={"training": threads})
-    return config
-
-
-def presets() -> dict[str, Path]:
-    """The search spaces that come with the package, by name."""
-    installed, checkout = PACKAGE / "search_spaces", PACKAGE.parent / "search_spaces"
-    folder = installed if installed.is_dir() else checkout
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _read(name: str) -> dict[str, Any]:
-    path = Path(name)
-    if not path.is_file():
-        if name not in presets():
-            raise InputError(f"{name}: neither a file nor a preset; the presets are {', '.join(presets())}")
-        path = presets()[name]
-    try:
-        text = path.read_text()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text: {error}") from None
-    values = _yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected keys such as data, model, training, space; got {type(values).__name__}")
-    values = {key: value for key, value in values.items() if value is not None}  # `space:` with nothing below it
-    for key, value in values.items():
-        if (key == "space" or fields_of(StudyConfig, [key])) and not isinstance(value, dict):
-            raise InputError(f"{path}: {key} is a section with keys of its own, got {value!r}")
-    for key in ("rows", "datasets"):
-        _check_shape(key, values.get(key, {}), str(path))
-    for name in values.get("datasets", {}):
-        if not re.fullmatch(_NAME, str(name)) or not isinstance(name, str):
-            raise InputError(
-                f"{path}: datasets.{name}: a name is letters, digits, dots, spaces, - and _, in quotes if a number"
-            )
-    baselines = values.get("baselines", [])
-    if not isinstance(baselines, list) or not all(isinstance(baseline, dict) for baseline in baselines):
-        raise InputError(f"{path}: baselines is a list of {{key: value}}, got {baselines!r}")
+    for key, value in map(parse_assignment, arguments.set):
+        values.pop(key, None)
+        values[key] = value
     return values
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key which stands twice, where PyYAML would silently keep the last."""
+def _dry_run(study: _Request) -> None:
+    import yaml
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"the key {key} stands twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _yaml(text: str, what: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{what} is not YAML: {error}") from None
-
-
-def _override(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a key of the configuration; a key that is set no longer varies."""
-    if key == "rows" or key.startswith("rows."):
-        values["rows"] = _rows(values.get("rows", {}), key, value)
-        return
-    space = values.setdefault("space", {})
-    if key.startswith("space."):  # its keys are dotted themselves; null takes one out
-        space.pop(key.removeprefix("space."), None)
-        if value is not None:
-            space[key.removeprefix("space.")] = value
-        return
-    if isinstance(value, dict) and fields_of(StudyConfig, split_key(key)):
-        for part, inner in value.items():
-            _override(values, f"{key}.{part}", inner)
-        return
-    set_key(values, key, value)
-    fixed = {key: value, **flatten({key: value})}
-    for varied in [varied for varied in space if varied == key or varied.startswith(f"{key}.")]:
-        del space[varied]
-        now = fixed.get(varied)
-        agreeing = [baseline for baseline in values.get("baselines", []) if baseline.get(varied, now) == now]
-        values["baselines"] = [{k: v for k, v in baseline.items() if k != varied} for baseline in agreeing]
-
-
-def _rows(rows: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """`rows` after `key` was set: `rows` to a list keeps these, `rows.NAME` sets or removes one, `rows.NAME.KEY` its key."""
-
-    def known(name: str) -> dict[str, Any]:
-        if name not in rows:
-            raise InputError(f"--set {key}: no row {name}; the rows are {', '.join(rows) or 'none'}")
-        row: dict[str, Any] = rows[name]
-        return row
-
-    name, _, inner = key.removeprefix("rows").removeprefix(".").partition(".")
-    if inner:
-        return {**rows, name: {**known(name), inner: value}}
-    if name and value is None:
-        known(name)
-        return {other: row for other, row in rows.items() if other != name}
-    if not name and isinstance(value, list):
-        return {entry: known(entry) for entry in value}
-    changed = {**rows, name: value} if name else value
-    _check_shape("rows", changed, "--set")
-    return dict(changed)
-
-
-def _check_shape(key: str, named: Any, where: str) -> None:
-    if not isinstance(named, dict) or not all(isinstance(values, dict) for values in named.values()):
-        raise InputError(f"{where}: {key} is {{name: {{key: value}}}}, got {named!r}")
-
-
-def _check_rows(rows: dict[str, dict[str, Any]], fixed: set[str]) -> None:
-    """Refuse a key that is set for the whole study and by a row: the row would not be what its name says."""
-    for name, key in ((name, key) for name, row in rows.items() for key in row if key in fixed):
-        raise InputError(
-            f"{key} cannot be set for all rows, because rows.{name} sets it: leave that row out with "
-            f"--set rows.{name}=null, or change it with --set rows.{name}.{key}=VALUE"
-        )
-
-
-def _dry_run(asked: _Asked) -> None:
     from tune_seg.study.plan import plan_study
     from tune_seg.study.reuse import computed_once
     from tune_seg.study.search_space.samplers import sample_trials
 
-    config, directory = asked.config, asked.directory
+    config, directory = study.config, study.directory
     plan = plan_study(config, directory)
     print(f"# study {directory}\n{yaml.safe_dump(config.model_dump(mode='json', exclude={'space'}), sort_keys=False)}")
     print(f"# space\n{plan.space}\n\n# five sampled trials")
@@ -282,8 +136,8 @@ def _dry_run(asked: _Asked) -> None:
         print(f"# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
 
 
-def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
-    """Run the studies one after the other. What is wrong with the images or the models of one does not keep the others."""
+def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
+    """Run the studies one after the other. Wrong images or models of one do not stop the others."""
     from tune_seg.study.output.messages import study_console
     from tune_seg.study.output.results import check_same_study
     from tune_seg.study.plan import plan_study
@@ -294,39 +148,39 @@ def _search(studies: Sequence[_Asked], profile_from: float | None) -> int:
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     status, ended = 0, []
     try:
-        plans = [plan_study(asked.config, asked.directory) for asked in studies]
+        plans = [plan_study(study.config, study.directory) for study in studies]
         for plan in plans:
             check_same_study(plan.config, plan.directory / "study.yaml")
-        for asked, plan in zip(studies, plans, strict=True):
+        for study, plan in zip(studies, plans, strict=True):
             try:
                 outcome = run_study(plan, console, profile_from=profile_from)
             except InputError as error:
-                where = f"{asked.directory.name}: " if len(studies) > 1 else ""
+                where = f"{study.directory.name}: " if len(studies) > 1 else ""
                 print(f"error: {where}{error}", file=sys.stderr)
                 status = 2
                 continue
             if outcome is Outcome.INTERRUPTED:
                 return outcome.value
             status = max(status, outcome.value)
-            ended.append(asked)
+            ended.append(study)
             profile_from = None if profile_from is None else time.perf_counter()
     finally:
         signal.signal(signal.SIGTERM, before)
-    for asked in ended:
-        if asked.config.paper is not None:
-            _compare(asked)
+    for study in ended:
+        if study.config.paper is not None:
+            _compare(study)
     return status
 
 
-def _compare(asked: _Asked) -> None:
+def _compare(study: _Request) -> None:
     from tune_seg.compare import print_comparison
     from tune_seg.study.papers.comparison import load_study
 
     print()
     try:
-        print_comparison(load_study(asked.directory), dataset=asked.dataset)
+        print_comparison(load_study(study.directory), dataset=study.dataset)
     except InputError as error:
-        print(f"Not shown beside the paper, see python -m tune_seg.compare --help: {error}")
+        print(f"Not shown beside the paper, see tune-seg compare --help: {error}")
 
 
 def _gpus(text: str) -> float | str:
@@ -336,9 +190,16 @@ def _gpus(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"{text!r} is not possible; allowed: a number or auto") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tune_seg.search", description="Search for the loss that serves your data.")
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file or a preset's name (default: default)")
+def parser() -> Parser:
+    """The command line of `tune-seg search`."""
+    parser = Parser(
+        prog="tune-seg search",
+        description="Search for the loss that serves your data. The same command again continues a study.",
+        epilog="tune-seg presets lists the presets; docs/configuration.md has every key that --set takes.",
+    )
+    parser.add_argument(
+        "config", nargs="?", default=DEFAULT, metavar="CONFIG", help="a YAML file or a preset's name (default: %(default)s)"
+    )
     parser.add_argument(
         "--data",
         action="append",
@@ -355,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gpus-per-trial", type=_gpus, metavar="N|auto", help="GPUs of a trial; a fraction shares one, auto measures"
     )
-    parser.add_argument("--max-concurrent", type=int, metavar="N", help="at most so many trials at once")
+    parser.add_argument("--max-concurrent", type=int, metavar="N", help="how many trials run at once, at most")
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
     parser.add_argument("--store", metavar="DIR|URI", help="where checkpoints are kept (default: DIR/store of --studies)")
     parser.add_argument("--store-gb", type=float, metavar="N", help="gigabytes of checkpoints kept (20); 0 keeps none")
@@ -366,4 +227,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(began=IMPORTED))
+    sys.exit(main())

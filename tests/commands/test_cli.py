@@ -1,5 +1,6 @@
 """The console command, and how light it is."""
 
+import json
 import os
 import pty
 import re
@@ -9,25 +10,96 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import CHECKOUT
+from tune_seg import __version__
+from tune_seg._commands import COMMANDS
+from tune_seg._package import PACKAGE
 from tune_seg.losses import LOSSES
+from tune_seg.study.presets import presets, summary
+
+
+def python(*argv: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run([sys.executable, *argv], capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 def run(*argv: str) -> "subprocess.CompletedProcess[str]":
-    code = f"import sys; from tune_seg.cli import main; sys.argv = ['tune-seg', *{argv!r}]; sys.exit(main())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return python("-m", "tune_seg", *argv)
 
 
-def test_search_is_a_subcommand() -> None:
-    done = run("search", "--help")
-    assert done.returncode == 0
-    assert "--gpus-per-trial" in done.stdout
+def test_help_has_the_commands_three_examples_and_every_preset_on_a_line() -> None:
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    for name, what in COMMANDS.items():
+        assert re.search(rf"^    {name} +{re.escape(what)}$", done.stdout, re.MULTILINE)
+    assert sum(line.startswith("  tune-seg ") for line in lines) == 3
+    for name, path in presets().items():
+        assert f"  {name:<14}  {summary(path)}" in lines
+    assert run("presets").stdout.splitlines() == [line.removeprefix("  ") for line in lines[-len(presets()) - 2 : -2]]
 
 
-@pytest.mark.parametrize("argv", [(), ("serach",)])
-def test_an_unknown_subcommand_names_the_known_ones(argv: tuple[str, ...]) -> None:
+def test_the_console_command_is_the_same_as_the_module() -> None:
+    code = "import sys; from tune_seg.cli import main; sys.argv = ['tune-seg', '--version']; sys.exit(main())"
+    assert python("-c", code).stdout == run("--version").stdout == f"tune-seg {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ((), f"no command; the commands are {', '.join(COMMANDS)}"),
+        (("serach",), "unknown command serach (did you mean search?)"),
+        (("zzz",), f"unknown command zzz; the commands are {', '.join(COMMANDS)}"),
+        (("--verison",), "unknown option --verison (did you mean --version?)"),
+    ],
+)
+def test_what_is_no_command_is_said_with_the_nearest_one(argv: tuple[str, ...], message: str) -> None:
     done = run(*argv)
-    assert done.returncode == 2
-    assert "usage: tune-seg {search,compare,losses}" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"tune-seg: error: {message}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_module_too(name: str) -> None:
+    done = python("-m", f"tune_seg.{name}", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: tune-seg {name} ")
+    assert done.stdout == run(name, "--help").stdout
+
+
+def test_the_commands_are_the_modules_that_do_something_when_they_are_run() -> None:
+    inside = [path for path in PACKAGE.rglob("*.py") if '\nif __name__ == "__main__":' in path.read_text()]
+    names = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in inside}
+    assert names == {*COMMANDS, "losses.__main__", "__main__"} - {"losses"}
+
+
+@pytest.mark.parametrize(
+    "name", ["study.output.report", "cli", "losses.dice", "losses", "training", "search.main", "nosuch"]
+)
+@pytest.mark.parametrize("option", ["-m {}", "-m{}", "-Wignore -m {}"])
+def test_a_module_that_is_no_command_says_so(name: str, option: str, tmp_path: Path) -> None:
+    done = python(*option.format(f"tune_seg.{name}").split(" "), "-m", "tune_seg.search", cwd=tmp_path)
+    if name == "losses":  # it is one
+        assert done.stderr.startswith("usage: tune-seg losses")
+        return
+    listed = ", ".join(f"tune-seg {command}" for command in COMMANDS)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"tune_seg.{name} is not a command; the commands are: {listed}\n"
+
+
+def test_a_module_of_another_package_may_import_this_one(tmp_path: Path) -> None:
+    for name in ("tune_segments", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("import tune_seg")
+        (tmp_path / name / "run.py").write_text("print('ran')")
+        done = python("-m", f"{name}.run", "tune_seg.nosuch", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+
+
+def test_the_schema_knows_every_section() -> None:
+    done = run("schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"data", "model", "training", "objective", "search", "space"} <= {*json.loads(done.stdout)["properties"]}
 
 
 def test_a_preset_goes_by_its_name() -> None:
@@ -41,8 +113,18 @@ def test_help_and_dry_run_import_nothing_heavy() -> None:
         "import sys; from tune_seg.search import main; main(['--dry-run']); "
         "print([name for name in ('torch', 'ray', 'mlflow') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert python("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["presets"], ["search", "--help"], ["losses", "--help"]])
+def test_help_is_made_of_little(argv: list[str]) -> None:
+    code = (
+        "import atexit, sys; from tune_seg.cli import main; "
+        "heavy = ('torch', 'ray', 'optuna', 'mlflow', 'numpy', 'pydantic', 'yaml', 'rich', 'shtab'); "
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules])); "
+        f"main({argv})"
+    )
+    assert python("-c", code).stdout.splitlines()[-1] == "[]"
 
 
 def test_losses_is_a_subcommand() -> None:

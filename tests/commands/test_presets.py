@@ -11,8 +11,10 @@ from tests.study.test_study import search, write_config
 from tune_seg.config import LossKind, StudyConfig, TrialConfig
 from tune_seg.data.synthetic import TRAIN_IMAGES
 from tune_seg.errors import InputError
-from tune_seg.search import _parser, load_config, main, presets
+from tune_seg.search import main
+from tune_seg.study.configuration import load_config, parse_assignment
 from tune_seg.study.papers.tables import load_table, names
+from tune_seg.study.presets import presets, summary
 from tune_seg.study.search_space.space import Space
 
 HOSSAIN = tuple(f"hossain_table{number}" for number in range(2, 8))
@@ -26,8 +28,9 @@ OWN: dict[str, dict[str, Any]] = {  # by Hossain's names: loss, and whether the 
 }
 
 
-def loaded(name: str, *options: str) -> StudyConfig:
-    return load_config(_parser().parse_args([name, "--data", ".", *options]))
+def loaded(name: str, *assignments: str) -> StudyConfig:
+    """The preset with what `--set` says in each of `assignments`."""
+    return load_config(name, data=".", overrides=dict(map(parse_assignment, assignments)))
 
 
 def trials(config: StudyConfig) -> list[tuple[dict[str, Any], TrialConfig]]:
@@ -36,6 +39,12 @@ def trials(config: StudyConfig) -> list[tuple[dict[str, Any], TrialConfig]]:
 
 def test_there_is_a_preset_for_every_table() -> None:
     assert {*presets()} == {"default", "gamma_acw", "loss_program", "loss_schedule", "pareto", *names()}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_the_first_line_of_a_preset_says_in_a_line_what_it_is_for(name: str) -> None:
+    text = summary(presets()[name])
+    assert text[0].isupper() and text[-1] in ".?)" and 40 < len(text) <= 110
 
 
 def expected(name: str) -> tuple[LossKind, str | None, str]:
@@ -117,13 +126,13 @@ def test_the_settings_of_hossain_are_those_of_section_4(name: str) -> None:
 def test_every_data_set_of_a_table_has_its_settings() -> None:
     for name in names():
         for dataset, formats in load_table(name).formats.items():
-            config = load_config(_parser().parse_args([name, "--data", f"{dataset.lower()}=."]))
+            config = load_config(name, data=f"{dataset.lower()}=.")
             assert (config.data.root, config.data.format) == (Path.cwd(), formats[0])
             prostate = dataset in ("MRI", "TRUS")
             assert config.evaluation.background == ("background" if prostate else None)
             assert config.data.classes == (("background", "prostate") if prostate else None)
             assert config.data.options == {"Cityscape": {"classes": 11}, "Cityscapes": {"labels": "all"}}.get(dataset, {})
-    config = load_config(_parser().parse_args(["taubert_table1", "--data", "Cityscapes=."]))
+    config = load_config("taubert_table1", data="Cityscapes=.")
     assert (config.data.size, config.augmentation.crop) == ((1040, 2080), (960, 960))  # twice the others, twice as wide
     assert config.rows.keys() == loaded("taubert_table1").rows.keys() - {"refine"}
 
@@ -182,9 +191,8 @@ def test_the_name_of_a_data_set_must_be_that_of_a_folder(
 
 def test_a_row_can_be_tried_alone_at_any_size() -> None:
     config = loaded(
-        *("taubert_table1", "--epochs", "3", "--set", "rows=[DLNCE]", "--set", "data.size=[64, 64]"),
-        *("--set", "augmentation.crop=null", "--set", "training.seed=0"),
-        *("--set", "model={architecture: Unet, weights: none, train: all}"),
+        *("taubert_table1", "training.epochs=3", "rows=[DLNCE]", "data.size=[64, 64]"),
+        *("augmentation.crop=null", "training.seed=0", "model={architecture: Unet, weights: none, train: all}"),
     )
     ((point, trial),) = trials(config)
     assert point == {"row": "DLNCE"}
@@ -193,8 +201,8 @@ def test_a_row_can_be_tried_alone_at_any_size() -> None:
 
 def test_what_a_row_sets_cannot_be_set_for_all() -> None:
     with pytest.raises(InputError, match=r"^model.weights cannot be set for all rows, because rows.refine sets it: leave"):
-        loaded("taubert_table1", "--set", "model.weights=none")
-    config = loaded("taubert_table1", "--set", "model.weights=none", "--set", "rows.refine=null")
+        loaded("taubert_table1", "model.weights=none")
+    config = loaded("taubert_table1", "model.weights=none", "rows.refine=null")
     assert len(config.rows) == 17 and {trial.model.weights for _, trial in trials(config)} == {"none"}
 
 

@@ -1,6 +1,6 @@
 """The configuration: what is accepted, what is refused, and in which words."""
 
-import argparse
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from tune_seg.config.keys import flatten, set_key
 from tune_seg.errors import InputError
 from tune_seg.losses import build_loss
 from tune_seg.schedules import Keyframe
-from tune_seg.search import _parser, load_config, presets
+from tune_seg.study.configuration import load_config, parse_assignment
+from tune_seg.study.presets import presets
 
 
-def arguments(*argv: str) -> argparse.Namespace:
-    return _parser().parse_args(argv)
+def configured(config: str | Path, *assignments: str, data: str | None = None) -> StudyConfig:
+    """The configuration with what `--set` says in each of `assignments`."""
+    return load_config(config, data=data, overrides=dict(map(parse_assignment, assignments)))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_bad_values_are_refused_by_name(assignment: str, message: str, tmp_path:
     base = tmp_path / "base.yaml"
     base.write_text("training: {lr: 0.1}\n")
     with pytest.raises(InputError) as error:
-        load_config(arguments(str(base), "--set", assignment))
+        configured(base, assignment)
     assert message in str(error.value)
 
 
@@ -130,7 +132,7 @@ def test_bad_values_are_refused_by_name(assignment: str, message: str, tmp_path:
 )
 def test_a_value_is_said_once(assignment: str, got: str | None) -> None:
     with pytest.raises(InputError) as error:
-        load_config(arguments("--set", assignment))
+        configured("default", assignment)
     _, found, said = str(error.value).rpartition(", got ")
     assert (said if found else None) == got
     assert str(error.value).count(repr(assignment.partition("=")[2].strip("'"))) == 1
@@ -203,11 +205,12 @@ def test_a_schedule_out_of_order_with_the_default_of_its_kind_is_refused() -> No
         parse(TrialConfig, {"loss": loss | {"kind": "alternating"}, "schedule": {"start": 0.0}})
 
 
-def test_options_and_set_override_the_file(tmp_path: Path) -> None:
+def test_overrides_change_what_the_file_says(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("training: {epochs: 3}\nspace: {training.lr: {float: [0.1, 0.2]}, acw: {choice: [true, false]}}\n")
     config = load_config(
-        arguments(str(path), "--epochs", "7", "--trials", "5", "--set", "training.lr=1e-3", "--cpus-per-trial", "2")
+        path,
+        overrides={"training.epochs": 7, "search.trials": 5, "compute.cpus_per_trial": 2, "training.lr": 1e-3},
     )
     assert (config.training.epochs, config.search.trials, config.training.lr) == (7, 5, 1e-3)
     assert set(config.space) == {"acw"}  # a key that is set no longer varies
@@ -217,7 +220,7 @@ def test_options_and_set_override_the_file(tmp_path: Path) -> None:
 def test_setting_a_section_fixes_each_of_its_keys(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("space: {schedule.start: {float: [0.1, 0.2]}, training.epochs: {int: [1, 2]}, acw: {choice: [true]}}\n")
-    config = load_config(arguments(str(path), "--epochs", "3", "--set", "schedule={start: 0.3, end: 0.8}"))
+    config = configured(path, "training.epochs=3", "schedule={start: 0.3, end: 0.8}")
     assert set(config.space) == {"acw"}
     assert (config.schedule.start, config.schedule.end, config.training.epochs) == (0.3, 0.8, 3)
 
@@ -225,7 +228,7 @@ def test_setting_a_section_fixes_each_of_its_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("training: {lr: 0.1}\ntraining: {epochs: 3}\n", "the key training stands twice"),
+        ("training: {lr: 0.1}\ntraining: {epochs: 3}\n", "the key training appears twice"),
         ("data: 3\n", "data is a section with keys of its own, got 3"),
         ("baselines: [x]\n", "baselines is a list of"),
         ("[1, 2]\n", "expected keys such as data"),
@@ -236,40 +239,53 @@ def test_a_file_of_another_shape_is_refused(text: str, message: str, tmp_path: P
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        load_config(arguments(str(path), "--data", "somewhere", "--set", "acw=true"))
+        configured(path, "acw=true", data="somewhere")
 
 
 def test_empty_sections_are_no_sections(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("data:\ntraining:\nspace:\nbaselines:\n")
-    config = load_config(arguments(str(path), "--data", "somewhere", "--epochs", "3", "--set", "acw=true"))
+    config = configured(path, "training.epochs=3", "acw=true", data="somewhere")
     assert (config.training.epochs, config.acw) == (3, True)
 
 
 def test_data_replaces_the_generated_images_of_a_preset() -> None:
-    assert load_config(arguments()).data.format == "synthetic"
-    config = load_config(arguments("--data", "somewhere"))
+    assert load_config().data.format == "synthetic"
+    config = load_config(data="somewhere")
     assert (config.data.format, config.data.root) == (None, Path("somewhere").absolute())
 
 
 def test_every_preset_is_a_valid_study() -> None:
     assert {"default", "loss_schedule"} <= set(presets())
     for name in presets():
-        load_config(arguments(name, "--data", "."))
+        load_config(name, data=".")
 
 
 def test_a_missing_file_names_the_presets() -> None:
-    with pytest.raises(InputError, match=r"neither a file nor a preset; the presets are .*loss_schedule"):
-        load_config(arguments("loss_shedule"))
+    with pytest.raises(InputError, match=r"^nosuch: neither a file nor a preset; the presets are .*loss_schedule"):
+        load_config("nosuch")
+    with pytest.raises(InputError, match=r"^loss_shedule: neither a file nor a preset \(did you mean loss_schedule\?\)$"):
+        load_config("loss_shedule")
+
+
+def test_a_mapping_is_as_good_as_a_file_and_stays_as_it_is() -> None:
+    mapping: dict[str, Any] = {"loss": {"params": {}}, "space": {"acw": {"choice": [True, False]}}, "training": None}
+    options: dict[str, Any] = {"loss": {"params": {"focal": {"gamma": 1.5}}}, "loss.params.focal.gamma": 2.5}
+    before = copy.deepcopy((mapping, options))
+    config = load_config(mapping, overrides={**options, "acw": True})
+    assert (config.loss.params, config.acw, config.space) == ({"focal": {"gamma": 2.5}}, True, {})
+    assert (mapping, options) == before
+    with pytest.raises(InputError, match=r"^the configuration: loss is a section with keys of its own, got 3"):
+        load_config({"loss": 3})
 
 
 def test_a_dumped_configuration_reads_back_the_same() -> None:
-    config = load_config(arguments())
+    config = load_config()
     assert parse(StudyConfig, yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
 
 
 def test_trial_replaces_dotted_keys() -> None:
-    config = load_config(arguments())
+    config = load_config()
     trial = config.trial({"loss.kind": "naive", "loss.start": "dice", "schedule.start": 0.25, "acw": True})
     assert trial.loss_name == "dice>ce naive acw"
     assert trial.schedule.fractions(trial.loss.kind) == (0.25, 0.9)
@@ -302,7 +318,7 @@ loss:
 def test_a_program_reads_back_the_same_and_offers_its_components(tmp_path: Path) -> None:
     path = tmp_path / "program.yaml"
     path.write_text(PROGRAM)
-    config = load_config(arguments(str(path)))
+    config = load_config(path)
     assert parse(StudyConfig, yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
     calib, entropy, overlap = config.components  # whatever their order in the file
     assert (overlap.name, overlap.loss, overlap.params) == ("overlap", "wdice", {})
@@ -327,20 +343,18 @@ def test_the_keys_of_a_program_can_be_set(tmp_path: Path) -> None:
         "loss.components.entropy.weight": {"int": [1, 2]},
     }
     path.write_text(f"{PROGRAM}\nspace: {space}\nbaselines: [{{loss.components.overlap.keyframes.1.at: 0.4}}]")
-    config = load_config(
-        arguments(
-            str(path),
-            *("--set", "loss.components.overlap.keyframes.1.at=0.4"),
-            *("--set", "loss.components.entropy.loss=tao_dual_focal"),
-            *("--set", "loss.components.calib.keyframes.0={at: 0.1, weight: 0.5}"),
-        )
+    config = configured(
+        path,
+        "loss.components.overlap.keyframes.1.at=0.4",
+        "loss.components.entropy.loss=tao_dual_focal",
+        "loss.components.calib.keyframes.0={at: 0.1, weight: 0.5}",
     )
     assert config.loss.components["overlap"].curve[1] == Keyframe(0.4, 0.2, "cosine")
     assert config.loss.components["entropy"].loss == "tao_dual_focal"
     assert config.loss.components["calib"].curve[0].weight == 0.5
     assert set(config.space) == {"loss.components.entropy.weight"}
     assert config.baselines == ({},)
-    replaced = load_config(arguments(str(path), "--set", "loss.components={only: {loss: ce, weight: 1}}"))
+    replaced = configured(path, "loss.components={only: {loss: ce, weight: 1}}")
     assert (set(replaced.loss.components), replaced.space) == ({"only"}, {})
     for key, message in (
         ("overlap.keyframes.3.at", "keyframes has no entry 3; its entries are 0 to 2"),
@@ -348,7 +362,7 @@ def test_the_keys_of_a_program_can_be_set(tmp_path: Path) -> None:
         ("overlap.loss.x", "loss is a value, not a section"),
     ):
         with pytest.raises(InputError, match=f"loss.components.{key}: {message}"):
-            load_config(arguments(str(path), "--set", f"loss.components.{key}=0.4"))
+            configured(path, f"loss.components.{key}=0.4")
 
 
 @pytest.mark.parametrize(

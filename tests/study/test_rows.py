@@ -13,7 +13,7 @@ from tests.study.test_records import asked, open_records, run_to_the_end
 from tests.study.test_space import space
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
-from tune_seg.search import _parser, load_config
+from tune_seg.study.configuration import load_config, parse_assignment
 from tune_seg.study.output.results import check_same_study, write_study
 from tune_seg.study.search_space.samplers import build_sampler
 from tune_seg.study.search_space.space import Space
@@ -27,9 +27,9 @@ SEEDS: dict[str, Any] = {"training.seed": {"grid": [0, 1]}}
 GRID: dict[str, Any] = {"search": {"sampler": "grid", "early_stopping": {"kind": "none"}}}
 
 
-def load(path: Path, *options: str, **values: Any) -> StudyConfig:
+def load(path: Path, *assignments: str, **values: Any) -> StudyConfig:
     path.write_text(yaml.safe_dump({"rows": ROWS, "space": SEEDS, **GRID, **values}, sort_keys=False))
-    return load_config(_parser().parse_args([str(path), *options]))
+    return load_config(path, overrides=dict(map(parse_assignment, assignments)))
 
 
 def test_rows_are_crossed_with_the_grids_of_the_space() -> None:
@@ -96,26 +96,26 @@ def test_rows_that_cannot_be_are_refused(rows: dict[str, Any], parameters: dict[
 
 def test_the_command_line_chooses_adds_changes_and_removes_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.yaml"
-    assert [*load(path, "--set", "rows=[DLNCE, CE]").rows] == ["DLNCE", "CE"]
-    assert [*load(path, "--set", "rows.FL=null").rows] == ["CE", "DLNCE"]
-    assert load(path, "--set", "rows.FL.loss.gamma=1.5").rows["FL"] == {"loss.end": "focal", "loss.gamma": 1.5}
-    assert load(path, "--set", "rows.DL={loss.end: dice}").rows == {**ROWS, "DL": {"loss.end": "dice"}}
-    assert load(path, "--set", "rows={DL: {loss.end: dice}}").rows == {"DL": {"loss.end": "dice"}}
-    assert "training.seed" not in load(path, "--set", "training.seed=3").space
+    assert [*load(path, "rows=[DLNCE, CE]").rows] == ["DLNCE", "CE"]
+    assert [*load(path, "rows.FL=null").rows] == ["CE", "DLNCE"]
+    assert load(path, "rows.FL.loss.gamma=1.5").rows["FL"] == {"loss.end": "focal", "loss.gamma": 1.5}
+    assert load(path, "rows.DL={loss.end: dice}").rows == {**ROWS, "DL": {"loss.end": "dice"}}
+    assert load(path, "rows={DL: {loss.end: dice}}").rows == {"DL": {"loss.end": "dice"}}
+    assert "training.seed" not in load(path, "training.seed=3").space
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("rows=[CE, XE]", r"--set rows: no row XE; the rows are CE, FL, DLNCE"),
-        ("rows.XE=null", r"--set rows.XE: no row XE; the rows are CE, FL, DLNCE"),
+        ("rows=[CE, XE]", r"setting rows: no row XE; the rows are CE, FL, DLNCE"),
+        ("rows.XE=null", r"setting rows.XE: no row XE; the rows are CE, FL, DLNCE"),
         ("rows.XE.loss.gamma=1", r"no row XE"),
-        ("rows=3", r"--set: rows is {name: {key: value}}, got 3"),
-        ("rows.CE=3", r"--set: rows is {name: {key: value}}"),
+        ("rows=3", r"setting rows: rows is {name: {key: value}}, got 3"),
+        ("rows.CE=3", r"setting rows.CE: rows is {name: {key: value}}"),
         (
             "loss.gamma=1",
-            r"^loss.gamma cannot be set for all rows, because rows.FL sets it: leave that row out with --set rows.FL=null, "
-            r"or change it with --set rows.FL.loss.gamma=VALUE",
+            r"^loss.gamma cannot be set for all rows, because rows.FL sets it: leave that row out "
+            r"\(rows.FL=null\), or set the key in the row \(rows.FL.loss.gamma=VALUE\)",
         ),
         ("loss={gamma: 1}", r"loss.gamma cannot be set for all rows"),
         ("paper=nope", r"paper: no table 'nope'; the tables are hossain_table2"),
@@ -123,7 +123,7 @@ def test_the_command_line_chooses_adds_changes_and_removes_rows(tmp_path: Path) 
 )
 def test_what_the_command_line_says_of_rows_is_checked(tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load(tmp_path / "rows.yaml", "--set", option)
+        load(tmp_path / "rows.yaml", option)
 
 
 def test_a_file_whose_rows_are_none_is_refused(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_study_with_other_rows_is_another_study_and_one_of_another_paper_is_no
     path = tmp_path / "study.yaml"
     config = load(tmp_path / "rows.yaml", paper="taubert_table1")
     write_study(config, path)
-    again = load_config(_parser().parse_args([str(path)]))
+    again = load_config(path)
     assert (again.rows, again.paper) == (config.rows, "taubert_table1")
     assert Space(again).enumerate() == Space(config).enumerate()
     check_same_study(again.model_copy(update={"paper": None}), path)
     with pytest.raises(InputError, match=r"rows.FL.loss.gamma: 2.0 in the study, 1.0 now"):
-        check_same_study(load(tmp_path / "rows.yaml", "--set", "rows.FL.loss.gamma=1.0"), path)
+        check_same_study(load(tmp_path / "rows.yaml", "rows.FL.loss.gamma=1.0"), path)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from tune_seg.config import SearchConfig, StudyConfig, parse
 from tune_seg.errors import InputError
-from tune_seg.search import _parser, load_config, presets
+from tune_seg.study.configuration import load_config
+from tune_seg.study.presets import presets
 from tune_seg.study.search_space.samplers import NAMES, build_sampler, check_sampler, planned_points, sample_trials
 from tune_seg.study.search_space.space import Space
 
@@ -496,4 +497,4 @@ def test_a_base_value_that_some_configuration_uses_is_accepted() -> None:
 
 def test_every_preset_samples_only_what_has_an_effect() -> None:
     for name in presets():
-        Space(load_config(_parser().parse_args([name, "--data", "."])))
+        Space(load_config(name, data="."))

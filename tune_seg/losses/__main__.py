@@ -1,17 +1,18 @@
-"""The command that says which losses there are: `python -m tune_seg.losses [NAME]`."""
+"""The losses command: `tune-seg losses [NAME]`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from tune_seg._arguments import Parser
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.own import entry_points
 from tune_seg.losses.spec import LossSpec, Parameter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _WIDE = 180
 """Characters from which on the table can be read; on a narrower terminal the losses are printed one after another."""
@@ -20,10 +21,10 @@ _UNCUT = 10_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print every loss, or the one that is named in full; the exit status: 0, or 2 for a loss that there is not."""
-    parser = argparse.ArgumentParser(prog="tune_seg.losses", description="The losses, what they compute and what they take.")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="print this loss in full, also package.module:Class")
-    name = parser.parse_args(argv).name
+    """Print every loss, or the one that is named in full; the exit status: 0, or 2 for an unknown loss."""
+    name = parser().parse_args(argv).name
+    from rich.console import Console
+
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _UNCUT  # a pipe has no width of its own, and rich would wrap the lines at 80
@@ -46,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def parser() -> Parser:
+    """The command line of `tune-seg losses`."""
+    parser = Parser(prog="tune-seg losses", description="List the losses: what they compute and what they take.")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print this loss in full, also package.module:Class")
+    return parser
+
+
 def _own_losses() -> tuple[list[LossSpec], list[str]]:
     """The losses of installed packages, and what is wrong with those that cannot be used."""
     specs, broken = [], []
@@ -58,7 +66,10 @@ def _own_losses() -> tuple[list[LossSpec], list[str]]:
     return specs, broken
 
 
-def _table(specs: Sequence[LossSpec]) -> Table:
+def _table(specs: Sequence[LossSpec]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table()
     for title in ("name", "formula", "parameters", "source", "proper", "family", "class weights"):
         table.add_column(title, overflow="fold", no_wrap=title in ("name", "proper", "family"))
@@ -87,7 +98,7 @@ def _proper(spec: LossSpec) -> str:
     return "yes" if spec.proper else "no"
 
 
-def _print_entry(console: Console, spec: LossSpec) -> None:
+def _print_entry(console: "Console", spec: LossSpec) -> None:
     lines = [
         spec.name,
         f"  formula        {spec.formula}",

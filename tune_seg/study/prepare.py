@@ -1,6 +1,5 @@
 """From a plan to trials that can run: lock the study, pack the data, start Ray, check models and losses."""
 
-import fcntl
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, pack
 from tune_seg.data.reading import detect_format

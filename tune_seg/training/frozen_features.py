@@ -5,7 +5,6 @@ image's features are those of the image alone, in a batch of one, so that they a
 come from.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tune_seg._posix import fcntl
 from tune_seg.config import AugmentationConfig
 from tune_seg.data import PackedData, Split, batches
 from tune_seg.data.loading.transfer import send

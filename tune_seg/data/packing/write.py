@@ -4,7 +4,6 @@ What a broken-off packing has written stays, under a hidden name, and the next c
 """
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from tune_seg._child import Child
+from tune_seg._posix import fcntl
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
 from tune_seg.data.packing.file_format import (

@@ -1,0 +1,22 @@
+"""Command lines: argparse that says what a misspelt option was probably meant to be."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from tune_seg.errors import did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names the nearest option in the message about an unknown one."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """Parse; anything that is left over is an error here, so that a subcommand names its own options."""
+        arguments, left = super().parse_known_args(args, namespace)
+        for word in left:
+            option = word.partition("=")[0]
+            if option.startswith("-"):
+                self.error(f"unknown option {option}{did_you_mean(option, self._option_string_actions)}")
+        if left:
+            self.error(f"unexpected {' '.join(left)}")
+        return arguments, left
