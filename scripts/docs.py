@@ -1,0 +1,37 @@
+"""Write the pages of docs/ that follow from the code, or check that they are current.
+
+Run in the checkout::
+
+    PYTHONPATH=. python scripts/docs.py            # write
+    PYTHONPATH=. python scripts/docs.py --check    # exit status 1 where a page is not what the code says
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from configuration_page import configuration_page
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration_page}
+"""Every generated page of docs/ and what makes it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the generated pages of docs/, or check that they are current.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 where a page is not current")
+    check = parser.parse_args().check
+    stale = [name for name, page in PAGES.items() if not (DOCS / name).is_file() or (DOCS / name).read_text() != page()]
+    for name in stale:
+        if check:
+            print(f"docs/{name} is not what the code says; run: PYTHONPATH=. python scripts/docs.py", file=sys.stderr)
+        else:
+            (DOCS / name).write_text(PAGES[name]())
+            print(f"wrote docs/{name}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
