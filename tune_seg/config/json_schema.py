@@ -76,8 +76,8 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     tidy = {_BOUNDS.get(key, key): value for key, value in node.items() if key != "title" or isinstance(value, dict)}
-    if "$ref" in tidy:
-        tidy.pop("default", None)  # of a section: its keys have theirs
+    if "$ref" in tidy and isinstance(tidy.get("default"), dict):
+        del tidy["default"]  # of a section: its keys have theirs
     return {key: value if key == "default" else _tidy(value) for key, value in tidy.items()}
 
 
