@@ -11,7 +11,7 @@ import yaml
 from tune_seg.config import StudyConfig, parse, schema
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
-from tune_seg.search import presets
+from tune_seg.study.presets import presets
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
