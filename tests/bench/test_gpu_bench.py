@@ -54,7 +54,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str])
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.is_file():
             # so many seconds that on a busy machine nothing is cut short
-            status, printed, _ = gpu(environment, out, "--seconds", "1200")
+            status, printed, _ = gpu(environment, out, "--seconds", "3000")
             assert status == 0, printed
             said.write_text(printed)
     return out, said.read_text(), json.loads((out / "gpu.json").read_text())["phases"]
