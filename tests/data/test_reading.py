@@ -319,7 +319,7 @@ def test_split_by_lists(tmp_path: Path) -> None:
 def test_bad_lists_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b"], [0, 1])
     (tmp_path / "train.txt").write_text("a\nz\n")
-    with pytest.raises(InputError, match=r"train\.txt stands alone"):
+    with pytest.raises(InputError, match=r"train\.txt is the only list"):
         read(config(tmp_path))
     (tmp_path / "val.txt").write_text("a\ny\n")
     with pytest.raises(InputError) as error:
@@ -388,7 +388,7 @@ def test_class_names_from_list_mapping_file_and_values(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"classes\.txt: line 2 is empty"):
         read(config(tmp_path))
     (tmp_path / "classes.txt").write_text("one\none\n")
-    with pytest.raises(InputError, match=r"classes\.txt: a class name stands twice"):
+    with pytest.raises(InputError, match=r"classes\.txt: a class name appears twice"):
         read(config(tmp_path))
 
 
