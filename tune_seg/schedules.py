@@ -134,7 +134,7 @@ class Complement:
 
 
 def schedule_keyframes(kind: str, start: float, end: float) -> tuple[Keyframe, ...]:
-    """The weight of the end loss as keyframes; :func:`build_schedule` says what the arguments are and what is refused."""
+    """The weight of the end loss as keyframes; arguments and errors are those of :func:`build_schedule`."""
     if kind == "static":
         return (Keyframe(0.0, 1.0),)
     if kind not in DEFAULT_FRACTIONS:

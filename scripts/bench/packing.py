@@ -52,7 +52,7 @@ def measure(what: str, root: Path, size: tuple[int, int]) -> None:
         plain(root, size)
     else:
         if what == "compressed":
-            write._RAW_SHARE = 0.0
+            write._MAX_SHARE_OF_FREE_DISK = 0.0
         with tempfile.TemporaryDirectory() as directory:
             pack(read(DataConfig(root=root, format="camvid", size=size)), directory, size)
     seconds = time.perf_counter() - started

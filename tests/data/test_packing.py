@@ -345,7 +345,7 @@ def test_what_the_disk_did_not_take_meanwhile_is_said_at_the_end(tmp_path: Path,
         if len(synced) == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(file_format, "_BYTES_UNSAVED", 1)
+    monkeypatch.setattr(file_format, "_BYTES_BETWEEN_SAVES", 1)
     monkeypatch.setattr(os, "fsync", failing_once)
     with pytest.raises(InputError, match="No space left on device"):
         pack(read(DataConfig(size=(8, 10), max_train=2, max_val=2)), tmp_path, (8, 10))

@@ -4,6 +4,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,33 @@ def ids(dataset: Dataset, split: str) -> list[str]:
 
 def sample(dataset: Dataset, id: str) -> Sample:
     return next(sample for sample in dataset.samples if sample.id == id)
+
+
+def test_a_folder_is_read_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path / "mydata", ["a", "b", "c", "d", "e"], [0, 1, 7])
+    expected = read(config(tmp_path / "mydata"))
+    monkeypatch.chdir(tmp_path)
+    for root in ("mydata", Path("mydata")):
+        dataset = read(root)
+        assert dataset.samples == expected.samples
+        assert dataset.class_names == ("class 0", "class 1", "class 7")
+    fields = {"classes": {0: "sky", 1: "road", 7: "road"}, "max_train": 2, "split": {"val_fraction": 0.4, "seed": 3}}
+    chosen = read("mydata", format="folder", **fields)
+    assert chosen.samples == read(config(tmp_path / "mydata", format="folder", **fields)).samples
+    assert chosen.class_names == ("sky", "road")
+    assert read(max_train=3).samples == read(config(None, max_train=3)).samples  # the generated images
+
+
+def test_wrong_fields_are_named_in_full(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"unknown key data.clases\b.*; the keys of data are format, root, size"):
+        read(tmp_path, clases=["a", "b"])
+    with pytest.raises(InputError, match=r"data.root: .*nowhere is not a folder"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"data.options describes files, so it needs data.root"):
+        read(options={"key": 1})
+    wrong: dict[str, Any] = {"size": (8, 8)}
+    with pytest.raises(TypeError, match=r"read\(DataConfig\) takes no fields, got size"):
+        read(DataConfig(), **wrong)
 
 
 @pytest.fixture
@@ -291,7 +319,7 @@ def test_split_by_lists(tmp_path: Path) -> None:
 def test_bad_lists_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b"], [0, 1])
     (tmp_path / "train.txt").write_text("a\nz\n")
-    with pytest.raises(InputError, match=r"train\.txt stands alone"):
+    with pytest.raises(InputError, match=r"train\.txt is the only list"):
         read(config(tmp_path))
     (tmp_path / "val.txt").write_text("a\ny\n")
     with pytest.raises(InputError) as error:
@@ -360,7 +388,7 @@ def test_class_names_from_list_mapping_file_and_values(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"classes\.txt: line 2 is empty"):
         read(config(tmp_path))
     (tmp_path / "classes.txt").write_text("one\none\n")
-    with pytest.raises(InputError, match=r"classes\.txt: a class name stands twice"):
+    with pytest.raises(InputError, match=r"classes\.txt: a class name appears twice"):
         read(config(tmp_path))
 
 

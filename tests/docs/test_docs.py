@@ -72,7 +72,7 @@ def test_the_yaml_of_a_page_is_a_possible_study(page: Path) -> None:
     if page.name == "your-own-loss.md":
         return  # needs the module beside it: tests of own losses
     for block in blocks(page, "yaml"):
-        values = yaml.safe_load(block)
+        values = yaml.safe_load(block) or {}  # a comment alone
         values.pop("datasets", None)  # the command's own, which makes studies of them
         assert Space(parse(StudyConfig, values)).probes
 

@@ -1,5 +1,6 @@
 """Building losses by name, their catalogue, and class weights."""
 
+import inspect
 import itertools
 import math
 import subprocess
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.loss_cases import Case, build, random_batch, weights_for
 from tune_seg.errors import InputError
 from tune_seg.losses import LOSSES, build_loss, class_weights, get_spec
+from tune_seg.losses.own import load
 
 
 @pytest.mark.parametrize("name", ["wce", "wdice"])
@@ -114,6 +116,17 @@ def test_the_defaults_are_those_of_the_loss(name: str) -> None:
     spec.check(defaults, num_classes=classes)
     logits, target = random_batch(14, classes=classes)
     assert torch.equal(build(name, classes, **defaults)(logits, target), build(name, classes)(logits, target))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_parameters_and_defaults_are_those_of_the_constructor(name: str) -> None:
+    spec = LOSSES[name]
+    arguments = inspect.signature(load(name, spec.implementation)).parameters
+    of_every_loss = {"num_classes", "class_weights", "ignore_index"}
+    assert {key: argument.default for key, argument in arguments.items() if key not in of_every_loss} == {
+        parameter.name: parameter.default for parameter in spec.parameters
+    }
+    assert "class_weights" in arguments or spec.class_weights == "unused"
 
 
 def test_the_class_weights_are_used_as_the_catalogue_says() -> None:

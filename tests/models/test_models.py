@@ -1,5 +1,7 @@
 """Models by name: what is built, and what is refused before a trial starts."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -34,6 +36,27 @@ def test_acw_ends_the_model_and_starts_as_the_identity() -> None:
     images = torch.randn(1, 3, 32, 32)
     assert torch.equal(plain(images), weighted(images))
     assert isinstance(list(weighted.children())[-1], AdaptiveClassWeight)
+
+
+def test_a_model_is_built_by_its_name_as_by_a_configuration() -> None:
+    torch.manual_seed(0)
+    by_name = build_model("DeepLabV3Plus", num_classes=4, encoder="resnet34", train="head", in_channels=1, acw=True)
+    torch.manual_seed(0)
+    config = model_config(architecture="DeepLabV3Plus", encoder="resnet34", train="head")
+    expected = build_model(config, 4, in_channels=1, acw=True)
+    assert str(by_name) == str(expected)
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in by_name.state_dict().items())
+    assert [p.requires_grad for p in by_name.parameters()] == [p.requires_grad for p in expected.parameters()]
+
+
+def test_wrong_fields_of_a_model_are_named_in_full() -> None:
+    wrong: dict[str, Any] = {"encodr": "resnet18"}
+    with pytest.raises(InputError, match=r"unknown key model.encodr\b.*; the keys of model are architecture, encoder"):
+        build_model("Unet", num_classes=4, **wrong)
+    with pytest.raises(InputError, match=r"model.weights coco: there are none for Unet"):
+        build_model("Unet", num_classes=4, weights="coco")
+    with pytest.raises(TypeError, match=r"build_model\(ModelConfig\) takes no encodr"):
+        build_model(ModelConfig(), 4, **wrong)
 
 
 def test_unknown_names_are_refused() -> None:

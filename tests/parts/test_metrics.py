@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.support import references
 from tune_seg.errors import InputError
+from tune_seg.metric_names import CALIBRATION_ERRORS, CATALOGUE, METRICS
 from tune_seg.metrics import SegmentationMetrics
 
 IGNORE = 255
@@ -52,6 +53,16 @@ def assert_same(actual: dict[str, Any], expected: dict[str, Any], **tolerance: f
         # the logarithms are taken in float32
         allowed = {"rel": 1e-6, "abs": 1e-6} if key == "nll" else tolerance
         assert actual[key] == pytest.approx(value, nan_ok=True, **allowed), key
+
+
+def test_the_catalogue_names_the_metrics_that_are_one_number_and_which_way_is_better() -> None:
+    target = torch.arange(5).repeat(2, 3, 1)
+    right = torch.nn.functional.one_hot(target, 5).movedim(3, 1) * 50.0
+    good, bad = measure(right, target), measure(right.roll(1, dims=1), target)  # each class is predicted as the next one
+    assert set(CATALOGUE) == {name for name, value in good.items() if not isinstance(value, list)}
+    assert set(CATALOGUE) == {*METRICS, *CALIBRATION_ERRORS}
+    for name, metric in CATALOGUE.items():
+        assert good[name] > bad[name] if metric.maximise else good[name] < bad[name], name
 
 
 @settings(max_examples=40, deadline=None)

@@ -67,7 +67,7 @@ def write_mhd(
 def write_nifti(path: Path, array: Array, affine: Array | None = None, to: str = "LPS") -> None:
     """Axial slices (S, H, W), or (S, H, W, C), as NIfTI with its voxels stored in the order `to`.
 
-    Arguments:
+    Args:
         affine: of the axes left, back, up; in RAS millimetres, as NIfTI has it.
     """
     import nibabel as nib

@@ -227,7 +227,7 @@ def test_compressed_data_are_the_same_to_the_last_bit(
 ) -> None:
     source = scans(SplitConfig(folds=3), channels=channels, dtype=dtype)
     raw = PackedData(pack(source, tmp_path / "raw", SIZE))
-    monkeypatch.setattr(write, "_RAW_SHARE", 0.0)
+    monkeypatch.setattr(write, "_MAX_SHARE_OF_FREE_DISK", 0.0)
     compressed = PackedData(pack(source, tmp_path / "compressed", SIZE))
     assert compressed.path.stat().st_size < raw.path.stat().st_size
     assert compressed.path.name == raw.path.name

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tune_seg.errors import InputError
 
 IGNORE_INDEX = 255
-"""The class index of a pixel that counts nowhere, in every mask inside the project."""
+"""The class index of ignored pixels, which count nowhere, in every mask inside the project."""
 
 MAX_CLASSES = 254
 """Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
@@ -32,15 +32,15 @@ Mask = npt.NDArray[np.uint8]
 class Sample:
     """One image with its mask.
 
-    Arguments:
+    Args:
         id: its name, unique within its split.
         split: whether it trains or validates.
-        image, mask: the files it comes from; None where there is none, because it is generated or because it is
-            missing, which :meth:`Dataset.load` then says.
-        group: the patient or the volume that it comes from; the samples of a group stand on one side of every split.
-            Empty: it is a group of its own.
-        part: which of the file's samples it is, where a file holds several: slices, frames or pages, from 0.
-        fold: of a data set that is divided into folds, the fold in which it validates; None: it trains in all of them.
+        image, mask: the files it comes from; None where there is none, because the sample is generated or
+            because the file is missing; :meth:`Dataset.load` says so then.
+        group: the patient or the volume that it comes from; all samples of a group train, or all
+            validate. Empty: the sample is a group by itself.
+        part: the number of the slice, frame or page, from 0, where a file holds several samples.
+        fold: in data that are divided into folds, the fold in which the sample validates; None: it trains in all of them.
             `split` is then that of fold 0.
     """
 
@@ -59,13 +59,13 @@ class Sample:
 
     @property
     def place(self) -> tuple[int, int, str]:
-        """The order in which samples are packed, the subsets one after the other."""
+        """The order in which samples are packed: one subset after another."""
         return (-1 if self.fold is None else self.fold, SPLITS.index(self.split), self.id)
 
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """The samples of a data set, as they were published."""
+    """A data set as it was published: its samples, and how to load one."""
 
     samples: tuple[Sample, ...]
 
@@ -77,7 +77,7 @@ class Dataset(ABC):
         """C of every image.
 
         Raises:
-            InputError: it takes an image to tell, and the image cannot be read.
+            InputError: an image must be read to find out, and it cannot be read.
         """
         return 3
 
@@ -96,16 +96,16 @@ class Dataset(ABC):
         """The name of each class, by class index.
 
         Raises:
-            InputError: the classes are not declared, and the masks do not tell.
+            InputError: the classes are not declared, and the masks do not show them.
         """
 
     @property
     def masks_to_scan(self) -> int:
-        """How many masks must be read before the classes are known."""
+        """The number of masks that must be read before the classes are known."""
         return 0
 
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
-        """The class names; `progress` gets the number of masks read so far, where it takes reading them.
+        """The class names; where masks must be read for them, `progress` gets the number of masks read so far.
 
         Raises:
             InputError: as :attr:`class_names` does.
@@ -124,7 +124,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def source(self) -> dict[str, Any]:
-        """All that the content follows from, found without decoding an image, as a value that JSON can hold."""
+        """Everything that determines the content, as a JSON value; no image is decoded for it."""
 
 
 def spread(samples: Sequence[Sample], most: int | None) -> tuple[Sample, ...]:

@@ -1,4 +1,4 @@
-"""Which raw value of a mask means which class, and which values are ignored."""
+"""What the raw values of masks mean: which class each is, and which ones are ignored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, Mask
 from tune_seg.errors import InputError
 
 _UNKNOWN = MAX_CLASSES
-_MOST_FOUND = 64
-_RAREST_NAMED = 3
+_MAX_FOUND_CLASSES = 64
+_MAX_NAMED_MASKS = 3
 
 
 @dataclass(frozen=True)
 class Labels:
     """The translation of raw mask values into class indices.
 
-    Arguments:
+    Args:
         class_names: the name of each class, by class index.
         indices: raw value -> class index; several values may mean one class.
         ignored: the raw values of pixels that count nowhere.
@@ -65,7 +65,7 @@ class Labels:
         return shown + "".join(f", {value} = ignored" for value in sorted(self.ignored))
 
     def describe(self) -> dict[str, Any]:
-        """The same as a value that JSON can hold."""
+        """The same as a JSON value."""
         return {
             "class_names": self.class_names,
             "indices": sorted(self.indices.items()),
@@ -76,7 +76,7 @@ class Labels:
 def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | None, default_ignore: int) -> Labels:
     """The labels that somebody declared.
 
-    Arguments:
+    Args:
         classes: the names by raw value, as a sequence or a mapping; values of the same name are one class.
         ignore_label: the raw value to ignore, where somebody chose one.
         default_ignore: the raw value to ignore otherwise, unless it is a class.
@@ -103,7 +103,7 @@ def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | Non
 
 @dataclass
 class Occurrence:
-    """Where a raw value occurs: in how many masks, and in which one first."""
+    """Where a raw value occurs: the number of masks, and the first of them."""
 
     masks: int
     first: Path
@@ -112,18 +112,18 @@ class Occurrence:
 def found(values: Mapping[int, Occurrence], ignored: int, where: Path, names: Mapping[int, str]) -> Labels:
     """The labels of masks whose classes nobody declared: every value that occurs is a class, but the ignored one.
 
-    Arguments:
+    Args:
         values: the distinct raw values of all masks, and where they occur.
         ignored: the raw value to ignore.
         where: the folder, for messages.
-        names: of values that go by another name than `class VALUE`.
+        names: of values that are not called `class VALUE`.
 
     Raises:
-        InputError: so many values that these are no labels, or so few that there is nothing to tell apart.
+        InputError: there are too many values for labels, or fewer than two classes.
     """
     distinct = sorted(values)
     classes = [value for value in distinct if value != ignored]
-    if len(classes) > _MOST_FOUND:
+    if len(classes) > _MAX_FOUND_CLASSES:
         raise InputError(
             f"{where}: {len(classes)} distinct values, so the masks look like photographs or colours, not labels. "
             f"The rarest values are in {_rarest(values)}. "
@@ -149,10 +149,10 @@ def found(values: Mapping[int, Occurrence], ignored: int, where: Path, names: Ma
 
 
 def _rarest(values: Mapping[int, Occurrence]) -> str:
-    """A few masks that hold the values which the fewest masks hold, each with such a value."""
+    """A few masks that hold the rarest values, each with its value."""
     named: dict[str, int] = {}
     for value in sorted(values, key=lambda value: (values[value].masks, value)):
         named.setdefault(values[value].first.name, value)
-        if len(named) == _RAREST_NAMED:
+        if len(named) == _MAX_NAMED_MASKS:
             break
     return ", ".join(f"{name} ({value})" for name, value in named.items())

@@ -1,7 +1,7 @@
 """Which samples train and which validate: as published, by lists, by a seeded fraction, or by folds.
 
-The samples of a group, which is a patient, a volume or a city, stand on one side of every split. A sample without one is a
-group of its own.
+The samples of a group, such as a patient, a volume or a city, all train or all validate. A sample without a group is one by
+itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,20 +17,20 @@ VAL_FRACTION = 0.2
 
 
 def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[Sample, ...]:
-    """The samples that are used, each with its side of the split, or its fold.
+    """The samples that are used, each with its split or its fold.
 
-    The split is, in this order: what `split` says; the published one; the lists train.txt and val.txt in `root`; a seeded
-    fraction of 0.2.
+    The first of these that applies decides: `split`; the published split; the lists train.txt and val.txt in `root`; a
+    random fraction of 0.2.
 
-    Arguments:
-        samples: all of them, each with the split that was published; where none was, every one is of `train`.
+    Args:
+        samples: all of them, each with its published split; `train` for all where none was published.
         split: the list files, the fraction, or the number of folds. A line of a list is the id of a sample, the name of its
-            file, a group, or the volume of a slice; samples in no list are left out. What is drawn, is drawn from the seed
-            and the names of the groups alone.
+            file, a group, or the volume of a slice; samples in no list are left out. Random splits
+            depend on the seed and the names of the groups alone.
         root: the folder of the data set, to which the paths of the lists are relative.
 
     Raises:
-        InputError: a list that does not fit, two samples of one id, or too few groups.
+        InputError: a list does not fit, two samples have one id, or there are too few groups.
 
     Example:
         >>> slices = [Sample(f"{case}/{n}", "train", group=case) for case in ("a", "b", "c") for n in range(2)]
@@ -39,9 +39,9 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
     """
     published = any(sample.split == "val" for sample in samples)
     if published and not split.given:
-        _refuse_groups_on_both_sides(samples)
+        _reject_groups_on_both_sides(samples)
         return tuple(samples)
-    _refuse_equal_ids(samples)
+    _reject_equal_ids(samples)
     if split.train is not None and split.val is not None:
         return _by_lists(samples, {"train": root / split.train.expanduser(), "val": root / split.val.expanduser()})
     if split.folds is not None:
@@ -51,7 +51,7 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
     lists: dict[SplitName, Path] = {name: root / f"{name}.txt" for name in SPLITS}
     there = [path for path in lists.values() if path.is_file()]
     if len(there) == 1:
-        raise InputError(f"{there[0]} stands alone; a split by lists needs both train.txt and val.txt in {root}")
+        raise InputError(f"{there[0]} is the only list; a split by lists needs both train.txt and val.txt in {root}")
     return _by_lists(samples, lists) if there else _by_fraction(samples, VAL_FRACTION, split.seed)
 
 
@@ -93,12 +93,12 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
     if problems:
         raise problems_error("the lists of the split do not fit the files:", problems)
     used = [replace(sample, split=split[sample.id]) for sample in samples if sample.id in split]
-    _refuse_groups_on_both_sides(used)
+    _reject_groups_on_both_sides(used)
     return _in_order(used)
 
 
 def _whole(sample: Sample) -> set[str]:
-    """The names of the volume that a slice is a part of: its patient may have another."""
+    """The names of the volume of a slice, which may differ from that of its patient."""
     if sample.part is None or sample.image is None:
         return set()
     return {sample.id.rpartition("/")[0], sample.image.name}
@@ -136,7 +136,7 @@ def _group(sample: Sample) -> str:
 
 
 def _shuffled_groups(samples: Sequence[Sample], seed: int) -> list[str]:
-    """Each group draws its own place, so that one that is added later moves at most one other to the other side."""
+    """The groups in random order. Each draws its own place, so that a group added later moves at most one other across."""
     return sorted({_group(sample) for sample in samples}, key=lambda group: _drawn(group, seed))
 
 
@@ -149,8 +149,8 @@ def _in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: (SPLITS.index(sample.split), sample.id)))
 
 
-def _refuse_equal_ids(samples: Sequence[Sample]) -> None:
-    """Published splits may use a name twice; where they are mixed, it says nothing any more."""
+def _reject_equal_ids(samples: Sequence[Sample]) -> None:
+    """Published splits may use a name twice, which is ambiguous once they are mixed."""
     seen: dict[str, Sample] = {}
     twice = [
         f"{seen[sample.id].image} and {sample.image}"
@@ -161,7 +161,7 @@ def _refuse_equal_ids(samples: Sequence[Sample]) -> None:
         raise problems_error("data.split divides all samples anew, but two of them have one name:", twice)
 
 
-def _refuse_groups_on_both_sides(samples: Sequence[Sample]) -> None:
+def _reject_groups_on_both_sides(samples: Sequence[Sample]) -> None:
     sides: dict[str, set[SplitName]] = {}
     for sample in samples:
         if sample.group:

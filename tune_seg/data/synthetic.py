@@ -1,8 +1,8 @@
 """Street scenes that the package draws itself: ten classes whose pixel shares span three orders of magnitude.
 
 They are made so that losses differ on them. Rare things look much like frequent ones (a traffic light like a lit
-window in a dark wall, a sign like the awning of a shop, a pole like a trunk), borders are blurred, things stand in
-front of one another, and the light differs from scene to scene.
+window in a dark wall, a sign like the awning of a shop, a pole like a trunk), borders are blurred, things hide one
+another, and the light differs from scene to scene.
 
 Lengths are in image heights, so that the same scene fills any size; y runs down from the upper edge and x right from
 the left edge. A thing on the ground at nearness s (1 at the lower edge of the image, 0 at the horizon) and at x = X in
@@ -55,7 +55,7 @@ _LAMPS = np.array([(235, 60, 45), (240, 190, 60), (70, 215, 120)], np.float32)
 class SyntheticDataset(Dataset):
     """The generated data set.
 
-    Arguments:
+    Args:
         samples: numbered scenes; the id is the number.
         size: (H, W) in pixels.
         seed: another seed gives other scenes.
@@ -107,7 +107,7 @@ def scene(seed: int, split: SplitName, index: int, size: tuple[int, int]) -> tup
     things += [(rng.uniform(0.15, 0.45), _draw_pedestrian) for _ in range(rng.integers(0, 4))]
     things += [(rng.uniform(0.18, 0.4), _draw_sign) for _ in range(rng.integers(0, 3))]
     things += [(rng.uniform(0.2, 0.34), _draw_traffic_light) for _ in range(rng.random() < 0.25)]
-    for nearness, draw in sorted(things, key=lambda thing: thing[0]):  # near things stand in front of far ones
+    for nearness, draw in sorted(things, key=lambda thing: thing[0]):  # near things hide far ones
         draw(canvas, rng, street, nearness)
     return _photograph(canvas.colours, rng), canvas.mask
 
@@ -288,7 +288,7 @@ def _draw_pedestrian(canvas: _Canvas, rng: np.random.Generator, street: _Street,
 
 
 def _post(canvas: _Canvas, rng: np.random.Generator, street: _Street, nearness: float, metres: float) -> tuple[float, float]:
-    """Draw a post of so many metres beside the road; (x, y) of its upper end."""
+    """Draw a post of this height in metres beside the road; (x, y) of its upper end."""
     metre, base = _METRE * nearness, street.ground(nearness)
     x = street.beside(rng, nearness, _HALF_ROAD + 0.05, _HALF_ROAD + 0.25)
     grey = np.array((98, 98, 98), np.float32) * rng.uniform(0.7, 1.2)

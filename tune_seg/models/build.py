@@ -91,10 +91,10 @@ def build_model(
 
 
 def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channels: int = 3) -> list[str]:
-    """Refuse a model that cannot be built, or cannot take images of one of `sizes` (H, W); nothing is kept.
+    """Check that a model can be built, and that it takes images of all `sizes` (H, W); the model itself is not kept.
 
     Returns:
-        What of a file of weights is left out and what starts at random, a sentence each.
+        What is left out of a file of weights and what starts at random, a sentence each.
 
     Raises:
         InputError: as :func:`build_model`, or naming the size and the nearest sizes that fit.

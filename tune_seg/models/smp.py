@@ -43,10 +43,10 @@ def build_smp(config: ModelConfig, num_classes: int, in_channels: int) -> nn.Mod
 
 
 def check_encoder(config: ModelConfig) -> None:
-    """Refuse an encoder that is none, or weights that SMP does not have for it.
+    """Check that SMP has the encoder, and the weights that are asked for.
 
     Raises:
-        InputError: naming what is close to it.
+        InputError: it does not; the message names similar encoders.
     """
     if config.encoder.startswith("tu-"):
         return  # timm's own encoders: timm says what it lacks when the model is built

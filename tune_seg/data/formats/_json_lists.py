@@ -24,7 +24,7 @@ class Member(NamedTuple):
 
 
 def members(path: Path) -> Iterator[Member]:
-    """The members of the lists that stand in the object of a JSON file, in its order; no more of it than one is in memory.
+    """The members of the lists in the object of a JSON file, in order; only one of them is in memory at a time.
 
     Raises:
         OSError: the file cannot be read.
@@ -55,9 +55,9 @@ def unescaped(text: str) -> str:
 
 
 class _Text:
-    """What of a file is still to be read, as a window that moves on.
+    """The part of a file that is still to be read, as a moving window.
 
-    A byte beyond ASCII becomes one character that stands for it, so that places in the text are places in the file.
+    A byte beyond ASCII becomes one character, so that positions in the text are positions in the file.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -66,7 +66,7 @@ class _Text:
 
     @property
     def place(self) -> int:
-        """How many bytes of the file were read."""
+        """The number of bytes read so far."""
         return self._before + self._at
 
     def ahead(self) -> str:

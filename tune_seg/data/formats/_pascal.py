@@ -32,7 +32,7 @@ CLASS_NAMES = (
 )
 
 VOID = 255
-"""The label at the borders of objects and of what is too hard to tell."""
+"""The label of the borders of objects and of what is too hard to classify."""
 
 
 def home_of(root: Path, homes: Iterable[str], folders: Sequence[str]) -> Path | None:
@@ -57,7 +57,7 @@ def listed_split(folder: Path) -> tuple[list[str], list[str]]:
     """The names in train.txt and in val.txt.
 
     Raises:
-        InputError: as :func:`listed`, or a name is in both, as it is where SBD's train.txt stands beside VOC's val.txt.
+        InputError: as :func:`listed`, or a name is in both, as with SBD's train.txt beside VOC's val.txt.
     """
     train, val = (listed(folder / f"{split}.txt") for split in SPLITS)
     both = sorted(set(train) & set(val))
@@ -69,9 +69,9 @@ def listed_split(folder: Path) -> tuple[list[str], list[str]]:
 def samples_of(names: list[str], source: Path, images: Path, masks: Path, suffix: str, split: SplitName) -> list[Sample]:
     """The samples of these names: IMAGES/name.jpg and MASKS/name with `suffix`.
 
-    Arguments:
+    Args:
         names: those of the images.
-        source: what names them, for messages.
+        source: the file that names them, for messages.
         images, masks: the folders.
         suffix: that of a mask.
         split: that of all of them.

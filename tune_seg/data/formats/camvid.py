@@ -89,9 +89,9 @@ _VAL_FRAMES = range(7959, 8160)  # of the sequence 0016E5
 class CamVidOptions(Options):
     """`data.options` of CamVid.
 
-    Arguments:
-        classes: 11 or 32, which is 31 without Void; left out, as the layout has them.
-        val: which published images validate. With `data.split` all images are divided anew, those of test too.
+    Args:
+        classes: 11 or 32 (31 of these without Void). Left out, those of the layout.
+        val: the published images that validate. With `data.split` all images are divided anew, those of test too.
     """
 
     classes: Literal[11, 32] | None = None
@@ -99,7 +99,7 @@ class CamVidOptions(Options):
 
 
 def looks_like(root: Path) -> bool:
-    """Whether it is one of the three layouts; Kaggle's is told from other sets by the colours in class_dict.csv."""
+    """Whether it is one of the three layouts; Kaggle's is recognised by the colours in class_dict.csv."""
     return _layout(root) is not None
 
 

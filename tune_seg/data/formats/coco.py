@@ -36,13 +36,13 @@ _NAMES_IN_COCO = {
     "tvmonitor": "tv",
 }
 _LABELS = {_NAMES_IN_COCO.get(name, name): label for label, name in enumerate(CLASS_NAMES)}
-_FEWEST_NUMBERS = 6  # of a polygon: three points
+_MIN_NUMBERS = 6  # of a polygon: three points
 
 
 class CocoOptions(Options):
     """`data.options` of COCO.
 
-    Arguments:
+    Args:
         only_labelled: whether images in which none of the twenty classes occurs are left out, on both sides of the split.
     """
 
@@ -52,7 +52,7 @@ class CocoOptions(Options):
 class Region(NamedTuple):
     """An object, or a crowd of them.
 
-    Arguments:
+    Args:
         label: its class index, 1 to 20.
         crowd: whether it is a crowd, in which single objects were not told apart.
         segmentation: as COCO has it: polygons, or run lengths as numbers or compressed.
@@ -64,7 +64,7 @@ class Region(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """What is drawn on an image: its (H, W), and where its objects stand in the file, (n, 2) first and last bytes."""
+    """The (H, W) of an image, and where its objects are in the file, (n, 2): the first byte, and the one after the last."""
 
     size: tuple[int, int]
     places: npt.NDArray[np.int64]
@@ -72,9 +72,9 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True)
 class CocoDataset(Dataset):
-    """Images and the objects on them, which stay in the JSON file until they are drawn.
+    """Images with their objects, which stay in the JSON file until they are drawn.
 
-    Arguments:
+    Args:
         samples: `mask` is the JSON file.
         annotations: by file name of the image.
         labels: of each JSON file, the class indices of its categories.
@@ -146,10 +146,10 @@ def read_coco(root: Path, config: DataConfig) -> CocoDataset:
 def draw(regions: Iterable[Region], size: tuple[int, int]) -> Mask:
     """Class indices, uint8 (H, W): background is 0.
 
-    No object wins over another: where objects of different classes overlap, the pixel is ignored, and where they are of one
+    No object covers another: where objects of different classes overlap, the pixel is ignored, and where they are of one
     class, it is of that class. A crowd is ignored where no object lies on it. So the order of the regions changes nothing.
 
-    Arguments:
+    Args:
         regions: the objects and crowds.
         size: (H, W).
 
@@ -180,7 +180,7 @@ def _covered(regions: Iterable[Region], size: tuple[int, int]) -> npt.NDArray[np
         shape = region.segmentation
         if isinstance(shape, list):
             # fewer points enclose no pixel, and pycocotools takes four numbers for a box
-            polygons = [polygon for polygon in shape if len(polygon) >= _FEWEST_NUMBERS]
+            polygons = [polygon for polygon in shape if len(polygon) >= _MIN_NUMBERS]
             coded += runs.frPyObjects(polygons, height, width) if polygons else []
         elif isinstance(shape["counts"], list):
             coded.append(runs.frPyObjects(shape, height, width))
@@ -261,7 +261,7 @@ def _by_image(
 
 
 def _regions(path: Path, places: npt.NDArray[np.int64], labels: Mapping[int, int]) -> list[Region]:
-    """The objects and crowds that stand at these places of a file."""
+    """The objects and crowds at these positions in a file."""
     regions: list[Region] = []
     with path.open("rb") as file:
         for start, stop in places.tolist():

@@ -29,10 +29,10 @@ _Intensity = Annotated[Integer, Field(ge=0, le=255)]
 class FolderOptions(Options):
     """`data.options` of a folder.
 
-    Arguments:
-        channels: how many the images have. 3 is RGB, to which grey images and palettes are turned; any other number is that
-            of the files. Transparency is left out where it is one channel more than that.
-        pages: what the pages of a TIFF are, samples with a page of the mask each, or the channels of one image.
+    Args:
+        channels: the number that the images have. 3 is RGB, to which grey images and palettes are converted; any other
+            number is that of the files. Transparency is dropped where it is one channel more.
+        pages: what the pages of a TIFF are: samples, each with a page of the mask, or the channels of one image.
         colours: the colour of each class, where the masks are coded in colours; else it is read from ROOT/colours.txt or
             ROOT/class_dict.csv, if one is there.
     """
@@ -96,7 +96,7 @@ def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample
         except InputError:  # loading it says what is wrong with it
             pages = mask_pages = ()
         if pages_as_channels:
-            pages = pages[:1]  # the page that stands for all of them
+            pages = pages[:1]  # the page that represents all of them
         if pages and mask_pages and pages != mask_pages:
             problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
         elif len(pages) > 1 and mask_pages:
@@ -122,7 +122,7 @@ def _count(pages: Sequence[int]) -> str:
 
 
 def _depth(samples: Iterable[Sample]) -> ImageType:
-    """That of the first image which can be read."""
+    """The depth of the first image that can be read."""
     for sample in samples:
         if sample.image is not None:
             try:
@@ -151,5 +151,5 @@ def _class_names(root: Path, table: ColourTable | None, ignore_label: int | None
     if "" in names:
         raise InputError(f"{path}: line {names.index('') + 1} is empty; line n names the class of the value n - 1")
     if len(set(names)) != len(names):
-        raise InputError(f"{path}: a class name stands twice; line n names the class of the value n - 1")
+        raise InputError(f"{path}: a class name appears twice; line n names the class of the value n - 1")
     return names

@@ -15,7 +15,7 @@ from tune_seg.data.options import read_options
 from tune_seg.data.volumes.case import Case, Volume
 from tune_seg.data.volumes.dataset import VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import by_name, collected, visible, whole_numbers
-from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, refuse_other_grid
+from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid, Voxels, axial, fits, onto, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
 
@@ -43,7 +43,7 @@ class MetaImage:
 class MhdCase(Case):
     """A volume and its segmentation.
 
-    Arguments:
+    Args:
         headers: of both.
     """
 
@@ -181,7 +181,7 @@ def _case(image: Path, mask: Path, options: VolumeOptions) -> MhdCase | str:
         if headers[1].channels != 1:
             raise InputError(f"{mask}: {headers[1].channels} components in a voxel; a segmentation has one class number")
         if not options.resample_labels and not fits(headers[1].grid, grid):
-            raise refuse_other_grid(mask, headers[1].grid, image, grid)
+            raise other_grid_error(mask, headers[1].grid, image, grid)
     except InputError as error:
         return str(error)
     return MhdCase(image.stem, image.stem, image, mask, grid.axial_shape, channels, grid.spacing, headers)

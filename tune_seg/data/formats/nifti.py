@@ -17,7 +17,7 @@ from tune_seg.data.options import read_options
 from tune_seg.data.volumes.case import Case, Volume
 from tune_seg.data.volumes.dataset import IGNORE_LABEL, VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import by_name, collected, reading, stem, visible, whole_numbers
-from tune_seg.data.volumes.geometry import Grid, Voxels, axial, fits, onto, refuse_other_grid
+from tune_seg.data.volumes.geometry import Grid, Voxels, axial, fits, onto, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
 
@@ -44,7 +44,7 @@ class Nifti:
 class NiftiCase(Case):
     """A volume and its labels.
 
-    Arguments:
+    Args:
         images: the headers of its files; several hold one channel each.
         label: the header of its labels.
     """
@@ -193,7 +193,7 @@ def _case(name: str, files: list[Path], mask: Path, options: VolumeOptions) -> N
         if label.channels != 1:
             raise InputError(f"{mask}: {label.channels} values in a voxel; a label volume has one class number")
         if not options.resample_labels and not fits(label.grid, grid):
-            raise refuse_other_grid(mask, label.grid, files[0], grid)
+            raise other_grid_error(mask, label.grid, files[0], grid)
     except InputError as error:
         return str(error)
     channels = sum(image.channels for image in images)

@@ -23,9 +23,9 @@ _FOLDERS = ("img", "cls")
 class SbdOptions(Options):
     """`data.options` of SBD.
 
-    Arguments:
-        leave_out: a list of images that do not train, one a line; relative to the root. It is VOC's val.txt for a model that
-            is to be compared on VOC's validation images, some of which SBD trains with.
+    Args:
+        leave_out: a file that lists images to leave out of training, one a line; relative to the root. Name VOC's val.txt
+            here to compare models on VOC's validation images, some of which are among SBD's training images.
     """
 
     leave_out: Path | None = None

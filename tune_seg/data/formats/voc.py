@@ -20,10 +20,10 @@ _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 class VocOptions(Options):
     """`data.options` of VOC.
 
-    Arguments:
+    Args:
         extra: a folder of more labels, PNG with the same numbers, such as SegmentationClassAug; relative to the folder that
-            holds JPEGImages. Its images train too, except those of VOC's val.txt; where VOC has a label of its own, that
-            one is used.
+            holds JPEGImages. Its images train too, except those of VOC's val.txt; where VOC has a label too, VOC's is
+            used.
     """
 
     extra: Path | None = None

@@ -1,4 +1,4 @@
-"""Masks that are coded in colours, and the tables that say which number a colour stands for."""
+"""Masks coded in colours, and the tables that give each colour its number."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from tune_seg.errors import InputError
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
-_MOST_NAMED = 5
-_MOST_STRAY = 0.01
+_MAX_NAMED = 5
+_MAX_STRAY_SHARE = 0.01
 _ADVICE = (
     "add them there; or, where they are blends at the borders of objects, write the mask without smoothing and without "
     "lossy compression"
@@ -29,11 +29,11 @@ _ADVICE = (
 class ColourMasks:
     """Masks in which each class has a colour.
 
-    Arguments:
+    Args:
         numbers: the class number of each colour; several colours may have one.
         table: where the colours are declared, for messages.
-        void: the class number of pixels in no colour of the table, if a published set has some by mistake; more than a
-            hundredth of a mask are refused all the same.
+        void: the class number of pixels whose colour is not in the table, for published sets that have a few by mistake.
+            More than a hundredth of a mask is an error all the same.
     """
 
     numbers: Mapping[Colour, int]
@@ -53,7 +53,7 @@ class ColourMasks:
         codes = image @ np.array([2**16, 2**8, 1], np.uint32)
         places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
         unknown = known[places] != codes
-        if unknown.mean() > (0.0 if self.void is None else _MOST_STRAY):
+        if unknown.mean() > (0.0 if self.void is None else _MAX_STRAY_SHARE):
             raise InputError(f"{path}: {_describe(codes[unknown])} not in {self.table}; {_ADVICE}")
         return numbers[places] if self.void is None else np.where(unknown, np.uint8(self.void), numbers[places])
 
@@ -68,9 +68,9 @@ def _describe(codes: npt.NDArray[np.uint32]) -> str:
     found, counts = np.unique(codes, return_counts=True)
     named = [
         f"({code >> 16}, {code >> 8 & 255}, {code & 255}) in {count} pixel{'s' * (count > 1)}"
-        for code, count in sorted(zip(found.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])[:_MOST_NAMED]
+        for code, count in sorted(zip(found.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])[:_MAX_NAMED]
     ]
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
     return f"{len(found)} colour{'s' * (len(found) > 1)}, {', '.join(named)}{more},"
 
 
@@ -79,7 +79,7 @@ class ColourTable:
     """Names and colours, row by row; the rows count from 0, and a row's number is the class number of its colour.
 
     Raises:
-        InputError: fewer than two rows, too many, or a colour that stands twice.
+        InputError: fewer than two rows, too many, or a colour that appears twice.
     """
 
     rows: Sequence[tuple[str, Colour]]
@@ -100,7 +100,7 @@ class ColourTable:
 
     @property
     def masks(self) -> ColourMasks:
-        """What reads masks in these colours."""
+        """The reader of masks in these colours."""
         return ColourMasks({colour: number for number, (_, colour) in enumerate(self.rows)}, self.where)
 
 

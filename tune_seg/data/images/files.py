@@ -18,23 +18,23 @@ from tune_seg.errors import InputError
 Decoded = TypeVar("Decoded")
 
 LOSSLESS_SUFFIXES = (".png", ".tif", ".tiff")
-"""Of the formats in which a mask may be stored; lossy ones change class numbers."""
+"""Suffixes of the formats that a mask may have; lossy formats change class numbers."""
 
 _PNG = (".png",)
 
 
 class Scan:
-    """Which classes there are, by every mask of a data set: each distinct value is one.
+    """Finds the classes by reading every mask of a data set: each distinct value is one.
 
-    It covers the whole set, however few samples of it are used, so that a class has the same index whatever
-    `data.max_train` and `data.max_val` are. The masks are read once, when the labels are first asked for.
+    All masks are read, even where few samples are used, so that a class has the same index whatever `data.max_train` and
+    `data.max_val` are. They are read once, when the labels are first needed.
 
-    Arguments:
+    Args:
         masks: the masks.
         ignore_label: the raw value that is no class.
         folder: where the masks lie, for messages.
         distinct: gives the distinct raw values of a mask, or says why it cannot be read; a PNG's by default.
-        names: of values that go by another name than `class VALUE`.
+        names: of values that are not called `class VALUE`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Scan:
 
     @property
     def masks_to_read(self) -> int:
-        """How many masks must be read before the labels are known."""
+        """The number of masks that must be read before the labels are known."""
         return len(self._masks) if self._labels is None and self._failure is None else 0
 
     def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
@@ -72,7 +72,7 @@ class Scan:
         return self._labels
 
     def describe(self) -> dict[str, Any]:
-        """All that the labels follow from, as a value that JSON can hold."""
+        """Everything that determines the labels, as a JSON value."""
         return {"masks": [stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
@@ -100,9 +100,9 @@ class Scan:
 class LabelledDataset(Dataset):
     """A data set whose masks hold raw values.
 
-    Arguments:
+    Args:
         samples: all of them.
-        classes: what the raw values mean, or the scan that finds out.
+        classes: the meaning of the raw values, or the scan that finds it.
     """
 
     classes: Labels | Scan
@@ -126,11 +126,11 @@ class LabelledDataset(Dataset):
 class FileDataset(LabelledDataset):
     """Pairs of an image file and a mask file.
 
-    Arguments:
-        samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` refuses it.
-        classes: what the raw values mean, or the scan that finds out.
-        pictures: what reads the images.
-        masks: what reads the masks.
+    Args:
+        samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` rejects it.
+        classes: the meaning of the raw values, or the scan that finds it.
+        pictures: reads the images.
+        masks: reads the masks.
     """
 
     pictures: Pictures = RGB
@@ -187,10 +187,10 @@ def match(
 ) -> list[Sample]:
     """The images and masks of two folders matched by file name without extension, sorted by it.
 
-    Arguments:
+    Args:
         images, masks: the folders.
         split: that of all of them.
-        mask_ending: what the name of a mask has and that of its image has not.
+        mask_ending: the text that the name of a mask has after that of its image.
         mask_suffixes: the formats of masks.
 
     Raises:
@@ -242,7 +242,7 @@ def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]
 
 
 def stamp(path: Path | None) -> tuple[str, int, int] | None:
-    """What changes when the file does: its path, size and time of modification; None where it is not there."""
+    """The path, size and modification time of a file, which change when its content does; None where it is missing."""
     if path is None:
         return None
     try:

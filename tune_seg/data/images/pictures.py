@@ -1,4 +1,4 @@
-"""Image and mask files as arrays: what they hold, without loss, or a refusal that says what to do."""
+"""Image and mask files as arrays, without loss, or an error that says what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,11 +29,11 @@ _WITH_ALPHA = ("LA", "RGBA")
 
 @dataclass(frozen=True)
 class Pictures:
-    """Image files that all become arrays of one number of channels and one depth.
+    """Reads image files as arrays of one number of channels and one depth.
 
-    Arguments:
-        channels: 3 takes grey images and palettes too, and leaves transparency out; 1 takes colour images whose channels are
-            equal, and leaves transparency out; any other number is that of the files.
+    Args:
+        channels: 3 also takes grey images and palettes; 1 also takes colour images whose channels are equal; both drop
+            transparency. Any other number is that of the files.
         dtype: that of the files.
         pages_as_channels: whether the pages of a TIFF are its channels.
     """
@@ -63,7 +63,7 @@ class Pictures:
                 stored = tiff.read_pages(path) if self.pages_as_channels else tiff.read_page(path, page)
         if stored is None:
             return _by_pillow(path, page)
-        _refuse_turned(path, stored.orientation)
+        _reject_turned(path, stored.orientation)
         return stored
 
     def _fit(self, path: Path, stored: Stored) -> Image:
@@ -88,7 +88,7 @@ RGB = Pictures()
 
 
 class MaskFiles(Protocol):
-    """What reads the masks of a data set."""
+    """Reads the masks of a data set."""
 
     def read(self, path: Path, part: int | None = None) -> Raw:
         """The raw values of a mask file, or of the page `part` of it, uint8 or uint16 (H, W).
@@ -138,7 +138,7 @@ def read_mask(path: Path, part: int | None = None) -> Raw:
 
 
 def page_numbers(path: Path) -> tuple[int, ...]:
-    """The numbers of the pages of a file that are images of their own; of anything but a TIFF, 0.
+    """The numbers of a file's pages that are separate images; only 0 for anything but a TIFF.
 
     Raises:
         InputError: it cannot be read.
@@ -189,7 +189,7 @@ def _decode(path: Path, page: int = 0) -> pillow.Image:
         if page:
             image.seek(page)
         image.load()
-    _refuse_turned(path, _orientation(image))
+    _reject_turned(path, _orientation(image))
     return image
 
 
@@ -204,7 +204,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
 
 
-def _refuse_turned(path: Path, orientation: object) -> None:
+def _reject_turned(path: Path, orientation: object) -> None:
     if orientation in _TURNED:
         # a mask drawn on what a viewer shows would not lie on the pixels as they are stored
         raise InputError(

@@ -1,4 +1,4 @@
-"""TIFF files by tifffile: the pages, channels and depths that Pillow does not read, or not exactly.
+"""TIFF files read by tifffile: the pages, channels and depths that Pillow does not read, or not exactly.
 
 What tifffile raises for a damaged file goes through; :mod:`tune_seg.data.images.pictures` says which file it was.
 """
@@ -25,7 +25,7 @@ _LOSSY = (6, 7)  # of Compression: JPEG
 class Stored(NamedTuple):
     """What a file holds.
 
-    Arguments:
+    Args:
         pixels: uint8 or uint16 (H, W, C).
         alpha: whether the last channel is transparency.
         orientation: the EXIF orientation; 1 is upright.
@@ -42,7 +42,7 @@ def is_tiff(path: Path) -> bool:
 
 
 def pages(path: Path) -> tuple[int, ...]:
-    """The numbers of the pages that are images of their own: no reduced copy and no transparency of another page."""
+    """The numbers of the pages that are separate images: neither a reduced copy nor the transparency of another page."""
     with _opened(path) as file:
         return tuple(n for n, page in enumerate(file.pages) if not page.subfiletype & _COPY_OR_MASK)
 

@@ -48,7 +48,7 @@ def place(draws: Draws, config: AugmentationConfig, size: tuple[int, int]) -> Te
 
     The first row and column are those of the crop in the resized image; below 0 where the image lies inside the crop.
 
-    Arguments:
+    Args:
         draws: of B samples, of a batch or a whole epoch.
         config: the crop, the scales and the share that is flipped.
         size: (H, W) of the images.
@@ -108,7 +108,7 @@ def augment(images: Tensor, masks: Tensor, draws: Draws, config: AugmentationCon
     size; where the resized image is smaller than the crop it lies at a random place in it, on the mean colour (0 after
     normalisation), and the target around it is ignored. Images are sampled bilinearly, masks at the nearest pixel.
 
-    Arguments:
+    Args:
         images: uint8 or uint16 (B, H, W, C).
         masks: uint8 (B, H, W).
         draws: of these B samples.

@@ -33,9 +33,10 @@ def batches(
     For training they are shuffled by (seed, epoch) and augmented by (seed, epoch, sample). A last batch that would be
     short is dropped, because batch normalisation over one or two samples upsets a model; the samples in it change from
     epoch to epoch. Only where the whole split is smaller than one batch is that one short batch given, of one sample at
-    the worst, which batch normalisation may refuse. For validation they come in order, only normalised, and complete.
+    the worst, for which batch normalisation may raise an error. For validation they come in order, only
+    normalised, and complete.
 
-    Arguments:
+    Args:
         split: `train` or `val` of a :class:`tune_seg.data.PackedData`.
         epoch, seed: non-negative.
         batch_size: samples a batch.
@@ -76,8 +77,8 @@ def feature_batches(
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """As :func:`batches` without augmentation, with the `features` of the images in place of these.
 
-    Arguments:
-        features: what is known of the samples by their numbers (B,), each (B, ...), on `device`.
+    Args:
+        features: takes the numbers of samples (B,) and gives their features, each (B, ...), on `device`.
     """
     target_device = torch.device(device)
     order = _order(split, indices, (seed, epoch) if train else None)

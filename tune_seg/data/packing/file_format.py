@@ -1,8 +1,8 @@
 """The file that a packed data set is: an Arrow IPC stream whose last record batch is empty and carries the summary.
 
-A stream has no index at its end, so what a broken-off packing has written is whole up to its last batch, and the next one
-goes on behind it. The summary stands at the end because it is known only once every sample was written, and its presence
-says that the file is whole.
+A stream has no index at its end, so what an interrupted packing has written is whole up to its last batch, and the next
+packing continues after it. The summary comes last because it is known only once every sample was written; a file that has it
+is whole.
 
 Every batch before it has the columns id, subset, digest (of the rest of the row), image (H * W * C values, rows from the
 top) and mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates.
@@ -35,15 +35,15 @@ _CODEC: Final = "zstd"
 _DIGEST_BYTES: Final = 16
 _ROWS_PER_BATCH: Final = 32
 _BYTES_PER_BATCH: Final = 32 * 2**20  # keeps memory flat for large images
-_BYTES_UNSAVED: Final = 64 * 2**20
-"""So much is written before the disk is asked to take it."""
+_BYTES_BETWEEN_SAVES: Final = 64 * 2**20
+"""Bytes that are written before the disk is asked to store them."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What is the same for every row.
+    """The form that all rows have in common.
 
-    Arguments:
+    Args:
         size: (H, W) in pixels.
         channels: C.
         dtype: of the images.
@@ -84,8 +84,8 @@ class Form:
 class Summary:
     """What is known about the content as a whole.
 
-    Arguments:
-        content_id: the hash that the content is known by.
+    Args:
+        content_id: the hash of the content.
         class_names: by class index.
         samples: the number of samples of each subset.
         pixels: the number of pixels of each class in each subset; ignored pixels are in none.
@@ -114,9 +114,9 @@ class Row:
 
 
 class Rows:
-    """The rows of a record batch: views of the mapped file, or what is decompressed when it is asked for.
+    """The rows of a record batch: views of the mapped file, or arrays that are decompressed on access.
 
-    Arguments:
+    Args:
         batch: the record batch.
         form: of the pack.
 
@@ -150,11 +150,11 @@ class Rows:
 
 
 class PackWriter:
-    """Writes rows to a file, behind the batches that are in it.
+    """Writes rows to a file, after the batches that it already has.
 
-    The disk takes what was written while the next rows are decoded: otherwise all of it would be waited for at the end.
+    The disk stores what was written while the next rows are decoded; otherwise closing would wait for all of it.
 
-    Arguments:
+    Args:
         path: the file.
         form: of the rows.
         end: where the batches that are kept end, in bytes; 0: there are none.
@@ -178,7 +178,7 @@ class PackWriter:
             self._flush()
 
     def finish(self, summary: Summary) -> None:
-        """Write the rows that are left, and what makes the file whole."""
+        """Write the rows that are left, and the summary that makes the file whole."""
         self._flush()
         closing = pa.BufferOutputStream()
         with pa.ipc.new_stream(closing, self._schema) as writer:
@@ -211,7 +211,7 @@ class PackWriter:
             self._sink.write(batch)
             self._rows = []
             self._unsaved += len(batch)
-            if self._unsaved >= _BYTES_UNSAVED and (self._saving is None or self._saving.done()):
+            if self._unsaved >= _BYTES_BETWEEN_SAVES and (self._saving is None or self._saving.done()):
                 if self._saving is not None:
                     self._saving.result()
                 self._sink.flush()
@@ -250,7 +250,7 @@ def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
 
 
 def unfinished(path: Path) -> tuple[Form | None, list[tuple[Rows, int]]]:
-    """The form and the batches that a broken-off packing wrote, each with where it ends in the file, in bytes.
+    """The form and the batches that an interrupted packing wrote, each with the byte of the file at which it ends.
 
     They may be damaged, which :meth:`Rows.undamaged` tells. The form is None where there is nothing.
     """

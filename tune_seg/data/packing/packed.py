@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 class PackedData:
     """A data set that :func:`tune_seg.data.pack` wrote.
 
-    Nothing is read before it is needed, and the pages that are belong to the file: any number of processes on one
-    machine hold them once. What is compressed is decompressed each time that it is asked for. Pickling passes the path on.
+    Nothing is read before it is needed. The file is mapped, so that all processes of a machine share its pages. Compressed
+    images are decompressed on each access. A pickle holds the path alone.
 
-    Arguments:
+    Args:
         path: what `pack` returned.
-        fold: which fold validates, where the data are divided into folds; None: the first. See :meth:`of_fold`.
+        fold: the fold that validates, where the data are divided into folds; None: the first. See :meth:`of_fold`.
 
     Attributes:
         class_names: by class index.
         size: (H, W) in pixels.
         channels, dtype: of the images.
         content_id: the same for equal content, wherever it came from, and for all of its folds.
-        folds: how many there are; 0 where the data are divided into a training and a validation split.
+        folds: the number of folds; 0 where the data are divided into a training and a validation split.
         fold: the one that validates; None where there are none.
-        train_images: how many images are trained on, of each fold, or the one number where there are none.
+        train_images: the number of training images, for each fold; one number where there are no folds.
         train_pixels, val_pixels: int64 (C,), the number of pixels of each class in each split that are not ignored.
         frequencies: float64 (C,), the share of each class in the training pixels that are not ignored.
         train, val: the two splits.

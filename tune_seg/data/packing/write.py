@@ -1,6 +1,6 @@
 """Packing: a data set is decoded once, in parallel, and written as one Arrow file named by its content.
 
-What a broken-off packing has written stays, under a hidden name, and the next call goes on behind it.
+What an interrupted packing has written stays, under a hidden name, and the next call continues after it.
 """
 
 import errno
@@ -45,10 +45,10 @@ from tune_seg.errors import InputError
 Progress = Callable[[int, int], None]
 
 _BYTES_BESIDE_PIXELS: Final = 64 * 2**10
-_RAW_SHARE = 0.5
-"""Of the free bytes of a disk, what a pack may take; a larger one is compressed."""
-_TOO_FEW: Final = 2
-"""Cores on which processes pack no more images than threads do, because they must start and hand over what they decoded."""
+_MAX_SHARE_OF_FREE_DISK = 0.5
+"""The largest share of a disk's free bytes that a pack may take; a larger pack is compressed."""
+_MAX_CORES_FOR_THREADS: Final = 2
+"""Up to this number of cores processes are no faster than threads, because they must start and hand over their images."""
 _PARTIAL: Final = ".partial"
 _ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
 
@@ -60,11 +60,11 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
     the pack would take more than half of the free disk, its images are compressed without loss; the content, and so its
     name, are the same.
 
-    Where the same sources were packed before, nothing is decoded, and where a packing of them was broken off (Ctrl-C, a
-    killed process), only what it had not written: sources are the same while their paths, sizes and modification times
+    Where the same sources were packed before, nothing is decoded, and where packing them was interrupted (Ctrl-C, a killed
+    process), only the samples that are missing. Sources are the same as long as their paths, sizes and modification times
     are. The file appears whole or not at all; of several processes that pack the same set at once, one does.
 
-    Arguments:
+    Args:
         dataset: what :func:`tune_seg.data.read` gave.
         directory: where packs are kept; it is made if need be.
         size: (H, W) in pixels.
@@ -94,7 +94,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
             if known is not None:
                 partial.unlink()
                 return known
-            form = replace(form, compressed=needed > _RAW_SHARE * _free(directory))
+            form = replace(form, compressed=needed > _MAX_SHARE_OF_FREE_DISK * _free(directory))
             try:
                 content_id = _write(dataset, partial, form, progress)
             except OSError:
@@ -113,7 +113,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
 
 
 def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> str:
-    """Write the pack to `partial`, behind what is there of it, and return its content id."""
+    """Write the pack to `partial`, after what it already holds, and return the content id."""
     samples = sorted(dataset.samples, key=lambda sample: sample.place)
     scanned = dataset.masks_to_scan
 
@@ -144,14 +144,14 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
         for answer in _decoded(dataset, samples[done:], form):
             if isinstance(answer, InputError):
                 problems.extend(line for line in str(answer).splitlines() if line not in unclear and line not in problems)
-            elif not problems:  # what is bad is refused in the end, so nothing more needs writing
+            elif not problems:  # packing will end with an error, so nothing more needs writing
                 row, pixels = answer
                 writer.add(row)
                 tally.add(row.subset, row.digest, pixels)
             done += 1
             tell(scanned + done)
         try:
-            _refuse([*problems, *unclear], tally)
+            _reject([*problems, *unclear], tally)
         except InputError:
             partial.unlink()
             raise
@@ -169,7 +169,7 @@ def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     return True
 
 
-def _refuse(problems: Sequence[str], tally: "_Tally") -> None:
+def _reject(problems: Sequence[str], tally: "_Tally") -> None:
     if problems:
         raise problems_error(f"the data set cannot be used ({len(problems)} problems):", problems)
     for subset, pixels in tally.pixels.items():
@@ -183,9 +183,9 @@ def _refuse(problems: Sequence[str], tally: "_Tally") -> None:
 
 
 class _Tally:
-    """What is known of the rows as a whole.
+    """Counts and hashes the rows of a pack.
 
-    Arguments:
+    Args:
         form: of the pack.
         class_names: by class index.
         samples: all of them.
@@ -220,7 +220,7 @@ Decoded = tuple[Row, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class _Decoder:
-    """Decodes, resizes and counts a sample; what is wrong with one is the answer, so that in the end all is said at once."""
+    """Decodes, resizes and counts a sample; errors are returned, so that all of them are reported at once."""
 
     dataset: Dataset
     form: Form
@@ -234,12 +234,12 @@ class _Decoder:
 
 
 def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
-    """Every sample, in order, decoded by all cores: by threads where what takes time lets go of the interpreter lock."""
+    """Every sample, in order, decoded on all cores: by threads, unless decoding holds the interpreter lock."""
     workers = available_cores()
     decoder = _Decoder(dataset, form)
     with ExitStack() as stack:
         decode: Callable[[Sample], Decoded | InputError] = decoder
-        if dataset.holds_lock and workers > _TOO_FEW:
+        if dataset.holds_lock and workers > _MAX_CORES_FOR_THREADS:
             decode = stack.enter_context(closing(_Processes(decoder, workers)))
         pool = ThreadPoolExecutor(workers)
         stack.callback(pool.shutdown, cancel_futures=True)
@@ -341,7 +341,7 @@ def _resized_image(image: Image, size: tuple[int, int]) -> Image:
 
 @contextmanager
 def _claimed(partial: Path) -> Iterator[Path]:
-    """The file to write, held for this process; where there are no locks, another one that nobody else knows of."""
+    """The file to write, locked for this process; where there are no locks, a new file that no other process knows."""
     while True:
         file = partial.open("ab")
         try:
@@ -387,7 +387,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _clear_abandoned(directory: Path) -> None:
-    """Remove what a killed process left; one that still packs writes to its file all the time."""
+    """Remove the files of killed processes; a file that is still being packed is recent."""
     for path in directory.glob(f".*{_PARTIAL}"):
         try:
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:

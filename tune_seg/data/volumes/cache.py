@@ -29,13 +29,13 @@ class _Entry:
 
 
 class VolumeCache:
-    """A few volumes, each decoded once: by the first thread that asks, while the others wait for it, or ahead of them.
+    """A few volumes, each decoded once: by the first thread that asks, for which the others wait, or ahead of time.
 
-    A volume goes when all of its slices were taken, so that after packing none is left. A copy in another process starts
-    empty.
+    A volume is dropped when all of its slices were taken, so that none is left after packing. A copy in another process
+    starts empty.
 
-    Arguments:
-        ahead: how many are decoded ahead. Two more are kept: packing takes the slices in order.
+    Args:
+        ahead: the number of volumes decoded ahead. Two more are kept: packing takes the slices in order.
     """
 
     def __init__(self, ahead: int) -> None:
@@ -50,7 +50,7 @@ class VolumeCache:
         return len(self._volumes)
 
     def get(self, key: Path, times: int, decode: Callable[[], Slices]) -> Slices:
-        """What `decode` gives for `key`, or gave; it will be asked for so many `times`.
+        """What `decode` gives for `key`, or gave before; it will be asked for `times` times in all.
 
         Raises:
             InputError: as `decode` does, the first time and every other.
@@ -66,13 +66,13 @@ class VolumeCache:
         return slices
 
     def expect(self, key: Path, decode: Callable[[], Slices]) -> None:
-        """Start to decode what will soon be asked for, in a thread of its own."""
+        """Start to decode, in a new thread, a volume that will soon be asked for."""
         entry, is_new = self._enter(key)
         if is_new:
             Thread(target=_settle, args=(entry.answer, decode), daemon=True).start()
 
     def _enter(self, key: Path) -> tuple[_Entry, bool]:
-        """The entry of `key`, and whether the caller is to give its answer."""
+        """The entry of `key`, and whether the caller must decode it."""
         with self._lock:
             known = self._volumes.get(key)
             entry = _Entry(Future()) if known is None else known
@@ -91,9 +91,9 @@ def _settle(answer: Future[Slices], decode: Callable[[], Slices]) -> None:
 
 
 def volumes_ahead(values: int, cores: int) -> int:
-    """How many volumes are decoded beside the one in work: so many that no core idles, if they fit into memory.
+    """The number of volumes to decode ahead: enough to keep all cores busy, as far as memory allows.
 
-    Arguments:
+    Args:
         values: the intensities of the largest volume.
         cores: of the machine.
     """

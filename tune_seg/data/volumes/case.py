@@ -13,9 +13,9 @@ from tune_seg.data.images.pictures import Raw
 class Volume(NamedTuple):
     """A decoded volume.
 
-    Arguments:
+    Args:
         values: intensities (S, H, W, C) of any type; uint8 where they are colours.
-        colour: whether they are colours, which are left as they are.
+        colour: whether they are colours, which are not rescaled.
         inverted: whether large values are dark.
     """
 
@@ -28,13 +28,13 @@ class Volume(NamedTuple):
 class Case(ABC):
     """One volume and its labels.
 
-    Arguments:
+    Args:
         name: of the volume, without a slash, unique in the data set.
-        patient: whose it is.
+        patient: the patient it is of.
         image, mask: the file or folder of the volume, and that of its labels.
-        shape: (S, H, W): how many slices there are, and the pixels of each.
+        shape: (S, H, W): the number of slices, and the pixels of each.
         channels: of each slice.
-        spacing: millimetres between two rows, and two columns; None where nothing says so.
+        spacing: millimetres between two rows, and two columns; None where it is not stated.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Case(ABC):
     @property
     @abstractmethod
     def files(self) -> tuple[Path, ...]:
-        """All that it is read from."""
+        """All files that it is read from."""
 
     @abstractmethod
     def volume(self) -> Volume:

@@ -39,9 +39,9 @@ READER_VERSION = 2
 class VolumeDataset(LabelledDataset):
     """The slices of volumes.
 
-    Arguments:
+    Args:
         samples: the slices; `image` is that of their case, `part` the number of the slice.
-        classes: what the raw values of the masks mean, or the scan that finds out.
+        classes: the meaning of the raw values of the masks, or the scan that finds it.
         cases: by their image.
         options: how intensities become images.
         size: (H, W) that slices are cut to where `options.spacing` is given.
@@ -86,14 +86,14 @@ class VolumeDataset(LabelledDataset):
 
     @cached_property
     def _times(self) -> Counter[Path | None]:
-        """How many slices of each volume there are."""
+        """The number of slices of each volume."""
         return Counter(sample.image for sample in self.samples)
 
     @cached_property
     def _following(self) -> dict[str, tuple[Path, ...]]:
-        """By the first slice of each volume, the volumes to come: whoever asks for it is likely to go through them all.
+        """By the id of the first slice of each volume, the volumes that follow it in the order of packing.
 
-        They come in the order of packing.
+        Whoever asks for that slice is likely to go on to them.
         """
         first: dict[Path, str] = {}
         for sample in sorted(self.samples, key=lambda sample: sample.place):
@@ -119,10 +119,10 @@ def dataset_of(
 ) -> VolumeDataset:
     """The data set that `cases` make, split by patient.
 
-    Arguments:
+    Args:
         root: the folder of the data set.
-        config: `classes` go before `named`; where neither says what the values mean, each distinct value is a class, and
-            0 is the background.
+        config: its `classes` take precedence over `named`. Without either, each distinct value is a class, and 0 is the
+            background.
         options: `data.options`.
         cases: all of them.
         named: the classes as the format names them.
@@ -131,7 +131,7 @@ def dataset_of(
         InputError: two volumes of one name, volumes of different channels, a name that `options.patient` does not fit, or
             as :func:`~tune_seg.data.splitting.divide`.
     """
-    _refuse_mixed(cases, options)
+    _reject_mixed(cases, options)
     masks = {case.mask: case for case in cases}
     if config.classes is not None:
         named = declared(config.classes, config.ignore_label, IGNORE_LABEL)
@@ -163,7 +163,7 @@ def dataset_of(
     )
 
 
-def _refuse_mixed(cases: Sequence[Case], options: VolumeOptions) -> None:
+def _reject_mixed(cases: Sequence[Case], options: VolumeOptions) -> None:
     first = cases[0]
     names: dict[str, Case] = {}
     problems: list[str] = []

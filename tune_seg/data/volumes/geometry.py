@@ -100,8 +100,8 @@ def onto(voxels: Voxels, labels: Grid, image: Grid) -> Voxels:
     return voxels.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flipped)]
 
 
-def refuse_other_grid(mask: Path, labels: Grid, image_file: Path, image: Grid) -> InputError:
-    """What to say of labels that do not fit their image."""
+def other_grid_error(mask: Path, labels: Grid, image_file: Path, image: Grid) -> InputError:
+    """The error for labels that do not fit their image."""
     return InputError(
         f"{mask}: its grid is {labels.describe()}, but that of its image {image_file.name} is {image.describe()}; "
         "write both on one grid, or let data.options.resample_labels: true take the nearest label"
@@ -116,7 +116,7 @@ def _turn(affine: Affine) -> npt.NDArray[np.float64]:
 
 
 def _turn_onto(labels: Grid, image: Grid) -> tuple[tuple[int, ...], tuple[bool, ...]] | None:
-    """The axis of the labels along each axis of the image, and whether it runs the other way; None: another grid."""
+    """For each axis of the image, the axis of the labels along it, and whether it is reversed; None: other grids."""
     matrix = np.linalg.inv(labels.affine) @ image.affine  # from an index of the image to one of the labels
     axes = tuple(np.abs(matrix[:3, :3]).argmax(axis=0).tolist())
     if sorted(axes) != [0, 1, 2] or tuple(labels.shape[axis] for axis in axes) != image.shape:

@@ -14,9 +14,9 @@ from tune_seg.errors import InputError
 def levels(volume: Volume, options: VolumeOptions) -> Image:
     """The intensities as uint8 or uint16 (S, H, W, C): `low` is 0, `high` is 255 or 65535, in between to the nearest level.
 
-    Where large values are dark it is the other way round. `low` and `high` are the window, or percentiles of the volume's
-    finite values, a channel at a time; where both are one value, its smallest and its largest. What is not a number becomes
-    0. Colours stay what they are.
+    Where large values are dark, the levels are inverted. `low` and `high` are the window, or percentiles of the volume's
+    finite values in each channel; where these are equal, the smallest and the largest value. nan becomes 0. Colours are not
+    rescaled.
 
     Raises:
         InputError: not one value is finite.

@@ -14,17 +14,17 @@ _Percentage = Annotated[Number, Field(ge=0.0, le=100.0)]
 class VolumeOptions(Options):
     """How a volume becomes images.
 
-    Arguments:
+    Args:
         percentiles: of the intensities of the whole volume, a channel at a time: the lower one becomes black, the upper one
             white.
-        window: what becomes black and what becomes white, in place of percentiles; after rescaling, so in Hounsfield units
+        window: the intensities that become black and white, in place of percentiles; after rescaling, so in Hounsfield units
             for CT.
         bits: of an image: 8 (0 to 255) or 16 (0 to 65535).
-        foreground_only: leave out slices whose mask has no value but 0 and what is ignored. All masks are then read at once.
+        foreground_only: leave out slices whose mask has only 0 and ignored pixels. All masks are then read in advance.
         spacing: millimetres from one pixel to the next, both ways: slices are resampled to it and cut or filled up around
             their centre to `data.size`. Left out, pixels that are not square are made square, with the finer of their two
             spacings, and the whole slice is stretched to `data.size`, as other images are.
-        resample_labels: take the nearest label where labels lie on another grid than their image; else they are refused.
+        resample_labels: take the nearest label where labels lie on another grid than their image; otherwise an error.
         patient: a regular expression found in the name of a volume, whose first group (or all of it) names the patient.
             Left out, it is DICOM's PatientID, and elsewhere each volume is a patient.
     """

@@ -21,14 +21,14 @@ from tune_seg.data.options import read_options
 from tune_seg.data.volumes.case import Case, Volume
 from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import collected, reading, visible, whole_numbers
-from tune_seg.data.volumes.geometry import fits, onto, refuse_other_grid
+from tune_seg.data.volumes.geometry import fits, onto, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
 
 LAYOUT = "images/NAME/*.dcm (or NAME.dcm) with masks/NAME/*.png, masks/NAME.nii.gz, NAME.mhd or a DICOM segmentation"
 
 _MASK_SUFFIXES = (".dcm", *mhd.SUFFIXES, *nifti.SUFFIXES)
-_LOOKED_AT = 3  # volumes, and files of each
+_MAX_LOOKED_AT = 3  # volumes, and files of each
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
@@ -36,7 +36,7 @@ _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 class DicomCase(Case):
     """A volume whose labels are of some format.
 
-    Arguments:
+    Args:
         stack: its slices.
         resample: whether labels may lie on another grid.
     """
@@ -50,7 +50,7 @@ class DicomCase(Case):
 
     @property
     def mask_files(self) -> tuple[Path, ...]:
-        """What its labels are read from."""
+        """The files that its labels are read from."""
         return (self.mask,)
 
     def volume(self) -> Volume:
@@ -61,7 +61,7 @@ class DicomCase(Case):
 class PngCase(DicomCase):
     """A volume with a PNG mask for each slice.
 
-    Arguments:
+    Args:
         masks: in the order of the slices.
     """
 
@@ -88,7 +88,7 @@ class PngCase(DicomCase):
 class GridCase(DicomCase):
     """A volume with one label volume.
 
-    Arguments:
+    Args:
         label: the header of the label volume.
     """
 
@@ -110,7 +110,7 @@ class GridCase(DicomCase):
 class SegCase(DicomCase):
     """A volume with DICOM segmentations.
 
-    Arguments:
+    Args:
         segments: by file, the label of each segment by its number.
         values: the raw value of each label.
     """
@@ -131,7 +131,7 @@ class SegCase(DicomCase):
 
 def looks_like(root: Path) -> bool:
     """Whether among the first files of the first volumes one is DICOM."""
-    return any(is_dicom(file) for entry in _entries(root)[:_LOOKED_AT] for file in islice(_walk(entry), _LOOKED_AT))
+    return any(is_dicom(file) for entry in _entries(root)[:_MAX_LOOKED_AT] for file in islice(_walk(entry), _MAX_LOOKED_AT))
 
 
 def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
@@ -155,9 +155,9 @@ def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
     cases = collected([case for case in found if case is not None], root)
     if not cases:
         raise InputError(f"{root}: no DICOM volume here; looked for {LAYOUT}")
-    _refuse_loose_slices(cases)
-    _refuse_unused_masks(root / "masks", cases)
-    _refuse_one_patient(cases, options)
+    _reject_loose_slices(cases)
+    _reject_unused_masks(root / "masks", cases)
+    _reject_one_patient(cases, options)
     segmented = [case for case in cases if isinstance(case, SegCase)]
     if not segmented:
         return dataset_of(root, config, options, cases)
@@ -247,7 +247,7 @@ def _with_mask(
     is_mhd = mask.suffix in mhd.SUFFIXES
     need_packages("mhd" if is_mhd else "nifti")
     label = mhd.header(mask) if is_mhd else nifti.header(mask)
-    _refuse_other_shape(label, volume, stack, options)
+    _reject_other_shape(label, volume, stack, options)
     return GridCase(**common, label=label)
 
 
@@ -270,7 +270,7 @@ def _in_order(folder: Path, pngs: Sequence[Path], stack: Stack) -> tuple[Path, .
         by_number = {int(number[1]): path for path, number in numbers.items() if number is not None}
         if len(pngs) != len(stack.frames) or len(by_number) != len(pngs):
             raise InputError(
-                f"{folder}: {len(pngs)} masks, {len(by_number)} with a number of their own, for the {len(stack.frames)} "
+                f"{folder}: {len(pngs)} masks, {len(by_number)} with a different number, for the {len(stack.frames)} "
                 f"frames of {stack.files[0].name}; each frame needs one, and the last number in its name says which"
             )
         ordered = [by_number[number] for number in sorted(by_number)]
@@ -294,7 +294,7 @@ def _called(path: Path) -> str:
     return path.stem if path.suffix.lower() in (".dcm", ".ima", ".png") else path.name
 
 
-def _refuse_other_shape(label: mhd.MetaImage | nifti.Nifti, volume: Path, stack: Stack, options: VolumeOptions) -> None:
+def _reject_other_shape(label: mhd.MetaImage | nifti.Nifti, volume: Path, stack: Stack, options: VolumeOptions) -> None:
     if label.channels != 1:
         raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
     image = stack.grid()
@@ -306,15 +306,15 @@ def _refuse_other_shape(label: mhd.MetaImage | nifti.Nifti, volume: Path, stack:
                 "where they lie; give the labels its columns, rows and slices"
             )
     elif not options.resample_labels and not fits(label.grid, image):
-        raise refuse_other_grid(label.path, label.grid, volume, image)
+        raise other_grid_error(label.path, label.grid, volume, image)
 
 
 def _voxels(shape: tuple[int, int, int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _refuse_loose_slices(cases: Sequence[DicomCase]) -> None:
-    """Slices that lie side by side where volumes are expected would each be a volume."""
+def _reject_loose_slices(cases: Sequence[DicomCase]) -> None:
+    """Slices beside one another where volumes are expected would each be read as a volume."""
     single = [case for case in cases if case.image.is_file() and case.slices == 1]
     series = Counter(case.stack.series for case in single)
     together = [case for case in single if series[case.stack.series] > 1]
@@ -325,7 +325,7 @@ def _refuse_loose_slices(cases: Sequence[DicomCase]) -> None:
         )
 
 
-def _refuse_unused_masks(masks: Path, cases: Sequence[DicomCase]) -> None:
+def _reject_unused_masks(masks: Path, cases: Sequence[DicomCase]) -> None:
     used = {case.mask for case in cases}
     unused = [
         path
@@ -336,7 +336,7 @@ def _refuse_unused_masks(masks: Path, cases: Sequence[DicomCase]) -> None:
         raise problems_error(f"{masks}: masks without a volume (none has their name):", [str(path) for path in unused])
 
 
-def _refuse_one_patient(cases: Sequence[DicomCase], options: VolumeOptions) -> None:
+def _reject_one_patient(cases: Sequence[DicomCase], options: VolumeOptions) -> None:
     patients = {case.patient for case in cases}
     if len(cases) > 1 and len(patients) == 1 and options.patient is None:
         raise InputError(
@@ -348,8 +348,8 @@ def _refuse_one_patient(cases: Sequence[DicomCase], options: VolumeOptions) -> N
 def _classes(cases: Sequence[SegCase], config: DataConfig) -> tuple[list[SegCase], Labels | None]:
     """The cases with a raw value for each segment, and what the values mean.
 
-    A segment goes by its label: the same one may have another number elsewhere. Only where `data.classes` gives the numbers
-    names must each number mean one thing.
+    Segments are matched by label, as numbers differ between files. Where `data.classes` names the numbers, each number must
+    have the same label everywhere.
     """
     segments = sorted({item for case in cases for names in case.segments.values() for item in names.items()})
     if config.classes is None:

@@ -1,4 +1,4 @@
-"""Masks as DICOM segmentation objects: each frame belongs to the slice that it refers to, or at whose place it lies."""
+"""Masks as DICOM segmentation objects: each frame belongs to the slice that it refers to, or else to the nearest one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +12,8 @@ from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import Grid, fits, onto
 from tune_seg.errors import InputError
 
-_FAR = 1.0  # millimetres from the nearest slice, at which a frame is of none
-_THICK = 1e4  # millimetres of a frame that is resampled: whichever slice it is of lies within
+_MAX_DISTANCE = 1.0  # millimetres from the nearest slice, at which a frame is of none
+_RESAMPLED_THICKNESS = 1e4  # millimetres of a frame that is resampled: whichever slice it is of lies within
 
 
 def segment_names(header: Any, path: Path) -> dict[int, str]:
@@ -31,8 +31,8 @@ def segment_names(header: Any, path: Path) -> dict[int, str]:
 def read_segmentations(values: Mapping[Path, Mapping[int, int]], stack: Stack, *, resample: bool) -> Raw:
     """The raw mask (S, H, W) of a volume, 0 where no segment is.
 
-    Arguments:
-        values: the files, whose segments are put together, with the raw value of each segment by its number.
+    Args:
+        values: by file, the raw value of each segment by its number; the segments of all files are combined.
         stack: the slices of the volume.
         resample: take the nearest pixel where a frame has other pixels than its slice.
 
@@ -60,7 +60,7 @@ def read_segmentations(values: Mapping[Path, Mapping[int, int]], stack: Stack, *
 
 
 def _threshold(header: Any) -> float:
-    """What a stored value of a segment must exceed: half of the whole in a fractional one."""
+    """The value above which a pixel belongs to a segment: half of the largest in a fractional one."""
     return float(header.MaximumFractionalValue) / 2.0 if header.get("SegmentationType") == "FRACTIONAL" else 0.0
 
 
@@ -70,7 +70,7 @@ def _segment(header: Any, index: int) -> int:
 
 
 def _slice(path: Path, header: Any, index: int, stack: Stack) -> int:
-    """The slice that a frame refers to; where it refers to none, or to several, the nearest."""
+    """The slice that a frame refers to; where it refers to none or to several, the nearest one."""
     derivation = frame_item(header, index, "DerivationImageSequence")
     sources = [] if derivation is None else list(derivation.get("SourceImageSequence") or [])
     referred = {number for source in sources for number in _referred(source, stack)}
@@ -84,7 +84,7 @@ def _slice(path: Path, header: Any, index: int, stack: Stack) -> int:
             "the segmentation with references to its source images"
         )
     nearest = int(np.argmin(away))
-    if away[nearest] > _FAR:
+    if away[nearest] > _MAX_DISTANCE:
         raise InputError(
             f"{path}: frame {index + 1} lies {away[nearest]:.3g} mm from the nearest slice of "
             f"{stack.path.name}; is it the segmentation of another volume?"
@@ -116,7 +116,7 @@ def _grid(header: Any, index: int) -> Grid | None:
 
 
 def _turned(path: Path, header: Any, index: int, frame: Raw, stack: Stack, number: int, resample: bool) -> Raw:
-    """A frame (H, W) with its pixels where its slice has them."""
+    """A frame (H, W) brought onto the pixels of its slice."""
     labels, image = _grid(header, index), stack.plane(number)
     if labels is None or image is None:
         if frame.shape != (stack.rows, stack.columns):
@@ -132,5 +132,5 @@ def _turned(path: Path, header: Any, index: int, frame: Raw, stack: Stack, numbe
                 f"{image.describe()}; write both on one grid, or let data.options.resample_labels: true take the nearest "
                 "label"
             )
-        labels = Grid(labels.shape, labels.affine @ np.diag([1.0, 1.0, _THICK, 1.0]))
+        labels = Grid(labels.shape, labels.affine @ np.diag([1.0, 1.0, _RESAMPLED_THICKNESS, 1.0]))
     return onto(frame.T[..., None], labels, image)[..., 0].T

@@ -50,9 +50,9 @@ _DECODERS = ("pylibjpeg", "libjpeg", "openjpeg")
 """What pydicom decodes JPEG with."""
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
-_SAME_PLACE = 1e-3  # millimetres
-_SAME_DIRECTION = 1e-3  # of direction cosines
-_EVEN = 0.1  # of the distance between two slices
+_PLACE_TOLERANCE = 1e-3  # millimetres
+_DIRECTION_TOLERANCE = 1e-3  # of direction cosines
+_DISTANCE_TOLERANCE = 0.1  # of the distance between two slices
 
 Vector = npt.NDArray[np.float64]
 
@@ -61,11 +61,11 @@ Vector = npt.NDArray[np.float64]
 class Frame:
     """One slice.
 
-    Arguments:
+    Args:
         file: where it is.
-        index: which frame of the file it is, from 0.
+        index: the number of the frame in the file, from 0.
         uid: the SOPInstanceUID of the file.
-        position: of the middle of its first pixel, in mm, x to the left, y to the back, z up; None where it is not stated.
+        position: of the centre of its first pixel, in mm: x to the left, y to the back, z up; None where it is not stated.
         slope, intercept: from stored values to intensities.
     """
 
@@ -81,10 +81,10 @@ class Frame:
 class Stack:
     """The slices of a volume.
 
-    Arguments:
+    Args:
         path: the file or folder.
-        frames: in order: along the normal of the slices; where no position is stated, as the file has them, or several files
-            by InstanceNumber, else by name, 10 after 9.
+        frames: ordered along the normal of the slices. Where no position is stated, in the order of the file, and
+            several files by InstanceNumber, then by name (10 after 9).
         rows, columns: of each slice.
         orientation: the directions (2, 3) along a row and along a column.
         spacing: millimetres between two rows, and two columns.
@@ -118,21 +118,21 @@ class Stack:
         return numbers
 
     def away(self, position: Vector) -> Vector | None:
-        """The distance in millimetres of each slice (S,) from a place; None where nothing says where they are."""
+        """The distance in millimetres of each slice (S,) from a position; None where the slices have none."""
         places = [frame.position for frame in self.frames if frame.position is not None]
         if self.plane(0) is None or self.orientation is None:
             return None
         return np.abs((np.array(places) - position) @ np.cross(*self.orientation))
 
     def plane(self, number: int) -> Grid | None:
-        """The grid of one slice as a volume (columns, rows, 1) that is 1 mm thick; None where nothing says where it is."""
+        """The grid of one slice as a volume (columns, rows, 1), 1 mm thick; None where its position is not stated."""
         position = self.frames[number].position
         if position is None or self.orientation is None or self.spacing is None:
             return None
         return plane_grid((self.columns, self.rows), self.orientation, self.spacing, position)
 
     def grid(self) -> Grid | None:
-        """The grid (columns, rows, slices) of the volume; None where nothing says where it is.
+        """The grid (columns, rows, slices) of the volume; None where its position is not stated.
 
         Raises:
             InputError: the slices do not lie at equal distances, so there is no such grid.
@@ -148,7 +148,7 @@ class Stack:
                 plane = self.plane(number)
                 assert plane is not None
                 away = np.linalg.norm(plane.affine[:3, 3] - first.affine[:3, 3] - number * affine[:3, 2])
-                if away > _EVEN * np.linalg.norm(affine[:3, 2]):
+                if away > _DISTANCE_TOLERANCE * np.linalg.norm(affine[:3, 2]):
                     raise InputError(
                         f"{frame.file}: its slice lies {away:.3g} mm from where it would be at equal distances; is a slice "
                         "missing? Labels in one volume need slices at equal distances"
@@ -167,7 +167,7 @@ def plane_grid(size: tuple[int, int], orientation: Vector, spacing: tuple[float,
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether it is a file that says of itself that it is DICOM."""
+    """Whether it is a DICOM file, by the letters DICM after the preamble."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -175,7 +175,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_header(path: Path) -> Any:
-    """The attributes of a file that say what and where it is, without its pixels.
+    """The attributes of a file that identify and place it, without its pixels.
 
     Raises:
         InputError: it cannot be read.
@@ -189,7 +189,7 @@ def read_header(path: Path) -> Any:
 def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
     """The slices of the files of one volume.
 
-    Arguments:
+    Args:
         volume: its file or folder.
         headers: of its files.
 
@@ -200,7 +200,7 @@ def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
         raise InputError(f"{volume}: no DICOM image here")
     series = _only(volume, headers, "SeriesInstanceUID", "series", "SeriesDescription")
     patient = _only(volume, headers, "PatientID", "patients", "PatientID")
-    _refuse_differing(volume, headers)
+    _reject_differing(volume, headers)
     path, header = headers[0]
     photometric = str(header.get("PhotometricInterpretation", ""))
     if photometric not in (*_COLOURS, *_GREYS):
@@ -307,7 +307,7 @@ def _frames(file: Path, header: Any) -> list[Frame]:
 
 
 def _item(header: Any, index: int, sequence: str) -> Any:
-    """Where the attributes of a frame stand: in its functional group, in the one that all share, or at the top level."""
+    """The item that holds attributes of a frame: its functional group, the shared one, or the top level."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
     shared = header.get("SharedFunctionalGroupsSequence")
     for group in (per_frame[index] if per_frame else None, shared[0] if shared else None):
@@ -330,7 +330,7 @@ def _orientation(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Vector | 
             if stated is None:
                 continue
             found.append(np.array(stated, np.float64).reshape(2, 3))
-            if np.abs(found[-1] - found[0]).max() > _SAME_DIRECTION:
+            if np.abs(found[-1] - found[0]).max() > _DIRECTION_TOLERANCE:
                 raise InputError(
                     f"{volume}: slices of several directions (ImageOrientationPatient {_shown(found[0])} in "
                     f"{headers[0][0].name}, {_shown(found[-1])} in {path.name}); is a localiser among them? Take it out"
@@ -351,7 +351,7 @@ def _in_order(volume: Path, frames: list[Frame], orientation: Vector | None) -> 
     normal = np.cross(*orientation)
     along = sorted((float(normal @ position), number) for position, number in placed)
     for (before, one), (after, other) in pairwise(along):
-        if after - before < _SAME_PLACE:
+        if after - before < _PLACE_TOLERANCE:
             raise InputError(
                 f"{volume}: two slices at one place: {_called(frames[one])} and {_called(frames[other])}; are several "
                 "series or points in time in one folder? Give each a folder of its own"
@@ -375,11 +375,11 @@ def _only(volume: Path, headers: Sequence[tuple[Path, Any]], attribute: str, wha
 
 
 def _counted(name: str) -> list[str | int]:
-    """What puts `name10` after `name9`."""
+    """A sort key that puts `name10` after `name9`."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
-def _refuse_differing(volume: Path, headers: Sequence[tuple[Path, Any]]) -> None:
+def _reject_differing(volume: Path, headers: Sequence[tuple[Path, Any]]) -> None:
     kinds: dict[tuple[str, ...], list[Path]] = {}
     for path, header in headers:
         kind = (f"{header.Columns} x {header.Rows} pixels", str(header.get("PhotometricInterpretation", "")))
