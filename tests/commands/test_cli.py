@@ -136,7 +136,7 @@ def test_on_a_narrow_terminal_the_losses_are_printed_one_after_another(tmp_path:
 def test_an_unknown_loss_names_the_known_ones() -> None:
     done = losses("focl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "error: unknown loss 'focl'; the losses are ce, wce, focal" in done.stderr
+    assert "error: unknown loss 'focl' (did you mean focal?); the losses are ce, wce, focal" in done.stderr
 
 
 def test_the_table_of_losses_imports_nothing_heavy() -> None:
