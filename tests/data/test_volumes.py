@@ -276,7 +276,10 @@ def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_na
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"percentile": [1, 99]}, "unknown key data.options.percentile; the keys of data.options are percentiles, window"),
+        (
+            {"percentile": [1, 99]},
+            "unknown key data.options.percentile (did you mean percentiles?); the keys of data.options are percentiles",
+        ),
         ({"percentiles": [99, 1]}, "data.options.percentiles: black must lie below white"),
         ({"percentiles": [-1, 99]}, "data.options.percentiles: Input should be greater than or equal to 0"),
         ({"window": [5, 5]}, "data.options.window: black must lie below white"),

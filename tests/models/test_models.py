@@ -60,7 +60,10 @@ def test_wrong_fields_of_a_model_are_named_in_full() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(InputError, match=r"model.architecture: unknown name 'UNet9'; the names are .*DeepLabV3Plus.*Unet"):
+    with pytest.raises(
+        InputError,
+        match=r"model.architecture: unknown name 'UNet9' \(did you mean Unet\?\); the names are .*DeepLabV3Plus.*Unet",
+    ):
         check_model(model_config(architecture="UNet9"), [(64, 64)])
     with pytest.raises(InputError, match=r"model.encoder: unknown name 'resnet19'; close to it are resnet18"):
         check_model(model_config(encoder="resnet19"), [(64, 64)])

@@ -75,7 +75,11 @@ def test_every_sampler_goes_through_the_rows_evenly(seed: int, sampler: str) -> 
     [
         ({"CE": {"loss.ende": "ce"}}, {}, r"^rows.CE: unknown key loss.ende; the keys of loss that can vary are"),
         ({"CE": {"data.size": [64, 64]}}, {}, r"^rows.CE: unknown key data.size"),
-        ({"CE": {"loss.end": "cee"}}, {}, r"^rows.CE: loss.end: unknown loss 'cee'; the losses are ce"),
+        (
+            {"CE": {"loss.end": "cee"}},
+            {},
+            r"^rows.CE: loss.end: unknown loss 'cee' \(did you mean ce\?\); the losses are ce",
+        ),
         ({"N": {"loss.kind": "naive"}}, {}, r"^rows.N: loss.kind naive needs loss.start"),
         ({"CE": {"loss.gamma": 2.0}}, {}, r"^rows.CE: loss.gamma: 2.0 has no effect: the active losses are ce. Remove"),
         ({"CE": {"training.seed": 0}}, SEEDS, r"^rows.CE: training.seed varies in the space as well; take it out of one"),

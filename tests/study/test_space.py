@@ -333,7 +333,11 @@ def test_a_parameter_without_effect_is_refused_with_the_condition_to_add(
             "losses are dice. In no configuration does a loss take its value from",
         ),
         ({"loss.params.dice.gamma": GAMMA}, {}, "unknown key loss.params.dice.gamma; the parameters of dice are none"),
-        ({"loss.params.dise.gamma": GAMMA}, {}, "space: loss.params.dise.gamma: unknown loss 'dise'; the losses are ce"),
+        (
+            {"loss.params.dise.gamma": GAMMA},
+            {},
+            r"space: loss\.params\.dise\.gamma: unknown loss 'dise' \(did you mean dice\?\)",
+        ),
         ({"loss.params.focal.gamma": GAMMA}, {"end": "ce"}, "the active losses are ce. In no configuration"),
         # another key sets it for the only loss that has it
         ({"loss.gamma": GAMMA}, {"end": "focal", "params": {"focal": {"gamma": 1.0}}}, "In no configuration"),
