@@ -1,12 +1,14 @@
 # Sourced by search.sh and test.sh: makes the virtual environment .venv from scripts/requirements.lock where it is missing
-# or was made from another lock, and puts this checkout on the module path. Needs CPython 3.11, pip and nothing else.
+# or was made from another lock, and installs this checkout into it, so that there is .venv/bin/tune-seg. Needs CPython 3.11
+# to 3.13, pip and nothing else.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv="$root/.venv"
 lock="$root/scripts/requirements.lock"
 
 if ! cmp -s "$lock" "$venv/installed.lock"; then
     python=$(command -v python3.11 || command -v python3) || { echo "Python 3.11 was not found; install it first." >&2; exit 1; }
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $python is older." >&2; exit 1; }
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+        || { echo "Python 3.11, 3.12 or 3.13 is needed; $python is $("$python" --version)." >&2; exit 1; }
     echo "Installing into $venv (once; several GB)" >&2
     "$python" -m venv --clear "$venv"
     # uv installs in parallel and compiles as it goes; it comes from the lock like all the rest. It does not read pip's
@@ -15,6 +17,9 @@ if ! cmp -s "$lock" "$venv/installed.lock"; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$venv/uv.lock"
     "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --compile-bytecode -r "$lock" \
         || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+    # built by what is installed now; the checkout itself is used, not a copy of it
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
+        --editable "$root"
     cp "$lock" "$venv/installed.lock"
 fi
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"

@@ -7,4 +7,4 @@ cd "$root"
 "$venv/bin/ruff" check
 "$venv/bin/ruff" format --check
 "$venv/bin/mypy"
-exec "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal "$@"
+exec "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal --durations=10 "$@"
