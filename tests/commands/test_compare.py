@@ -134,7 +134,7 @@ def test_the_paper_against_itself_agrees_to_the_last_row(tmp_path: Path, capsys:
         assert {shown[row][-2] for row in ("DLWCE", "WDLWCE", "WDLAWCE")} == {"3"}
         assert "In the paper and not in the study: refine, WCE" not in printed
         assert "In the paper and not in the study: refine\n" in printed
-        assert "CE stands beside the row that the paper prints as WCE\n" in printed
+        assert "CE is shown beside the row that the paper prints as WCE\n" in printed
         assert "In the paper and not in the study: model.architecture deeplabv3_resnet101\n" in printed
 
 
