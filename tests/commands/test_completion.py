@@ -42,9 +42,10 @@ CASES = [
     (["tune-seg", "losses", "foc"], {"focal", "focal_tversky"}),
     (["tune-seg", "completion", "z"], {"zsh"}),
 ]
+LISTED = [(words, offered) for words, offered in CASES if len(offered) > 1]
 
 
-@pytest.mark.parametrize(("words", "offered"), CASES, ids=lambda case: " ".join(case))
+@pytest.mark.parametrize(("words", "offered"), CASES, ids=[" ".join(words) for words, _ in CASES])
 def test_bash_completes(words: list[str], offered: set[str], folder: Path) -> None:
     (folder / ".script").write_text(script("bash"))
     loaded = f"source {folder / '.script'}; complete -p tune-seg"
@@ -63,7 +64,7 @@ def test_bash_offers_every_command_and_every_preset(folder: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
-@pytest.mark.parametrize(("words", "offered"), [case for case in CASES if len(case[1]) > 1], ids=lambda case: " ".join(case))
+@pytest.mark.parametrize(("words", "offered"), LISTED, ids=[" ".join(words) for words, _ in LISTED])
 def test_zsh_completes(words: list[str], offered: set[str], folder: Path) -> None:
     (folder / ".script").write_text(script("zsh"))
     process, terminal = pty.fork()
