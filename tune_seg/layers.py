@@ -19,8 +19,8 @@ class AdaptiveClassWeight(nn.Module):
 
     Args:
         num_classes: C, at least 1.
-        positive: Learn the weights as ``w = exp(v)``, v started at 0, so that none can reach 0 or turn its class's logit
-            over. ``weight`` reads the same; what is learnt is ``parametrizations.weight.original``.
+        positive: Learn the weights as ``w = exp(v)``, v started at 0, so that none can reach 0 or change the sign of its
+            class's logit. ``weight`` reads the same; what is learnt is ``parametrizations.weight.original``.
 
     Attributes:
         weight: The weights w, shape (C,), started at 1.

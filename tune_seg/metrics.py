@@ -18,7 +18,7 @@ _GPU_BLOCK: Final = 2**25
 _MANTISSA_BITS: Final = 7
 """Leading bits of an output's mantissa that choose its cell: a cell is 2^-7 wide relative to its end nearer to 0 or 1."""
 _LOWEST: Final = -24
-"""Outputs nearer to 0, or to 1, than two to this share a cell: float32 tells none of them apart near 1."""
+"""An exponent of 2: outputs nearer than this to 0, or to 1, share a cell, as float32 does not separate them near 1."""
 _SIDE: Final = ((-1 - _LOWEST) << _MANTISSA_BITS) + 2
 """Cells on each side of 1/2: those of the octaves from 2^-24 to 1/2, one for what lies below them, one for 1/2 itself."""
 _STATE: Final = ("confusion", "_cell_count", "_cell_gap", "_confidence_gap", "_brier", "_nll")

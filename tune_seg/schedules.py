@@ -121,7 +121,7 @@ class WeightCurve:
 
 @dataclass(frozen=True, slots=True)
 class Complement:
-    """What another curve leaves of 1, so that two weights sum to 1 to the last bit."""
+    """1 minus another curve, so that two weights sum to 1 to the last bit."""
 
     curve: WeightCurve
 

@@ -1,4 +1,4 @@
-"""What every reader turns a data set into: samples, class names, and a way to load one sample."""
+"""A data set as readers give it: samples, class names, and a way to load one sample."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

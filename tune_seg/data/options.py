@@ -9,7 +9,7 @@ from tune_seg.config import parse
 
 
 class Options(BaseModel):
-    """What the options of every format are derived from: unknown keys and infinite numbers are errors."""
+    """The base of every format's options: unknown keys and infinite numbers are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -59,7 +59,7 @@ def _entry_points(path: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def load(name: str, path: str) -> Callable[..., Any]:
-    """Import what builds a loss.
+    """Import the class or function that builds a loss.
 
     Args:
         name: The name of the loss, for the message.
@@ -93,7 +93,7 @@ def load(name: str, path: str) -> Callable[..., Any]:
 
 @functools.cache
 def describe(name: str, path: str) -> LossSpec:
-    """What a loss of the user's own says of itself.
+    """The description of a loss of the user's own.
 
     Args:
         name: The name under which the user asks for it.

@@ -1,4 +1,4 @@
-"""A model whose encoder is frozen: its decoder and head alone learn."""
+"""A model whose encoder is frozen: only its decoder and head learn."""
 
 from collections.abc import Sequence
 

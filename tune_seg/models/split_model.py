@@ -1,4 +1,4 @@
-"""What the models that are written here have in common: an encoder, and a part that sees an image by its features alone."""
+"""The base of this package's own models: an encoder, and a part that sees an image only through its features."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ class SplitModel(nn.Module, ABC):
     """A model that takes images of any size and any number of channels, split so that its encoder can be frozen.
 
     Attributes:
-        class_layers: how the names of those entries of its state begin whose shapes follow from the number of classes.
+        class_layers: prefixes of the entries of its state whose shapes depend on the number of classes.
 
     Shape:
         images (N, channels, H, W) -> logits (N, C, H, W)
@@ -22,7 +22,7 @@ class SplitModel(nn.Module, ABC):
     @property
     @abstractmethod
     def encoder(self) -> nn.Module:
-        """What is frozen when only the head learns."""
+        """The part that is frozen when only the head learns."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> list[Tensor]:

@@ -4,10 +4,10 @@ A file is what ``torch.save(model.state_dict(), path)`` writes, a `.safetensors`
 which holds the state of a former study's training. Names may carry the prefixes of wrappers (`module.`, `model.`,
 `_orig_mod.`).
 
-The tensors are those of the whole model, or those of its encoder alone, as networks that classify images have them. The
-layers that follow from the number of classes are left out where the file has them for another number, and start as they do
-without a file. An auxiliary classifier and adaptive class weights are left out: the former is no part of the models here,
-the latter start at 1 (Hossain eq. (21)). The first convolution is fitted to the channels of the images as SMP does it.
+The tensors are those of the whole model, or those of its encoder alone, as networks that classify images have them. Layers
+that depend on the number of classes are left out where the file has another number, and start as without a file. An
+auxiliary classifier and adaptive class weights are left out: the models here have no such classifier, and the weights start
+at 1 (Hossain eq. (21)). The first convolution is adapted to the channels of the images as SMP does it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,13 +25,13 @@ State = Mapping[str, Tensor]
 _CONTAINERS: Final = ("state", "model", "state_dict")
 _WRAPPERS: Final = ("module.", "model.", "_orig_mod.")
 _WITH_ACW: Final = ("0.", "1.")
-"""What :func:`~tune_seg.models.build_model` puts before the names of a model and of its adaptive class weights."""
+"""The prefixes that :func:`~tune_seg.models.build_model` gives a model's names and those of its adaptive class weights."""
 _ACW: Final = "adaptive_class_weight."
 _AUXILIARY: Final = "aux_classifier."
 _CLASSIFIERS: Final = ("fc.", "classifier.", "last_linear.")
-"""How networks that classify images call what follows their encoder."""
+"""Prefixes of the layers after the encoder in networks that classify images."""
 _SMP_CLASS_LAYERS: Final = ("segmentation_head.",)
-_SHOWN: Final = 8
+_MAX_SHOWN: Final = 8
 
 
 def read_weights(path: Path) -> State:
@@ -138,7 +138,7 @@ def _unwrapped(state: State) -> State:
 
 
 def _last_layers(state: State, class_layers: Iterable[str]) -> str:
-    """What is to be said of the layers that follow from the number of classes."""
+    """A note on the layers that depend on the number of classes."""
     biases = [state[name] for name in sorted(class_layers) if name in state and state[name].ndim == 1]
     if not biases:
         return "no last layer; it starts at random"
@@ -176,5 +176,5 @@ def _check_names(own: State, state: State, optional: set[str], source: str) -> N
 
 def _listed(names: Iterable[str]) -> str:
     shown = sorted(names)
-    more = f", and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more or "none"
+    more = f", and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
+    return ", ".join(shown[:_MAX_SHOWN]) + more or "none"

@@ -17,10 +17,10 @@ FormatName = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "nifti
 
 @dataclass(frozen=True)
 class Format:
-    """Where a format is read, and what reading it takes.
+    """A format: its reader, and the packages that it needs.
 
     Args:
-        reader: the function that reads it, as `module:function`.
+        reader: the function that reads a root, as `module:function`.
         packages: what it imports beside the packages that tune_seg always installs.
         extra: the extra of tune_seg that installs `packages`.
     """

@@ -83,7 +83,7 @@ def read_mhd(root: Path, config: DataConfig) -> VolumeDataset:
 
 
 def header(path: Path) -> MetaImage:
-    """What a MetaImage file says of its voxels.
+    """The header of a MetaImage file.
 
     Raises:
         InputError: it cannot be read, or it has not three dimensions.

@@ -91,7 +91,7 @@ def read_nifti(root: Path, config: DataConfig) -> VolumeDataset:
 
 
 def header(path: Path) -> Nifti:
-    """What a NIfTI file says of its voxels; the channels are its fourth dimension, or its fifth.
+    """The header of a NIfTI file; the channels are its fourth dimension, or its fifth.
 
     Raises:
         InputError: it cannot be read, it is no volume, or it holds colours.

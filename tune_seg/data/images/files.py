@@ -57,7 +57,7 @@ class Scan:
         return len(self._masks) if self._labels is None and self._failure is None else 0
 
     def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
-        """What the raw values mean.
+        """The meaning of the raw values.
 
         Raises:
             InputError: the masks hold too many or too few distinct values.

@@ -18,7 +18,7 @@ from tune_seg.errors import InputError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 Raw = npt.NDArray[np.uint8 | np.uint16]
-"""What a mask holds before it is translated to class indices, (H, W)."""
+"""The values of a mask before they are translated to class indices, (H, W)."""
 
 _ORIENTATION = 0x0112
 _TURNED = range(2, 9)

@@ -23,7 +23,7 @@ _LOSSY = (6, 7)  # of Compression: JPEG
 
 
 class Stored(NamedTuple):
-    """What a file holds.
+    """The pixels of a file.
 
     Args:
         pixels: uint8 or uint16 (H, W, C).

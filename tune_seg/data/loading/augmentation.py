@@ -32,7 +32,7 @@ class Draws:
 
 
 def draw(seed: int, epoch: int, indices: Iterable[int]) -> Draws:
-    """What is random about the samples `indices` in an epoch.
+    """The random numbers of the samples `indices` in an epoch.
 
     Example:
         >>> together, alone = draw(0, 3, [5, 7]), draw(0, 3, [7])
@@ -44,7 +44,7 @@ def draw(seed: int, epoch: int, indices: Iterable[int]) -> Draws:
 
 
 def place(draws: Draws, config: AugmentationConfig, size: tuple[int, int]) -> Tensor:
-    """Where the samples of `draws` come to lie, float64 (B, 4): scale, first row, first column, 1 where flipped.
+    """The scale and place of each sample of `draws`, float64 (B, 4): scale, first row, first column, 1 where flipped.
 
     The first row and column are those of the crop in the resized image; below 0 where the image lies inside the crop.
 

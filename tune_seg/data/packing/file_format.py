@@ -82,7 +82,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known about the content as a whole.
+    """A summary of the content as a whole.
 
     Args:
         content_id: the hash of the content.
@@ -138,7 +138,7 @@ class Rows:
         return list(zip(*(self._batch.column(name).to_pylist() for name in ("id", "subset")), strict=True))
 
     def undamaged(self) -> list[bytes] | None:
-        """The digest of each row; None if one of them is not what it was when it was written."""
+        """The digest of each row; None if a row has changed since it was written."""
         digests: list[bytes] = self._batch.column("digest").to_pylist()
         try:
             for (id, subset), image, mask, digest in zip(self.names(), self.images, self.masks, digests, strict=True):
@@ -219,7 +219,7 @@ class PackWriter:
 
 
 def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
-    """What a pack holds; its pages are mapped, not read.
+    """The content of a pack; its pages are mapped, not read.
 
     Raises:
         InputError: there is no such file, or it is not a whole pack of this version.

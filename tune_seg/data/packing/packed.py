@@ -92,7 +92,7 @@ class PackedData:
         return self if _checked(fold, self.folds) == self.fold else PackedData(self.path, fold)
 
     def image(self, number: int) -> Image:
-        """A read-only view (H, W, C) in the mapped file, by the number of the row, or what is decompressed."""
+        """A read-only view (H, W, C) in the mapped file, by the number of the row, or a decompressed copy."""
         batch, row = self._at(number)
         return self._batches[batch].images[row]
 

@@ -1,4 +1,4 @@
-"""The files that volumes are stored in: their names, and what is wrong with them."""
+"""The files of volumes: their names, the class numbers in masks, and errors in reading them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ def by_name(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What a folder holds, sorted, without hidden files, such as those that macOS leaves in archives."""
+    """The content of a folder, sorted, without hidden files such as those that macOS adds to archives."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 

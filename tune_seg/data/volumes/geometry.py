@@ -56,7 +56,7 @@ class Grid:
         return float(back), float(left)
 
     def _turned(self, values: tuple[Any, ...]) -> list[Any]:
-        """What belongs to the axes i, j, k, in the order of the axes left, back, up."""
+        """The values of the axes i, j, k, in the order of the axes left, back, up."""
         turned: list[Any] = [None] * 3
         for axis, value in zip(_turn(self.affine)[:, 0].astype(int), values, strict=True):
             turned[axis] = value

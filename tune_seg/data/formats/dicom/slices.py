@@ -47,7 +47,7 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
 ]
 _DECODERS = ("pylibjpeg", "libjpeg", "openjpeg")
-"""What pydicom decodes JPEG with."""
+"""The packages with which pydicom decodes JPEG."""
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _PLACE_TOLERANCE = 1e-3  # millimetres
