@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import tune_seg
 from tests.support import CHECKOUT
 
 ROOT = CHECKOUT
@@ -41,7 +40,6 @@ def test_the_results_of_a_study_are_read(tmp_path: Path, rows_study: Path) -> No
     assert "mdice" in printed
 
 
-@pytest.mark.skipif(not hasattr(tune_seg, "Study"), reason="tune_seg.Study is not there yet")
 def test_a_study_is_run_from_a_script_and_read_again(tmp_path: Path) -> None:
     printed = run(tmp_path, "study_from_python.py")
     assert printed.count("completed") == 2
