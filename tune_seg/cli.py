@@ -14,6 +14,9 @@ from tune_seg._commands import COMMANDS
 from tune_seg.errors import did_you_mean
 from tune_seg.presets import table
 
+_PIPE_CLOSED = 141
+"""The exit status that a shell gives a command which a closed pipe has ended."""
+
 _EXAMPLES = """\
 examples:
   tune-seg search                                       try it: generated images, minutes on two cores
@@ -33,7 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in COMMANDS:
         # as `python -m` does: a loss of the user's own may lie in the directory that the command is run from
         sys.path.insert(0, os.getcwd())
-        status: int = command(name).main(arguments[1:])
+        try:
+            status: int = command(name).main(arguments[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:  # `| head` has read enough; what Python writes at its end goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _PIPE_CLOSED
         return status
     listed = f"; the commands are {', '.join(COMMANDS)}"
     if name and not name.startswith("-"):

@@ -10,9 +10,9 @@ from tune_seg._arguments import Parser
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the schema; the exit status is 0."""
     parser().parse_args(argv)
-    from tune_seg.config import StudyConfig
+    from tune_seg.config import schema
 
-    print(json.dumps(StudyConfig.model_json_schema(), indent=2))
+    print(json.dumps(schema(), indent=2))
     return 0
 
 
