@@ -17,7 +17,9 @@ from tune_seg.training.code_identity import code_identity, code_of_a_training
 
 ELSEWHERE = {
     "__init__.py": "names of the package",
+    "_commands.py": "which commands there are",
     "_package.py": "where the package is",
+    "_posix.py": "locks of files",
     "errors.py": "what is said of wrong input",
     "metric_names.py": "names of metrics, which are computed elsewhere",
     "data/__init__.py": "names of its modules",

@@ -27,13 +27,13 @@ from tune_seg.training.step import CapturedStep
 
 READ, SENT, NUMBER = "read", "sent from the host", "_local_scalar_dense"
 EPOCH: dict[tuple[str, str], int] = {
-    ("training.py:epoch", NUMBER): 1,  # the mean loss
+    ("training/trainer.py:epoch", NUMBER): 1,  # the mean loss
     ("metrics.py:_read", READ): 1,  # all that the metrics have counted
 }
-ADAPTIVE = {("training.py:_acw_weight", READ): 1}  # the class weights, for the results
+ADAPTIVE = {("training/trainer.py:_acw_weight", READ): 1}  # the class weights, for the results
 FIRST = {
-    ("data/resident.py:_resident_on_gpu", SENT): 2,  # images and masks, 64 at a time, once in a process
-    ("data/augmentation.py:_scale_and_shift", SENT): 2,  # what normalises the images, likewise
+    ("data/loading/resident.py:_resident_on_gpu", SENT): 2,  # images and masks, 64 at a time, once in a process
+    ("data/loading/augmentation.py:_scale_and_shift", SENT): 2,  # what normalises the images, likewise
 }
 PLAIN = {"flip": 0.0, "resize": [1.0, 1.0]}
 SMALL = {"architecture": "Unet", "encoder": "tu-test_resnet", "weights": "none"}
@@ -264,8 +264,7 @@ def test_the_last_epoch_reads_once_for_each_step_of_the_temperatures_search(pack
         ("temperature.py:fit_temperature", "nonzero"): 2,  # how many of them are valid, for each of two temperatures
         ("temperature.py:fit_temperature", SENT): 2,  # the temperature
         ("temperature.py:_read", READ): 2 + steps,  # where the search begins, and each step's value and slope
-        ("evaluation.py:evaluate", NUMBER): 1,  # the temperature, for the results
-        ("evaluation.py:evaluate", READ): 1,  # those of the classes
+        ("training/evaluation.py:compute", READ): 2,  # the temperature, and those of the classes, for the results
     }
 
 
