@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from scipy.stats import spearmanr
 
-from tests.study.test_records import asked, open_records
 from tests.support.epoch_results import result
+from tests.support.records import asked, open_records
 from tests.support.rows_study import ROWS_STUDY
 from tune_seg.compare import main
 from tune_seg.study.output.results import ResultsFile, write_study

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.study.test_study import search, write_config
+from tests.support.studies import search, write_config
 from tune_seg.config import LossKind, StudyConfig, TrialConfig
 from tune_seg.data.synthetic import TRAIN_IMAGES
 from tune_seg.errors import InputError

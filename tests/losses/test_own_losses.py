@@ -13,8 +13,9 @@ import pytest
 import torch
 import yaml
 
-from tests.study.test_study import SMALL
 from tests.support import CHECKOUT
+from tests.support.own_losses import install
+from tests.support.studies import SMALL
 from tune_seg.config import StudyConfig, TrialConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.losses import Parameter, build_loss, check_loss, get_spec
@@ -307,15 +308,6 @@ def test_the_example_of_the_documentation_is_a_loss_that_can_be_searched(
     (space,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     losses = {trial.loss.end for trial in Space(parse(StudyConfig, yaml.safe_load(space))).probes}
     assert losses == {"ce", "my_losses:Tempered"}
-
-
-def install(directory: Path, **losses: str) -> None:
-    """What pip leaves behind of a package with entry points."""
-    info = directory / "own_package-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-package\nVersion: 1.0\n")
-    points = "\n".join(f"{name} = {path}" for name, path in losses.items())
-    (info / "entry_points.txt").write_text(f"[tune_seg.losses]\n{points}\n")
 
 
 def test_an_entry_point_gives_a_loss_a_name(

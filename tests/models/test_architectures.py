@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from torchvision.models import segmentation, vgg19
 
 from tests.support.epoch_results import same
-from tests.training.test_frozen import CPU, encoded, head
-from tests.training.test_trainer import run
+from tests.support.trials import CPU, encoded, head, run
 from tune_seg.config import DataConfig, ModelConfig
 from tune_seg.data import PackedData, pack, read
 from tune_seg.models import OWN_ARCHITECTURES, build_model, check_model

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50, segmentation
 
 from tests.support.epoch_results import result
-from tests.training.test_trainer import trial
+from tests.support.trials import trial
 from tune_seg.config import ModelConfig
 from tune_seg.data import PackedData
 from tune_seg.errors import InputError

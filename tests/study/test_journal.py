@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
-from tests.study.test_records import room_for
 from tests.support.epoch_results import result
+from tests.support.records import room_for
 from tune_seg.study.journal import StoredHistory, StudyJournal
 from tune_seg.training.result import EpochResult
 

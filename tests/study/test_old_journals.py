@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.study.test_records import asked, run_to_the_end
+from tests.support.records import asked, run_to_the_end
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.study.output.results import ResultsFile

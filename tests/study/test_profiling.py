@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.study.test_study import SMALL
+from tests.support.studies import SMALL
 from tune_seg.study.profiling import PARTS, Profile
 from tune_seg.training.result import Seconds
 

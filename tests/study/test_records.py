@@ -1,11 +1,10 @@
 """The records of a study: every trial once, whatever ends the process, and what Optuna is told of it."""
 
 import json
-import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +15,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.support.epoch_results import result
-from tune_seg.config import StudyConfig, parse
+from tests.support.records import SPACE, asked, open_records, room_for, run_to_the_end, wait_for
 from tune_seg.errors import InputError
 from tune_seg.study.journal import StoredHistory
-from tune_seg.study.records import Record, Records, State
-from tune_seg.study.search_space.space import Space
-
-SPACE: dict[str, Any] = {
-    "loss.end": {"choice": ["ce", "focal"]},
-    "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}},
-    "augmentation.resize": {"choice": [[0.5, 2.0], [1.0, 1.0]]},
-}
-
-
-def open_records(directory: Path, **values: Any) -> Records:
-    search = {"sampler": "random", "trials": 4, **values.pop("search", {})}
-    config = parse(StudyConfig, {"space": SPACE, "training": {"epochs": 3}, "search": search, **values})
-    return Records(directory, config, Space(config))
+from tune_seg.study.records import Record, State
 
 
 def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
     storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
     return optuna.load_study(study_name="tune_seg", storage=storage).trials
-
-
-def run_to_the_end(records: Records, record: Record, score: float) -> None:
-    for epoch in range(1, 4):
-        records.report(record.number, result(epoch, score + epoch / 100))
-    records.close(record.number, State.COMPLETED)
-
-
-def asked(records: Records) -> Record:
-    record = records.ask()
-    assert record is not None
-    return record
-
-
-@contextmanager
-def room_for(path: Path, size: int) -> Iterator[None]:
-    """While the context lasts, files cannot grow beyond what `path` has and `size` bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_path: Path) -> None:
@@ -291,13 +254,6 @@ def test_a_trial_that_began_again_replaces_its_epochs(tmp_path: Path) -> None:
     for epoch, score in ((1, 0.1), (2, 0.2), (1, 0.3)):
         records.report(record.number, result(epoch, score))
     assert [entry.score("s_rec") for entry in record.history] == [0.3]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_trials_asked_ahead_are_handed_out_in_turn_and_stay_open_when_nobody_starts_them(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.study.test_records import asked, open_records, run_to_the_end
-from tests.study.test_space import space
+from tests.support.records import asked, open_records, run_to_the_end, space
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
 from tune_seg.study.configuration import load_config, parse_assignment

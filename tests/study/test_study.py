@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -20,7 +19,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from tune_seg.config import METRICS, ComputeConfig, StudyConfig, parse
+from tests.support.studies import SMALL, results, scores, search, write_config
+from tune_seg.config import ComputeConfig, StudyConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.search import main
@@ -32,42 +32,6 @@ from tune_seg.study.ray_tune import cluster
 from tune_seg.study.run import _reuse_store
 from tune_seg.training.checkpoints import WEIGHTS
 from tune_seg.training.trajectory import TrainingData
-
-SMALL: dict[str, Any] = {
-    "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
-    "training": {"epochs": 3, "batch_size": 4, "optimizer": "adam"},
-    "search": {"sampler": "random", "trials": 4, "early_stopping": {"grace_epochs": 1, "reduction_factor": 2}},
-    "compute": {"max_concurrent": 1},  # a second worker takes longer to start than these trials to train
-    "baselines": [{"loss.kind": "static", "loss.end": "ce"}],
-    "space": {
-        "loss.kind": {"choice": ["static", "naive"]},
-        "loss.start": {"choice": ["dice", "wdice"], "when": {"loss.kind": ["naive"]}},
-        "loss.end": {"choice": ["ce", "wce", "focal"]},
-        "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}},
-        "schedule.start": {"float": [0.1, 0.5], "when": {"loss.kind": ["naive"]}},
-        "acw": {"choice": [True, False]},
-    },
-}
-
-
-def write_config(path: Path, **values: Any) -> Path:
-    path.write_text(yaml.safe_dump({**SMALL, **values}))
-    return path
-
-
-def search(config: Path, *options: str) -> int:
-    return main([str(config), "--studies", str(config.parent / "studies"), *options])
-
-
-def results(config: Path, name: str | None = None) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(
-        config.parent / "studies" / (name or config.stem) / "results.parquet"
-    ).to_pylist()
-    return rows
-
-
-def scores(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in (*METRICS, "class_recall")}
 
 
 def mlflow_trials(directory: Path) -> list[int]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.study.test_study import results, scores, search, write_config
 from tests.support.rows_study import ROWS_STUDY
+from tests.support.studies import results, scores, search, write_config
 from tune_seg.config import StudyConfig, parse
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
 

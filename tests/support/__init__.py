@@ -1,4 +1,4 @@
-"""What tests share: files in published layouts, losses written literally, cases, and where the checkout is."""
+"""What tests share: files in published layouts, losses written literally, cases, small studies, the checkout."""
 
 from pathlib import Path
 from typing import Final

@@ -11,7 +11,7 @@ import torch
 from PIL import Image as pillow
 
 from tests.support.epoch_results import same
-from tests.training.test_trainer import run, trial
+from tests.support.trials import run, trial
 from tune_seg.config import AugmentationConfig, SplitConfig, StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, Sample, batches, pack
 from tune_seg.data.dataset import Image, ImageType, Mask

@@ -7,32 +7,13 @@ import pytest
 import torch
 
 from tests.support.epoch_results import same
-from tests.training.test_trainer import run, trial
+from tests.support.trials import CPU, PLAIN, SPLIT, encoded, head, run
 from tune_seg.config import ModelConfig
 from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.models import build_model, check_model, frozen_encoder
-from tune_seg.models.smp import _ARCHITECTURES
 from tune_seg.training import Trainer, frozen_features
-
-PLAIN = {"flip": 0.0, "resize": [1.0, 1.0]}
-SPLIT = sorted(set(_ARCHITECTURES) - {"DPT", "Segformer"})
-CPU = torch.device("cpu")
-
-
-def head(**sections: Any) -> Any:
-    model = {"encoder": "tu-test_resnet", "train": "head", **sections.pop("model", {})}
-    return trial(model=model, **{"augmentation": PLAIN, **sections})
-
-
-def encoded(trainer: Trainer) -> list[int]:
-    """The batch sizes that the encoder is called with from now on."""
-    sizes: list[int] = []
-    encoder = frozen_encoder(trainer.model)
-    assert encoder is not None
-    encoder.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    return sizes
 
 
 @pytest.mark.parametrize("augmentation", [PLAIN, {"flip": 0.5}])

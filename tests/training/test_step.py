@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.test_trainer import SCHEDULED, trial
+from tests.support.trials import SCHEDULED, trial
 from tune_seg.data import PackedData
 from tune_seg.training import Trainer
 from tune_seg.training.step import CapturedStep, Step, _side_stream
@@ -67,7 +67,7 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(
     known: bool,
 ) -> None:
     # it reads the batch back, to learn whether it has a valid pixel
-    config = trial(loss={"end": "tests.training.test_step:waiting"}, training=FLOAT)
+    config = trial(loss={"end": "tests.support.own_losses:waiting"}, training=FLOAT)
     with caplog.at_level(logging.WARNING):
         trainer = Trainer(config, packed, device)
         monkeypatch.setattr(trainer.loss.losses[0], "waits_for_device", known)
@@ -77,7 +77,7 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(
 
 
 def test_only_the_active_losses_decide_whether_a_step_waits_for_the_device(packed: PackedData) -> None:
-    start = "tests.training.test_step:waiting"
+    start = "tests.support.own_losses:waiting"
     config = trial(loss={"kind": "naive", "start": start, "end": "dice"}, schedule={"start": 0.3, "end": 0.7})
     loss = Trainer(config, packed, torch.device("cpu")).loss
     assert loss.waits(loss.active(0))
@@ -102,7 +102,7 @@ def test_the_trainings_of_a_thread_share_a_stream_and_threads_do_not(
     assert own.isdisjoint(others)
 
 
-@pytest.mark.parametrize("loss", ["ce_max_pool", "tests.training.test_step:waiting"])
+@pytest.mark.parametrize("loss", ["ce_max_pool", "tests.support.own_losses:waiting"])
 def test_a_step_is_recorded_when_a_loss_that_waits_is_no_longer_active(
     packed: PackedData, device: torch.device, caplog: pytest.LogCaptureFixture, loss: str
 ) -> None:
@@ -126,8 +126,3 @@ def test_a_state_that_is_loaded_is_what_the_next_step_begins_from(packed: Packed
     tolerance = 0.0 if device.type == "cpu" else 1e-2
     for first in results[1:]:
         assert trainer.epoch().train_loss == pytest.approx(first.train_loss, rel=tolerance)
-
-
-def waiting(num_classes: int, *, ignore_index: int = 255, **_: Any) -> torch.nn.Module:
-    """A loss of the user's own."""
-    return torch.nn.CrossEntropyLoss(ignore_index=ignore_index)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from tests.support.loss_cases import CASES, Case, build, random_batch
 from tests.support.pretended_gpu import DEVICE, Waits, pretended_gpu
-from tests.training.test_frozen import SPLIT
-from tests.training.test_trainer import trial
+from tests.support.trials import SPLIT, trial
 from tune_seg.config import ModelConfig
 from tune_seg.data import PackedData
 from tune_seg.losses import LOSSES
@@ -177,7 +176,7 @@ def test_no_loss_of_the_package_says_that_it_waits(name: str) -> None:
 def test_a_loss_of_the_users_own_waits_and_says_so() -> None:
     logits, target = random_batch(0)
     with pretended_gpu() as waits:
-        loss = build("tests.training.test_step:waiting", 4).to("cuda")
+        loss = build("tests.support.own_losses:waiting", 4).to("cuda")
         assert loss.waits_for_device
         there, labels = logits.to("cuda").requires_grad_(), target.to("cuda")
         waits.clear()

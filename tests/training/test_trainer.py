@@ -13,31 +13,10 @@ import pytest
 import torch
 
 from tests.support.epoch_results import same, text
-from tune_seg.config import TrialConfig, parse
+from tests.support.trials import SCHEDULED, run, trial
 from tune_seg.data import PackedData
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.training import Trainer
-from tune_seg.training.result import EpochResult
-
-
-def trial(**sections: Any) -> TrialConfig:
-    training = {"epochs": 2, "batch_size": 4, "threads": 1, "optimizer": "adam", **sections.pop("training", {})}
-    return parse(TrialConfig, {"training": training, **sections})
-
-
-def run(config: TrialConfig, data: PackedData, device: str | torch.device = "cpu") -> list[EpochResult]:
-    trainer = Trainer(config, data, torch.device(device))
-    results = []
-    while not trainer.done:
-        results.append(trainer.epoch())
-    return results
-
-
-SCHEDULED = {
-    "loss": {"kind": "alternating", "start": "wdice", "end": "focal", "gamma": 1.5},
-    "schedule": {"start": 0.4, "end": 0.9},
-    "acw": True,
-}
 
 
 def test_two_runs_agree_to_the_last_bit_whatever_ran_before(packed: PackedData) -> None:
@@ -53,7 +32,8 @@ def test_two_runs_agree_to_the_last_bit_whatever_ran_before(packed: PackedData) 
 
 def test_two_processes_agree_to_the_last_bit(packed: PackedData) -> None:
     code = (
-        "import json, sys\nfrom tests.training.test_trainer import *\n"
+        "import json\nfrom tests.support.epoch_results import text\nfrom tests.support.trials import SCHEDULED, run, trial\n"
+        "from tune_seg.data import PackedData\n"
         f"print(json.dumps(text(run(trial(**SCHEDULED), PackedData({str(packed.path)!r})))))"
     )
     outputs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]

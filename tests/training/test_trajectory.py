@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tests.losses.test_own_losses import install
 from tests.support import CHECKOUT
+from tests.support.own_losses import install
 from tune_seg.config import Component, TrialConfig, parse
 from tune_seg.config.keys import set_key
 from tune_seg.errors import InputError

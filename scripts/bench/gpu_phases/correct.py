@@ -20,10 +20,10 @@ from tune_seg.training.step import Step
 
 _TESTS: Final = (
     *("losses/test_losses", "losses/test_pixel_losses", "losses/test_region_losses"),
-    *("parts/test_metrics", "parts/test_temperature", "parts/test_layers"),
+    *("test_metrics", "test_temperature", "test_layers"),
     *("training/test_trainer", "training/test_step", "training/test_frozen"),
 )
-_TESTS_SMOKE: Final = ("parts/test_layers",)
+_TESTS_SMOKE: Final = ("test_layers",)
 _TESTS_SHARE: Final = 0.6
 """Of the phase's time, what the tests may take."""
 _WORKERS: Final = 8  # that the tests are shared out to, each with a CUDA context of its own

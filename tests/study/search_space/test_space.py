@@ -13,7 +13,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_seg.config import SearchConfig, StudyConfig, parse
+from tests.support.records import space
+from tune_seg.config import SearchConfig
 from tune_seg.errors import InputError
 from tune_seg.study.configuration import load_config
 from tune_seg.study.presets import presets
@@ -35,10 +36,6 @@ PAPER: dict[str, Any] = {
     "training.batch_size": {"int": [2, 8]},
     "augmentation.resize": {"choice": [[0.5, 2.0], [1.0, 1.0]]},
 }
-
-
-def space(parameters: dict[str, Any], **values: Any) -> Space:
-    return Space(parse(StudyConfig, {"space": parameters, **values}))
 
 
 @cache
@@ -76,7 +73,7 @@ def test_samples_obey_conditions_and_bounds(seed: int, sampler: str) -> None:
 def test_the_same_seed_samples_the_same_in_another_process() -> None:
     # the order of a set of strings depends on the process; a search must not
     code = (
-        "import optuna; from tests.study.test_space import PAPER, space\n"
+        "import optuna\nfrom tests.study.search_space.test_space import PAPER\nfrom tests.support.records import space\n"
         "from tune_seg.study.search_space.samplers import sample_trials\n"
         "s = space(PAPER, search={'sampler': 'random'}); print(list(sample_trials(s.config, s, 5)))"
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.study.test_records import asked, open_records, run_to_the_end, wait_for
 from tests.support.epoch_results import result
+from tests.support.records import asked, open_records, run_to_the_end, wait_for
 from tune_seg.errors import InputError
 from tune_seg.study.output.results import ResultsFile
 from tune_seg.study.record import State

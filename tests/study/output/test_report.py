@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.study.test_records import asked, open_records
 from tests.support.epoch_results import result
+from tests.support.records import asked, open_records
 from tune_seg.config import CALIBRATION_ERRORS, StudyConfig, TrialConfig, parse
 from tune_seg.study.output.report import LiveReport, final_report, pareto_front, ranked
 from tune_seg.study.output.results import ResultsFile

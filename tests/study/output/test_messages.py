@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from rich.console import Console
 
-from tests.study.test_records import asked, open_records
+from tests.support.records import asked, open_records
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, pack
 from tune_seg.data.dataset import Sample

@@ -14,8 +14,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.study.test_records import asked, open_records
 from tests.support.epoch_results import result
+from tests.support.records import asked, open_records
 from tune_seg.config import CALIBRATION_ERRORS, METRICS
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.record import State
