@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tune_seg.models.architectures import OWN_ARCHITECTURES
+from tune_seg.architectures import OWN_ARCHITECTURES
 
 if TYPE_CHECKING:
     from tune_seg.models.build import build_model, check_model
