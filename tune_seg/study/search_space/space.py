@@ -17,6 +17,7 @@ from tune_seg.study.search_space.varied_key import Choice, Choose, Range, Varied
 if TYPE_CHECKING:
     import optuna
 
+
 class Space:
     """The varied keys of a study, in an order in which each can be sampled.
 
