@@ -43,6 +43,14 @@ def test_a_name_is_there_when_it_is_used(name: str, home: str) -> None:
     assert run(f"from tune_seg import {name}; print({name}.__module__)") == home
 
 
+@pytest.mark.parametrize("package", ["", ".data", ".losses", ".models", ".training"])
+def test_what_a_package_offers_shows_before_torch_is_imported(package: str) -> None:
+    code = f"import sys, tune_seg{package} as package; print(*dir(package), 'torch' in sys.modules)"
+    module = import_module(f"tune_seg{package}")
+    assert run(code).split() == [*sorted(module.__all__), "False"]
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
 def test_what_there_is_not_is_said_as_python_says_it() -> None:
     with pytest.raises(AttributeError, match="module 'tune_seg' has no attribute 'studdy'"):
         _ = tune_seg.studdy

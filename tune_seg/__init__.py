@@ -3,10 +3,10 @@
 What is named here is imported when it is first used: to import the package takes no time.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tune_seg._commands import exit_if_no_command
+from tune_seg._lazy import lazy
 
 if TYPE_CHECKING:
     from tune_seg import config, data, layers, losses, metrics, models, schedules, temperature, training
@@ -35,19 +35,18 @@ __all__ = [
 _HOMES: Final = {
     "InputError": "tune_seg.errors",
     "Study": "tune_seg.study.api",
+    "config": "tune_seg.config",
+    "data": "tune_seg.data",
+    "layers": "tune_seg.layers",
     "load_config": "tune_seg.study.configuration",
+    "losses": "tune_seg.losses",
+    "metrics": "tune_seg.metrics",
+    "models": "tune_seg.models",
+    "schedules": "tune_seg.schedules",
+    "temperature": "tune_seg.temperature",
+    "training": "tune_seg.training",
 }
-"""The modules of what is no module itself."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'tune_seg' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name) if name in _HOMES else import_module(f"tune_seg.{name}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
+__getattr__, __dir__ = lazy(__name__, _HOMES)
 
 exit_if_no_command()

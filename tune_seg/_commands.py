@@ -1,6 +1,8 @@
-"""The commands, and what is said where `python -m` names a module that is none."""
+"""The commands, how one is run, and what is said where `python -m` names a module that is none."""
 
+import os
 import sys
+from collections.abc import Callable
 from typing import Final
 
 COMMANDS: Final = {
@@ -12,6 +14,21 @@ COMMANDS: Final = {
     "completion": "print the completion script for a shell",
 }
 """What each subcommand of `tune-seg` does. NAME is also run by `python -m tune_seg.NAME`."""
+
+
+_PIPE_CLOSED: Final = 141
+"""The exit status that a shell gives a command which a closed pipe has ended."""
+
+
+def run(main: Callable[[], int]) -> int:
+    """Call the `main` of a command; its exit status, also where the reader of what it prints has read enough."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has ended; what Python writes at its end goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    return status
 
 
 def exit_if_no_command() -> None:

@@ -10,12 +10,9 @@ from types import ModuleType
 
 from tune_seg import __version__
 from tune_seg._arguments import Parser
-from tune_seg._commands import COMMANDS
+from tune_seg._commands import COMMANDS, run
 from tune_seg.errors import did_you_mean
 from tune_seg.presets import table
-
-_PIPE_CLOSED = 141
-"""The exit status that a shell gives a command which a closed pipe has ended."""
 
 _EXAMPLES = """\
 examples:
@@ -36,13 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in COMMANDS:
         # as `python -m` does: a loss of the user's own may lie in the directory that the command is run from
         sys.path.insert(0, os.getcwd())
-        try:
-            status: int = command(name).main(arguments[1:])
-            sys.stdout.flush()
-        except BrokenPipeError:  # `| head` has read enough; what Python writes at its end goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _PIPE_CLOSED
-        return status
+        return run(lambda: command(name).main(arguments[1:]))
     listed = f"; the commands are {', '.join(COMMANDS)}"
     if name and not name.startswith("-"):
         parser().error(f"unknown command {name}{did_you_mean(name, COMMANDS) or listed}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
+from tune_seg._commands import run
 from tune_seg.errors import InputError
 from tune_seg.study.papers.comparison import FinishedStudy, Row, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
@@ -230,4 +231,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tune_seg._arguments import Parser
+from tune_seg._commands import run
 
 _HOW = """\
 bash, in ~/.bashrc:
@@ -83,4 +84,4 @@ def _arguments(whole: argparse.ArgumentParser) -> dict[tuple[str, str], argparse
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -23,10 +23,6 @@ class Metric:
     objective: bool = True
 
 
-def _error(meaning: str) -> Metric:
-    return Metric(meaning, maximise=False, objective=False)
-
-
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
     {
         "s_rec": Metric("Harmonic mean of recall and calibration (Taubert, section 5.1)."),
@@ -37,11 +33,25 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
         "f1": Metric("F1 averaged over the classes that occur; nan where one of them is never predicted."),
         "miou": Metric("Intersection over union, averaged over the classes that occur."),
         "mdice": Metric("Dice similarity, averaged over the classes that occur."),
-        "ece": _error("Expected calibration error, of the output of the predicted class (Guo et al. 2017)."),
-        "sce": _error("Static calibration error, of the outputs of all classes (Nixon et al. 2019)."),
-        "ace": _error("Adaptive calibration error: as `sce`, in ranges that hold equally many pixels (Nixon et al. 2019)."),
-        "brier": _error("Squared distance between the outputs and the one-hot truth, a mean over pixels (Brier 1950)."),
-        "nll": _error("Negative log-likelihood of the truth, a mean over pixels."),
+        "ece": Metric(
+            "Expected calibration error, of the output of the predicted class (Guo et al. 2017).",
+            maximise=False,
+            objective=False,
+        ),
+        "sce": Metric(
+            "Static calibration error, of the outputs of all classes (Nixon et al. 2019).", maximise=False, objective=False
+        ),
+        "ace": Metric(
+            "Adaptive calibration error: as `sce`, in ranges that hold equally many pixels (Nixon et al. 2019).",
+            maximise=False,
+            objective=False,
+        ),
+        "brier": Metric(
+            "Squared distance between the outputs and the one-hot truth, a mean over pixels (Brier 1950).",
+            maximise=False,
+            objective=False,
+        ),
+        "nll": Metric("Negative log-likelihood of the truth, a mean over pixels.", maximise=False, objective=False),
     }
 )
 """The metrics of :class:`tune_seg.metrics.SegmentationMetrics` that are one number."""

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from tune_seg._arguments import Parser
+from tune_seg._commands import run
 from tune_seg.study.presets import presets, summary
 
 
@@ -27,4 +28,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

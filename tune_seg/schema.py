@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from tune_seg._arguments import Parser
+from tune_seg._commands import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,4 +23,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_seg._arguments import Parser
+from tune_seg._commands import run
 from tune_seg.errors import InputError
 from tune_seg.study.presets import DEFAULT
 
@@ -227,4 +228,4 @@ def parser() -> Parser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -96,8 +96,9 @@ def test_a_module_of_another_package_may_import_this_one(tmp_path: Path) -> None
         assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
 
-def test_a_reader_that_has_read_enough_ends_the_command_in_silence() -> None:
-    code = f"{sys.executable} -m tune_seg schema | head -n 1"
+@pytest.mark.parametrize("command", ["tune_seg schema", "tune_seg.schema"])
+def test_a_reader_that_has_read_enough_ends_the_command_in_silence(command: str) -> None:
+    code = f"{sys.executable} -m {command} | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True, cwd=CHECKOUT)
     assert (done.returncode, done.stdout, done.stderr) == (141, "{\n", "")
 

@@ -5,6 +5,7 @@ that one trial depends on is :class:`TrialConfig`; :class:`StudyConfig` adds the
 for each section; docs/configuration.md and :func:`schema` are made from the text under each field.
 """
 
+from tune_seg.architectures import OWN_ARCHITECTURES
 from tune_seg.config.base import AboveZero, Fraction, Integer, NonNegative, Number, Positive, Section, Seed, Size
 from tune_seg.config.component import Component
 from tune_seg.config.data import DataConfig, Format, SplitConfig
@@ -30,7 +31,6 @@ from tune_seg.config.study import (
 from tune_seg.config.training import AugmentationConfig, EvaluationConfig, TrainingConfig
 from tune_seg.config.trial import TrialConfig
 from tune_seg.metric_names import CALIBRATION_ERRORS, METRICS
-from tune_seg.models.architectures import OWN_ARCHITECTURES
 
 __all__ = [
     "CALIBRATION_ERRORS",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tune_seg.config.base import Integer, Positive, Section, Seed, Size
-from tune_seg.data.formats import FormatName
+from tune_seg.format_names import FormatName
 
 Format = Literal[FormatName, "synthetic"]
 

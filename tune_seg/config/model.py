@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from tune_seg.architectures import published_weights
 from tune_seg.config.base import Section
-from tune_seg.models.architectures import published_weights
 
 _SAME_ARCHITECTURES = {"deeplabv3plus": "DeepLabV3Plus"}
 

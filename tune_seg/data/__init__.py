@@ -16,8 +16,9 @@ Each name is imported when it is first asked for: reading and packing need no to
 the names of the formats, needs neither.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
+
+from tune_seg._lazy import lazy
 
 if TYPE_CHECKING:
     from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
@@ -45,7 +46,7 @@ __all__ = [
     "steps_per_epoch",
 ]
 
-_HOMES = {
+_HOMES: Final = {
     "IGNORE_INDEX": "tune_seg.data.dataset",
     "Dataset": "tune_seg.data.dataset",
     "PackedData": "tune_seg.data.packing.packed",
@@ -61,12 +62,4 @@ _HOMES = {
     "steps_per_epoch": "tune_seg.schedules",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

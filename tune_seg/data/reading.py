@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, overload
 
 from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import Dataset, Sample, spread
-from tune_seg.data.formats import FORMATS, FormatName, need_packages
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
+from tune_seg.format_names import FORMATS, FormatName, need_packages
 
 
 class _Reader(NamedTuple):

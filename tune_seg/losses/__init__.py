@@ -6,11 +6,13 @@ Example:
     >>> loss = build_loss("focal", num_classes=3, gamma=2.0)
     >>> loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)).item()  # (1 - 1/3)^2 log 3
     0.4882721...
+
+The catalogue, which checks configurations, needs no torch; what needs it is imported when it is first asked for.
 """
 
-import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from tune_seg._lazy import lazy
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.spec import LossSpec, Parameter
 
@@ -20,15 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LOSSES", "LossSpec", "Parameter", "build_loss", "check_loss", "class_weights", "get_spec"]
 
-_NEEDS_TORCH = {
+_HOMES: Final = {
     "build_loss": "tune_seg.losses.build",
     "check_loss": "tune_seg.losses.build",
     "class_weights": "tune_seg.losses._weighting",
 }
 
-
-def __getattr__(name: str) -> object:
-    # Resolved on first use, so that importing the catalogue, which checks configurations, does not import torch.
-    if name not in _NEEDS_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
+from tune_seg._commands import run
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.losses.own import entry_points
@@ -119,4 +120,4 @@ def _print_entry(console: "Console", spec: LossSpec) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

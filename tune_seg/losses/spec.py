@@ -83,8 +83,10 @@ class Parameter:
         if self.per_class and isinstance(plain, list | tuple):
             numbers = plain
             if not numbers or (num_classes is not None and len(numbers) != num_classes):
-                expected = "at least one value" if num_classes is None else f"{num_classes} values, one for each class"
-                raise InputError(f"loss {loss!r}: {self.name} = {value!r} has {len(numbers)} values; give {expected}")
+                raise InputError(
+                    f"loss {loss!r}: {self.name} = {value!r} has {len(numbers)} values; give "
+                    + ("at least one value" if num_classes is None else f"{num_classes} values, one for each class")
+                )
         if not all(self._admits(number) for number in numbers):
             raise InputError(f"loss {loss!r}: {self.name} = {value!r} is not possible; allowed: {self.allowed}")
 
@@ -152,9 +154,8 @@ class LossSpec:
         known = {parameter.name: parameter for parameter in self.parameters}
         for key, value in params.items():
             if key not in known:
-                allowed = ", ".join(known) or "none"
                 raise InputError(
                     f"loss {self.name!r}: unknown parameter {key!r} (value {value!r}){did_you_mean(key, known)}; its "
-                    f"parameters: {allowed}"
+                    f"parameters: {', '.join(known) or 'none'}"
                 )
             known[key].check(value, loss=self.name, num_classes=num_classes)

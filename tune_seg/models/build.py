@@ -23,10 +23,10 @@ import torch
 from torch import nn
 from torchvision.models import get_weight
 
+from tune_seg.architectures import OWN_ARCHITECTURES, Architecture
 from tune_seg.config import ModelConfig, parse
 from tune_seg.errors import InputError, first_line
 from tune_seg.layers import AdaptiveClassWeight
-from tune_seg.models.architectures import OWN_ARCHITECTURES, Architecture
 from tune_seg.models.frozen import FrozenEncoder, separable
 from tune_seg.models.smp import build_smp, check_encoder
 from tune_seg.models.weights import load_weights, read_weights

@@ -6,9 +6,9 @@ import segmentation_models_pytorch as smp
 from segmentation_models_pytorch.encoders import encoders
 from torch import nn
 
+from tune_seg.architectures import OWN_ARCHITECTURES
 from tune_seg.config import ModelConfig
 from tune_seg.errors import InputError, did_you_mean, first_line
-from tune_seg.models.architectures import OWN_ARCHITECTURES
 
 _ARCHITECTURES = {architecture.__name__: architecture for architecture in smp.MODEL_ARCHITECTURES_MAPPING.values()}
 

@@ -4,16 +4,15 @@ Nothing here imports torch by itself: the process that steers a study asks for t
 checkpoint store holds, and need not wait for it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
+
+from tune_seg._lazy import lazy
 
 if TYPE_CHECKING:
     from tune_seg.training.trainer import Trainer
 
 __all__ = ["Trainer"]
 
+_HOMES: Final = {"Trainer": "tune_seg.training.trainer"}
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("tune_seg.training.trainer"), name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

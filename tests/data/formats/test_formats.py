@@ -8,7 +8,7 @@ import pytest
 from tests.support.missing_package import said_without
 from tests.support.volume_files import classes, intensities, write_mhd
 from tune_seg.config import DataConfig
-from tune_seg.data.formats import FORMATS, FormatName
+from tune_seg.format_names import FORMATS, FormatName
 
 
 def test_the_names_are_those_that_a_configuration_takes() -> None:

@@ -1,16 +1,16 @@
 """Configurations from all over a space: each must be valid, so that no trial fails for its values when the study runs."""
 
 import random
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tune_seg.config import ROW, StudyConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.study.search_space.no_effect import check_base, check_encoder, check_rows, check_sampled, check_sections
-from tune_seg.study.search_space.varied_key import Choice, VariedKey
+from tune_seg.study.search_space.varied_key import Choice, Choose, VariedKey
 
-if TYPE_CHECKING:
-    from tune_seg.study.search_space.space import Choose, Space
+Walk = Callable[[Choose], dict[str, Any]]
+"""Makes an assignment, asking for each key that the values before it make active."""
 
 _PROBES = 512
 """Random assignments that are tried."""
@@ -19,18 +19,27 @@ _TRIES = 64
 """Draws of the other keys, one of which must let a conditional key be sampled."""
 
 
-def probe(space: "Space") -> tuple[TrialConfig, ...]:
+def probe(
+    config: StudyConfig, defaults: Mapping[str, Any], varied_keys: Sequence[VariedKey], walk: Walk
+) -> tuple[TrialConfig, ...]:
     """Try the ends of every range, every choice, and random points between.
+
+    Args:
+        config: the study.
+        defaults: the configuration of its trials with dotted keys.
+        varied_keys: the keys of its space.
+        walk: makes an assignment of them.
 
     Raises:
         InputError: a combination of values that the space allows and the configuration refuses, a value that has no effect,
             or a baseline that is not in the space.
     """
-    config, defaults, rng = space.config, space.defaults, random.Random(0)
+    rng = random.Random(0)
+    keys = [varied.key for varied in varied_keys]
     # each value once by itself, as far as conditions let it, then values together
-    assignments = [assignment for varied in space.varied for assignment in _each_value(space, varied, rng)]
-    assignments += [space.walk(_chooser(rng)) for _ in range(_PROBES if space.varied else 1)]
-    assignments += [_completed(space, baseline, rng) for baseline in config.baselines]
+    assignments = [assignment for varied in varied_keys for assignment in _each_value(walk, varied, rng)]
+    assignments += [walk(_chooser(rng)) for _ in range(_PROBES if varied_keys else 1)]
+    assignments += [_completed(walk, keys, baseline, rng) for baseline in config.baselines]
     check_rows(defaults, config.rows, assignments)
     # first, because a component's parameter that its loss lacks is refused below without a word of conditions
     full = [config.in_full(assignment) for assignment in assignments]
@@ -50,17 +59,16 @@ def _trial(config: StudyConfig, assignment: Mapping[str, Any]) -> TrialConfig:
         raise InputError(f"rows.{assignment[ROW]}: {error}" if ROW in assignment else str(error)) from None
 
 
-def _each_value(space: "Space", varied: VariedKey, rng: random.Random) -> Iterator[dict[str, Any]]:
+def _each_value(walk: Walk, varied: VariedKey, rng: random.Random) -> Iterator[dict[str, Any]]:
     """An assignment for every choice, or both ends, of `varied`; what conditions never let be sampled is left out."""
     for pick in varied.domain.values if isinstance(varied.domain, Choice) else (0, 1):
         choose = _chooser(rng, forced=varied.key, pick=pick)
-        walks = (space.walk(choose) for _ in range(_TRIES))
-        yield next((walk for walk in walks if varied.key in walk), {})
+        assignments = (walk(choose) for _ in range(_TRIES))
+        yield next((assignment for assignment in assignments if varied.key in assignment), {})
 
 
-def _completed(space: "Space", baseline: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+def _completed(walk: Walk, keys: Sequence[str], baseline: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
     """An assignment that begins with `baseline`."""
-    keys = [varied.key for varied in space.varied]
     for key in baseline:
         if key not in keys:
             raise InputError(f"baselines: {key} does not vary; the keys of the space are {', '.join(keys)}")
@@ -71,7 +79,7 @@ def _completed(space: "Space", baseline: Mapping[str, Any], rng: random.Random) 
         _check_value(varied, baseline[varied.key], values)
         return baseline[varied.key]
 
-    chosen = space.walk(choose)
+    chosen = walk(choose)
     if unused := [key for key in baseline if key not in chosen]:
         raise InputError(f"baselines: {unused[0]} is not sampled in {dict(baseline)}: its condition does not hold")
     return chosen
@@ -87,7 +95,7 @@ def _check_value(varied: VariedKey, value: Any, values: Mapping[str, Any]) -> No
         raise InputError(f"baselines: {varied.key} cannot be {value!r} in the space: {varied.domain}")
 
 
-def _chooser(rng: random.Random, forced: str | None = None, pick: Any = None) -> "Choose":
+def _chooser(rng: random.Random, forced: str | None = None, pick: Any = None) -> Choose:
     """Chooses random values; for the key `forced` the choice `pick`, or the end number `pick` of its range."""
 
     def choose(varied: VariedKey, values: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 :mod:`tune_seg.study.search_space.grammar` says how it is written.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,10 @@ from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
 from tune_seg.study.search_space.grammar import Grammar
 from tune_seg.study.search_space.probes import probe
-from tune_seg.study.search_space.varied_key import Choice, Range, VariedKey, stored
+from tune_seg.study.search_space.varied_key import Choice, Choose, Range, VariedKey, stored
 
 if TYPE_CHECKING:
     import optuna
-
-Choose = Callable[[VariedKey, Mapping[str, Any]], Any]
-"""Gives a varied key its value, given what is known of the keys before it."""
 
 
 class Space:
@@ -43,7 +40,7 @@ class Space:
         self.config = config
         self.defaults = flatten(config.model_dump(mode="json", include=set(TrialConfig.model_fields)))
         self.varied = Grammar(config, self.defaults).varied_keys()
-        self.probes = probe(self)
+        self.probes = probe(config, self.defaults, self.varied, self.walk)
 
     def sample(self, trial: "optuna.trial.BaseTrial") -> dict[str, Any]:
         """Let `trial` suggest a value for every active key: a mapping of dotted keys to values."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +122,10 @@ class VariedKey:
             for alternative in self.when
         )
         return f"{self.key}: {self.domain}" + (f" when {conditions}" if conditions else "")
+
+
+Choose = Callable[[VariedKey, Mapping[str, Any]], Any]
+"""Gives a varied key its value, given what is known of the keys before it."""
 
 
 def stored(value: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.formats import mhd, need_packages, nifti
+from tune_seg.data.formats import mhd, nifti
 from tune_seg.data.formats.dicom.segmentations import read_segmentations, segment_names
 from tune_seg.data.formats.dicom.slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
 from tune_seg.data.images.pictures import Raw, read_mask
@@ -24,6 +24,7 @@ from tune_seg.data.volumes.files import collected, reading, visible, whole_numbe
 from tune_seg.data.volumes.geometry import fits, onto, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
+from tune_seg.format_names import need_packages
 
 LAYOUT = "images/NAME/*.dcm (or NAME.dcm) with masks/NAME/*.png, masks/NAME.nii.gz, NAME.mhd or a DICOM segmentation"
 

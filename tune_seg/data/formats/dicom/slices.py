@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.formats import need_packages
 from tune_seg.data.volumes.case import Volume
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
 from tune_seg.errors import InputError
+from tune_seg.format_names import need_packages
 
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """The SOP classes Segmentation Storage and Label Map Segmentation Storage."""

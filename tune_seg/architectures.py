@@ -1,6 +1,6 @@
 """The architectures of this package by name, with the weights that are published for them; it needs no torch.
 
-To add one, write a :class:`~tune_seg.models.split_model.SplitModel` in a file beside this one and add its name here.
+To add one, write a :class:`~tune_seg.models.split_model.SplitModel` in a file in `models` and add its name here.
 """
 
 from collections.abc import Mapping

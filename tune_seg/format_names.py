@@ -1,0 +1,68 @@
+"""The formats in which data sets are published, by name; it needs neither torch nor the readers.
+
+To add one, write a file in `data/formats` with `LAYOUT`, `looks_like(root)` and a reader that takes the root and the
+configuration, and add its name here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Literal
+
+from tune_seg.errors import InputError
+
+FormatName = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "nifti", "dicom", "folder"]
+
+
+@dataclass(frozen=True)
+class FormatSpec:
+    """A format: its reader, and the packages that it needs.
+
+    Args:
+        reader: the function that reads a root, as `module:function`.
+        packages: what it imports beside the packages that tune_seg always installs.
+        extra: the extra of tune_seg that installs `packages`.
+    """
+
+    reader: str
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+
+FORMATS: Mapping[FormatName, FormatSpec] = MappingProxyType(
+    {
+        "camvid": FormatSpec("tune_seg.data.formats.camvid:read_camvid"),
+        "cityscapes": FormatSpec("tune_seg.data.formats.cityscapes:read_cityscapes"),
+        "voc": FormatSpec("tune_seg.data.formats.voc:read_voc"),
+        "sbd": FormatSpec("tune_seg.data.formats.sbd:read_sbd"),
+        "coco": FormatSpec("tune_seg.data.formats.coco:read_coco", ("pycocotools.mask",), "coco"),
+        "mhd": FormatSpec("tune_seg.data.formats.mhd:read_mhd", ("SimpleITK", "nibabel"), "volumes"),
+        "nifti": FormatSpec("tune_seg.data.formats.nifti:read_nifti", ("nibabel",), "volumes"),
+        "dicom": FormatSpec("tune_seg.data.formats.dicom.reader:read_dicom", ("pydicom",), "volumes"),
+        "folder": FormatSpec("tune_seg.data.formats.folder:read_folder"),
+    }
+)
+"""The formats of files. A root that looks like several is read as the first of them, so special ones come before general
+ones."""
+
+
+def need_packages(name: FormatName, *more: str) -> None:
+    """Import the packages that a format needs.
+
+    Args:
+        name: the format.
+        more: packages that only some of its files need.
+
+    Raises:
+        InputError: one of them cannot be imported; the message names the command that installs it.
+    """
+    extra = FORMATS[name].extra
+    for package in (*FORMATS[name].packages, *more):
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise InputError(
+                f"data.format {name} needs the package {package.partition('.')[0]}, which cannot be imported ({error}); "
+                f'install it with: pip install "tune-seg[{extra}]" (from a checkout: pip install ".[{extra}]")'
+            ) from error
