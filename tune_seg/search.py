@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg._arguments import Parser
 from tune_seg.errors import InputError
+from tune_seg.study.files import CONFIGURATION, study_directory, study_name
 from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -69,10 +70,9 @@ class _Request:
 def _requested(arguments: argparse.Namespace) -> list[_Request]:
     """The studies that the command line asks for: one, or one for every `--data NAME=ROOT`."""
     from tune_seg.study.configuration import load_config, read_values, split_data
-    from tune_seg.study.files import study_directory
 
     preset = arguments.config
-    name = arguments.study or Path(preset).stem
+    name = arguments.study or study_name(preset)
     study_directory(arguments.studies, name)  # before a file is read
     datasets = read_values(preset).get("datasets", {})
     named = [split_data(data, datasets)[0] for data in arguments.data]
@@ -150,7 +150,7 @@ def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
     try:
         plans = [plan_study(study.config, study.directory) for study in studies]
         for plan in plans:
-            check_same_study(plan.config, plan.directory / "study.yaml")
+            check_same_study(plan.config, plan.directory / CONFIGURATION)
         for study, plan in zip(studies, plans, strict=True):
             try:
                 outcome = run_study(plan, console, profile_from=profile_from)

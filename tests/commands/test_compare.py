@@ -28,7 +28,7 @@ from tune_seg.study.output.results import ResultsFile, write_study
 from tune_seg.study.output.tracking import default_uri
 from tune_seg.study.papers.comparison import compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import load_table
-from tune_seg.study.records import State
+from tune_seg.study.record import State
 
 
 def written(directory: Path, scores: dict[str, Sequence[float]], **values: Any) -> Path:
@@ -49,7 +49,7 @@ def written(directory: Path, scores: dict[str, Sequence[float]], **values: Any) 
         if math.isnan(score):
             records.close(record.number, State.FAILED, "RuntimeError: no memory left")
         else:
-            records.report(record.number, result(1, score))
+            records.add(record.number, result(1, score))
             records.close(record.number, State.COMPLETED)
     ResultsFile(records, directory / "results.parquet").write()
     write_study(records.config, directory / "study.yaml")

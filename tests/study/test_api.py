@@ -16,8 +16,6 @@ from tests.support.rows_study import ROWS_STUDY
 from tune_seg import InputError, Study
 from tune_seg.config import StudyConfig, parse
 
-pytest.importorskip("tune_seg.study.configuration")
-
 TINY: dict[str, Any] = {
     "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
     "training": {"epochs": 1, "batch_size": 4, "lr": 1e-5},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
-from tune_seg.study.files import RESULTS, study_directory
+from tune_seg.study.files import RESULTS, study_directory, study_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ class Study:
     Args:
         config: the name of a preset, a YAML file, or the same as a mapping or as a configuration.
         data: the folder of the images; of a published table's preset also NAME=FOLDER.
-        name: of the study; by default that of the preset or file.
+        name: of the study; by default that of the preset or file, and of the folder for the `study.yaml` of a study.
         studies: the folder in which studies are kept, each in a folder of its name.
         overrides: values by dotted key, as `--set` gives them; a key that is set no longer varies.
 
@@ -57,7 +57,7 @@ class Study:
         if name is None:
             if not isinstance(config, str | Path):
                 raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
-            name = Path(config).stem
+            name = study_name(config)
         self.directory = study_directory(Path(studies), name)
         given = config.model_dump(mode="json") if isinstance(config, StudyConfig) else config
         self.config = load_config(given, data=data, overrides=overrides)

@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, pack
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
-from tune_seg.study.files import CLASSES, CONFIGURATION
+from tune_seg.study.files import CLASSES, CONFIGURATION, PACKS, STORE
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
 from tune_seg.study.output.messages import say_notes
@@ -107,7 +107,7 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
 
 def checkpoint_store(config: StudyConfig, directory: Path) -> CheckpointStore:
     """The study's checkpoint store: the one of all studies beside `directory`, unless the configuration names another."""
-    return CheckpointStore(config.compute.store or str(directory.parent / "store"))
+    return CheckpointStore(config.compute.store or str(directory.parent / STORE))
 
 
 def _prepare(plan: Plan, console: Console, machines: Future[ComputeConfig], models: Future[list[str]]) -> Prepared:
@@ -150,7 +150,7 @@ def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Pack
                 if check.done():
                     check.result()
 
-        return PackedData(pack(plan.dataset, plan.directory.parent / "packs", plan.config.data.size, progress=progress))
+        return PackedData(pack(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size, progress=progress))
 
 
 def _check_data(plan: Plan, packed: PackedData) -> None:
