@@ -136,6 +136,24 @@ def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
         assert history(client, child, f"acw/{name}") == [(epoch, epoch + index / 10) for epoch in (1, 2, 3)]
 
 
+def test_a_database_that_was_left_half_made_is_made_anew(study: Path) -> None:
+    records = open_records(study)
+    tracker = Tracker(default_uri(study), study, records.study_id, "s_rec")
+    tracker.start([])
+    tracker.update(asked(records))
+    records.observers.append(tracker.update)
+    records.add(0, result(1))
+    while not any(path.stat().st_size for path in study.glob("mlflow.*")):
+        time.sleep(0.001)
+    tracker._child.kill()
+    assert [path.name for path in study.glob("mlflow.*") if path.suffix != ".partial-journal"] == ["mlflow.partial"]
+    with tracked(study) as (records, tracker):
+        run_to_the_end_with_lr(records)
+    assert tracker.error == ""
+    assert list(runs(study)[2]) == [0]
+    assert not list(study.glob("mlflow.partial*"))
+
+
 def test_how_a_trial_ended_shows(study: Path) -> None:
     with tracked(study, interrupted=True) as (records, _):
         for state in (State.PRUNED, State.DIVERGED, State.FAILED):

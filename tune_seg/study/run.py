@@ -17,7 +17,7 @@ from tune_seg.study.output.report import LiveReport, final_report
 from tune_seg.study.output.results import ResultsFile, write_study
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan
-from tune_seg.study.prepare import Prepared, checkpoint_store, locked, prepared
+from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
 from tune_seg.study.ray_tune import cluster
 from tune_seg.study.record import State
@@ -125,11 +125,10 @@ def _reuse_store(
     ready: Prepared, planned: Sequence[TrialConfig], data: TrainingData
 ) -> Iterator[tuple[CheckpointStore | None, Reuse | None]]:
     """The checkpoint store, kept within its budget, and what the trials have in common; None where none are kept."""
-    config = ready.config
-    if not config.compute.store_gb:
+    config, store = ready.config, ready.store
+    if store is None:
         yield None, None
         return
-    store = checkpoint_store(config, ready.directory)
     store.keep(map(Path, config.files))
     drawn: Iterable[Mapping[str, Any]]
     drawn = () if config.search.sampler == "grid" else sample_trials(config, ready.space, _SAMPLES)

@@ -196,13 +196,15 @@ class _Sender:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        local = self._uri == default_uri(self._directory)
+        if local:
+            _make_database(self._directory / DATABASE)
         client = MlflowClient(self._uri)
         name = self._directory.name
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
             self._experiment = experiment.experiment_id
         else:
-            local = self._uri == default_uri(self._directory)
             artifacts = (self._directory / "artifacts").as_uri() if local else None
             self._experiment = client.create_experiment(name, artifact_location=artifacts)
         self._find_runs(client)
@@ -323,6 +325,22 @@ def _metric_names(group: str, names: Iterable[str]) -> list[str]:
             plain = re.sub(r"[./]", "_", plain) or "_"
         allowed.append(f"{group}/{plain}")
     return [f"{name}_{index}" if allowed.count(name) > 1 else name for index, name in enumerate(allowed)]
+
+
+def _make_database(path: Path) -> None:
+    """Make the database of the default store where it is missing.
+
+    MLflow makes its tables one after the other, and cannot use a file that has only some of them. They are therefore made
+    under another name: should this process be killed meanwhile, the next session begins anew.
+    """
+    if path.exists():
+        return
+    from mlflow import MlflowClient
+
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{partial.absolute()}").search_experiments(max_results=1)
+    os.replace(partial, path)
 
 
 def default_uri(directory: Path) -> str:

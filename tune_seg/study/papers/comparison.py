@@ -103,9 +103,12 @@ def load_study(directory: Path) -> FinishedStudy:
     import pyarrow.parquet as pq
 
     try:
-        return FinishedStudy(directory, config, pq.read_table(results).to_pylist())
+        trials = pq.read_table(results).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{results} cannot be read: {error}") from None
+    if not trials:
+        raise InputError(f"{results} has no trial yet: the study ended before the first one began")
+    return FinishedStudy(directory, config, trials)
 
 
 def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, paper: str) -> list[ComparedRow]:
