@@ -46,6 +46,21 @@ def test_the_child_has_the_path_no_input_and_leaves_ctrl_c_to_the_parent(
     assert (text, ignores_ctrl_c, imported_the_parents) == ("", True, False)
 
 
+def its_options(connection: Connection) -> None:
+    connection.send((sys.warnoptions, sys._xoptions))
+
+
+def test_the_child_has_the_options_of_python(tmp_path: Path) -> None:
+    code = (
+        "from tests.test_child import its_options\nfrom tune_seg._child import Child\n"
+        "print(Child(its_options).connection.recv())"
+    )
+    command = [sys.executable, "-Xutf8", f"-Xpycache_prefix={tmp_path}", "-Wignore::ImportWarning", "-c", code]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"(['ignore::ImportWarning'], {{'utf8': True, 'pycache_prefix': '{tmp_path}'}})\n"
+
+
 def test_a_killed_child_is_noticed() -> None:
     child = Child(echo)
     child.connection.send("here")

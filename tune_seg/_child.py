@@ -28,6 +28,8 @@ serve(int(sys.argv[1]))
 class Child:
     """Runs `function(connection, *arguments)` in a process of its own, from now until the function returns.
 
+    Python has the options `-X` and `-W` of this process there, and none of its others.
+
     Either end of the connection raises EOFError or OSError once the process at the other end is gone.
 
     Args:
@@ -49,7 +51,7 @@ class Child:
         self.connection, theirs = Pipe()
         with theirs:
             number = theirs.fileno()
-            command = [sys.executable, "-c", _CODE, str(number), json.dumps(list(map(str, sys.path)))]
+            command = [sys.executable, *_options(), "-c", _CODE, str(number), json.dumps(list(map(str, sys.path)))]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[number])
         with contextlib.suppress(OSError):  # it has ended already, which whoever receives from it learns
             self.connection.send_bytes(call)
@@ -67,6 +69,11 @@ class Child:
     def wait(self) -> int:
         """Wait for the process to end; its exit status, negative if a signal ended it."""
         return self._process.wait()
+
+
+def _options() -> list[str]:
+    values = (name if value is True else f"{name}={value}" for name, value in sys._xoptions.items())
+    return [*(f"-X{value}" for value in values), *(f"-W{warning}" for warning in sys.warnoptions)]
 
 
 def serve(file: int) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from tune_seg._arguments import Parser
 from tune_seg._commands import run
 from tune_seg.errors import InputError
-from tune_seg.study.papers.comparison import FinishedStudy, Row, compared, load_study, rank_correlation, ranked
+from tune_seg.study.files import CONFIGURATION
+from tune_seg.study.papers.comparison import FinishedStudy, ComparedRow, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def print_comparison(
     """
     name = paper or study.config.paper
     if name is None:
-        raise InputError(f"{study.directory / 'study.yaml'} names no published table; say with --paper which it is of")
+        raise InputError(f"{study.directory / CONFIGURATION} names no published table; say with --paper which it is of")
     table = load_table(name)
     found = _dataset(table, study, dataset)
     pairs = _variants(table, study, found, variant)
@@ -77,7 +78,7 @@ def print_comparison(
 
 def _directory(study: str, studies: Path) -> Path:
     """The folder of the study that the command line names, by its path or its name."""
-    return Path(study) if (Path(study) / "study.yaml").is_file() else studies / study
+    return Path(study) if (Path(study) / CONFIGURATION).is_file() else studies / study
 
 
 def _dataset(table: PaperTable, study: FinishedStudy, asked: str | None) -> str:
@@ -143,7 +144,7 @@ def _print(study: FinishedStudy, table: PaperTable, dataset: str, pairs: Sequenc
     say(*(f"Of the paper's figures: {doubt}" for doubt in table.doubts))
 
 
-def _table(rows: Sequence[Row], table: PaperTable, metric: str, title: str, metrics: Sequence[str]) -> "Table":
+def _table(rows: Sequence[ComparedRow], table: PaperTable, metric: str, title: str, metrics: Sequence[str]) -> "Table":
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left")
@@ -175,7 +176,7 @@ def _cell(values: Sequence[float], percent: bool, digits: int) -> str:
     return f"{mean} ±{scale * statistics.stdev(values):.{digits}f}"
 
 
-def _correlations(rows: Sequence[Row], table: PaperTable) -> list[str]:
+def _correlations(rows: Sequence[ComparedRow], table: PaperTable) -> list[str]:
     lines = []
     for metric in table.metrics:
         ranks = ranked(rows, table, metric)
@@ -189,7 +190,7 @@ def _correlations(rows: Sequence[Row], table: PaperTable) -> list[str]:
     return lines
 
 
-def _lacking(rows: Sequence[Row], table: PaperTable, dataset: str, paper: str) -> list[str]:
+def _lacking(rows: Sequence[ComparedRow], table: PaperTable, dataset: str, paper: str) -> list[str]:
     printed = table.figures[dataset][paper]
     shown = {table.printed(row.name): row.name for row in rows}
     missing = [name for name in printed if name not in shown]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tune_seg._arguments import Parser
 from tune_seg._commands import run
 from tune_seg.errors import InputError
+from tune_seg.study.files import CONFIGURATION, study_directory, study_name
 from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -70,10 +71,9 @@ class _Request:
 def _requested(arguments: argparse.Namespace) -> list[_Request]:
     """The studies that the command line asks for: one, or one for every `--data NAME=ROOT`."""
     from tune_seg.study.configuration import load_config, read_values, split_data
-    from tune_seg.study.files import study_directory
 
     preset = arguments.config
-    name = arguments.study or Path(preset).stem
+    name = arguments.study or study_name(preset)
     study_directory(arguments.studies, name)  # before a file is read
     datasets = read_values(preset).get("datasets", {})
     named = [split_data(data, datasets)[0] for data in arguments.data]
@@ -114,27 +114,20 @@ def _dry_run(study: _Request) -> None:
     from tune_seg.study.reuse import computed_once
     from tune_seg.study.search_space.samplers import sample_trials
 
-    config, directory = study.config, study.directory
-    plan = plan_study(config, directory)
-    print(f"# study {directory}\n{yaml.safe_dump(config.model_dump(mode='json', exclude={'space'}), sort_keys=False)}")
-    print(f"# space\n{plan.space}\n\n# five sampled trials")
+    config = study.config
+    plan = plan_study(config, study.directory)
+    print(plan)
+    if config.data.root is None and config.data.format is None:
+        print("the images are generated; give yours with --data ROOT")
+    print(f"\n# configuration\n{yaml.safe_dump(config.model_dump(mode='json', exclude={'space'}), sort_keys=False)}")
+    print("# five sampled trials")
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
-    trials, planned = config.search.trials, []
-    if config.search.sampler == "grid":
-        planned = [*config.baselines, *plan.space.enumerate()][:trials]
-        trials = len(planned)
-    generated = config.data.root is None and config.data.format is None
-    images = f" on {plan.train_images} generated images (on yours with --data ROOT)" if generated else ""
-    print(
-        f"\n# training steps{images}: {plan.steps_per_trial} a trial that runs to its end, "
-        f"{plan.steps_per_trial * trials} for {trials} trials without early stopping"
-    )
-    known = [config.trial(assignment) for assignment in planned if plan.space.is_complete(assignment)]
+    known = [config.trial(assignment) for assignment in plan.planned if plan.space.is_complete(assignment)]
     if known:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)
         whole = sum(trial.training.epochs for trial in known)
-        print(f"# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
+        print(f"\n# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
 
 
 def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
@@ -151,7 +144,7 @@ def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
     try:
         plans = [plan_study(study.config, study.directory) for study in studies]
         for plan in plans:
-            check_same_study(plan.config, plan.directory / "study.yaml")
+            check_same_study(plan.config, plan.directory / CONFIGURATION)
         for study, plan in zip(studies, plans, strict=True):
             try:
                 outcome = run_study(plan, console, profile_from=profile_from)

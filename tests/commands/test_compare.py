@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -28,7 +29,7 @@ from tune_seg.study.output.results import ResultsFile, write_study
 from tune_seg.study.output.tracking import default_uri
 from tune_seg.study.papers.comparison import compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import load_table
-from tune_seg.study.records import State
+from tune_seg.study.record import State
 
 
 def written(directory: Path, scores: dict[str, Sequence[float]], **values: Any) -> Path:
@@ -49,7 +50,7 @@ def written(directory: Path, scores: dict[str, Sequence[float]], **values: Any) 
         if math.isnan(score):
             records.close(record.number, State.FAILED, "RuntimeError: no memory left")
         else:
-            records.report(record.number, result(1, score))
+            records.add(record.number, result(1, score))
             records.close(record.number, State.COMPLETED)
     ResultsFile(records, directory / "results.parquet").write()
     write_study(records.config, directory / "study.yaml")
@@ -220,6 +221,7 @@ def test_what_is_no_study_of_a_table_is_refused(tmp_path: Path, capsys: pytest.C
     for name, values, message in (
         ("rowless", {"rows": {}}, "study.yaml: the study has no rows, so nothing says which row of a table a trial belongs"),
         ("early", {}, "results.parquet is not there yet: it is written when the first trial has ended"),
+        ("none", {}, "results.parquet has no trial yet: the study ended before the first one began"),
         ("paperless", {"paper": None}, "study.yaml names no published table; say with --paper which it is of"),
     ):
         directory = tmp_path / name
@@ -229,6 +231,8 @@ def test_what_is_no_study_of_a_table_is_refused(tmp_path: Path, capsys: pytest.C
         (directory / "study.yaml").write_text(yaml.safe_dump({**described, **values}))
         if name == "early":
             (directory / "results.parquet").unlink()
+        if name == "none":
+            pq.write_table(pa.table({}), directory / "results.parquet")
         assert main([name, "--studies", str(tmp_path)]) == 2
         assert message in capsys.readouterr().err
 

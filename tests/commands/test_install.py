@@ -58,7 +58,7 @@ def test_an_installed_package_finds_its_files(installed: Path, tmp_path: Path) -
     assert (installed / "tune_seg" / "py.typed").is_file()
     for preset in ("loss_schedule", "taubert_table1"):
         printed = run(installed, tmp_path, "tune_seg", "search", preset, "--dry-run")
-        assert printed.startswith(f"# study {tmp_path / 'studies' / preset}\n") and "# five sampled trials" in printed
+        assert printed.startswith(f"study: {tmp_path / 'studies' / preset}\n") and "# five sampled trials" in printed
     assert [*tmp_path.iterdir()] == []
 
 

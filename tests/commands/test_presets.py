@@ -154,8 +154,8 @@ def test_one_command_is_for_every_data_set_of_a_table(tmp_path: Path, capsys: py
     both = [f"--data=VOC={tmp_path / 'voc'}", f"--data=Cityscapes={tmp_path / 'cityscapes'}", "--studies", str(tmp_path)]
     assert main(["taubert_table1", *both, "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert re.findall(r"# study .*/(\w+)$", printed, re.MULTILINE) == ["taubert_table1_voc", "taubert_table1_cityscapes"]
-    assert re.findall(r"for (\d+) trials", printed) == ["144", "136"]
+    assert re.findall(r"^study: .*/(\w+)$", printed, re.MULTILINE) == ["taubert_table1_voc", "taubert_table1_cityscapes"]
+    assert re.findall(r"^trials: (\d+),", printed, re.MULTILINE) == ["144", "136"]
 
     # nothing starts where one of them is wrong
     (tmp_path / "cityscapes" / "gtFine").rename(tmp_path / "gone")
@@ -212,7 +212,9 @@ def test_a_dry_run_counts_what_trials_have_in_common_once(tmp_path: Path, capsys
     # of 30 epochs, schedules that start with Dice share 9: two with plain weighted Dice, and two with one another
     remain = 8 * (18 * 30 - 3 * 9)
     steps = TRAIN_IMAGES // 12
-    assert f"on {TRAIN_IMAGES} generated images (on yours with --data ROOT): {30 * steps} a trial" in printed
+    assert f"up to 30 epochs each, on {TRAIN_IMAGES} training images\n" in printed
+    assert "\nthe images are generated; give yours with --data ROOT\n" in printed
+    assert f"\ntraining steps: {30 * steps} per trial," in printed
     assert f"in common: {remain} of 4320 epochs remain, {remain * steps} steps\n" in printed
     assert list(tmp_path.iterdir()) == []
 

@@ -21,11 +21,11 @@ def test_there_is_no_option_but_these() -> None:
 
 
 def dry_run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, Any], str]:
-    """The configuration that a dry run prints, and the space."""
+    """The configuration that a dry run prints, and the plan."""
     assert main([*argv, "--dry-run"]) == 0
-    configuration, space = capsys.readouterr().out.split("# space\n")
-    values: dict[str, Any] = yaml.safe_load(configuration)
-    return values, space
+    plan, configuration = capsys.readouterr().out.split("# configuration\n")
+    values: dict[str, Any] = yaml.safe_load(configuration.partition("# five sampled trials\n")[0])
+    return values, plan
 
 
 def test_options_are_short_for_keys_and_the_last_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,13 +33,13 @@ def test_options_are_short_for_keys_and_the_last_counts(tmp_path: Path, capsys: 
     path.write_text("training: {epochs: 3}\nspace: {training.lr: {float: [0.1, 0.2]}, acw: {choice: [true, false]}}\n")
     given = ["--epochs", "7", "--trials", "5", "--cpus-per-trial", "2", "--gpus-per-trial", "0.5", "--max-concurrent", "3"]
     given += ["--store", str(tmp_path), "--store-gb", "1.5", "--mlflow-uri", "http://localhost:1", "--address", "auto"]
-    values, space = dry_run(capsys, str(path), *given, "--set", "training.lr=1e-2", "--set", "training.lr=1e-3")
+    values, plan = dry_run(capsys, str(path), *given, "--set", "training.lr=1e-2", "--set", "training.lr=1e-3")
     assert (values["training"]["epochs"], values["search"]["trials"], values["training"]["lr"]) == (7, 5, 1e-3)
     assert (values["training"]["threads"], values["compute"]["cpus_per_trial"]) == (2, 2)
     assert (values["compute"]["gpus_per_trial"], values["compute"]["max_concurrent"]) == (0.5, 3)
     assert (values["compute"]["store"], values["compute"]["store_gb"]) == (str(tmp_path), 1.5)
     assert (values["mlflow_uri"], values["compute"]["address"]) == ("http://localhost:1", "auto")
-    assert "acw: choice" in space and "training.lr: float" not in space  # a key that is set no longer varies
+    assert "acw: choice" in plan and "training.lr: float" not in plan  # a key that is set no longer varies
     values, _ = dry_run(capsys, str(path), "--epochs", "7", "--set", "training.epochs=4")
     assert values["training"]["epochs"] == 4
 
@@ -63,3 +63,11 @@ def test_what_is_wrong_with_an_option_is_said(argv: list[str], message: str, cap
 def test_a_misspelt_preset_is_told_from_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["loss_shedule", "--dry-run"]) == 2
     assert capsys.readouterr().err == "error: loss_shedule: neither a file nor a preset (did you mean loss_schedule?)\n"
+
+
+def test_the_file_that_a_study_has_written_names_that_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "try" / "study.yaml"
+    path.parent.mkdir()
+    path.write_text("training: {epochs: 3}\n")
+    _, plan = dry_run(capsys, str(path), "--studies", str(tmp_path))
+    assert plan.startswith(f"study: {tmp_path / 'try'}\n")

@@ -16,8 +16,6 @@ from tests.support.rows_study import ROWS_STUDY
 from tune_seg import InputError, Study
 from tune_seg.config import StudyConfig, parse
 
-pytest.importorskip("tune_seg.study.configuration")
-
 TINY: dict[str, Any] = {
     "data": {"format": "synthetic", "size": [48, 48], "max_train": 8, "max_val": 4},
     "training": {"epochs": 1, "batch_size": 4, "lr": 1e-5},
@@ -64,6 +62,10 @@ def test_a_study_is_called_as_its_preset_or_file_and_lies_below_studies(tmp_path
     assert Study("loss_schedule", studies=tmp_path).directory == tmp_path / "loss_schedule"
     assert Study(file, studies=tmp_path).directory == tmp_path / "some name"
     assert Study(file, studies=tmp_path, name="other").directory == tmp_path / "other"
+    for own in (tmp_path / "try" / "study.yaml", tmp_path / "study.yaml"):  # which every study writes
+        own.parent.mkdir(exist_ok=True)
+        own.write_text(yaml.safe_dump(TINY))
+        assert Study(own, studies=tmp_path).directory == tmp_path / own.parent.name
     assert Study(file).directory == Path.cwd() / "studies" / "some name"
     with pytest.raises(InputError, match="a configuration that is no file has no name"):
         Study(TINY)
@@ -129,6 +131,10 @@ def test_where_nothing_has_finished_that_is_said(tmp_path: Path) -> None:
     assert len(study.trials) == 1
     with pytest.raises(InputError, match="no trial has run to its end yet"):
         _ = study.best
+    pq.write_table(pa.table({}), path)  # ended before its first trial
+    for read in (lambda: study.trials, lambda: study.best):
+        with pytest.raises(InputError, match=r"results\.parquet has no trial yet: the study ended before the first one began"):
+            read()
     path.write_text("no table")
     with pytest.raises(InputError, match=r"results\.parquet cannot be read"):
         _ = study.trials

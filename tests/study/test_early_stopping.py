@@ -334,7 +334,7 @@ def test_a_continued_study_stops_whom_it_would_have_stopped(tmp_path: Path) -> N
     for record in asked(records, 8):
         score = float(generator.random())
         for epoch in range(1, 6):
-            records.report(record.number, result(epoch, score))
+            records.add(record.number, result(epoch, score))
             if decision(scheduler, record, result(epoch, score)) == TrialScheduler.STOP:
                 break
         records.close(record.number, State.COMPLETED if epoch == 5 else State.PRUNED)

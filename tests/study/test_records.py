@@ -18,7 +18,7 @@ from tests.support.epoch_results import result
 from tests.support.records import SPACE, asked, open_records, room_for, run_to_the_end, wait_for
 from tune_seg.errors import InputError
 from tune_seg.study.journal import StoredHistory
-from tune_seg.study.records import Record, State
+from tune_seg.study.record import Record, State
 
 
 def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
@@ -29,9 +29,9 @@ def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
 def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     record = asked(records)
-    records.report(record.number, result(1, 0.9))
-    records.report(record.number, result(2, 0.3))
-    records.report(record.number, result(3, 0.4))
+    records.add(record.number, result(1, 0.9))
+    records.add(record.number, result(2, 0.3))
+    records.add(record.number, result(3, 0.4))
     records.close(record.number, State.COMPLETED)
     (trial,) = optuna_trials(tmp_path)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
@@ -43,7 +43,7 @@ def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_p
 def test_a_stopped_trial_reaches_optuna_as_pruned_with_its_intermediate_values(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     record = asked(records)
-    records.report(record.number, result(1, 0.2))
+    records.add(record.number, result(1, 0.2))
     records.close(record.number, State.PRUNED)
     (trial,) = optuna_trials(tmp_path)
     assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {1: 0.2})
@@ -59,7 +59,7 @@ def test_several_objectives_reach_optuna_together(tmp_path: Path) -> None:
     records = open_records(tmp_path, objective=["recall", "calibration"])
     record = asked(records)
     for epoch in (1, 2, 3):
-        records.report(record.number, result(epoch, recall=0.3, calibration=0.8))
+        records.add(record.number, result(epoch, recall=0.3, calibration=0.8))
     records.close(record.number, State.COMPLETED)
     assert optuna_trials(tmp_path)[0].values == [0.3, 0.8]
 
@@ -68,7 +68,7 @@ def test_a_continued_study_keeps_what_ended_and_first_runs_what_did_not(tmp_path
     first = open_records(tmp_path)
     done, interrupted, failed = (asked(first) for _ in range(3))
     run_to_the_end(first, done, 0.5)
-    first.report(interrupted.number, result(1))
+    first.add(interrupted.number, result(1))
     first.close(failed.number, State.FAILED, "RuntimeError: no memory left")
 
     second = open_records(tmp_path, search={"trials": 5})
@@ -126,7 +126,7 @@ def test_a_process_that_dies_before_optuna_was_told_finishes_the_trial(tmp_path:
     records = open_records(tmp_path)
     record = asked(records)
     for epoch in (1, 2, 3):
-        records.report(record.number, result(epoch))
+        records.add(record.number, result(epoch))
     outcome = {"state": "completed", "history": [epoch.to_json() for epoch in record.history], "error": ""}
     records._handles[0].set_user_attr("outcome", outcome)
     continued = open_records(tmp_path)
@@ -252,7 +252,7 @@ def test_a_trial_that_began_again_replaces_its_epochs(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     record = asked(records)
     for epoch, score in ((1, 0.1), (2, 0.2), (1, 0.3)):
-        records.report(record.number, result(epoch, score))
+        records.add(record.number, result(epoch, score))
     assert [entry.score("s_rec") for entry in record.history] == [0.3]
 
 
@@ -373,7 +373,7 @@ def test_a_journal_that_cannot_be_written_ends_the_study_at_the_next_ask(tmp_pat
     records = open_records(tmp_path)
     done, other = asked(records), asked(records)
     for epoch in (1, 2, 3):
-        records.report(done.number, result(epoch))
+        records.add(done.number, result(epoch))
     history = [epoch.to_json() for epoch in done.history]
     outcome = {"state": "completed", "history": history, "error": "", "checkpoint": None}
     size = len(json.dumps(outcome, separators=(",", ":")))

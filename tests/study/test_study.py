@@ -79,7 +79,7 @@ def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tm
     for key in (f"3f{WEIGHTS}", "40"):
         store.save(key, [], {"weight": torch.zeros(2)})
     plan = plan_study(config, tmp_path / "study")
-    ready = Prepared(plan.config, plan.config.compute, plan.space, packed, plan.directory)
+    ready = Prepared(plan.config, plan.config.compute, plan.space, packed, plan.directory, store)
     with _reuse_store(ready, [], TrainingData("", (48, 48), 8)):
         pass
     assert [entry.key for entry in store.entries()] == [f"3f{WEIGHTS}"]
@@ -277,7 +277,7 @@ def test_a_dry_run_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "loss.gamma: float [0.5, 5] when loss.end in [focal]" in printed
     assert printed.count("'loss.kind':") == 5
-    assert "# training steps: 6 a trial that runs to its end, 24 for 4 trials" in printed
+    assert "training steps: 6 per trial, up to 24 in all\n" in printed
     assert list(tmp_path.iterdir()) == [config]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.support.epoch_results import result
 from tune_seg.config import StudyConfig, parse
-from tune_seg.study.records import Record, Records, State
+from tune_seg.study.record import Record, State
+from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
 
 SPACE: dict[str, Any] = {
@@ -31,7 +32,7 @@ def open_records(directory: Path, **values: Any) -> Records:
 
 def run_to_the_end(records: Records, record: Record, score: float) -> None:
     for epoch in range(1, 4):
-        records.report(record.number, result(epoch, score + epoch / 100))
+        records.add(record.number, result(epoch, score + epoch / 100))
     records.close(record.number, State.COMPLETED)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
-from tune_seg.study.files import RESULTS, study_directory
+from tune_seg.study.files import RESULTS, study_directory, study_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ class Study:
     Args:
         config: the name of a preset, a YAML file, or the same as a mapping or as a configuration.
         data: the folder of the images; of a published table's preset also NAME=FOLDER.
-        name: of the study; by default that of the preset or file.
+        name: of the study; by default that of the preset or file, and of the folder for the `study.yaml` of a study.
         studies: the folder in which studies are kept, each in a folder of its name.
         overrides: values by dotted key, as `--set` gives them; a key that is set no longer varies.
 
@@ -57,7 +57,7 @@ class Study:
         if name is None:
             if not isinstance(config, str | Path):
                 raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
-            name = Path(config).stem
+            name = study_name(config)
         self.directory = study_directory(Path(studies), name)
         given = config.model_dump(mode="json") if isinstance(config, StudyConfig) else config
         self.config = load_config(given, data=data, overrides=overrides)
@@ -97,9 +97,11 @@ class Study:
         is the first objective after the last epoch.
 
         Raises:
-            InputError: no trial has ended yet.
+            InputError: no trial has begun, or none had when the table was last written.
         """
         import pandas as pd
+
+        from tune_seg.study.record import rank
 
         path = self.directory / RESULTS
         if not path.is_file():
@@ -108,10 +110,11 @@ class Study:
             trials = pd.read_parquet(path)
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read: {error}") from None
-        stopped = trials["state"] != "completed"
-        scores = pd.to_numeric(trials[self.config.objectives[0]])  # nothing but None where no trial has done an epoch
-        keys = pd.DataFrame({"stopped": stopped, "came": -trials["epochs"].where(stopped, 0), "lost": -scores})
-        return trials.loc[keys.sort_values(list(keys), kind="stable").index].reset_index(drop=True)
+        if trials.empty:
+            raise InputError(f"{path} has no trial yet: the study ended before the first one began; run the study first")
+        # the score is None where no trial has done an epoch
+        keys = [rank(*row) for row in zip(trials["state"], trials["epochs"], trials[self.config.objectives[0]], strict=True)]
+        return trials.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
 
     @property
     def best(self) -> "pd.Series[Any]":
@@ -121,6 +124,6 @@ class Study:
             InputError: no trial has run to its end yet.
         """
         trials = self.trials
-        if trials.empty or trials["state"][0] != "completed":
+        if trials["state"][0] != "completed":
             raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
         return trials.iloc[0]

@@ -15,8 +15,23 @@ RESULTS: Final = "results.parquet"
 CLASSES: Final = "classes.png"
 """A picture of the class frequencies."""
 
-BESIDE: Final = ("packs", "store")
-"""What lies beside the directories of studies: the packed data and the checkpoints."""
+JOURNAL: Final = "trials.journal"
+"""Every trial with the results of its epochs; the other files are made from it."""
+
+PROFILE: Final = "profile.json"
+"""Where the study's time went, if that was asked for."""
+
+DATABASE: Final = "mlflow.db"
+"""MLflow's view of the study, unless that is kept by a server."""
+
+PACKS: Final = "packs"
+"""The folder of the packed data of all studies, beside their directories."""
+
+STORE: Final = "store"
+"""The folder of the checkpoints of all studies, beside their directories, unless they are kept elsewhere."""
+
+BESIDE: Final = (PACKS, STORE)
+"""What lies beside the directories of studies."""
 
 NAME: Final = r"\w[\w. -]*"
 """What a study, which is a folder, may be called."""
@@ -31,3 +46,9 @@ def study_directory(studies: Path, name: str) -> Path:
     if not re.fullmatch(NAME, name) or name in BESIDE:
         raise InputError(f"study {name!r}: a name is letters, digits, dots, spaces, - and _, and not {' or '.join(BESIDE)}")
     return studies.absolute() / name
+
+
+def study_name(config: str | Path) -> str:
+    """What a study is called that is given no name: as its preset or file, or as its folder for a study's own file."""
+    path = Path(config)
+    return path.absolute().parent.name if path.name == CONFIGURATION else path.stem

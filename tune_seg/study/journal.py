@@ -12,12 +12,13 @@ from typing import Any, overload
 from optuna.storages.journal import BaseJournalBackend
 
 from tune_seg.errors import InputError
+from tune_seg.study.record import SummedHistory, replayed_of, seconds_of
 from tune_seg.training.result import EpochResult
 
 _BLOCK = 2**16
 
 
-class StoredHistory(Sequence[EpochResult]):
+class StoredHistory(SummedHistory):
     """The epochs of a trial as a line of the journal holds them; all but the last are read when they are asked for.
 
     Args:
@@ -56,16 +57,6 @@ class StoredHistory(Sequence[EpochResult]):
         with open(self._journal, "rb") as file:
             file.seek(self._offset)
             return read_history(json.loads(file.readline())["user_attr"]["outcome"]["history"])
-
-
-def seconds_of(history: Sequence[EpochResult]) -> float:
-    """The time that the epochs took to train and to evaluate."""
-    return history.seconds if isinstance(history, StoredHistory) else sum(result.seconds.total for result in history)
-
-
-def replayed_of(history: Sequence[EpochResult]) -> int:
-    """How many of the epochs were taken over from the checkpoint store."""
-    return history.replayed if isinstance(history, StoredHistory) else sum(result.replayed for result in history)
 
 
 def read_history(values: Iterable[Mapping[str, Any]]) -> list[EpochResult]:

@@ -1,7 +1,9 @@
 """A study before anything of it is started: its configuration, space and data, checked as far as that goes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.data import Dataset, read
@@ -32,13 +34,17 @@ class Plan:
         training = self.config.training
         return training.epochs * steps_per_epoch(self.train_images, training.batch_size)
 
+    @cached_property
+    def planned(self) -> list[dict[str, Any]]:
+        """The trials of a grid: the baselines, then its points. Of another sampler's trials nothing is known; empty."""
+        if self.config.search.sampler != "grid":
+            return []
+        return [*self.config.baselines, *self.space.enumerate()][: self.config.search.trials]
+
     @property
     def trials(self) -> int:
         """How many trials the study has; with the sampler `grid` at most as many as baselines and points."""
-        search = self.config.search
-        if search.sampler != "grid":
-            return search.trials
-        return min(search.trials, len(self.config.baselines) + len(self.space.enumerate()))
+        return len(self.planned) if self.config.search.sampler == "grid" else self.config.search.trials
 
     def __repr__(self) -> str:
         """What will run, for a person."""

@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, pack
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
-from tune_seg.study.files import CLASSES, CONFIGURATION
+from tune_seg.study.files import CLASSES, CONFIGURATION, PACKS, STORE
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
 from tune_seg.study.output.messages import say_notes
@@ -38,6 +38,7 @@ class Prepared:
         space: the search space.
         packed: the data.
         directory: of the study.
+        store: the checkpoint store; None where the study keeps no checkpoints.
     """
 
     config: StudyConfig
@@ -45,6 +46,7 @@ class Prepared:
     space: Space
     packed: PackedData
     directory: Path
+    store: CheckpointStore | None
 
     @property
     def slots(self) -> int:
@@ -92,14 +94,13 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
     """
     cluster.check_unused()
     check_same_study(plan.config, plan.directory / CONFIGURATION)
-    if plan.config.compute.store_gb:
-        checkpoint_store(plan.config, plan.directory)
+    store = checkpoint_store(plan.config, plan.directory) if plan.config.compute.store_gb else None
     # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
     # the data, which are packed meanwhile. What either finds wrong ends the packing.
     with ThreadPoolExecutor(1) as starter, model_check(_models(plan), plan.dataset.channels) as models:
         machines = starter.submit(_machines, plan.config)
         try:
-            yield _prepare(plan, console, machines, models)
+            yield _prepare(plan, console, store, machines, models)
         finally:
             machines.exception()  # waits: what has not started yet cannot be stopped
             cluster.stop()
@@ -107,10 +108,16 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
 
 def checkpoint_store(config: StudyConfig, directory: Path) -> CheckpointStore:
     """The study's checkpoint store: the one of all studies beside `directory`, unless the configuration names another."""
-    return CheckpointStore(config.compute.store or str(directory.parent / "store"))
+    return CheckpointStore(config.compute.store or str(directory.parent / STORE))
 
 
-def _prepare(plan: Plan, console: Console, machines: Future[ComputeConfig], models: Future[list[str]]) -> Prepared:
+def _prepare(
+    plan: Plan,
+    console: Console,
+    store: CheckpointStore | None,
+    machines: Future[ComputeConfig],
+    models: Future[list[str]],
+) -> Prepared:
     packed = _packed(plan, console, checks=(machines, models))
     _check_data(plan, packed)
     show_classes(packed, plan.directory / CLASSES, console)
@@ -120,7 +127,7 @@ def _prepare(plan: Plan, console: Console, machines: Future[ComputeConfig], mode
     config = _resolved(plan.config, packed, compute)
     check_same_study(config, plan.directory / CONFIGURATION)
     say_notes(console, notes)
-    return Prepared(config, compute, plan.space, packed, plan.directory)
+    return Prepared(config, compute, plan.space, packed, plan.directory, store)
 
 
 def _machines(config: StudyConfig) -> ComputeConfig:
@@ -150,7 +157,7 @@ def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Pack
                 if check.done():
                     check.result()
 
-        return PackedData(pack(plan.dataset, plan.directory.parent / "packs", plan.config.data.size, progress=progress))
+        return PackedData(pack(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size, progress=progress))
 
 
 def _check_data(plan: Plan, packed: PackedData) -> None:

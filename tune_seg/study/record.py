@@ -7,7 +7,6 @@ from typing import Any
 
 from tune_seg.config import ROW, TrialConfig
 from tune_seg.config.keys import flatten
-from tune_seg.study.journal import replayed_of, seconds_of
 from tune_seg.training.result import EpochResult
 
 
@@ -24,6 +23,18 @@ class State(StrEnum):
     def ended(self) -> bool:
         """Whether the trial is over for good; a failed one is tried again when the study is continued."""
         return self in (State.COMPLETED, State.PRUNED, State.DIVERGED)
+
+
+class SummedHistory(Sequence[EpochResult]):
+    """The epochs of a trial, of which these sums are known without reading them.
+
+    Attributes:
+        seconds: the time that they took to train and to evaluate.
+        replayed: how many of them were taken over from the checkpoint store.
+    """
+
+    seconds: float
+    replayed: int
 
 
 @dataclass
@@ -91,6 +102,28 @@ class Record:
         return replayed_of(self.history)
 
 
-def sortable(score: float) -> float:
-    """`score`, with nan as the smallest value."""
-    return score if score == score else float("-inf")
+def seconds_of(history: Sequence[EpochResult]) -> float:
+    """The time that the epochs took to train and to evaluate."""
+    return history.seconds if isinstance(history, SummedHistory) else sum(result.seconds.total for result in history)
+
+
+def replayed_of(history: Sequence[EpochResult]) -> int:
+    """How many of the epochs were taken over from the checkpoint store."""
+    return history.replayed if isinstance(history, SummedHistory) else sum(result.replayed for result in history)
+
+
+def rank(state: str, epochs: int, score: float | None) -> tuple[bool, int, float]:
+    """What trials are sorted by: those that ran to their end first, best score first; then those that came farthest.
+
+    Args:
+        state: of the trial.
+        epochs: how many it has done.
+        score: the first objective after the last of them; None before the first.
+    """
+    stopped = state != State.COMPLETED
+    return stopped, -epochs if stopped else 0, -sortable(score)
+
+
+def sortable(score: float | None) -> float:
+    """`score`, with nan and None as the smallest value."""
+    return float("-inf") if score is None or score != score else score

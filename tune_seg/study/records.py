@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
+from tune_seg.study.files import JOURNAL
 from tune_seg.study.journal import StudyJournal
 from tune_seg.study.pace import Pace
 from tune_seg.study.record import Record, State
@@ -29,9 +30,6 @@ from tune_seg.study.search_space._optuna_private import open_trial, trial_id
 from tune_seg.study.search_space.samplers import build_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.result import EpochResult
-
-__all__ = ["Record", "Records", "State"]
-
 
 _OPTUNA_STATES = {
     State.COMPLETED: TrialState.COMPLETE,
@@ -71,7 +69,7 @@ class Records:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
-        self._path = directory / "trials.journal"
+        self._path = directory / JOURNAL
         self._journal = StudyJournal(self._path)
         self._storage = JournalStorage(self._journal)
         self._study = optuna.create_study(
@@ -184,7 +182,7 @@ class Records:
             self._notify(record)
         return record
 
-    def report(self, number: int, result: EpochResult, checkpoint: str | None = None) -> Record:
+    def add(self, number: int, result: EpochResult, checkpoint: str | None = None) -> Record:
         """Add the result of an epoch; a trial that began again after a failure replaces what it had.
 
         Args:

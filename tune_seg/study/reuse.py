@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from tune_seg.config import TrialConfig
 from tune_seg.schedules import steps_per_epoch
+from tune_seg.study.record import Record
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.trajectory import FINAL, TrainingData, shared_epochs, trajectory_keys
 
@@ -24,16 +25,6 @@ _SAMPLING_SECONDS = 0.5
 
 _LEAVING_SECONDS = 10.0
 """How long others wait for a state that a stopped trial was writing."""
-
-
-class Numbered(Protocol):
-    """A trial of the study, such as :class:`tune_seg.study.records.Record`."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def config(self) -> TrialConfig: ...
 
 
 @dataclass
@@ -126,7 +117,7 @@ class Reuse:
             if time.monotonic() > until:
                 break
 
-    def may_start(self, trial: Numbered) -> bool:
+    def may_start(self, trial: Record) -> bool:
         """Whether no running trial is still to compute an epoch that `trial` needs as well."""
         keys = self._keys_of(trial)
         if keys[-1] in self._computed:  # else the repetitions of a trial would follow each other, one at a time
@@ -149,7 +140,7 @@ class Reuse:
                 return False
         return True
 
-    def start(self, trial: Numbered, *, remaining: int) -> dict[int, float]:
+    def start(self, trial: Record, *, remaining: int) -> dict[int, float]:
         """A trial begins.
 
         Args:
@@ -170,7 +161,7 @@ class Reuse:
         self._running[trial.number] = _Running(keys, promised, replays=keys[-1] in self._computed)
         return uses
 
-    def report(self, number: int, *, done: int, stored: int, writing: bool) -> None:
+    def progress(self, number: int, *, done: int, stored: int, writing: bool) -> None:
         """A running trial has `done` epochs, `stored` of them in its newest permanent checkpoint.
 
         `writing` says whether another checkpoint is being written.
@@ -194,7 +185,7 @@ class Reuse:
         key = key.removesuffix(FINAL)
         return self._certain.through[key] + self._possible.through[key] * self._share
 
-    def _keys_of(self, trial: Numbered) -> Keys:
+    def _keys_of(self, trial: Record) -> Keys:
         if trial.number not in self._keys:
             keys = trajectory_keys(trial.config, self._data)
             self._keys[trial.number] = keys

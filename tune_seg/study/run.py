@@ -11,16 +11,17 @@ from typing import Any
 from rich.console import Console
 
 from tune_seg.config import TrialConfig
-from tune_seg.study.files import CLASSES, CONFIGURATION, RESULTS
+from tune_seg.study.files import CLASSES, CONFIGURATION, PROFILE, RESULTS
 from tune_seg.study.output.messages import say_failures, say_where, warn_of_classes, warn_of_frozen_encoders, warner
 from tune_seg.study.output.report import LiveReport, final_report
 from tune_seg.study.output.results import ResultsFile, write_study
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan
-from tune_seg.study.prepare import Prepared, checkpoint_store, locked, prepared
+from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
 from tune_seg.study.ray_tune import cluster
-from tune_seg.study.records import Records, State
+from tune_seg.study.record import State
+from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse, in_order_of_prefixes
 from tune_seg.study.search_space.samplers import planned_points, sample_trials
 from tune_seg.training.checkpoints import CheckpointStore
@@ -57,7 +58,7 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
             profile = Profile(ready.slots, time.perf_counter() if profile_from is None else profile_from)
             outcome = _session(ready, console, profile)
         if profile_from is not None:
-            profile.write(plan.directory / "profile.json")
+            profile.write(plan.directory / PROFILE)
             console.print(profile.table())
         return outcome
 
@@ -124,11 +125,10 @@ def _reuse_store(
     ready: Prepared, planned: Sequence[TrialConfig], data: TrainingData
 ) -> Iterator[tuple[CheckpointStore | None, Reuse | None]]:
     """The checkpoint store, kept within its budget, and what the trials have in common; None where none are kept."""
-    config = ready.config
-    if not config.compute.store_gb:
+    config, store = ready.config, ready.store
+    if store is None:
         yield None, None
         return
-    store = checkpoint_store(config, ready.directory)
     store.keep(map(Path, config.files))
     drawn: Iterable[Mapping[str, Any]]
     drawn = () if config.search.sampler == "grid" else sample_trials(config, ready.space, _SAMPLES)

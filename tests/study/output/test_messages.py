@@ -14,7 +14,7 @@ from tune_seg.config import StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, pack
 from tune_seg.data.dataset import Sample
 from tune_seg.study.output.messages import say_failures, warn_of_classes, warn_of_frozen_encoders, warner
-from tune_seg.study.records import State
+from tune_seg.study.record import State
 from tune_seg.study.search_space.space import Space
 
 

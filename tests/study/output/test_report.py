@@ -199,7 +199,7 @@ def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: 
         (State.COMPLETED, {}),  # by an earlier version
     ):
         number = asked(records).number
-        records.report(number, result(1, 0.5, **values))
+        records.add(number, result(1, 0.5, **values))
         records.close(number, state)
     ResultsFile(records, tmp_path / "results.parquet").write()
     table = pq.read_table(tmp_path / "results.parquet").to_pydict()

@@ -29,7 +29,7 @@ def test_a_trial_that_ends_is_written_in_a_while_and_the_last_writing_has_all(tm
     for _ in range(2):
         run_to_the_end(records, asked(records), 0.5)
     failed = asked(records)
-    records.report(failed.number, result(1, 0.25))
+    records.add(failed.number, result(1, 0.25))
     records.close(failed.number, State.FAILED, "RuntimeError: no memory left")
     written.write()
     assert [row["state"] for row in rows(path)] == ["completed"] * 3 + ["failed"]
@@ -54,7 +54,7 @@ def test_a_table_takes_no_history_from_the_journal(tmp_path: Path) -> None:
     for replayed in (2, 0):
         number = asked(records).number
         for epoch in (1, 2, 3):
-            records.report(number, result(epoch, replayed=epoch <= replayed))
+            records.add(number, result(epoch, replayed=epoch <= replayed))
         records.close(number, State.COMPLETED)
     (tmp_path / "trials.journal").rename(tmp_path / "away")
     ResultsFile(records, tmp_path / "results.parquet").write()

@@ -68,7 +68,7 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
     with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.5}]) as (records, _):
         number = asked(records).number
         for epoch, score in ((1, 0.3), (2, 0.8), (3, 0.5)):
-            records.report(number, result(epoch, score, lr=0.1 / epoch, weights={"end": epoch / 3}, f1=math.nan))
+            records.add(number, result(epoch, score, lr=0.1 / epoch, weights={"end": epoch / 3}, f1=math.nan))
         records.close(number, State.COMPLETED)
     client, (parent,), children = runs(study)
     child = children[number]
@@ -103,7 +103,7 @@ def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study
         for epoch in (1, 2, 3):
             errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.5 / epoch)
             of_last = scaled if epoch == 3 else None
-            records.report(number, result(epoch, epoch / 10, scaled=of_last, **errors))
+            records.add(number, result(epoch, epoch / 10, scaled=of_last, **errors))
         records.close(number, State.COMPLETED)
     client, _, children = runs(study)
     child = children[number]
@@ -123,7 +123,7 @@ def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
         for epoch in (1, 2, 3):
             weights: dict[str, Any] = {"weights": {"overlap": 1 - epoch / 4, "entropy": 1.0}}
             acw: dict[str, Any] = {"acw_weight": [epoch + index / 10 for index in range(len(names))]}
-            records.report(number, result(epoch, **weights, **acw))
+            records.add(number, result(epoch, **weights, **acw))
         records.close(number, State.COMPLETED)
     client, _, children = runs(study)
     child = children[number]
@@ -136,11 +136,29 @@ def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
         assert history(client, child, f"acw/{name}") == [(epoch, epoch + index / 10) for epoch in (1, 2, 3)]
 
 
+def test_a_database_that_was_left_half_made_is_made_anew(study: Path) -> None:
+    records = open_records(study)
+    tracker = Tracker(default_uri(study), study, records.study_id, "s_rec")
+    tracker.start([])
+    tracker.update(asked(records))
+    records.observers.append(tracker.update)
+    records.add(0, result(1))
+    while not any(path.stat().st_size for path in study.glob("mlflow.*")):
+        time.sleep(0.001)
+    tracker._child.kill()
+    assert [path.name for path in study.glob("mlflow.*") if path.suffix != ".partial-journal"] == ["mlflow.partial"]
+    with tracked(study) as (records, tracker):
+        run_to_the_end_with_lr(records)
+    assert tracker.error == ""
+    assert list(runs(study)[2]) == [0]
+    assert not list(study.glob("mlflow.partial*"))
+
+
 def test_how_a_trial_ended_shows(study: Path) -> None:
     with tracked(study, interrupted=True) as (records, _):
         for state in (State.PRUNED, State.DIVERGED, State.FAILED):
             number = asked(records).number
-            records.report(number, result(1))
+            records.add(number, result(1))
             records.close(number, state, "RuntimeError: boom" if state is State.FAILED else "")
     _, (parent,), children = runs(study)
     assert parent.info.status == "KILLED"
@@ -153,14 +171,14 @@ def test_a_continued_study_goes_on_in_the_same_runs(study: Path) -> None:
     with tracked(study, interrupted=True) as (records, _):
         run_to_the_end_with_lr(records)
         interrupted = asked(records).number
-        records.report(interrupted, result(1, 0.4))
+        records.add(interrupted, result(1, 0.4))
     before = runs(study)
     with tracked(study) as (records, _):
         while records.ask() is not None:
             pass
         for number in range(1, 4):
             for epoch in (1, 2, 3):
-                records.report(number, result(epoch, 0.4))
+                records.add(number, result(epoch, 0.4))
             records.close(number, State.COMPLETED)
     client, parents, children = runs(study)
     assert len(parents) == 1
@@ -174,7 +192,7 @@ def test_a_continued_study_goes_on_in_the_same_runs(study: Path) -> None:
 def run_to_the_end_with_lr(records: Records) -> None:
     number = asked(records).number
     for epoch in (1, 2, 3):
-        records.report(number, result(epoch))
+        records.add(number, result(epoch))
     records.close(number, State.COMPLETED)
 
 

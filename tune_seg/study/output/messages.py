@@ -10,7 +10,8 @@ from rich.console import Console
 from tune_seg.data import PackedData
 from tune_seg.study.files import CONFIGURATION, RESULTS
 from tune_seg.study.output.tracking import Tracker
-from tune_seg.study.records import Records, State
+from tune_seg.study.record import State
+from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
 
 _FAILURES = 3

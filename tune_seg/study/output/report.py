@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tune_seg.config import ROW, StudyConfig
-from tune_seg.study.record import Record, State, sortable
-from tune_seg.training.result import CLASS_TEMPERATURE, TEMPERATURE, UNSCALED
+from tune_seg.study.files import RESULTS
+from tune_seg.study.record import Record, State, rank, sortable
+from tune_seg.training.result import SCALINGS, TEMPERATURE, UNSCALED
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
 _IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
@@ -145,21 +146,13 @@ class LiveReport:
 
 def ranked(records: Iterable[Record], objective: str) -> list[Record]:
     """Completed trials first, best score first; then those that were stopped, the ones that came farthest first."""
-
-    def key(record: Record) -> tuple[Any, ...]:
-        return (
-            record.state is not State.COMPLETED,
-            -len(record.history) if record.state is not State.COMPLETED else 0,
-            -_sortable(record, objective),
-        )
-
-    return sorted(records, key=key)
+    return sorted(records, key=lambda record: rank(record.state, len(record.history), record.score(objective)))
 
 
 def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]:
     """The completed trials that no other completed trial beats in one objective without losing in another."""
     points = {
-        record.number: tuple(_sortable(record, name) for name in objectives)
+        record.number: tuple(sortable(record.score(name)) for name in objectives)
         for record in records
         if record.state is State.COMPLETED
     }
@@ -176,7 +169,7 @@ def final_report(console: Console, config: StudyConfig, records: Sequence[Record
     front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
     console.print(_ranking(config, order[:_MAX_RANKED], front, wide=console.width >= _WIDTH_OF_ALL_METRICS), soft_wrap=True)
     if len(order) > _MAX_RANKED:
-        console.print(f"{len(order) - _MAX_RANKED} more trials are in results.parquet.", highlight=False)
+        console.print(f"{len(order) - _MAX_RANKED} more trials are in {RESULTS}.", highlight=False)
     completed = [record for record in order if record.state is State.COMPLETED]
     if not completed:
         console.print("No trial ran to its end.")
@@ -266,7 +259,7 @@ def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[st
 
 def _is_scaled(record: Record) -> bool:
     """Whether its logits were scaled, and there were images to score them on."""
-    return math.isfinite(_sortable(record, f"{UNSCALED}/calibration"))
+    return UNSCALED in record.history[-1].evaluation.scaled and math.isfinite(_calibration(record, UNSCALED))
 
 
 def _scaling(records: Sequence[Record], metric: str) -> Table:
@@ -278,14 +271,15 @@ def _scaling(records: Sequence[Record], metric: str) -> Table:
     for name in ("trial", "loss", f"{metric} as trained", "with one temperature", "with one per class", "temperature"):
         table.add_column(name, justify="left" if name == "loss" else "right")
     for record in records:
-        scores = (record.score(f"{scaling}/{metric}") for scaling in (UNSCALED, TEMPERATURE, CLASS_TEMPERATURE))
+        scaled = record.history[-1].evaluation.scaled
+        scores = (scaled[scaling].metrics[metric] for scaling in SCALINGS)
         table.add_row(str(record.number), record.name, *map(_cell, scores), _cell(_temperature(record)))
     return table
 
 
 def _against_one_temperature(winner: Record, plain: Record) -> str:
     """Whether the winner's loss calibrates better than one scalar that is fitted after plain cross entropy."""
-    own, scaled = _score(winner, f"{UNSCALED}/calibration"), _score(plain, f"{TEMPERATURE}/calibration")
+    own, scaled = _calibration(winner, UNSCALED), _calibration(plain, TEMPERATURE)
     temperature = f"one temperature (T = {_temperature(plain):.2f})"
     if winner is plain:
         return f"The winner is plain cross entropy: calibration {own:.4f} as trained, {scaled:.4f} with {temperature}."
@@ -304,14 +298,12 @@ def _score(record: Record, name: str) -> float:
     return record.history[-1].score(name)
 
 
-def _sortable(record: Record, name: str) -> float:
-    """The score of any trial; the smallest value where it has none."""
-    score = record.score(name)
-    return sortable(math.nan if score is None else score)
-
-
 def _class_recall(record: Record) -> Sequence[float]:
     return record.history[-1].evaluation.per_class["class_recall"]
+
+
+def _calibration(record: Record, scaling: str) -> float:
+    return record.history[-1].evaluation.scaled[scaling].metrics["calibration"]
 
 
 def _temperature(record: Record) -> float:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg._child import Child
 from tune_seg.config import CALIBRATION_ERRORS, METRICS
+from tune_seg.study.files import DATABASE
 from tune_seg.study.record import Record, State, sortable
 from tune_seg.training.result import EpochResult
 
@@ -149,7 +150,7 @@ class _Sender:
         self._objective = objective
         self._class_metrics = class_metrics
         self._pending: dict[int, _Trial] = {}
-        self._sent: dict[int, _Child] = {}
+        self._sent: dict[int, _Run] = {}
         self._parent = ""
         self._experiment = ""
 
@@ -195,13 +196,15 @@ class _Sender:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        local = self._uri == default_uri(self._directory)
+        if local:
+            _make_database(self._directory / DATABASE)
         client = MlflowClient(self._uri)
         name = self._directory.name
         experiment = client.get_experiment_by_name(name)
         if experiment is not None:
             self._experiment = experiment.experiment_id
         else:
-            local = self._uri == default_uri(self._directory)
             artifacts = (self._directory / "artifacts").as_uri() if local else None
             self._experiment = client.create_experiment(name, artifact_location=artifacts)
         self._find_runs(client)
@@ -222,7 +225,7 @@ class _Sender:
                 if number is None:
                     self._parent = run.info.run_id
                 else:
-                    self._sent[int(number)] = _Child(run.info.run_id, state=run.data.tags.get("tune_seg.state", ""))
+                    self._sent[int(number)] = _Run(run.info.run_id, state=run.data.tags.get("tune_seg.state", ""))
             token = page.token
             if not token:
                 return
@@ -238,7 +241,7 @@ class _Sender:
                 "tune_seg.trial": str(trial.number),
             }
             run = client.create_run(self._experiment, tags=labels, run_name=trial.name)
-            child = self._sent[trial.number] = _Child(run.info.run_id, epochs=0)
+            child = self._sent[trial.number] = _Run(run.info.run_id, epochs=0)
         if child.state == trial.state and trial.state.ended:
             return  # an earlier session has sent it whole
         if child.epochs is None:
@@ -283,7 +286,7 @@ class _Sender:
 
 
 @dataclasses.dataclass
-class _Child:
+class _Run:
     """What MLflow has of a trial: its run, how many epochs (None: not looked up yet), and how it ended."""
 
     run_id: str
@@ -324,6 +327,22 @@ def _metric_names(group: str, names: Iterable[str]) -> list[str]:
     return [f"{name}_{index}" if allowed.count(name) > 1 else name for index, name in enumerate(allowed)]
 
 
+def _make_database(path: Path) -> None:
+    """Make the database of the default store where it is missing.
+
+    MLflow makes its tables one after the other, and cannot use a file that has only some of them. They are therefore made
+    under another name: should this process be killed meanwhile, the next session begins anew.
+    """
+    if path.exists():
+        return
+    from mlflow import MlflowClient
+
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{partial.absolute()}").search_experiments(max_results=1)
+    os.replace(partial, path)
+
+
 def default_uri(directory: Path) -> str:
     """The SQLite store of a study directory."""
-    return f"sqlite:///{directory.absolute() / 'mlflow.db'}"
+    return f"sqlite:///{directory.absolute() / DATABASE}"

@@ -40,7 +40,7 @@ class FinishedStudy:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """A row of the study and that of the paper.
 
     Attributes:
@@ -103,12 +103,15 @@ def load_study(directory: Path) -> FinishedStudy:
     import pyarrow.parquet as pq
 
     try:
-        return FinishedStudy(directory, config, pq.read_table(results).to_pylist())
+        trials = pq.read_table(results).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{results} cannot be read: {error}") from None
+    if not trials:
+        raise InputError(f"{results} has no trial yet: the study ended before the first one began")
+    return FinishedStudy(directory, config, trials)
 
 
-def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, paper: str) -> list[Row]:
+def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, paper: str) -> list[ComparedRow]:
     """The study's rows in the paper's order, then those that the paper lacks.
 
     Args:
@@ -129,7 +132,7 @@ def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, p
             if trial[ROW] == name and trial["state"] == "completed" and study.value(trial, key) == here
         ]
         rows.append(
-            Row(
+            ComparedRow(
                 name,
                 len(ended),
                 None if planned is None else planned[name, here],
@@ -155,7 +158,7 @@ def _planned(study: FinishedStudy, key: str) -> Counter[tuple[str, str]] | None:
     return Counter((point[ROW], study.value(point, key)) for point in points)
 
 
-def ranked(rows: Sequence[Row], table: PaperTable, metric: str) -> dict[str, tuple[float, float]]:
+def ranked(rows: Sequence[ComparedRow], table: PaperTable, metric: str) -> dict[str, tuple[float, float]]:
     """By row, its rank by `metric` in the paper and in the study, 1 for the largest; equal ones share the mean of theirs.
 
     Rows that the table leaves unranked, and those without a mean on either side, are left out.

@@ -89,10 +89,10 @@ class StudySearcher(NotSaved, Searcher):
             return
         *earlier, last = report.results
         for result in earlier:
-            self._records.report(number, result)
-        self._records.report(number, last, report.progress.checkpoint)
+            self._records.add(number, result)
+        self._records.add(number, last, report.progress.checkpoint)
         if self._reuse is not None:
-            self._reuse.report(number, done=last.epoch, stored=report.progress.stored, writing=report.progress.writing)
+            self._reuse.progress(number, done=last.epoch, stored=report.progress.stored, writing=report.progress.writing)
 
 
 class _NewestFirst(FIFOScheduler):
