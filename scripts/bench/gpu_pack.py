@@ -24,7 +24,7 @@ from tune_seg.config.keys import set_key
 from tune_seg.data import PackedData, pack, read
 from tune_seg.data.packing.file_format import open_pack
 from tune_seg.errors import InputError
-from tune_seg.search import presets
+from tune_seg.study.presets import presets
 
 SUFFIX: Final = ".xz"
 _FILTERS: Final[list[dict[str, Any]]] = [

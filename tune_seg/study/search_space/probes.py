@@ -23,7 +23,7 @@ def probe(space: "Space") -> tuple[TrialConfig, ...]:
     """Try the ends of every range, every choice, and random points between.
 
     Raises:
-        InputError: a combination of values that the space allows and the configuration refuses, a value that has no effect,
+        InputError: a combination of values that the space allows and the configuration rejects, a value that has no effect,
             or a baseline that is not in the space.
     """
     config, defaults, rng = space.config, space.defaults, random.Random(0)
@@ -32,7 +32,7 @@ def probe(space: "Space") -> tuple[TrialConfig, ...]:
     assignments += [space.walk(_chooser(rng)) for _ in range(_PROBES if space.varied else 1)]
     assignments += [_completed(space, baseline, rng) for baseline in config.baselines]
     check_rows(defaults, config.rows, assignments)
-    # first, because a component's parameter that its loss lacks is refused below without a word of conditions
+    # first, because a component's parameter that its loss lacks is rejected below, and that message names no condition
     full = [config.in_full(assignment) for assignment in assignments]
     check_sampled(defaults, full, prefix="loss.components.")
     probes = tuple(_trial(config, assignment) for assignment in assignments)
