@@ -5,7 +5,7 @@
 
 The first form runs a fixed list of loss settings, the second searches the space of `search_spaces/loss_schedule.yaml`
 with TPE and ASHA. `DIR/results.json` holds every epoch of every trial with the wall time at which it was reported.
-`study.py` and `time_to_best.py` run this script beside `python -m tune_seg.search`; it uses nothing of tune_seg.
+`study.py` and `time_to_best.py` run this script beside `tune-seg search`; it uses nothing of tune_seg.
 
 What is taken from which page:
 

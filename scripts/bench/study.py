@@ -1,4 +1,4 @@
-"""A study of 16 configurations: wall time of `python -m tune_seg.search` against that of `naive_ray_tune.py`.
+"""A study of 16 configurations: wall time of `tune-seg search` against that of `naive_ray_tune.py`.
 
     PYTHONPATH=. python scripts/bench/study.py --data CAMVID --out DIR [--configurations schedules]
 

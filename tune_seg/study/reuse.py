@@ -40,7 +40,7 @@ class Numbered(Protocol):
 class _Running:
     """A trial that runs.
 
-    Args:
+    Attributes:
         keys: of its trajectory.
         promised: the boundaries whose states it stores for sure.
         replays: whether all of it is stored, so that it computes nothing.

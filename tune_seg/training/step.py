@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 class Step:
     """A training step.
 
-    Args:
+    Attributes:
         model: inputs to logits (N, C, H, W).
         loss: the weighted losses.
         optimizer: `initial_lr` of each of its groups is what a step's factor multiplies.

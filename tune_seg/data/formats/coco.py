@@ -74,7 +74,7 @@ class Annotation(NamedTuple):
 class CocoDataset(Dataset):
     """Images with their objects, which stay in the JSON file until they are drawn.
 
-    Args:
+    Attributes:
         samples: `mask` is the JSON file.
         annotations: by file name of the image.
         labels: of each JSON file, the class indices of its categories.

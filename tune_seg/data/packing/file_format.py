@@ -43,7 +43,7 @@ _BYTES_BETWEEN_SAVES: Final = 64 * 2**20
 class Form:
     """The form that all rows have in common.
 
-    Args:
+    Attributes:
         size: (H, W) in pixels.
         channels: C.
         dtype: of the images.
@@ -84,7 +84,7 @@ class Form:
 class Summary:
     """A summary of the content as a whole.
 
-    Args:
+    Attributes:
         content_id: the hash of the content.
         class_names: by class index.
         samples: the number of samples of each subset.
