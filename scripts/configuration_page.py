@@ -1,8 +1,9 @@
 """The page docs/configuration.md, from the fields of the configuration and the texts under them."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
+
+from cells import either, number, row, value, values
 
 from tune_seg.config import schema
 
@@ -19,7 +20,7 @@ _BEGINNING = """\
 
 A study is a YAML file. Every key has a default, so a file holds what differs from it; `tune-seg search` without a file uses
 the preset `default`. An unknown key or an impossible value is rejected before anything starts, and the message says what is
-allowed. Where the default is `null`, `null` is allowed too.
+allowed.
 
 ## The five keys that most people change
 
@@ -54,38 +55,9 @@ with `tune-seg schema > tune_seg.schema.json` and name it in the first line of y
 _END = """
 ## space, rows and baselines
 
-`space` names the keys that vary. Each has one of `float: [low, high]`, `int: [low, high]`, `choice: [...]` (the sampler
-picks one of these values) or `grid: [...]` (each value equally often). `log: true` makes a range uniform in the logarithm,
-and `when` varies a key only where other keys have certain values. All keys of `model`, `training`, `augmentation`,
-`evaluation`, `loss`, `schedule` and `acw_options` can vary, and so can `acw` and `fold`. More is in [the search
-space](search-space.md).
-
-```yaml
-space:
-  loss.kind: {choice: [static, naive]}
-  loss.start: {choice: [dice, wdice], when: {loss.kind: [naive]}}
-  loss.end: {choice: [ce, wce, focal]}
-  loss.gamma: {float: [0.5, 5.0], when: {loss.end: [focal]}}
-  training.lr: {float: [1.0e-4, 1.0e-2], log: true}
-baselines:
-  - {loss.kind: static, loss.end: ce}
-```
-
-`baselines` are assignments of keys of the space that are tried first and never stopped early, so that a winner is compared
-with a converged model. What a baseline leaves out is sampled.
-
-`rows` are named assignments, one for each row of a table. Every trial is of one row, and the rows are combined with the
-rest of the space:
-
-```yaml
-rows:
-  CE: {loss.end: ce}
-  DLNCE: {loss.kind: naive, loss.start: dice, loss.end: ce}
-space:
-  training.seed: {grid: [0, 1, 2]}
-```
-
-`datasets` says what each data set of a [published table](papers.md) sets, by its name, for `--data NAME=ROOT`.
+`space` names the keys that vary and the values they may take, `baselines` the configurations that are tried first, `rows`
+the named configurations of a table, `datasets` what each data set of a [published table](papers.md) sets. How they are
+written is in [the search space](search-space.md).
 """
 
 
@@ -127,16 +99,8 @@ def _keys(whole: Json, section: str, prefix: str = "") -> Iterator[tuple[str, Js
 
 
 def _row(whole: Json, key: str, found: Json) -> str:
-    default = f"`{_written(found['default'])}`" if "default" in found else "needed"
-    cells = (f"`{key}`", _allowed(whole, found), default, found["description"])
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
-
-
-def _written(value: Any) -> str:
-    """A value as YAML has it, on one line."""
-    if isinstance(value, str):
-        return value
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+    default = value(found["default"]) if "default" in found else "needed"
+    return row(f"`{key}`", _allowed(whole, found), default, found["description"])
 
 
 def _allowed(whole: Json, found: Json) -> str:
@@ -149,29 +113,22 @@ def _allowed(whole: Json, found: Json) -> str:
     if "anyOf" in found:
         alternatives = [each for each in found["anyOf"] if each.get("type") != "null"]
         words = ("a list of these" if each.get("items") in alternatives else _allowed(whole, each) for each in alternatives)
-        return " or ".join(dict.fromkeys(words))
+        return either(*words, null=len(alternatives) < len(found["anyOf"]))
     if "enum" in found:
-        return ", ".join(f"`{value}`" for value in found["enum"])
+        return values(found["enum"])
     if "const" in found:
-        return f"`{found['const']}`"
+        return value(found["const"])
     match found["type"]:
         case "boolean":
-            return "`true`, `false`"
+            return values([True, False])
         case "string":
             return "a path" if found.get("format") == "path" else "a text"
-        case "integer":
-            return f"a whole number{_range(found)}"
-        case "number":
-            return f"a number{_range(found)}"
+        case "integer" | "number" as kind:
+            bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+            return number([(sign, found.get(bound)) for bound, sign in bounds], integer=kind == "integer")
         case "array" if "prefixItems" in found:
             return f"a list of {len(found['prefixItems'])}, each {_allowed(whole, found['prefixItems'][0])}"
         case "array":
             return f"a list, each {_allowed(whole, found['items'])}"
         case _:
             return "a mapping"
-
-
-def _range(found: Json) -> str:
-    bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-    words = [f"{sign} {found[bound]:.10g}" for bound, sign in bounds if bound in found]
-    return f" {' and '.join(words)}" if words else ""

@@ -2,8 +2,8 @@
 
 Run in the checkout::
 
-    PYTHONPATH=. python scripts/docs.py            # write
-    PYTHONPATH=. python scripts/docs.py --check    # exit status 1 where a page is not what the code says
+    .venv/bin/python scripts/docs.py            # write
+    .venv/bin/python scripts/docs.py --check    # exit status 1 where a page is not what the code says
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> int:
     stale = [name for name, page in PAGES.items() if not (DOCS / name).is_file() or (DOCS / name).read_text() != page()]
     for name in stale:
         if check:
-            print(f"docs/{name} is not what the code says; run: PYTHONPATH=. python scripts/docs.py", file=sys.stderr)
+            print(f"docs/{name} is not what the code says; run: .venv/bin/python scripts/docs.py", file=sys.stderr)
         else:
             (DOCS / name).write_text(PAGES[name]())
             print(f"wrote docs/{name}")

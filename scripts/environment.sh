@@ -6,9 +6,14 @@ venv="$root/.venv"
 lock="$root/scripts/requirements.lock"
 
 if ! cmp -s "$lock" "$venv/installed.lock"; then
-    python=$(command -v python3.11 || command -v python3) || { echo "Python 3.11 was not found; install it first." >&2; exit 1; }
-    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-        || { echo "Python 3.11, 3.12 or 3.13 is needed; $python is $("$python" --version)." >&2; exit 1; }
+    python=
+    for name in python3.11 python3.12 python3.13 python3; do
+        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+            python=$name
+            break
+        fi
+    done
+    [ -n "$python" ] || { echo "Python 3.11 to 3.13 was not found; install it first." >&2; exit 1; }
     echo "Installing into $venv (once; several GB)" >&2
     "$python" -m venv --clear "$venv"
     # uv installs in parallel and compiles as it goes; it comes from the lock like all the rest. It does not read pip's

@@ -1,5 +1,7 @@
 """docs/losses.md from the catalogue of the losses."""
 
+from cells import either, number, row, value, values
+
 from tune_seg.losses import LOSSES, LossSpec, Parameter
 
 _LOSSES = """\
@@ -54,24 +56,30 @@ loss are in [the measurements](../scripts/bench/README.md#what-a-loss-costs).
 def losses_page() -> str:
     """The page of the losses, from their catalogue."""
     rows = [
-        f"| [`{spec.name}`](#{spec.name}) | {spec.when} | {spec.class_weights} | {'yes' if spec.proper else 'no'} |\n"
+        row(f"[`{spec.name}`](#{spec.name})", spec.when, spec.class_weights, "yes" if spec.proper else "no")
         for spec in LOSSES.values()
     ]
     return "".join([_LOSSES, *rows, _FORMULAS, *map(_loss, LOSSES.values()), _SPEED])
 
 
 def _loss(spec: LossSpec) -> str:
-    lines = [f"\n### {spec.name}\n", f"```text\n{spec.formula}\n```\n", f"{spec.source}. A {spec.family} loss."]
+    text = f"\n### {spec.name}\n\n```text\n{spec.formula}\n```\n\n{spec.source}. A {spec.family} loss."
     if spec.max_classes is not None:
-        lines[-1] += f" At most {spec.max_classes} classes."
+        text += f" At most {spec.max_classes} classes."
     if spec.parameters:
-        lines += ["", "| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |"]
-        lines += [_parameter(parameter) for parameter in spec.parameters]
-    return "\n".join(lines) + "\n"
+        rows = (row(f"`{each.name}`", value(each.default), _allowed(each), each.description) for each in spec.parameters)
+        text += f"\n\n| parameter | default | allowed | meaning |\n| --- | --- | --- | --- |\n{''.join(rows)}".rstrip()
+    return f"{text}\n"
 
 
-def _parameter(parameter: Parameter) -> str:
-    default = parameter.default
-    shown = "none" if default is None else f"{default:.4g}" if isinstance(default, float) else str(default)
-    cells = (f"`{parameter.name}`", shown, parameter.allowed, parameter.description)
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+def _allowed(parameter: Parameter) -> str:
+    null = parameter.default is None
+    if parameter.choices:
+        return either(values(parameter.choices), null=null)
+    if parameter.text:
+        return either("a text", null=null)
+    bounds = [(">" if parameter.open else "≥", parameter.lower), ("<" if parameter.below else "≤", parameter.upper)]
+    alternatives = [number(bounds, integer=parameter.integer)]
+    if parameter.per_class:
+        alternatives.append("a list of such numbers, one for each class")
+    return either(*alternatives, null=null)

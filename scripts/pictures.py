@@ -2,8 +2,8 @@
 
 Run in the checkout::
 
-    PYTHONPATH=. python -m tune_seg.search
-    PYTHONPATH=. python scripts/pictures.py studies/default docs/pictures/result.png
+    tune-seg search
+    .venv/bin/python scripts/pictures.py studies/default docs/pictures/result.png
 """
 
 import argparse
@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("picture", type=Path, help="the PNG file to write")
     arguments = parser.parse_args()
     config = yaml.safe_load((arguments.study / "study.yaml").read_text())
+    objective = config["objective"] if isinstance(config["objective"], str) else config["objective"][0]
     trials = pd.read_parquet(arguments.study / "results.parquet")
-    completed = trials[trials.state == "completed"].sort_values(config["objective"], ascending=False)
+    completed = trials[trials.state == "completed"].sort_values(objective, ascending=False)
     winner, plain = completed.iloc[0], completed[completed.loss == "ce"].iloc[0]
 
     size = tuple(config["data"]["size"])

@@ -12,7 +12,7 @@ from types import MappingProxyType
 class Architecture:
     """An architecture with an encoder of its own.
 
-    Args:
+    Attributes:
         implementation: its class, as `module:class`, which takes `arguments`, the number of classes and that of channels.
         arguments: what the class takes first.
         weights: by the value of `model.weights`, the published weights by torchvision's name for them.

@@ -41,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser().error(f"no command{listed}")
 
 
+def examples_and_presets() -> str:
+    """What the help of `tune-seg` and that of `tune-seg search` end with."""
+    return f"{_EXAMPLES}\npresets, the CONFIG of tune-seg search:\n{textwrap.indent(table(), '  ')}"
+
+
 def command(name: str) -> ModuleType:
     """The module of a subcommand, which has `main(argv)` and `parser()`."""
     module = import_module(f"tune_seg.{name}")
@@ -57,8 +62,7 @@ def parser(whole: bool = False) -> Parser:
         prog="tune-seg",
         usage="tune-seg [--help] [--version] COMMAND [ARGUMENTS]",
         description="Find the loss, schedule and settings that serve a segmentation data set with rare classes.",
-        epilog=f"{_EXAMPLES}\npresets, the CONFIG of tune-seg search:\n{textwrap.indent(table(), '  ')}\n\n"
-        "tune-seg COMMAND --help says more about a command.",
+        epilog=f"{examples_and_presets()}\n\ntune-seg COMMAND --help says more about a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tune-seg {__version__}")

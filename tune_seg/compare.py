@@ -58,7 +58,7 @@ def print_comparison(
         study: the study.
         paper: the table; the study's own.
         dataset: its data set; the one that the study's format tells.
-        variant: its model or optimiser; the study's.
+        variant: its model or optimizer; the study's.
         metric: what rows are ranked by; the table's main metric.
 
     Raises:
@@ -91,8 +91,8 @@ def _dataset(table: PaperTable, study: FinishedStudy, asked: str | None) -> str:
     fitting = [name for name, formats in table.formats.items() if study.config.data.format in formats]
     if not fitting:
         raise InputError(
-            f"data.format {study.config.data.format} of the study is none of the table's; say with --dataset which of its "
-            f"data sets to compare with: {', '.join(table.formats)}"
+            f"data.format {study.config.data.format} of the study is not a data set of this table; say with --dataset "
+            f"which of its data sets to compare with: {', '.join(table.formats)}"
         )
     return fitting[0]
 
@@ -225,7 +225,7 @@ def parser() -> Parser:
     parser.add_argument("study", metavar="STUDY", help="the name of a study, or its folder")
     parser.add_argument("--paper", metavar="TABLE", help="the table, such as taubert_table1 (default: the study's own)")
     parser.add_argument("--dataset", metavar="NAME", help="its data set (default: the one that data.format tells)")
-    parser.add_argument("--variant", metavar="NAME", help="its model or optimiser, for a study that has another one")
+    parser.add_argument("--variant", metavar="NAME", help="its model or optimizer, for a study that has another one")
     parser.add_argument("--metric", metavar="NAME", help="what rows are ranked by (default: the table's main metric)")
     parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
     return parser

@@ -13,7 +13,7 @@ from tune_seg.errors import InputError
 class AdaptiveClassWeight(nn.Module):
     """Scales each class's logit with a weight that is learnt: ``z_c = w_c x_c``, before the softmax.
 
-    Hossain eq. (21). It belongs to the model, in training and at inference alike. The optimiser must not decay
+    Hossain eq. (21). It belongs to the model, in training and at inference alike. The optimizer must not decay
     ``weight``: its neutral value is 1, and decay would pull it to 0, where the softmax is uniform. Give it a parameter
     group of its own with ``weight_decay=0``.
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 class Metric:
     """A metric that is one number.
 
-    Args:
+    Attributes:
         meaning: what it says, in one sentence.
         maximise: whether larger is better.
         objective: whether a study may search for the best value of it.

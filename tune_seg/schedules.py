@@ -58,7 +58,7 @@ class WeightCurve:
     - ``cosine``: a + (b - a) (1 - cos(pi/2 t)), the quarter cosine of Taubert eq. (6);
     - ``oscillating``: a + (b - a) (1 - cos(pi (2 cycles - 1) t)) / 2.
 
-    Args:
+    Attributes:
         keyframes: At least one, each later than the one before.
 
     Raises:

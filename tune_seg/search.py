@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import run
+from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
 from tune_seg.study.files import CONFIGURATION, study_directory, study_name
 from tune_seg.study.presets import DEFAULT
@@ -189,7 +190,8 @@ def parser() -> Parser:
     parser = Parser(
         prog="tune-seg search",
         description="Search for the loss that serves your data. The same command again continues a study.",
-        epilog="tune-seg presets lists the presets; docs/configuration.md has every key that --set takes.",
+        epilog=f"{examples_and_presets()}\n\ndocs/configuration.md has every key that --set takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "config", nargs="?", default=DEFAULT, metavar="CONFIG", help="a YAML file or a preset's name (default: %(default)s)"

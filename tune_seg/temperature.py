@@ -13,7 +13,7 @@ from tune_seg.errors import InputError
 _BOUNDS: Final = (1e-2, 1e2)
 """Smallest and largest 1/T. Logits that separate the classes without an error would take it to infinity."""
 _TOLERANCES: Final = {"ftol": 1e-14, "gtol": 1e-8}
-"""Of L-BFGS-B; its own end the search where the temperature of a rare class, on which little depends, is a guess."""
+"""L-BFGS-B's defaults stop too early: a rare class's temperature, on which little depends, would be a guess."""
 
 
 def fit_temperature(logits: Tensor, target: Tensor, *, per_class: bool = False, ignore_index: int = 255) -> Tensor:

@@ -41,7 +41,7 @@ _GRACES = (0.25, 0.33, 0.42, 0.5, 0.58, 0.67)
 """The grace periods that are tried, as shares of the epochs."""
 
 _PHASES = ("away", "between", "settled")
-"""Under a quarter of the loss is what is in force in the last epoch; under three quarters, or not for good; settled."""
+"""Under a quarter of the loss is what is active in the last epoch; under three quarters, or not for good; settled."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def pairs(trials: Sequence[Trial], epochs: int) -> None:
 
 
 def since_settled(trials: Sequence[Trial], epochs: int) -> None:
-    """Print the rank correlation of trials whose loss moves, so many epochs after it was settled."""
+    """Print the rank correlation of trials whose loss moves, N epochs after it was settled."""
     moving = [trial for trial in distinct(trials, epochs) if trial.course.settles > 1]
     cells = []
     for epoch in range(epochs - 1):
@@ -163,7 +163,7 @@ def _row(name: str, cells: Iterable[object]) -> None:
 
 
 def replay(trials: Sequence[Trial], epochs: int, rule: Rule, slots: int) -> dict[int, int]:
-    """How many epochs each trial is trained when so many run at once, each epoch taking equally long."""
+    """How many epochs each trial is trained when `slots` run at once, each epoch taking equally long."""
     trained: dict[int, int] = {}
     waiting = iter(trials)
     running = [(0, slot, trial) for slot, trial in enumerate(itertools.islice(waiting, slots))]

@@ -5,7 +5,7 @@
 
 The first form runs a fixed list of loss settings, the second searches the space of `search_spaces/loss_schedule.yaml`
 with TPE and ASHA. `DIR/results.json` holds every epoch of every trial with the wall time at which it was reported.
-`study.py` and `time_to_best.py` run this script beside `python -m tune_seg.search`; it uses nothing of tune_seg.
+`study.py` and `time_to_best.py` run this script beside `tune-seg search`; it uses nothing of tune_seg.
 
 What is taken from which page:
 
@@ -24,12 +24,12 @@ What is taken from which page:
   `tv_tensors` and `transforms.v2` on uint8 tensors, which the page recommends for speed; references/segmentation:
   random scale 0.5 to 2, crop, flip, and the confusion matrix by `bincount`.
 
-How it is fair: model, initial weights by seed, optimiser, learning rate and its schedule, epochs, batch size, images,
+How it is fair: model, initial weights by seed, optimizer, learning rate and its schedule, epochs, batch size, images,
 image size, threads of a trial and trials at once are those of the study that it is compared with; the augmentation is
 of the same kind (a scale of 0.5 to 2, a crop at a random place, a flip). It computes the metrics that it needs and no
 others, and the class frequencies once for all trials. The loaders have no workers of their own, because a trial has one
 core: the 8 workers a loader of the examples would share it. What none of those pages does is not done here: no
-channels-last memory format, no fused optimiser, no cache of decoded images, no process that serves several trials.
+channels-last memory format, no fused optimizer, no cache of decoded images, no process that serves several trials.
 """
 
 import argparse
@@ -62,7 +62,7 @@ BINS = 10
 
 
 class CamVid(Dataset):
-    """CamVid as the SegNet tutorial lays it out; `limit` keeps so many images, evenly spread."""
+    """CamVid as the SegNet tutorial lays it out; `limit` images of a split, evenly spread."""
 
     def __init__(self, root: str, split: str, transform: v2.Transform, limit: int | None = None) -> None:
         images = sorted((Path(root) / split).glob("*.png"))

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python scripts/bench/packing.py ../shared/camvid [--times 10] [--size 224 224]
 
-The data set is that of the folder, in CamVid's layout, with every file linked under so many names. The plain loop opens,
+The data set is that of the folder, in CamVid's layout, with every file linked under N names. The plain loop opens,
 converts and resizes an image and its mask with Pillow, one after the other, and keeps nothing. Each runs in a process of its
 own, the plain one before and after; the packing a second time on the data as they are, to see whether its memory grows with
 the set, and a third time with its images compressed. The files are read once beforehand, so that all find them in memory.

@@ -3,7 +3,7 @@
     PYTHONPATH=. python scripts/bench/step.py [--data ROOT] [--size H W] [--threads 1 2] [--device cuda]
     PYTHONPATH=. python scripts/bench/step.py --layouts --architecture Unet     # channels last against contiguous
 
-The bare loop has the same model, memory format, loss and optimiser, and nothing else: no data, no augmentation, no
+The bare loop has the same model, memory format, loss and optimizer, and nothing else: no data, no augmentation, no
 learning-rate schedule, no mean of the losses. The two take turns, epoch by epoch; the ratio is the median over the pairs.
 """
 

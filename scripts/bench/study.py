@@ -1,8 +1,8 @@
-"""A study of 16 configurations: wall time of `python -m tune_seg.search` against that of `naive_ray_tune.py`.
+"""A study of 16 configurations: wall time of `tune-seg search` against that of `naive_ray_tune.py`.
 
     PYTHONPATH=. python scripts/bench/study.py --data CAMVID --out DIR [--configurations schedules]
 
-Both systems train the same 16 configurations on the same images with the same model, optimiser, learning-rate schedule,
+Both systems train the same 16 configurations on the same images with the same model, optimizer, learning-rate schedule,
 epochs and batch size, two trials at once with a core each; `naive_ray_tune.py` says what else is equal. Each is one
 command in a process of its own, so that imports, Ray's start and its end count; ours begins without packed data and with
 an empty checkpoint store, so that packing counts, too, and nothing was computed before.

@@ -30,12 +30,12 @@ def run(*argv: str) -> "subprocess.CompletedProcess[str]":
 def test_help_has_the_commands_three_examples_and_every_preset_on_a_line() -> None:
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
     for name, what in COMMANDS.items():
         assert re.search(rf"^    {name} +{re.escape(what)}$", done.stdout, re.MULTILINE)
-    assert sum(line.startswith("  tune-seg ") for line in lines) == 3
-    for name, path in presets().items():
-        assert f"  {name:<14}  {summary(path)}" in lines
+    for lines in (done.stdout.splitlines(), run("search", "--help").stdout.splitlines()):
+        assert sum(line.startswith("  tune-seg ") for line in lines) == 3
+        for name, path in presets().items():
+            assert f"  {name:<14}  {summary(path)}" in lines
     assert run("presets").stdout.splitlines() == [line.removeprefix("  ") for line in lines[-len(presets()) - 2 : -2]]
 
 

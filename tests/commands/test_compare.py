@@ -203,7 +203,7 @@ def test_another_model_is_compared_with_the_one_that_is_asked_for(
         (["--dataset", "COCO"], "--dataset COCO: the table has VOC, SBD, Cityscapes"),
         (["--variant", "unet"], "--variant unet: model.architecture of the table is fcn_resnet101, deeplabv3_resnet101"),
         (["--metric", "miou"], "--metric miou: the table has accuracy, f1, recall, calibration, s_acc, s_rec"),
-        (["--paper", "hossain_table5"], "data.format voc of the study is none of the table's; say with --dataset which of"),
+        (["--paper", "hossain_table5"], "data.format voc of the study is not a data set of this table; say with --dataset"),
     ],
 )
 def test_what_the_table_has_not_is_refused(

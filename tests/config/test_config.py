@@ -105,7 +105,7 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
             "unknown key loss.components.a.keyframes.0.mov (did you mean move?); the keys of loss.components.a.keyframes.0",
         ),
         ("loss.components.a.keyframes.0.at=0.5", "loss.components.a.loss: Field required"),
-        ("loss.components={a-b: {loss: ce, weight: 1}}", "loss.components: 'a-b' is no name"),
+        ("loss.components={a-b: {loss: ce, weight: 1}}", "loss.components: 'a-b' is not a valid name"),
         ("acw_options.lr=0", "acw_options.lr: Input should be greater than 0, got 0"),
         ("no equals sign", "--set takes key=value"),
         ("training.lr=[", "the value is not YAML"),

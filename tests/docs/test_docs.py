@@ -15,6 +15,7 @@ import yaml
 from tests.support import CHECKOUT
 from tune_seg.config import StudyConfig, parse
 from tune_seg.losses import LOSSES
+from tune_seg.metric_names import CATALOGUE, METRICS
 from tune_seg.search import main
 from tune_seg.study.search_space.space import Space
 
@@ -122,6 +123,16 @@ def test_the_page_of_losses_has_each_with_its_formula_and_parameters() -> None:
         assert f"\n{spec.formula}\n" in section and spec.source in section
         assert [name for name in re.findall(r"^\| `(\w+)`", section, re.MULTILINE)] == [p.name for p in spec.parameters]
         assert f"| [`{spec.name}`](#{spec.name}) | {spec.when} |" in text
+
+
+def test_the_table_of_metrics_has_each_with_its_better_end_and_those_that_may_be_objectives_first() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    table = text.partition("## Which one do I maximise?")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    better = {name: best for names, *_, best in rows for name in re.findall(r"`(\w+)`", names)}
+    assert better == {name: "1" if metric.maximise else "0" for name, metric in CATALOGUE.items()}
+    assert {*list(better)[: len(METRICS)]} == {*METRICS}
+    assert len(METRICS) == 8 and "The first eight can be the `objective`; the five errors" in table
 
 
 def test_every_preset_is_on_its_page_with_its_trials_and_epochs() -> None:

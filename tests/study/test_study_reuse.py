@@ -43,7 +43,8 @@ def test_a_grid_computes_each_epoch_once_and_a_second_study_none(
     assert search(config, "--study", "again", "--max-concurrent", "1") == 0
     printed = capsys.readouterr().out
     assert f"Warning: checkpoint {damaged}" in printed.replace("\n", "") and "is damaged" in printed
-    assert "Not shown beside the paper" in printed and "data.format synthetic of the study is none of the table's" in printed
+    assert "Not shown beside the paper" in printed
+    assert "data.format synthetic of the study is not a data set of this table" in printed
     again = results(config, "again")
     for row, first in zip(again, rows, strict=True):
         np.testing.assert_equal(scores(row), scores(first))

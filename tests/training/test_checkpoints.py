@@ -39,7 +39,7 @@ HISTORY: History = [
 
 
 def state() -> dict[str, Any]:
-    """All kinds of tensors that models and optimisers hold."""
+    """All kinds of tensors that models and optimizers hold."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(4, 3, 3, 3, generator=generator).to(memory_format=torch.channels_last)
     return {

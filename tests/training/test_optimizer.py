@@ -1,4 +1,4 @@
-"""The learning rate in closed form, and what the optimiser decays."""
+"""The learning rate in closed form, and what the optimizer decays."""
 
 import math
 

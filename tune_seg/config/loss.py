@@ -149,7 +149,9 @@ class LossConfig(Section):
     def _named(cls, components: dict[str, ComponentConfig]) -> dict[str, ComponentConfig]:
         for name in components:
             if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
-                raise ValueError(f"loss.components: {name!r} is no name; a name is letters, digits and _, a letter first")
+                raise ValueError(
+                    f"loss.components: {name!r} is not a valid name; a name is letters, digits and _, a letter first"
+                )
         # by name, because the order in which losses are summed shows in the last bits, and that of a file's keys must not
         return {
             name: component.model_copy(

@@ -21,7 +21,7 @@ class ModelConfig(Section):
     """The encoder, by its name in segmentation-models-pytorch; `tu-NAME` for timm's. The papers' models have their own."""
 
     weights: Literal["none", "imagenet", "coco"] | Path = "none"
-    """First weights. `imagenet` (of the encoder) or `coco` (of the whole model) are downloaded once; a path names a file of
+    """Initial weights. `imagenet` (of the encoder) or `coco` (of the model) are downloaded once; a path names a file of
     weights; `none` starts at random. Set `imagenet` for real images."""
 
     train: Literal["all", "head"] = "all"

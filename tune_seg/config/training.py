@@ -46,7 +46,7 @@ class TrainingConfig(Section):
     """Seed of the first weights, the order of the images and the augmentation. Vary it to see how much is chance."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What is trained on; `auto` is a GPU where there is one."""
+    """The device to train on; `auto` is a GPU where there is one."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """The numbers that the model computes with; `auto` is bfloat16 on a GPU and float32 on a CPU."""

@@ -32,7 +32,7 @@ Mask = npt.NDArray[np.uint8]
 class Sample:
     """One image with its mask.
 
-    Args:
+    Attributes:
         id: its name, unique within its split.
         split: whether it trains or validates.
         image, mask: the files it comes from; None where there is none, because the sample is generated or

@@ -21,7 +21,7 @@ _MAX_NAMED_MASKS = 3
 class Labels:
     """The translation of raw mask values into class indices.
 
-    Args:
+    Attributes:
         class_names: the name of each class, by class index.
         indices: raw value -> class index; several values may mean one class.
         ignored: the raw values of pixels that count nowhere.

@@ -108,7 +108,7 @@ def _detected(root: Path, config: DataConfig) -> FormatName:
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     found = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "nothing"
     raise InputError(
-        f"data.root: {root} has no layout that is known here.\n"
+        f"data.root: {root} matches no known layout.\n"
         f"  looked for  {wanted}\n"
         f"  found       {found}\n"
         "Point data.root (--data) at the folder that holds these, or arrange the files as ROOT/images and ROOT/masks, "

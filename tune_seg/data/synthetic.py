@@ -55,7 +55,7 @@ _LAMPS = np.array([(235, 60, 45), (240, 190, 60), (70, 215, 120)], np.float32)
 class SyntheticDataset(Dataset):
     """The generated data set.
 
-    Args:
+    Attributes:
         samples: numbered scenes; the id is the number.
         size: (H, W) in pixels.
         seed: another seed gives other scenes.

@@ -30,9 +30,9 @@ def build_loss(
     ``ignore_index`` count nowhere; where all are ignored, and for an empty batch, the loss and its gradient are 0. The
     class weights are a buffer of the module: move it with ``.to(device)`` as any other.
 
-    The losses that compute their gradient with their value, most of them, can be differentiated once: ``create_graph`` is
-    refused. They hand out the gradient that they keep: do not change it in place and then go through the graph again. In a
-    program of ``torch.compile`` they are called as they are, so that ``fullgraph=True`` is not possible.
+    The losses that compute their gradient with their value, most of them, can be differentiated once: ``create_graph``
+    raises an error. They hand out the gradient that they keep: do not change it in place and then go through the graph
+    again. In a program of ``torch.compile`` they are called as they are, so that ``fullgraph=True`` is not possible.
 
     Args:
         name: One of ``tune_seg.losses.LOSSES``, which also describes each loss's parameters, or a loss of your own: the

@@ -65,7 +65,7 @@ class Parameter:
         return f"{words}, or None" if self.default is None else words
 
     def check(self, value: object, *, loss: str, num_classes: int | None = None) -> None:
-        """Refuse a value that the loss cannot use.
+        """Reject a value that the loss cannot use.
 
         Args:
             value: What the user gave.
@@ -136,7 +136,7 @@ class LossSpec:
     when: str = ""
 
     def check(self, params: Mapping[str, object], *, num_classes: int | None = None) -> None:
-        """Refuse parameters that this loss does not have, or values that it cannot use.
+        """Reject parameters that this loss does not have, or values that it cannot use.
 
         Args:
             params: Parameter name to value, as the user gave them; what is left out takes its default.

@@ -15,7 +15,7 @@ from rich.table import Table
 from tune_seg.training.result import Seconds
 
 PARTS: Mapping[str, str] = {
-    "training": "steps of the optimiser",
+    "training": "steps of the optimizer",
     "data": "what the training waited for batches to be read and augmented",
     "evaluation": "metrics over the validation images, temperatures after the last epoch",
     "checkpoints": "what the training waited for the store: looked up, loaded, copied, written",

@@ -155,7 +155,8 @@ class Records:
     def ask(self, may_start: Callable[[Record], bool] | None = None) -> Record | None:
         """The next trial to run: one that is open already, else a new one; None when none may start now.
 
-        Also None once several trials have failed and none has finished an epoch: what ails them ails all the others.
+        Also None once several trials have failed and none has finished an epoch: all others would probably fail for the same
+        reason.
 
         Args:
             may_start: holds back the trials for which it is false. Where it holds back all that are open, the sampler is

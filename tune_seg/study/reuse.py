@@ -31,7 +31,7 @@ _LEAVING_SECONDS = 10.0
 class _Running:
     """A trial that runs.
 
-    Args:
+    Attributes:
         keys: of its trajectory.
         promised: the boundaries whose states it stores for sure.
         replays: whether all of it is stored, so that it computes nothing.

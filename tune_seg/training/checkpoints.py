@@ -26,7 +26,7 @@ from tune_seg.errors import InputError
 from tune_seg.training.result import EpochResult
 
 WEIGHTS = "-weights"
-"""Suffix of a last key: the weights that a training ended with, where no longer one can go on from them."""
+"""Suffix of a last key: the final weights of a training that no longer training can continue."""
 
 _SUFFIX = ".pt"
 _PARTIAL = ".partial"

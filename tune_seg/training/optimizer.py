@@ -1,4 +1,4 @@
-"""The optimiser."""
+"""The optimizer."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ def build_optimizer(config: TrainingConfig, model: nn.Module, *, acw_lr: float |
     scale that starts at 1 towards 0 would flatten the softmax, which the layer's paper does not intend.
 
     Args:
-        config: the optimiser by name, with its settings.
+        config: the optimizer by name, with its settings.
         model: what is trained.
         acw_lr: the learning rate of the adaptive class weights at the start; None: that of all other parameters.
 
     Returns:
-        The optimiser; `initial_lr` of each of its parameter groups is what a schedule multiplies.
+        The optimizer; `initial_lr` of each of its parameter groups is what a schedule multiplies.
     """
     scales = {id(p) for m in model.modules() if isinstance(m, AdaptiveClassWeight) for p in m.parameters()}
     groups = [

@@ -80,7 +80,7 @@ class StoredTraining:
 
     @property
     def done(self) -> bool:
-        """Whether every epoch of the configuration is done, or the training has left the finite numbers."""
+        """Whether every epoch of the configuration is done, or the training has diverged (loss or outputs not finite)."""
         return not self._replay and self._finished
 
     def advance(self) -> tuple[list[EpochResult], Progress]:
@@ -109,7 +109,7 @@ class StoredTraining:
             self._store.flush()
 
     def leave(self) -> None:
-        """Store the newest epoch of a training that was given up, if others need it or a later one of it."""
+        """Store the newest epoch of a training that was given up, if other trials need this epoch or a later one."""
         if self._store is None:
             return
         self._store.flush()  # somebody may be waiting for it

@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, optimiser; on a GPU recorded once and replayed."""
+"""One training step: forward, loss, backward, optimizer; on a GPU recorded once and replayed."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 class Step:
     """A training step.
 
-    Args:
+    Attributes:
         model: inputs to logits (N, C, H, W).
         loss: the weighted losses.
         optimizer: `initial_lr` of each of its groups is what a step's factor multiplies.
@@ -53,7 +53,7 @@ class Step:
         return self._run(inputs, target, self.loss.active(iteration))
 
     def forget(self) -> None:
-        """Drop what is kept of the steps before, when model or optimiser are set to another state."""
+        """Drop what is kept of the steps before, when model or optimizer are set to another state."""
 
     def _run(self, inputs: Inputs, target: Tensor, weights: dict[int, float] | dict[int, Tensor]) -> Tensor:
         # entered and left here, so that no cast of a weight that autocast keeps is older than this step, or its recording
@@ -86,7 +86,7 @@ class CapturedStep(Step):
     that waits for the device, every step runs as in :class:`Step`; likewise where recording failed with the same losses,
     of which there is a warning.
 
-    The optimiser must be capturable.
+    The optimizer must be capturable.
     """
 
     def __post_init__(self) -> None:

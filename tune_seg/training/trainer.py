@@ -130,7 +130,7 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether every epoch of the configuration is trained, or the training has left the finite numbers."""
+        """Whether every epoch of the configuration is trained, or the training has diverged (loss or outputs not finite)."""
         return self.epochs_done >= self.config.training.epochs or self._diverged
 
     def _acw_weight(self) -> tuple[float, ...] | None:

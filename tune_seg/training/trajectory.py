@@ -1,6 +1,6 @@
 """Trajectories: a key for every epoch boundary of a training, equal where the trainings up to there are equal.
 
-At an epoch boundary the state of a training follows from its base (data, model, optimiser, seed, ...) and from what was
+At an epoch boundary the state of a training follows from its base (data, model, optimizer, seed, ...) and from what was
 active in each epoch so far: the losses with their weights, and the learning rate. So ``key(0) = hash(base)`` and
 ``key(k + 1) = hash(key(k), what was active during epoch k)``, where a loss whose weight was 0 throughout the epoch is left
 out. Two trainings that share a key share all that led to it, to the last bit on a CPU.

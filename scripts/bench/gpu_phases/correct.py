@@ -61,7 +61,7 @@ def run(task: Task, result: Result) -> None:
 
 
 def _config(task: Task, architecture: str, precision: str = "auto") -> TrialConfig:
-    """A schedule, so that the losses in force change, and adaptive class weights."""
+    """A schedule, so that the active losses change, and adaptive class weights."""
     training = {
         "epochs": 1 if task.smoke else 4,
         "batch_size": 2 if task.smoke else 8,

@@ -31,7 +31,7 @@ class Planned:
 
 
 def run(task: Task, result: Result) -> None:
-    """A whole fold of Hossain's rows first; what stands in both tables is trained once."""
+    """A whole fold of Hossain's rows first; what is in both tables is trained once."""
     pack = data(task)
     studies = {name: _hossain(task, name, pack) for name in _HOSSAIN} | {_TAUBERT: _taubert(task, pack)}
     planned = [each for name, study in studies.items() for each in _planned(task, name, study, pack)]

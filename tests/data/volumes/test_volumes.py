@@ -286,7 +286,7 @@ def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_na
         ({"window": [float("-inf"), 5]}, "data.options.window: Input should be a finite number"),
         ({"bits": 12}, "data.options.bits"),
         ({"spacing": 0}, "data.options.spacing"),
-        ({"patient": "("}, "data.options.patient: is no regular expression"),
+        ({"patient": "("}, "data.options.patient: is not a valid regular expression"),
     ],
 )
 def test_wrong_options_are_refused_by_their_full_name(tmp_path: Path, options: dict[str, Any], said: str) -> None:

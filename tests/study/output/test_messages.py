@@ -83,4 +83,4 @@ def test_the_first_failures_are_named_with_their_reason(console: Console, tmp_pa
     say_failures(console, records)
     lines = printed(console)
     assert lines[:2] == [f"Trial {number} failed: ValueError: too [small]" for number in (0, 1)]
-    assert " ".join(lines[2:]) == "`error` in results.parquet holds the whole traceback of each failed trial."
+    assert " ".join(" ".join(lines[2:]).split()) == "`error` in results.parquet has the full traceback of each failed trial."

@@ -74,7 +74,7 @@ class Annotation(NamedTuple):
 class CocoDataset(Dataset):
     """Images with their objects, which stay in the JSON file until they are drawn.
 
-    Args:
+    Attributes:
         samples: `mask` is the JSON file.
         annotations: by file name of the image.
         labels: of each JSON file, the class indices of its categories.
@@ -250,7 +250,7 @@ def _by_image(
     numbers, firsts = np.unique(rows[:, 0], return_index=True)
     unknown = set(numbers.tolist()) - sizes.keys()
     if unknown:
-        raise ValueError(f"annotations of image {min(unknown)}, which is none of its images")
+        raise ValueError(f"annotations refer to image {min(unknown)}, which the file does not list")
     of_image = dict(zip(numbers.tolist(), np.split(rows, firsts[1:]), strict=True)) if len(rows) else {}
     nothing = rows[:0]
     for number, (image, size) in sizes.items():

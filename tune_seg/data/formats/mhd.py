@@ -43,7 +43,7 @@ class MetaImage:
 class MhdCase(Case):
     """A volume and its segmentation.
 
-    Args:
+    Attributes:
         headers: of both.
     """
 

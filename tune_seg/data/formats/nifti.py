@@ -44,7 +44,7 @@ class Nifti:
 class NiftiCase(Case):
     """A volume and its labels.
 
-    Args:
+    Attributes:
         images: the headers of its files; several hold one channel each.
         label: the header of its labels.
     """

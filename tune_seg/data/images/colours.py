@@ -29,7 +29,7 @@ _ADVICE = (
 class ColourMasks:
     """Masks in which each class has a colour.
 
-    Args:
+    Attributes:
         numbers: the class number of each colour; several colours may have one.
         table: where the colours are declared, for messages.
         void: the class number of pixels whose colour is not in the table, for published sets that have a few by mistake.

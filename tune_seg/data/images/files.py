@@ -100,7 +100,7 @@ class Scan:
 class LabelledDataset(Dataset):
     """A data set whose masks hold raw values.
 
-    Args:
+    Attributes:
         samples: all of them.
         classes: the meaning of the raw values, or the scan that finds it.
     """
@@ -126,7 +126,7 @@ class LabelledDataset(Dataset):
 class FileDataset(LabelledDataset):
     """Pairs of an image file and a mask file.
 
-    Args:
+    Attributes:
         samples: the pairs; an image or a mask without its partner is a sample too, and :meth:`load` rejects it.
         classes: the meaning of the raw values, or the scan that finds it.
         pictures: reads the images.

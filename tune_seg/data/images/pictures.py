@@ -31,7 +31,7 @@ _WITH_ALPHA = ("LA", "RGBA")
 class Pictures:
     """Reads image files as arrays of one number of channels and one depth.
 
-    Args:
+    Attributes:
         channels: 3 also takes grey images and palettes; 1 also takes colour images whose channels are equal; both drop
             transparency. Any other number is that of the files.
         dtype: that of the files.

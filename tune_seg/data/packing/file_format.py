@@ -43,7 +43,7 @@ _BYTES_BETWEEN_SAVES: Final = 64 * 2**20
 class Form:
     """The form that all rows have in common.
 
-    Args:
+    Attributes:
         size: (H, W) in pixels.
         channels: C.
         dtype: of the images.
@@ -84,7 +84,7 @@ class Form:
 class Summary:
     """A summary of the content as a whole.
 
-    Args:
+    Attributes:
         content_id: the hash of the content.
         class_names: by class index.
         samples: the number of samples of each subset.
@@ -222,7 +222,7 @@ def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
     """The content of a pack; its pages are mapped, not read.
 
     Raises:
-        InputError: there is no such file, or it is not a whole pack of this version.
+        InputError: there is no such file, or it is an incomplete pack or one of another version.
     """
     try:
         source, reader = _open(path)
@@ -232,9 +232,9 @@ def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such pack; pack the data set again") from None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a whole pack ({error}); delete it and pack the data set again") from error
+        raise InputError(f"{path}: incomplete pack ({error}); delete it and pack the data set again") from error
     if not whole:
-        raise InputError(f"{path}: not a whole pack (a part of it is lost); delete it and pack the data set again")
+        raise InputError(f"{path}: incomplete pack (a part of it is lost); delete it and pack the data set again")
     try:
         *rows, closing = batches
         values = json.loads(closing.custom_metadata[_KEY])

@@ -40,7 +40,7 @@ class PackedData:
         train, val: the two splits.
 
     Raises:
-        InputError: there is no such file, it is not a whole pack, or there is no such fold.
+        InputError: there is no such file, it is an incomplete pack, or there is no such fold.
     """
 
     def __init__(self, path: Path | str, fold: int | None = None) -> None:

@@ -28,7 +28,7 @@ class Volume(NamedTuple):
 class Case(ABC):
     """One volume and its labels.
 
-    Args:
+    Attributes:
         name: of the volume, without a slash, unique in the data set.
         patient: the patient it is of.
         image, mask: the file or folder of the volume, and that of its labels.

@@ -39,7 +39,7 @@ READER_VERSION = 2
 class VolumeDataset(LabelledDataset):
     """The slices of volumes.
 
-    Args:
+    Attributes:
         samples: the slices; `image` is that of their case, `part` the number of the slice.
         classes: the meaning of the raw values of the masks, or the scan that finds it.
         cases: by their image.

@@ -43,7 +43,7 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
     apart = np.abs(values - rounded) > _ROUNDING
     if apart.any():
         raise InputError(
-            f"{path}: the value {values[apart][0]:g} is no class number; a mask holds whole numbers, so resample it to "
+            f"{path}: the value {values[apart][0]:g} is not a class number; a mask holds whole numbers, so resample it to "
             "the nearest label"
         )
     return rounded.astype(np.uint8 if high < 2**8 else np.uint16)

@@ -43,7 +43,7 @@ class VolumeOptions(Options):
         try:
             re.compile(patient or "")
         except re.error as error:
-            raise ValueError(f"is no regular expression ({error})") from None
+            raise ValueError(f"is not a valid regular expression ({error})") from None
         return patient
 
     @model_validator(mode="after")

@@ -91,12 +91,12 @@ def say_where(console: Console, directory: Path, tracker: Tracker, *, finished: 
 
 
 def say_failures(console: Console, records: Records) -> None:
-    """Print why the first trials failed, and where the whole of it is."""
+    """Print why the first trials failed, and where the tracebacks are."""
     failed = [record for record in records.trials.values() if record.state is State.FAILED]
     for record in failed[:_FAILURES]:
         _say(console, f"Trial {record.number} failed: {record.reason}")
     if failed:
-        console.print(f"`error` in {RESULTS} holds the whole traceback of each failed trial.")
+        console.print(f"`error` in {RESULTS} has the full traceback of each failed trial.")
 
 
 def _say(console: Console, line: str) -> None:

@@ -131,7 +131,7 @@ def _told(record: Record) -> _Trial:
 def _serve(connection: Connection, sender: "_Sender") -> None:
     """What the other process does until the study ends."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it means the study, which then says how it has ended
-    os.nice(19)  # the training goes first: Ray's workers have 15
+    os.nice(19)  # the training has priority: Ray's workers have 15
     try:
         sender.run(connection)
         connection.send(sender.error)

@@ -64,7 +64,7 @@ def fit(trainable: type[tune.Trainable], steering: Steering, compute: ComputeCon
 
 @contextmanager
 def _own_handler_afterwards() -> Iterator[None]:
-    """Ray Tune leaves its handler of Ctrl-C behind, which would keep the next one to itself."""
+    """Ray Tune leaves its handler of Ctrl-C behind, which would swallow the next Ctrl-C."""
     before = signal.getsignal(signal.SIGINT)
     try:
         yield

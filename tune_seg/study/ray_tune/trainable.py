@@ -50,7 +50,7 @@ class SegmentationTrial(tune.Trainable):
     `config["uses"]` is a list of pairs (epochs done, trials that are expected to leave there). A loss of the user's own is
     imported from where the process that steers the study finds it, `config["path"]`.
 
-    Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimiser
+    Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimizer
     and every generator are made anew.
     """
 

@@ -76,7 +76,7 @@ class Grammar:
                     raise InputError(f"rows.{name}: {key} varies in the space as well; take it out of one of the two")
 
     def _check_key(self, key: str, where: str = "space") -> None:
-        """Refuse a key that is none; a parameter of a loss can vary though the configuration does not mention it."""
+        """Reject an unknown key; a loss parameter may vary even if the configuration does not set it."""
         match split_key(key):
             case ["row"] if where == "space" and self._config.rows:
                 pass
@@ -166,7 +166,7 @@ def _loss(where: str, name: str) -> LossSpec:
 
 
 def _check_names(key: str, other: str, allowed: Sequence[Any], rows: Sequence[str]) -> None:
-    """Refuse a condition on a row, a loss, or a kind of loss, that there is not."""
+    """Reject a condition on a row, loss or kind of loss that does not exist."""
     if other == ROW:
         names = list(rows)
     elif other == "loss.kind":

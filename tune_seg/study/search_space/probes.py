@@ -31,7 +31,7 @@ def probe(
         walk: makes an assignment of them.
 
     Raises:
-        InputError: a combination of values that the space allows and the configuration refuses, a value that has no effect,
+        InputError: a combination of values that the space allows and the configuration rejects, a value that has no effect,
             or a baseline that is not in the space.
     """
     rng = random.Random(0)
@@ -41,7 +41,7 @@ def probe(
     assignments += [walk(_chooser(rng)) for _ in range(_PROBES if varied_keys else 1)]
     assignments += [_completed(walk, keys, baseline, rng) for baseline in config.baselines]
     check_rows(defaults, config.rows, assignments)
-    # first, because a component's parameter that its loss lacks is refused below without a word of conditions
+    # first, because a component's parameter that its loss lacks is rejected below, and that message names no condition
     full = [config.in_full(assignment) for assignment in assignments]
     check_sampled(defaults, full, prefix="loss.components.")
     probes = tuple(_trial(config, assignment) for assignment in assignments)

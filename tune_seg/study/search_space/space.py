@@ -32,7 +32,7 @@ class Space:
 
     Raises:
         InputError: an unknown key, a domain or condition that cannot be read, a row that sets a key of the space, or a
-            combination of values that the space allows and the configuration refuses (for example an end of the schedule
+            combination of values that the space allows and the configuration rejects (for example an end of the schedule
             before its start).
     """
 

@@ -37,7 +37,7 @@ _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 class DicomCase(Case):
     """A volume whose labels are of some format.
 
-    Args:
+    Attributes:
         stack: its slices.
         resample: whether labels may lie on another grid.
     """
@@ -62,7 +62,7 @@ class DicomCase(Case):
 class PngCase(DicomCase):
     """A volume with a PNG mask for each slice.
 
-    Args:
+    Attributes:
         masks: in the order of the slices.
     """
 
@@ -89,7 +89,7 @@ class PngCase(DicomCase):
 class GridCase(DicomCase):
     """A volume with one label volume.
 
-    Args:
+    Attributes:
         label: the header of the label volume.
     """
 
@@ -111,7 +111,7 @@ class GridCase(DicomCase):
 class SegCase(DicomCase):
     """A volume with DICOM segmentations.
 
-    Args:
+    Attributes:
         segments: by file, the label of each segment by its number.
         values: the raw value of each label.
     """

@@ -61,7 +61,7 @@ Vector = npt.NDArray[np.float64]
 class Frame:
     """One slice.
 
-    Args:
+    Attributes:
         file: where it is.
         index: the number of the frame in the file, from 0.
         uid: the SOPInstanceUID of the file.
@@ -81,7 +81,7 @@ class Frame:
 class Stack:
     """The slices of a volume.
 
-    Args:
+    Attributes:
         path: the file or folder.
         frames: ordered along the normal of the slices. Where no position is stated, in the order of the file, and
             several files by InstanceNumber, then by name (10 after 9).
