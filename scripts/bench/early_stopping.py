@@ -41,7 +41,7 @@ _GRACES = (0.25, 0.33, 0.42, 0.5, 0.58, 0.67)
 """The grace periods that are tried, as shares of the epochs."""
 
 _PHASES = ("away", "between", "settled")
-"""Under a quarter of the loss is what is in force in the last epoch; under three quarters, or not for good; settled."""
+"""Under a quarter of the loss is what is active in the last epoch; under three quarters, or not for good; settled."""
 
 
 @dataclass(frozen=True)

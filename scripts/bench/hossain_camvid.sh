@@ -5,7 +5,7 @@
 #
 #     bash scripts/bench/hossain_camvid.sh CAMVID OUT [SIZE] [EPOCHS]
 #
-# ADFL stands in both tables: its trials are taken over from the checkpoint store of the first. With a GPU at hand, 224 and 30
+# ADFL is in both tables: its trials are taken over from the checkpoint store of the first. With a GPU at hand, 224 and 30
 # are the settings of the presets. Running it again continues what is not finished.
 set -euo pipefail
 data=$1 out=$2 size=${3:-96} epochs=${4:-9}
