@@ -5,8 +5,9 @@
 
 Phases, in this order, each a process of its own with a share of the time; what one does not use the later ones have:
 correct, step, losses, share, papers, record (`gpu_phases/` has a file for each). `DIR/gpu.json` has each phase's status (ok,
-out of time, failed, interrupted, not started), seconds, result and traceback, as soon as it has ended; a phase that runs out
-of time keeps what it had found. `--phases` starts these alone and leaves the others' results in the file. The trainings in
+out of time, failed, interrupted, running, not started), seconds, result and traceback; what a phase that runs has found by
+then is there within some two seconds, and one that runs out of time keeps it. What is no finite number is null there.
+`--phases` starts these alone and leaves the others' results in the file. The trainings in
 `DIR/papers.parquet` and `DIR/record.parquet` are not run again when the script is. `DIR/gpu.log` has what the phases print.
 
 The exit status is 0 if any phase has found something, though others failed; 1 if none has; 2 for wrong input; 130 after
@@ -20,10 +21,10 @@ such machines mostly lack is carried as wheels, fetched where there is a network
         --platform manylinux2014_x86_64 -d wheels annotated-types==0.8.0 pydantic==2.14.3 pydantic-core==2.50.4 \\
         segmentation-models-pytorch==0.6.0 typing-extensions==4.16.0 typing-inspection==0.4.5
 
-and put in place on the machine, from the top of the checkout, CamVid's pack (gpu_pack.py writes it) beside them:
+and put in place on the machine, from the top of the checkout; PACK is CamVid's, the one file that gpu_pack.py wrote:
 
     python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target /tmp/site wheels/*.whl &&
-        PYTHONUNBUFFERED=1 PYTHONPATH=/tmp/site python3 scripts/bench/gpu.py --out DIR --pack pack/*.xz --seconds 480
+        PYTHONUNBUFFERED=1 PYTHONPATH=/tmp/site python3 scripts/bench/gpu.py --out DIR --pack PACK --seconds 480
 """
 
 import argparse
@@ -52,6 +53,7 @@ _PHASES: Final[Mapping[str, float]] = {
 _AHEAD: Final = 4.0  # seconds before its limit at which a phase should have ended by itself
 _GRACE: Final = 3.0  # between asking a phase to end and ending it
 _POLL: Final = 0.1
+_EVERY: Final = 2.0  # between two looks at what a running phase has found
 _LOG_LINES: Final = 40
 _INTERRUPTED: Final = 130
 
@@ -158,17 +160,21 @@ def _run(
     process = subprocess.Popen(
         [sys.executable, "-m", "gpu_phases", json.dumps(task)],
         cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        # asked through NVML whether there is a GPU, PyTorch does not begin to use it: processes are forked afterwards
+        env={**os.environ, "PYTHONPATH": path, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    file, looked = work / f"{phase}.json", 0.0
     while not (ended := _ended(process)) and time.time() < began + limit and not signals:
+        if time.time() - looked > _EVERY:
+            looked = time.time()
+            report.put(phase, status="running", seconds=looked - began, limit=limit, result=_found(file))
         time.sleep(_POLL)
     returned = _end(process)
-    file = work / f"{phase}.json"
-    result = json.loads(file.read_text()) if file.is_file() else {}
+    result = _found(file)
     traceback = result.pop("traceback", None)
     if not ended:
         status = "interrupted" if signals else "out of time"
@@ -179,9 +185,15 @@ def _run(
         traceback = traceback or f"status {returned}; the log ends with\n{_tail(Path(log.name), start)}"
     seconds = time.time() - began
     report.put(phase, status=status, seconds=seconds, limit=limit, result=result, traceback=traceback)
-    for text in result.get("printed", []):
+    for text in result.get("printed", {}).values():
         print(f"\n{text}")
     print(report.line(phase), flush=True)
+
+
+def _found(file: Path) -> dict[str, Any]:
+    """What a phase has found so far."""
+    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

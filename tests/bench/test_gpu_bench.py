@@ -40,7 +40,12 @@ def gpu(environment: dict[str, str], out: Path, *options: str) -> tuple[int, str
     """The exit status, what was printed, and `gpu.json`."""
     command = [sys.executable, str(BENCH / "gpu.py"), "--device", "cpu", "--smoke", "--out", str(out), *options]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout + ended.stderr, json.loads((out / "gpu.json").read_text())["phases"]
+    found = json.loads((out / "gpu.json").read_text(), parse_constant=_no_number)["phases"]
+    return ended.returncode, ended.stdout + ended.stderr, found
+
+
+def _no_number(text: str) -> None:
+    raise AssertionError(f"{text} is not JSON")
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +168,18 @@ def test_record_goes_on_and_trains_nothing_twice(smoke: Smoke, environment: dict
     assert [phases[phase] for phase in PHASES[:-1]] == [before[phase] for phase in PHASES[:-1]]
 
 
+def test_trainings_that_are_all_there_already_are_not_run_again(
+    smoke: Smoke, environment: dict[str, str], tmp_path: Path
+) -> None:
+    out = shutil.copytree(smoke[0], tmp_path / "gpu")
+    rows = (out / "record.parquet").read_bytes()
+    status, printed, phases = gpu(environment, out, "--phases", "record")
+    assert status == 0, printed
+    found = phases["record"]["result"]
+    assert phases["record"]["status"] == "ok" and (found["taken_over"], found["trained"], found["rows"]) == (2, 0, 4)
+    assert (out / "record.parquet").read_bytes() == rows
+
+
 def test_a_phase_that_fails_leaves_its_traceback_and_the_others_run(environment: dict[str, str], tmp_path: Path) -> None:
     damaged = tmp_path / "1234.arrow.xz"
     damaged.write_bytes(b"no pack")
@@ -185,6 +202,21 @@ def test_a_training_that_fails_is_named_and_the_others_go_on(environment: dict[s
     assert {row["name"] for row in pq.read_table(tmp_path / "record.parquet").to_pylist()} == {"right"}
 
 
+def test_a_worker_that_dies_ends_the_trainings_and_not_the_phase(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "deadly.py").write_text("import os\ndef loss(**_): os._exit(1)\n")
+    configurations = tmp_path / "list.yaml"
+    configurations.write_text("trials: {good: {loss: {end: ce}}, deadly: {loss: {end: 'deadly:loss'}}, last: {acw: true}}\n")
+    paths = {**environment, "PYTHONPATH": f"{environment['PYTHONPATH']}{os.pathsep}{tmp_path}"}
+    status, printed, phases = gpu(paths, tmp_path, "--phases", "record", "--configurations", str(configurations))
+    assert status == 0, printed
+    entry = phases["record"]
+    (failure,) = entry["result"]["failed"]
+    assert failure["name"] == "a worker died" and "BrokenProcessPool" in failure["traceback"]
+    assert [name.split()[0] for name in entry["result"]["lacking"]] == ["deadly", "last"]
+    assert entry["result"]["summary"].startswith("1 of 3 trainings recorded, 1 of them now")
+    assert {row["name"] for row in pq.read_table(tmp_path / "record.parquet").to_pylist()} == {"good"}
+
+
 def test_a_phase_ends_at_its_limit_and_a_run_of_which_nothing_came_says_so(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -193,20 +225,55 @@ def test_a_phase_ends_at_its_limit_and_a_run_of_which_nothing_came_says_so(
     assert phases["share"]["status"] == "out of time"
 
 
+def test_trainings_are_not_waited_for_when_the_time_is_over(environment: dict[str, str], tmp_path: Path) -> None:
+    """The phase ends by itself, with what it has, before its process is ended."""
+    configurations = tmp_path / "list.yaml"
+    configurations.write_text("trials: {quick: {acw: true}}\n")
+    options = ("--phases", "record", "--configurations", str(configurations), "--seeds", "1000")
+    status, printed, phases = gpu(environment, tmp_path, *options, "--seconds", "25")
+    assert status == 0, printed
+    found = phases["record"]["result"]
+    assert phases["record"]["status"] == "out of time"
+    assert found["trained"] + len(found["lacking"]) == 1000 and found["lacking"]
+
+
+def test_an_end_to_a_process_is_one_to_what_it_has_started(environment: dict[str, str]) -> None:
+    """As for pytest, whose workers would go on."""
+    code = "import sys; from gpu_phases.correct import _kill; _kill(int(sys.argv[1]))"
+    with subprocess.Popen(["sh", "-c", "(sleep 600 & wait) & sleep 600 & wait"]) as process:
+        while len(children := _offspring(process.pid)) < 3:
+            time.sleep(0.05)
+        paths = {**environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{BENCH}"}
+        subprocess.run([sys.executable, "-c", code, str(process.pid)], env=paths, check=True)
+    for child in children:
+        while Path(f"/proc/{child}").exists() and " Z " not in Path(f"/proc/{child}/stat").read_text():
+            time.sleep(0.05)
+
+
 def test_a_signal_ends_what_runs_and_the_table_is_printed(environment: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, str(BENCH / "gpu.py"), "--device", "cpu", "--smoke", "--out", str(tmp_path)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        while not (children := _children(process.pid)):
+        while not (found := _correct(tmp_path)).get("result") and process.poll() is None:
             time.sleep(0.05)
+        assert found["status"] == "running" and found["result"]["machine"]
+        children = _offspring(process.pid)
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate()
     assert process.returncode == 130
     assert "| correct | interrupted |" in printed and "| step | not started |" in printed
-    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert children and not any(Path(f"/proc/{child}").exists() for child in children)
 
 
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+def _correct(out: Path) -> dict[str, Any]:
+    """What is known of the phase now."""
+    file = out / "gpu.json"
+    found: dict[str, Any] = json.loads(file.read_text())["phases"]["correct"] if file.is_file() else {}
+    return found
+
+
+def _offspring(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(each for child in children for each in _offspring(child))]
 
 
 @pytest.fixture

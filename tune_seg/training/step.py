@@ -140,15 +140,21 @@ class CapturedStep(Step):
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
-            # other threads, which may write states to the disk or train, go on meanwhile
-            with _one_recording, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            # Other threads, which may write states to the disk or train, go on meanwhile. The current stream is put back
+            # here, because where a recording fails, `graph` (torch 2.11) does not.
+            with (
+                _one_recording,
+                torch.cuda.stream(torch.cuda.current_stream()),
+                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 loss = self._run(
                     static_inputs if isinstance(inputs, list) else static_inputs[0],
                     static_target,
                     {index: self._weights[index] for index in active},
                 )
         except RuntimeError as error:
-            _logger.warning("the training step cannot be recorded as a CUDA graph, and runs without (%s)", error)
+            cause = error.__context__ or error  # that the recording could not be ended comes after what broke it
+            _logger.warning("the training step cannot be recorded as a CUDA graph, and runs without (%s)", cause)
             self.optimizer.zero_grad(set_to_none=True)
             self._unrecordable.add(tuple(active))
         else:

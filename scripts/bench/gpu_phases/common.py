@@ -4,6 +4,7 @@ Nothing here imports torch at the top: the phases that only start and watch othe
 """
 
 import json
+import math
 import os
 import platform
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[3]
 _COPIED: Final = 2 * 2**30  # far more than any cache of a GPU holds
 _COPIED_SMOKE: Final = 2**26
+_FAILURES: Final = 50
+_TEXT: Final = 2000  # the last characters of a failure's text; the log has it whole
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ class Task:
 class Result:
     """What a phase has found so far, on the disk after every call: a phase that is killed keeps what it had.
 
-    Four keys are for `gpu.py`: `summary`, a line; `printed`, texts to print; `lacking`, what there was no time for; and
-    `failed`, the `name` and the `traceback` of what failed while the phase went on.
+    Four keys are for `gpu.py`: `summary`, a line; `printed`, tables to print, by their names; `lacking`, what there was no
+    time for; and `failed`, the `name` and the `traceback` of what failed while the phase went on.
     """
 
     def __init__(self, task: Task) -> None:
@@ -73,13 +76,22 @@ class Result:
         self._values: dict[str, Any] = {}
 
     def put(self, **values: Any) -> None:
-        """Set values."""
+        """Set values; on the disk infinity and nan are null, which JSON has no numbers for."""
         self._values |= values
-        write_atomically(self._path, json.dumps(self._values))
+        write_atomically(self._path, json.dumps(_finite(self._values), allow_nan=False))
 
     def add(self, name: str, entry: Any) -> None:
         """Append to a list."""
         self.put(**{name: [*self._values.get(name, []), entry]})
+
+    def show(self, name: str, table: str) -> None:
+        """Set the table of that name, to be printed when the phase has ended."""
+        self.put(printed={**self._values.get("printed", {}), name: table})
+
+    def fail(self, name: str, text: str) -> None:
+        """Take note of a failure, if it is one of the first fifty."""
+        if len(self._values.get("failed", [])) < _FAILURES:
+            self.add("failed", {"name": name, "traceback": text[-_TEXT:]})
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[str]:
@@ -88,11 +100,19 @@ class Result:
             yield name
         except Exception:
             traceback.print_exc()
-            self.add("failed", {"name": name, "traceback": traceback.format_exc()})
+            self.fail(name, traceback.format_exc())
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str, default: Any = None) -> Any:
         """What was put or added."""
-        return self._values[name]
+        return self._values.get(name, default)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def result_path(work: Path, phase: str) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ _TESTS: Final = (
     *("losses/test_losses", "losses/test_pixel_losses", "losses/test_region_losses"),
     *("test_metrics", "test_temperature", "test_layers"),
     *("training/test_trainer", "training/test_step", "training/test_frozen"),
+    *("training/test_evaluation", "training/test_folds_and_channels", "data/test_batches"),
 )
 _TESTS_SMOKE: Final = ("test_layers",)
 _TESTS_SHARE: Final = 0.6
@@ -112,7 +114,11 @@ def _compare(result: Result, what: str, first: Trainer, second: Trainer, *, exac
 
 def _agreement(result: Result) -> str:
     comparisons = result.get("comparisons")
-    off = [f"{entry['what']} (loss {entry['loss']:.1e})" for entry in comparisons if not entry["within"]]
+    off = [
+        f"{entry['what']} ({', '.join(f'{name} {entry[name]:.1e}' for name in ('loss', 'metric', 'weights'))})"
+        for entry in comparisons
+        if not entry["within"]
+    ]
     return f"{len(comparisons) - len(off)} of {len(comparisons)} comparisons agree" + (
         f", not {', '.join(off)}" if off else ""
     )
@@ -122,22 +128,31 @@ def _tests(task: Task, result: Result) -> str:
     """Run the tests of this device in a process of their own, which a broken CUDA context cannot outlive."""
     names = _TESTS_SMOKE if task.smoke else _TESTS
     found = Path(task.work) / "tests.json"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_phases.recorder"]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "gpu_phases.recorder"]
     command += ["--rootdir", str(ROOT), "-k", task.device, *(str(ROOT / "tests" / f"{name}.py") for name in names)]
     if not task.smoke:
         command += ["-n", str(min(_WORKERS, os.cpu_count() or 1))]
     limit = time.time() + _TESTS_SHARE * task.left
-    found.write_text(json.dumps({"passed": 0, "skipped": 0, "failed": []}))
+    found.write_text(json.dumps({"passed": 0, "skipped": 0, "failures": 0, "failed": []}))
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "TUNE_SEG_TESTS": str(found)})
     while process.poll() is None and time.time() < limit:
         time.sleep(0.2)
         result.put(tests=json.loads(found.read_text()))
     if process.poll() is None:
-        process.kill()
+        _kill(process.pid)
         result.add("lacking", "tests that had not run when their time was over")
     elif process.returncode > 1:  # 0: all passed, 1: some failed, and they are in the file
-        result.add("failed", {"name": "pytest", "traceback": f"status {process.returncode}, see the log: {command}"})
+        result.fail("pytest", f"status {process.returncode}, see the log: {command}")
     process.wait()
     result.put(tests=json.loads(found.read_text()))
     tests = result.get("tests")
-    return f"{tests['passed']} tests passed, {len(tests['failed'])} failed, {tests['skipped']} skipped"
+    return f"{tests['passed']} tests passed, {tests['failures']} failed, {tests['skipped']} skipped"
+
+
+def _kill(pid: int) -> None:
+    """End a process and all that it has started: the workers of pytest-xdist would still use the device."""
+    children = [child for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    for child in children:
+        _kill(int(child))

@@ -41,13 +41,13 @@ def run(task: Task, result: Result) -> None:
         with result.attempt(name):
             rows.append(_row(name, shapes, device, bandwidth, repeats=3 if task.smoke else 15))
             result.put(losses=rows)
+            result.show("losses", _printed(rows, list(shapes)))
     refused = [row["loss"] for row in rows if row["small"]["refused"]]
     slow = [row["loss"] for row in rows if row["eager ratio"] > row["aim"]]
     result.put(
         summary=f"{len(rows) - len(slow)} of {len(rows)} within their aim"
         + (f"; not recorded: {', '.join(refused)}" if refused and device.type == "cuda" else "")
     )
-    result.add("printed", _printed(rows, list(shapes)))
 
 
 def _row(
@@ -93,7 +93,7 @@ def _timed(loss: bench.Loss, logits: Tensor, target: Tensor) -> Timed:
         try:
             return Timed(_replayed(loss, logits, target), None)
         except RuntimeError as error:
-            refused = str(error).splitlines()[0]
+            refused = str(error.__context__ or error).partition("\n")[0]  # as in `CapturedStep`
     return Timed(statistics.median(bench.seconds(loss, logits, target) for _ in range(5)), refused)
 
 
@@ -108,7 +108,7 @@ def _replayed(loss: bench.Loss, logits: Tensor, target: Tensor) -> float:
     torch.cuda.current_stream().wait_stream(stream)
     leaf.grad = None
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
+    with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, stream=stream):
         loss(leaf, target).backward()
     times = []
     for _ in range(5):

@@ -19,6 +19,7 @@ from tune_seg.study.search_space.space import Space
 
 _HOSSAIN: Final = ("hossain_table3", "hossain_table5")
 _TAUBERT: Final = "taubert_table1"
+_WORKERS: Final = 6  # at most: a fold of Hossain's tables has as many trainings, and a whole one is wanted first
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,19 @@ def run(task: Task, result: Result) -> None:
     planned.sort(key=lambda each: (each.table == _TAUBERT, each.training.config.fold or 0))
     if task.smoke:
         planned = [each for each in planned if each.table != _TAUBERT or each.row in ("CE", "DLNWCE")]
-    rows = train(task, result, [each.training for each in planned], pack, Path(task.out) / "papers.parquet")
-    last = {row["training"]: row for row in rows}  # of each training, the last epoch
-    ended = [each for each in planned if each.training.key in last]
-    for name, study in studies.items():
-        mine = [each for each in ended if each.table == name]
-        if mine:
-            result.add("printed", _printed(task, name, study, mine, last))
-    counts = ", ".join(
-        f"{name} {sum(each.table == name for each in ended)} of {sum(each.table == name for each in planned)}"
-        for name in studies
-    )
-    result.put(summary=f"runs: {counts}", runs=[_run(each, last) for each in ended])
+    trainings, file = [each.training for each in planned], Path(task.out) / "papers.parquet"
+    for rows in train(task, result, trainings, pack, file, most=_WORKERS):
+        last = {row["training"]: row for row in rows}  # of each training, the last epoch
+        ended = [each for each in planned if each.training.key in last]
+        for name, study in studies.items():
+            mine = [each for each in ended if each.table == name]
+            if mine:
+                result.show(name, _printed(task, name, study, mine, last))
+        counts = ", ".join(
+            f"{name} {sum(each.table == name for each in ended)} of {sum(each.table == name for each in planned)}"
+            for name in studies
+        )
+        result.put(summary=f"runs: {counts}", runs=[_run(each, last) for each in ended])
 
 
 def _hossain(task: Task, name: str, pack: PackedData) -> StudyConfig:

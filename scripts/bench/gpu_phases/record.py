@@ -29,13 +29,14 @@ def run(task: Task, result: Result) -> None:
         for seed in range(task.seeds)
         for name, sections in configurations.items()
     ]
-    rows = train(task, result, trainings, pack, Path(task.out) / "record.parquet")
     wanted = {training.key for training in trainings}
-    there = {row["training"] for row in rows} & wanted
-    result.put(
-        rows=len(rows),
-        summary=f"{len(there)} of {len(wanted)} trainings recorded, {result.get('trained')} of them now; {len(rows)} epochs",
-    )
+    for rows in train(task, result, trainings, pack, Path(task.out) / "record.parquet"):
+        there = {row["training"] for row in rows} & wanted
+        now = result.get("trained")
+        result.put(
+            rows=len(rows),
+            summary=f"{len(there)} of {len(wanted)} trainings recorded, {now} of them now; {len(rows)} epochs",
+        )
 
 
 def _configurations(path: Path) -> dict[str, dict[str, Any]]:

@@ -37,10 +37,17 @@ def run(task: Task, result: Result) -> None:
             with result.attempt(f"{copies} {kind}"):
                 measured[kind][copies] = measure(task, copies, config, path)
                 result.add("measurements", {"as": kind, **vars(measured[kind][copies])})
+                result.show("share", _printed(result.get("measurements")))
             longest = time.perf_counter() - started
             if measured["processes"]:
                 result.put(**_choices(measured["processes"]))
-    single = result.get("measurements")[0]["images_per_second"]
+    if not any(measured.values()):
+        causes = [failure["traceback"].strip().splitlines()[-1] for failure in result.get("failed", [])]
+        result.put(summary=f"nothing was measured: {'; '.join(dict.fromkeys(causes)) or 'no time'}")
+
+
+def _printed(measurements: list[dict[str, Any]]) -> str:
+    single = measurements[0]["images_per_second"]
     rows = [
         [
             entry["as"],
@@ -49,9 +56,9 @@ def run(task: Task, result: Result) -> None:
             f"{entry['images_per_second'] / single:.2f}",
             f"{entry['peak_bytes'] / 2**30:.2f}",
         ]
-        for entry in result.get("measurements")
+        for entry in measurements
     ]
-    result.add("printed", table(["as", "copies", "images a second together", "/ one", "GiB each"], rows))
+    return table(["as", "copies", "images a second together", "/ one", "GiB each"], rows)
 
 
 def _choices(processes: dict[int, Measurement]) -> dict[str, Any]:
@@ -155,7 +162,7 @@ def _stream(task: Task, trainer: "Trainer") -> AbstractContextManager[Any]:
     if task.device == "cpu":
         return nullcontext()
     assert isinstance(trainer._step, CapturedStep)
-    trainer._step._stream = torch.cuda.Stream()  # by default all trainings of a process have one
+    trainer._step._stream = torch.cuda.Stream()  # by default all trainings that a thread makes have one
     return torch.cuda.stream(torch.cuda.Stream())
 
 

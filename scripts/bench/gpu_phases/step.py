@@ -106,6 +106,7 @@ def run(task: Task, result: Result) -> None:
         for epoch in _epochs(task, device):
             epochs.append(epoch)
             result.put(epochs=epochs)
+    result.show("step", _printed(bandwidth, list(rows.values()), epochs))
     longest = _COMPILING
     for case in list(rows)[:1] if task.smoke else list(rows):
         if not task.smoke and task.left < longest:
@@ -115,8 +116,8 @@ def run(task: Task, result: Result) -> None:
         with result.attempt(f"{case}, compiled"):
             rows[case] |= _compiled(_turns(case, packs[case.size], device, seconds, _backend(task)), rows[case]["ours"])
             result.put(steps=list(rows.values()))
+            result.show("step", _printed(bandwidth, list(rows.values()), epochs))
         longest = time.perf_counter() - started
-    result.add("printed", _printed(bandwidth, list(rows.values()), epochs))
 
 
 def _eager(turns: Turns, limit: float | None) -> dict[str, Any]:

@@ -7,14 +7,16 @@ import json
 import multiprocessing
 import os
 import traceback
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tune_seg.training.result import EpochResult
 
 Rows = list[dict[str, Any]]
+_WORKERS: Final = 4  # on a GPU, where `share` has found nothing
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Training:
 
     @cached_property
     def key(self) -> str:
-        """Equal for what gives the same rows."""
+        """Equal for what gives the same rows; the device is part of it, as another one computes other last digits."""
         return _hash([self.config.model_dump(mode="json"), self.content, self.scaling])
 
     @property
@@ -66,34 +69,62 @@ class Training:
         }
 
 
-def train(task: Task, result: Result, trainings: Sequence[Training], pack: PackedData, file: Path) -> Rows:
-    """Train what `file` lacks, in the order given and as long as there is time; all rows of `file` afterwards.
+def train(
+    task: Task, result: Result, trainings: Sequence[Training], pack: PackedData, file: Path, *, most: int | None = None
+) -> Iterator[Rows]:
+    """Train what `file` lacks, in the order given and as long as there is time.
 
-    A training that fails is noted, and the others go on.
+    A training that fails is noted, and the others go on. So is a worker that dies, with which the trainings end.
+
+    Args:
+        task: what the phase is told.
+        result: gets `trained`, `taken_over`, and what failed and is lacking.
+        trainings: what is wanted.
+        pack: the data.
+        file: where the rows are kept.
+        most: of workers; None: as many as pay.
+
+    Yields:
+        All rows of `file`, at first and whenever a training has been added.
     """
     rows = read(file)
     known = {row["training"] for row in rows}
     wanted = {training.key: training for training in trainings}  # what is asked for twice is trained once
     missing = [training for key, training in wanted.items() if key not in known]
-    done = 0
-    with ProcessPoolExecutor(_workers(task), mp_context=worker_context()) as pool:
-        asked = {
-            pool.submit(_trained, training.config.model_dump(mode="json"), training.scaling, pack.path, task): training
-            for training in missing
-        }
-        for ended in as_completed(asked):
-            training = asked[ended]
-            epochs, error = ended.result()
-            if error:
-                result.add("failed", {"name": training.name, "traceback": error})
-            elif not epochs:
-                result.add("lacking", f"{training.name} seed {training.config.training.seed} fold {training.config.fold}")
-            else:
-                done += 1
-                rows += [{**training.columns, **epoch} for epoch in epochs]
-                write(file, rows)
-            result.put(trained=done, taken_over=len(wanted) - len(missing))
-    return rows
+    lacking, done, died = {training.key: training for training in missing}, 0, ""
+    result.put(trained=done, taken_over=len(wanted) - len(missing))
+    yield rows
+    pool = ProcessPoolExecutor(_workers(task, most), mp_context=worker_context())
+    try:
+        asked: dict[Future[tuple[Rows, str]], Training] = {}
+        with suppress(BrokenProcessPool):  # those that were asked for have the same error
+            for training in missing:
+                values = training.config.model_dump(mode="json")
+                asked[pool.submit(_trained, values, training.scaling, pack.path, task)] = training
+        with suppress(TimeoutError):
+            for ended in as_completed(asked, timeout=max(task.left, 0.0)):
+                training = asked[ended]
+                try:
+                    epochs, error = ended.result()
+                except BrokenProcessPool:  # of every training that had not ended
+                    died = traceback.format_exc()
+                    continue
+                if error:
+                    del lacking[training.key]
+                    result.fail(training.name, error)
+                elif epochs:
+                    del lacking[training.key]
+                    done += 1
+                    rows += [{**training.columns, **epoch} for epoch in epochs]
+                    write(file, rows)
+                    result.put(trained=done)
+                    yield rows
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if died:
+        result.fail("a worker died", died)
+    for training in lacking.values():
+        result.add("lacking", f"{training.name} seed {training.config.training.seed} fold {training.config.fold}")
 
 
 def worker_context() -> ForkServerContext:
@@ -117,9 +148,10 @@ def write(file: Path, rows: Rows) -> None:
     os.replace(partial, file)
 
 
-def _workers(task: Task) -> int:
-    """As many as `share` found best, one where it did not run."""
-    return int(earlier(task, "share").get("workers", 1))
+def _workers(task: Task, most: int | None) -> int:
+    """As many as `share` found best."""
+    workers = int(earlier(task, "share").get("workers", _WORKERS if task.device == "cuda" else 1))
+    return workers if most is None else min(workers, most)
 
 
 def _trained(config: dict[str, Any], scaling: bool, path: Path, task: Task) -> tuple[Rows, str]:
@@ -138,8 +170,23 @@ def _trained(config: dict[str, Any], scaling: bool, path: Path, task: Task) -> t
             if task.left <= 0 and not trainer.done:
                 return [], ""
     except Exception:
-        return [], traceback.format_exc()
+        traceback.print_exc()
+        text = traceback.format_exc()
+        _leave_if_broken(task)
+        return [], text
     return epochs, ""
+
+
+def _leave_if_broken(task: Task) -> None:
+    """End this process if its device can do nothing any more: every training that came here next would fail as well."""
+    import torch
+
+    if task.device == "cuda":
+        try:
+            torch.cuda.synchronize()
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)
 
 
 def _row(result: "EpochResult") -> dict[str, Any]:

@@ -200,11 +200,11 @@ def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, w
     table.add_column("settings")
     for name in (*metrics, "epochs", "state"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    for rank, record in enumerate(order, 1):
+    for place, record in enumerate(order, 1):
         # the name says these already
         settings = {key: value for key, value in record.assignment.items() if key not in _IN_NAME}
         table.add_row(
-            f"{rank}{'*' if record.number in front else ''}",
+            f"{place}{'*' if record.number in front else ''}",
             str(record.number),
             record.name,
             "\n".join(f"{_short(key)} {_cell(value)}" for key, value in settings.items()),
