@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tune_seg._arguments import Parser
 from tune_seg.errors import InputError
 from tune_seg.study.files import CONFIGURATION
-from tune_seg.study.papers.comparison import FinishedStudy, ComparedRow, compared, load_study, rank_correlation, ranked
+from tune_seg.study.papers.comparison import ComparedRow, FinishedStudy, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gpu_phases.trainings import Training, train
 from tune_seg.compare import print_comparison
 from tune_seg.config import ROW, StudyConfig, TrialConfig, parse
 from tune_seg.data import PackedData
-from tune_seg.study.papers.comparison import Study
+from tune_seg.study.papers.comparison import FinishedStudy
 from tune_seg.study.search_space.space import Space
 
 _HOSSAIN: Final = ("hossain_table3", "hossain_table5")
@@ -93,7 +93,7 @@ def _printed(task: Task, name: str, study: StudyConfig, ended: list[Planned], la
     asked = {"dataset": "Cityscapes", "variant": "FCN"} if name == _TAUBERT else {"dataset": "Cityscape"}
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
-        print_comparison(Study(Path(task.out) / name, study, trials), **asked)
+        print_comparison(FinishedStudy(Path(task.out) / name, study, trials), **asked)
     return text.getvalue()
 
 
