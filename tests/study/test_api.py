@@ -133,9 +133,7 @@ def test_where_nothing_has_finished_that_is_said(tmp_path: Path) -> None:
         _ = study.best
     pq.write_table(pa.table({}), path)  # ended before its first trial
     for read in (lambda: study.trials, lambda: study.best):
-        with pytest.raises(
-            InputError, match=r"results\.parquet has no trial yet: the study ended before the first one began"
-        ):
+        with pytest.raises(InputError, match=r"results\.parquet has no trial yet: .* run the study first"):
             read()
     path.write_text("no table")
     with pytest.raises(InputError, match=r"results\.parquet cannot be read"):

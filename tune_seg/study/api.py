@@ -101,7 +101,7 @@ class Study:
         """
         import pandas as pd
 
-        from tune_seg.study.record import rank
+        from tune_seg.study.record import rank_key
 
         path = self.directory / RESULTS
         if not path.is_file():
@@ -112,8 +112,8 @@ class Study:
             raise InputError(f"{path} cannot be read: {error}") from None
         if trials.empty:
             raise InputError(f"{path} has no trial yet: the study ended before the first one began; run the study first")
-        # the score is None where no trial has done an epoch
-        keys = [rank(*row) for row in zip(trials["state"], trials["epochs"], trials[self.config.objectives[0]], strict=True)]
+        scores = trials[self.config.objectives[0]]  # None where no trial has done an epoch
+        keys = [rank_key(*row) for row in zip(trials["state"], trials["epochs"], scores, strict=True)]
         return trials.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
 
     @property

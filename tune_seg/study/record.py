@@ -112,7 +112,7 @@ def replayed_of(history: Sequence[EpochResult]) -> int:
     return history.replayed if isinstance(history, SummedHistory) else sum(result.replayed for result in history)
 
 
-def rank(state: str, epochs: int, score: float | None) -> tuple[bool, int, float]:
+def rank_key(state: str, epochs: int, score: float | None) -> tuple[bool, int, float]:
     """What trials are sorted by: those that ran to their end first, best score first; then those that came farthest.
 
     Args:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tune_seg.config import ROW, StudyConfig
 from tune_seg.study.files import RESULTS
-from tune_seg.study.record import Record, State, rank, sortable
+from tune_seg.study.record import Record, State, rank_key, sortable
 from tune_seg.training.result import SCALINGS, TEMPERATURE, UNSCALED
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
@@ -146,7 +146,7 @@ class LiveReport:
 
 def ranked(records: Iterable[Record], objective: str) -> list[Record]:
     """Completed trials first, best score first; then those that were stopped, the ones that came farthest first."""
-    return sorted(records, key=lambda record: rank(record.state, len(record.history), record.score(objective)))
+    return sorted(records, key=lambda record: rank_key(record.state, len(record.history), record.score(objective)))
 
 
 def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]:

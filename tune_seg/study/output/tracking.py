@@ -338,7 +338,8 @@ def _make_database(path: Path) -> None:
     from mlflow import MlflowClient
 
     partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
+    for left in path.parent.glob(f"{partial.name}*"):  # SQLite's own journal too
+        left.unlink()
     MlflowClient(f"sqlite:///{partial.absolute()}").search_experiments(max_results=1)
     os.replace(partial, path)
 
