@@ -123,8 +123,13 @@ def train(
         pool.shutdown(wait=False, cancel_futures=True)
     if died:
         result.fail("a worker died", died)
-    for training in lacking.values():
-        result.add("lacking", f"{training.name} seed {training.config.training.seed} fold {training.config.fold}")
+    if lacking:
+        result.put(
+            lacking=[
+                f"{training.name} seed {training.config.training.seed} fold {training.config.fold}"
+                for training in lacking.values()
+            ]
+        )
 
 
 def worker_context() -> ForkServerContext:
