@@ -1,5 +1,6 @@
 """Which code the stored checkpoints belong to: what a training imports, and what may change without their loss."""
 
+import inspect
 import os
 import re
 import shutil
@@ -14,6 +15,9 @@ import pytest
 from tests.support import CHECKOUT
 from tune_seg._package import PACKAGE
 from tune_seg.data import PackedData
+from tune_seg.losses import LossSpec, Parameter
+from tune_seg.metric_names import Metric
+from tune_seg.training import code_identity as code_identity_module
 from tune_seg.training.code_identity import code_identity, code_of_a_training
 
 ELSEWHERE = {
@@ -282,6 +286,12 @@ def test_prose_is_free_by_name_and_by_place(copied: Path) -> None:
         identities.append(code_identity(copied))
     assert identities[0] == identities[1] and identities[3] == identities[4]
     assert len(set(identities)) == 4
+
+
+@pytest.mark.parametrize("described", [LossSpec, Parameter, Metric])
+def test_the_places_of_prose_are_those_of_the_fields(described: type) -> None:
+    names = list(inspect.signature(described).parameters)
+    assert all(names[place] == name for name, place in code_identity_module._PROSE[described.__name__].items())
 
 
 def test_the_minor_version_of_python_is_part_of_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
