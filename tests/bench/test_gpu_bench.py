@@ -141,7 +141,7 @@ def test_papers_prints_the_tables_and_trains_a_row_of_both_once(smoke: Smoke) ->
 
 def test_record_has_a_row_an_epoch_with_calibrated_scores(smoke: Smoke) -> None:
     rows = pq.read_table(smoke[0] / "record.parquet").to_pylist()
-    assert [(row["name"], row["seed"], row["epoch"]) for row in rows] == [
+    assert sorted((row["name"], row["seed"], row["epoch"]) for row in rows) == [  # the shorter training may end first
         ("ce", 0, 1),
         ("ce", 0, 2),
         ("wce", 0, 1),
