@@ -23,7 +23,7 @@ _TESTS: Final = (
     *("losses/test_losses", "losses/test_pixel_losses", "losses/test_region_losses"),
     *("test_metrics", "test_temperature", "test_layers"),
     *("training/test_trainer", "training/test_step", "training/test_frozen"),
-    *("training/test_evaluation", "training/test_folds_and_channels", "data/test_batches"),
+    *("training/test_evaluation", "training/test_folds_and_channels", "data/loading/test_batches"),
 )
 _TESTS_SMOKE: Final = ("test_layers",)
 _TESTS_SHARE: Final = 0.6
