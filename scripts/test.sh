@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, type check and test: installs what is needed, then runs ruff, mypy and pytest; arguments go to pytest. Three tests run
+# Lint, type check and test: installs what is needed, then runs ruff, mypy and pytest; arguments go to pytest. Two tests run
 # at a time, because a study's processes are waited for most of the time.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -7,4 +7,4 @@ cd "$root"
 "$venv/bin/ruff" check
 "$venv/bin/ruff" format --check
 "$venv/bin/mypy"
-exec "$venv/bin/python" -m pytest --numprocesses 3 --dist worksteal --durations=10 "$@"
+exec "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal --durations=10 "$@"
