@@ -1,5 +1,6 @@
 """The check of a study's models in a process of its own."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -16,7 +17,11 @@ SIZES = {ModelConfig(): [(64, 64)]}
 def children() -> set[int]:
     """The processes that this one has started and that it has not yet waited for."""
     tasks = (Path("/proc") / str(os.getpid()) / "task").iterdir()
-    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in tasks:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def test_models_that_can_be_trained_are_checked_without_a_word_and_the_process_ends() -> None:
