@@ -1,0 +1,169 @@
+"""Counts for each validation image, from which the metrics of any choice of the images follow.
+
+They are what a bootstrap over images, or over patients, needs. Nothing here needs torch.
+"""
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.errors import InputError
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_TEMPERATURE: Final = "temperature/"
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Where the outputs of each image lie, in N equal bins.
+
+    Attributes:
+        outputs: int64 (images, N), the outputs of all pixels and classes in a bin.
+        gaps: float64 (images, N), the sum over these of output minus truth.
+    """
+
+    outputs: Counts
+    gaps: Floats
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """The counts of one model over the validation images, in their order.
+
+    Attributes:
+        hits, truths, predictions: int64 (images, C), pixels of a class that are found, that there are, that are predicted.
+        raw: the outputs of the model.
+        scaled: the same with the temperature that was fitted on the half of the images that an image is not in.
+        background: the class that `miou` and `mdice` leave out.
+    """
+
+    hits: Counts
+    truths: Counts
+    predictions: Counts
+    raw: Reliability
+    scaled: Reliability
+    background: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def score(self, name: str, weights: Floats | Counts | None = None) -> Floats:
+        """A metric over choices of the images, as :class:`tune_seg.metrics.SegmentationMetrics` defines it.
+
+        Args:
+            name: `s_rec`, `temperature/s_rec` or another of accuracy, recall, f1, miou, mdice, calibration, s_acc, s_rec.
+            weights: (choices, images), how often each image counts; None: a single choice, every image once.
+
+        Returns:
+            float64 (choices,); nan where no valid pixel was chosen.
+
+        Raises:
+            InputError: the metric does not follow from the counts.
+
+        Example:
+            >>> one = np.array([[3, 1]])
+            >>> sure = Reliability(np.array([[4, 4]]), np.array([[0.0, 0.0]]))
+            >>> ImageCounts(one, np.array([[4, 1]]), np.array([[3, 2]]), sure, sure).score("recall")
+            array([0.875])
+        """
+        chosen = np.ones((1, len(self))) if weights is None else np.asarray(weights, np.float64)
+        metric = name.removeprefix(_TEMPERATURE)
+        reliability = self.scaled if name.startswith(_TEMPERATURE) else self.raw
+        if metric in ("s_acc", "s_rec"):
+            share = self._of_classes("accuracy" if metric == "s_acc" else "recall", chosen)
+            return _harmonic_mean(_calibration(reliability, chosen), share)
+        return _calibration(reliability, chosen) if metric == "calibration" else self._of_classes(metric, chosen)
+
+    def of_groups(self, groups: npt.NDArray[np.integer]) -> "ImageCounts":
+        """The same counted by group, such as a patient: `groups` (images,) has the number of each image's group, from 0."""
+        membership = np.eye(int(groups.max()) + 1, dtype=np.int64)[groups].T
+
+        def summed(reliability: Reliability) -> Reliability:
+            return Reliability(membership @ reliability.outputs, membership @ reliability.gaps)
+
+        hits, truths, predictions = (membership @ each for each in (self.hits, self.truths, self.predictions))
+        return ImageCounts(hits, truths, predictions, summed(self.raw), summed(self.scaled), self.background)
+
+    def _of_classes(self, metric: str, weights: Floats) -> Floats:
+        hits, truths, predictions = (weights @ each for each in (self.hits, self.truths, self.predictions))
+        seen = truths > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if metric == "accuracy":
+                return hits.sum(axis=1) / truths.sum(axis=1)  # type: ignore[no-any-return]
+            if metric == "recall":
+                return _mean(hits / truths, seen)
+            if metric == "f1":
+                return _mean(np.where(predictions > 0, 2 * hits / (truths + predictions), np.nan), seen)
+            if self.background is not None:
+                seen = seen & (np.arange(seen.shape[1]) != self.background)
+            if metric == "miou":
+                return _mean(hits / (truths + predictions - hits), seen)
+            if metric == "mdice":
+                return _mean(2 * hits / (truths + predictions), seen)
+        raise InputError(
+            f"{metric} does not follow from the counts of images; known are accuracy, recall, f1, miou, mdice, calibration, "
+            "s_acc and s_rec, and the last three after temperature/"
+        )
+
+    def to_json(self) -> str:
+        """The counts as a compressed text."""
+        with io.BytesIO() as file:
+            np.savez_compressed(file, **_arrays(self))
+            return base64.b85encode(file.getvalue()).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What :meth:`to_json` has made."""
+        with np.load(io.BytesIO(base64.b85decode(text)), allow_pickle=False) as file:
+            hits, truths, predictions = (file[name].astype(np.int64) for name in ("hits", "truths", "predictions"))
+            raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
+            background = int(file["background"])
+            return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background)
+
+
+def _arrays(counts: ImageCounts) -> dict[str, Any]:
+    arrays: dict[str, Any] = {"background": -1 if counts.background is None else counts.background}
+    for name in ("hits", "truths", "predictions"):
+        arrays[name] = _small(getattr(counts, name))
+    for name in ("raw", "scaled"):
+        reliability: Reliability = getattr(counts, name)
+        arrays[f"{name}_outputs"] = _small(reliability.outputs)
+        arrays[f"{name}_gaps"] = reliability.gaps.astype(np.float32)
+    return arrays
+
+
+def _small(counts: Counts) -> npt.NDArray[np.integer]:
+    return counts.astype(np.int32) if counts.max(initial=0) < 2**31 else counts
+
+
+def _reliability(file: Mapping[str, npt.NDArray[Any]], name: str) -> Reliability:
+    return Reliability(file[f"{name}_outputs"].astype(np.int64), file[f"{name}_gaps"].astype(np.float64))
+
+
+def _calibration(reliability: Reliability, weights: Floats) -> Floats:
+    """Taubert eq. (7); an empty bin adds 0."""
+    outputs, gaps = weights @ reliability.outputs, np.abs(weights @ reliability.gaps)
+    errors = np.divide(gaps, outputs, out=np.zeros_like(gaps), where=outputs > 0)
+    calibration = 1 - 4 / outputs.shape[1] * errors.sum(axis=1)
+    return np.where(outputs.sum(axis=1) > 0, calibration, np.nan)
+
+
+def _mean(values: Floats, seen: npt.NDArray[np.bool_]) -> Floats:
+    """The mean over the classes that are seen; nan where none is, or where one of them is nan."""
+    total = np.where(seen, values, 0.0).sum(axis=1)
+    return total / seen.sum(axis=1)  # type: ignore[no-any-return]
+
+
+def _harmonic_mean(calibration: Floats, share: Floats) -> Floats:
+    good = (calibration > 0) & (share != 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = 2 * calibration * share / (calibration + share)
+    undefined = np.isnan(calibration) | np.isnan(share)
+    return np.where(undefined, np.nan, np.where(good, mean, 0.0))
