@@ -80,6 +80,8 @@ def test_every_sample_is_packed_once_and_validates_in_one_fold(in_folds: PackedD
         pixels = np.bincount(np.concatenate([np.frombuffer(mask, np.uint8) for _, mask in contents(data, "train")]))
         assert np.array_equal(data.train_pixels, pixels)
         assert np.array_equal(data.frequencies, pixels / pixels.sum())
+        patients = list(dict.fromkeys(sample.group for sample in source.samples if sample.fold == fold))
+        assert [patients[group] for group in data.val_groups] == [s.group for s in source.samples if s.fold == fold]
         copy = pickle.loads(pickle.dumps(data.val))
         assert (copy.data.fold, copy.rows.tolist()) == (fold, data.val.rows.tolist())
     assert in_folds.of_fold(None) is in_folds

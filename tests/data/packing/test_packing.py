@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def assert_same(data: PackedData, other: PackedData) -> None:
     )
     assert np.array_equal(data.train_pixels, other.train_pixels)
     assert np.array_equal(data.val_pixels, other.val_pixels)
+    assert np.array_equal(data.val_groups, other.val_groups)
     assert len(data) == len(other)
     for number in range(len(data)):
         assert np.array_equal(data.image(number), other.image(number))
@@ -448,6 +450,66 @@ def test_an_interrupted_pack_goes_on_where_it_was(root: Path, packs: Path, tmp_p
     assert len(files(packs)) == 2
 
 
+def grouped(source: Dataset, *groups: str) -> Dataset:
+    """The data set with its first validation images in these groups, and its training images in one, whatever they are."""
+    val = iter(groups)
+    return replace(
+        source,
+        samples=tuple(
+            replace(sample, group=next(val, "") if sample.split == "val" else "a case to train on")
+            for sample in source.samples
+        ),
+    )
+
+
+def test_the_groups_of_the_validation_images_are_numbered_as_they_come(tmp_path: Path, packs: Path) -> None:
+    source = dataset(build(tmp_path / "data", train=2, val=7))
+    assert PackedData(pack(source, packs, SIZE)).val_groups.tolist() == list(range(7))
+    data = PackedData(pack(grouped(source, "z", "", "a", "z", "s001", ""), packs, SIZE))
+    assert data.val_groups.tolist() == [0, 1, 2, 0, 3, 4, 5]
+    assert data.val_groups.dtype == np.int64
+    assert pickle.loads(pickle.dumps(data)).val_groups.tolist() == data.val_groups.tolist()
+
+
+def test_a_group_is_a_part_of_the_content(root: Path, packs: Path) -> None:
+    source = dataset(root)
+    names = {pack(grouped(source, *groups), packs, SIZE).name for groups in ((), ("a",), ("b",), ("a", "a"))}
+    assert len(names | {pack(source, packs, SIZE).name}) == 5
+
+
+def test_data_without_groups_have_the_id_that_they_had_before_there_were_any(tmp_path: Path) -> None:
+    """Else no study of then could be continued."""
+    path = pack(read(size=(16, 24), max_train=3, max_val=2), tmp_path, (16, 24))
+    assert path.stem == "c640ac5bf3ab9b5a44617ba20910beb1"
+
+
+def test_the_name_of_a_group_need_not_be_utf_8(root: Path, packs: Path) -> None:
+    """As that of a folder."""
+    source = grouped(dataset(root), "\udce9", "\udcea", "\udce9")
+    assert PackedData(pack(source, packs, SIZE)).val_groups.tolist() == [0, 1, 0]
+
+
+def test_an_interrupted_pack_goes_on_only_with_the_same_groups(root: Path, packs: Path, tmp_path: Path) -> None:
+    source = grouped(dataset(root), "a", "b", "a")
+    whole = pack(source, tmp_path / "whole", SIZE)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(source, packs, SIZE, interrupt)
+    for kind in ("images", "masks"):
+        ruin(root / kind / "val" / "s001.png")  # of which a second decoding would fail
+    assert_same(PackedData(pack(source, packs, SIZE)), PackedData(whole))
+
+    other = grouped(dataset(root), "a", "b", "b")
+    with pytest.raises(InputError, match=r"val/s001\.png: cannot be read as an image"):
+        pack(other, packs, SIZE)
+    build(root)
+    assert PackedData(pack(other, packs, SIZE)).val_groups.tolist() == [0, 1, 1]
+
+
 def test_a_killed_packing_goes_on_behind_what_it_wrote(tmp_path: Path, packs: Path) -> None:
     root = build(tmp_path / "data", train=80, val=5)
     whole = pack(dataset(root), tmp_path / "whole", SIZE)
@@ -610,8 +672,8 @@ def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, 
                 writer.write_batch(rows)
         with pytest.raises(InputError, match="without its summary"):
             PackedData(bad)
-    bad.write_bytes(whole.replace(b'{"version": 2', b'{"version": 9'))
-    with pytest.raises(InputError, match="a pack of version 9, this program reads version 2"):
+    bad.write_bytes(whole.replace(b'{"version": 3', b'{"version": 9'))
+    with pytest.raises(InputError, match="a pack of version 9, this program reads version 3"):
         PackedData(bad)
     with pytest.raises(InputError, match="incomplete pack"):
         PackedData(tmp_path)

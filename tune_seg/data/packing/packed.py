@@ -38,6 +38,8 @@ class PackedData:
         train_pixels, val_pixels: int64 (C,), the number of pixels of each class in each split that are not ignored.
         frequencies: float64 (C,), the share of each class in the training pixels that are not ignored.
         train, val: the two splits.
+        val_groups: int64 (len(val),), the number of each validation image's group (patient, volume, sequence), from 0 in the
+            order of first appearance. An image without a group is one by itself.
 
     Raises:
         InputError: there is no such file, it is an incomplete pack, or there is no such fold.
@@ -52,7 +54,8 @@ class PackedData:
         self.dtype: ImageType = form.dtype
         self.content_id = summary.content_id
         self._ends = list(accumulate(map(len, self._batches)))
-        subsets = np.array([subset for batch in self._batches for _, subset in batch.names()])
+        names = [row for batch in self._batches for row in batch.names()]
+        subsets = np.array([row.subset for row in names])
         if len(subsets) != sum(summary.samples.values()):
             raise InputError(f"{self.path}: a pack that lacks samples; delete it and pack the data set again")
         self.folds = sum(subset.isdecimal() for subset in summary.samples)
@@ -67,6 +70,7 @@ class PackedData:
         self.frequencies: npt.NDArray[np.float64] = self.train_pixels / self.train_pixels.sum()
         self.train = Split(self, "train", np.flatnonzero(subsets != validating))
         self.val = Split(self, "val", np.flatnonzero(subsets == validating))
+        self.val_groups = _numbered([names[row].group for row in self.val.rows])
 
     @property
     def num_classes(self) -> int:
@@ -163,6 +167,12 @@ def _checked(fold: int | None, folds: int) -> int | None:
         there = f"there are 0 to {folds - 1}" if folds else "the data are not divided into folds (data.split.folds)"
         raise InputError(f"fold: there is no fold {fold}; {there}")
     return fold or 0
+
+
+def _numbered(groups: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The number of each group, from 0 in the order of first appearance; an empty name is a group by itself."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(group or place, len(numbers)) for place, group in enumerate(groups)], np.int64)
 
 
 def _split_of(data: PackedData, name: SplitName) -> Split:

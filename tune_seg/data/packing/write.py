@@ -30,11 +30,13 @@ from tune_seg._posix import fcntl
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
 from tune_seg.data.packing.file_format import (
+    CONTENT_VERSION,
     FORMAT_VERSION,
     SUFFIX,
     Form,
     PackWriter,
     Row,
+    RowNames,
     Rows,
     Summary,
     open_pack,
@@ -162,7 +164,7 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
 def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     """Count rows that were written before, if they are those of `samples` and undamaged; whether they are."""
     digests = rows.undamaged()
-    if digests is None or rows.names() != [(sample.id, sample.subset) for sample in samples]:
+    if digests is None or rows.names() != [RowNames.of(sample) for sample in samples]:
         return False
     for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
         tally.add(sample.subset, digest, _counted(mask))
@@ -198,7 +200,7 @@ class _Tally:
         self.pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
         self._class_names = class_names
         self._digest = blake2b(digest_size=16)
-        self._digest.update(json.dumps([FORMAT_VERSION, class_names, form.size, form.channels, form.dtype]).encode())
+        self._digest.update(json.dumps([CONTENT_VERSION, class_names, form.size, form.channels, form.dtype]).encode())
 
     def add(self, subset: str, digest: bytes, pixels: npt.NDArray[np.int64]) -> None:
         """Take a row into account, with the number of its pixels of each value; their order matters."""
@@ -228,7 +230,7 @@ class _Decoder:
     def __call__(self, sample: Sample) -> Decoded | InputError:
         try:
             image, mask = _resized(*_checked(self.dataset.load(sample), sample, self.form), self.form.size)
-            return Row.of(sample.id, sample.subset, image, mask, self.form), _counted(mask)
+            return Row.of(sample, image, mask, self.form), _counted(mask)
         except InputError as error:
             return error
 
@@ -364,8 +366,8 @@ def _claimed(partial: Path) -> Iterator[Path]:
 
 
 def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
-    folds = [sample.fold for sample in dataset.samples]
-    text = json.dumps([FORMAT_VERSION, size, dataset.channels, dataset.dtype, folds, dataset.source()])
+    divided = [(sample.fold, sample.group) for sample in dataset.samples]
+    text = json.dumps([FORMAT_VERSION, size, dataset.channels, dataset.dtype, divided, dataset.source()])
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
