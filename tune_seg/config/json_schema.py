@@ -41,7 +41,8 @@ def schema() -> Json:
     varying = {
         key: found
         for key, found in keys.items()
-        if key.split(".")[0] in TrialConfig.model_fields.keys() - NOT_VARIED and not any(other.startswith(f"{key}.") for other in keys)
+        if key.split(".")[0] in TrialConfig.model_fields.keys() - NOT_VARIED
+        and not any(other.startswith(f"{key}.") for other in keys)
     }
     named = _named_keys()
     definitions["Varied"] = _varied([ROW, *varying], list(named))

@@ -14,7 +14,6 @@ from tune_seg.losses.catalogue import get_spec
 from tune_seg.metric_names import METRICS, OBJECTIVES
 from tune_seg.schedules import Keyframe, schedule_keyframes
 
-
 NOT_VARIED = frozenset({"objective"})
 """What a trial depends on, and a study cannot vary: its trials are compared by it."""
 
@@ -47,9 +46,9 @@ class TrialConfig(Section):
     """How these weights are learned."""
 
     objective: str | tuple[str, ...] = "s_rec"
-    """The [metric](metrics.md) that the study maximises, such as `s_rec`, or `temperature/s_rec` for that of outputs that one
-    temperature has calibrated. Or a list of metrics: then the first ranks the table, the trials that nothing beats (the
-    Pareto front) are marked, and no trial is stopped early. A trial's logit adjustment is fitted for the first."""
+    """The [metric](metrics.md) that the study maximises, such as `s_rec`, or `temperature/s_rec` for that of outputs that
+    one temperature has calibrated. Or a list of metrics: then the first ranks the table, the trials that nothing beats
+    (the Pareto front) are marked, and no trial is stopped early. A trial's logit adjustment is fitted for the first."""
 
     fold: Annotated[Integer, Field(ge=0)] | None = None
     """Which of the folds of `data.split.folds` validates. null: the first one."""

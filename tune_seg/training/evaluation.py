@@ -1,8 +1,9 @@
-"""The metrics of a model over a whole validation split, as it is and with a temperature; after training, adjusted as well."""
+"""The metrics of a model over a validation split, as it is and with a temperature; after training, adjusted as well."""
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches
-from tune_seg.image_counts import ImageCounts
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 from tune_seg.temperature import PixelSample, fit_temperature
 from tune_seg.training.frozen_features import Features
@@ -38,7 +38,7 @@ def evaluate(
     final: bool = False,
     features: Features | None = None,
 ) -> Evaluation:
-    """Every metric of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images, and what a temperature gives.
+    """The metrics of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images, also with a temperature.
 
     The images are divided into two halves (:func:`halves`). A temperature
     (:func:`~tune_seg.temperature.fit_temperature`) is fitted to each half, and the outputs of each are divided by that of
@@ -101,15 +101,14 @@ def evaluate(
     class_scaled, adjusted = _metrics(data, config), _metrics(data, config)
     tally = ImageTally(data.num_classes)
     for half, fitted in zip(both, (1, 0), strict=True):
-        tau, temperature, shift = adjustments[fitted]
+        adjustment = adjustments[fitted]
         for logits, target in outputs(half):
             logits = logits.float()
             class_scaled.update(logits / each_class[fitted].view(-1, 1, 1), target)
-            adjusted.update((logits - shift.view(-1, 1, 1)) / temperature, target)
+            adjusted.update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target)
             tally.update(logits, temperatures[fitted], target)
     class_metrics, class_recalls = _by_kind(class_scaled)
     adjusted_metrics, adjusted_per_class = _by_kind(adjusted)
-    taus = [tau for tau, _, _ in adjustments]
     return Evaluation(
         metrics,
         per_class,
@@ -118,8 +117,8 @@ def evaluate(
             CLASS_TEMPERATURE: ScaledScores(class_metrics, _mean_of(each_class), class_recall=class_recalls["class_recall"]),
             ADJUSTED: ScaledScores(
                 adjusted_metrics,
-                _mean_of([temperature for _, temperature, _ in adjustments]),
-                tau=sum(taus) / len(taus),
+                _mean_of([adjustment.temperature for adjustment in adjustments]),
+                tau=sum(adjustment.tau for adjustment in adjustments) / len(adjustments),
                 class_recall=adjusted_per_class["class_recall"],
             ),
         },
@@ -162,24 +161,29 @@ def _cross_fitted(
     return _by_kind(metrics)[0]
 
 
-def _adjustment(sample: PixelSample, data: PackedData, config: TrialConfig) -> tuple[float, Tensor, Tensor]:
-    """The tau that is best for the objective on these pixels, its temperature, and what it takes from each logit, (C,)."""
+@dataclass(frozen=True)
+class _Adjustment:
+    """A strength tau, its temperature (), and what it takes from the logit of each class, (C,)."""
+
+    tau: float
+    temperature: Tensor
+    shift: Tensor
+
+
+def _adjustment(sample: PixelSample, data: PackedData, config: TrialConfig) -> _Adjustment:
+    """The adjustment that is best for the objective on these pixels."""
     logits, target = sample.logits, sample.target
     # a class that no training image has is adjusted as if one pixel had it
     frequencies = np.maximum(data.train_pixels, 1) / data.train_pixels.sum()
     log_frequency = logits.new_tensor(np.log(frequencies))
-    best: tuple[float, float, Tensor] | None = None
+    found: list[tuple[float, _Adjustment]] = []
     for tau in _TAUS:
-        shifted = logits - tau * log_frequency
-        temperature = fit_temperature(shifted, target).float()
+        shift = tau * log_frequency
+        temperature = fit_temperature(logits - shift, target).float()
         metrics = _metrics(data, config)
-        _update(metrics, shifted / temperature, target)
-        score = _by_kind(metrics)[0][config.objective_metric]
-        if best is None or score > best[0]:
-            best = score, tau, temperature
-    assert best is not None
-    _, tau, temperature = best
-    return tau, temperature, tau * log_frequency
+        _update(metrics, (logits - shift) / temperature, target)
+        found.append((_by_kind(metrics)[0][config.objective_metric], _Adjustment(tau, temperature, shift)))
+    return max(found, key=lambda each: -math.inf if math.isnan(each[0]) else each[0])[1]
 
 
 def _update(metrics: SegmentationMetrics, logits: Tensor, target: Tensor) -> None:

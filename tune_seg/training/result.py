@@ -71,7 +71,7 @@ class Evaluation:
 
     @property
     def fitted(self) -> dict[str, float | tuple[float, ...]]:
-        """What was fitted to scale the logits, as `temperature/T`, `class_temperature/T`, `adjusted/T` and `adjusted/tau`."""
+        """What was fitted to scale the logits: `temperature/T`, `class_temperature/T`, `adjusted/T` and `adjusted/tau`."""
         fitted: dict[str, float | tuple[float, ...]] = {}
         for kind, scores in self.scaled.items():
             fitted[f"{kind}/T"] = scores.temperature
