@@ -24,6 +24,7 @@ from tune_seg.config.parsing import fields_of, parse
 from tune_seg.config.study import (
     ROW,
     ComputeConfig,
+    ConfirmConfig,
     EarlyStoppingConfig,
     SearchConfig,
     StudyConfig,
@@ -44,6 +45,7 @@ __all__ = [
     "ComponentConfig",
     "CompoundWeights",
     "ComputeConfig",
+    "ConfirmConfig",
     "DataConfig",
     "EarlyStoppingConfig",
     "EvaluationConfig",

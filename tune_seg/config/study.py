@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_seg.config.base import NonNegative, Positive, Section, Seed
+from tune_seg.config.base import Fraction, Integer, NonNegative, Number, Positive, Section, Seed
 from tune_seg.config.data import DataConfig
 from tune_seg.config.keys import set_key
 from tune_seg.config.parsing import parse
@@ -32,6 +32,25 @@ class EarlyStoppingConfig(Section):
     """Of the trials that are compared, the best 1/reduction_factor continue. Raise it to stop more."""
 
 
+class ConfirmConfig(Section):
+    """What makes the answer sure: the best configurations and plain cross entropy are trained again with fresh seeds."""
+
+    share: Fraction = 0.4
+    """The share of `search.trials` that is kept for it. With fewer than 20 trials it shrinks, and below 16 none is kept."""
+
+    finalists: Positive = 4
+    """How many of the best configurations are compared with plain cross entropy, at most."""
+
+    margin: NonNegative = 0.01
+    """Differences of the objective below this do not matter: of two configurations within it the simpler is taken."""
+
+    confidence: Annotated[Number, Field(gt=0.5, lt=1.0)] = 0.95
+    """How sure an answer is: a false *better* comes in at most 1 - confidence of all studies."""
+
+    max_seeds: Annotated[Integer, Field(ge=2)] = 20
+    """The largest number of seeds of a configuration."""
+
+
 class SearchConfig(Section):
     """How configurations are chosen, and how many."""
 
@@ -40,7 +59,8 @@ class SearchConfig(Section):
     samplers by name."""
 
     trials: Positive = 100
-    """How many trials the study has; `--trials N` sets it. It may be raised when a study is continued."""
+    """How many trainings the study has, those that make its answer sure among them; `--trials N` sets it. It may be raised
+    when a study is continued."""
 
     seed: Seed = 0
     """Seed of the sampler."""
@@ -50,6 +70,9 @@ class SearchConfig(Section):
 
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     """Which trials are stopped before their last epoch."""
+
+    confirm: ConfirmConfig | None = ConfirmConfig()
+    """How the best configurations are [compared](verdict.md) once they are found. null: not at all."""
 
     @field_validator("sampler")
     @classmethod

@@ -12,6 +12,9 @@ CONFIGURATION: Final = "study.yaml"
 RESULTS: Final = "results.parquet"
 """A row for each trial."""
 
+CONFIGURATIONS: Final = "configurations.parquet"
+"""A row for each configuration: what a trial is without its seed and fold."""
+
 CLASSES: Final = "classes.png"
 """A picture of the class frequencies."""
 

@@ -46,6 +46,8 @@ class Record:
         assignment: the values of the keys that the study varies.
         config: its configuration.
         baseline: whether it is one of the study's `baselines`, which are not stopped early.
+        repeat: whether it repeats a configuration with another seed or on another fold, to be sure of it. It is not stopped
+            early either.
         state: how it is going.
         history: the results of its epochs so far.
         error: why it failed: one line, then the traceback.
@@ -60,6 +62,7 @@ class Record:
     history: Sequence[EpochResult] = ()
     error: str = ""
     checkpoint: str | None = None
+    repeat: bool = False
 
     @property
     def name(self) -> str:

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
+from tune_seg.study.confirmation import Confirmation, Repeat
 from tune_seg.study.files import JOURNAL
 from tune_seg.study.images import write_images
 from tune_seg.study.journal import StudyJournal
@@ -41,6 +42,13 @@ _OPTUNA_STATES = {
 
 _STUDY = "tune_seg"
 """The study's name in its own journal: a directory that is renamed keeps its study."""
+
+_REPEAT = "repeat"
+_DUPLICATE = "duplicate"
+"""Marks in the journal: a trial that repeats a configuration, and one that was left out."""
+
+_MAX_DUPLICATES = 100
+"""After so many suggestions of what was tried before, one after the other, the space has no more."""
 
 _MAX_FAILURES_WITHOUT_RESULT = 3
 """Failed trials after which a study ends in which none has finished an epoch."""
@@ -63,14 +71,24 @@ class Records:
         space: its search space.
         points: what is not left to the sampler, in the order in which it is to be tried; by default
             :func:`tune_seg.study.search_space.samplers.planned_points`.
+        confirmation: which configurations are repeated once the search has ended; None: none is.
+        search: whether the search goes on where it has not ended yet.
     """
 
     def __init__(
-        self, directory: Path, config: StudyConfig, space: Space, points: Sequence[Mapping[str, Any]] | None = None
+        self,
+        directory: Path,
+        config: StudyConfig,
+        space: Space,
+        points: Sequence[Mapping[str, Any]] | None = None,
+        confirmation: Confirmation | None = None,
+        *,
+        search: bool = True,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
+        self._confirmation = confirmation
         self._path = directory / JOURNAL
         self._journal = StudyJournal(self._path)
         self._storage = JournalStorage(self._journal)
@@ -92,8 +110,10 @@ class Records:
         self._handles: dict[int, optuna.trial.Trial] = {}
         self._ready: list[Record] = []  # open, and not handed out in this session
         self._failed: set[int] = set()
-        self._asked = sum(trial.state is not TrialState.WAITING for trial in existing)
-        self._waiting = len(existing) - self._asked
+        self._waiting = sum(trial.state is TrialState.WAITING for trial in existing)
+        self._asked = sum(_is_of_the_search(trial) for trial in existing)
+        self._known: set[str] = set()  # the assignments of the search
+        self._duplicates = 0  # that the sampler has suggested one after the other
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._pace = Pace()
@@ -104,12 +124,31 @@ class Records:
         self._points = planned_points(config, space) if points is None else points
         # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
         self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
-        self.target = config.search.trials
-        """How many trials the study has when it is finished; fewer once a baseline has taken a point of the grid."""
+        self.searched = (
+            config.search.trials - (0 if confirmation is None else confirmation.budget) if search else self._asked
+        )
+        """How many trials the search has when it is finished; fewer where the space has no more."""
         if self._left is not None:
             for taken in (*(record.assignment for record in self.trials.values()), *config.baselines):
                 self._left.pop(_key(taken), None)
             self._end_with_the_grid(self._left)
+
+    @property
+    def target(self) -> int:
+        """How many trials the study has when it is finished, as far as that is known."""
+        return self.searched + (0 if self._confirmation is None else self._confirmation.planned(self.trials.values()))
+
+    @property
+    def to_sample(self) -> int:
+        """How many trials the search has yet to ask for."""
+        return max(0, self.searched - self._asked)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial has ended that the study needs."""
+        return (
+            self._asked >= self.searched and all(record.state.ended for record in self.trials.values()) and not self._round()
+        )
 
     @property
     def study_id(self) -> str:
@@ -119,15 +158,17 @@ class Records:
     @property
     def planned(self) -> list[TrialConfig]:
         """What is still to be handed out and known: baselines that leave nothing open, and the points of a grid."""
-        baselines = [point for point in self.config.baselines[self._asked : self.target] if self._space.is_complete(point)]
-        points = islice((self._left or {}).values(), max(0, self.target - self._asked - self._baselines_to_come))
+        baselines = [point for point in self.config.baselines[self._asked : self.searched] if self._space.is_complete(point)]
+        points = islice((self._left or {}).values(), max(0, self.to_sample - self._baselines_to_come))
         return [self.config.trial(point) for point in (*baselines, *points)]
 
     @property
     def handed_out_all(self) -> bool:
         """Whether :meth:`ask` has no trial any more, neither now nor later."""
         with self._changed:
-            return self._hopeless or (not self._ready and self._asked >= self.target)
+            if self._hopeless:
+                return True
+            return not self._ready and self._asked >= self.searched and not self._running and not self._round()
 
     @contextmanager
     def asking_ahead(self, slots: int) -> Iterator[None]:
@@ -268,7 +309,7 @@ class Records:
         return max(0, len(self.config.baselines) - self._asked)
 
     def _end_with_the_grid(self, left: Mapping[str, Mapping[str, Any]]) -> None:
-        self.target = min(self.target, self._asked + self._baselines_to_come + len(left))
+        self.searched = min(self.searched, self._asked + self._baselines_to_come + len(left))
 
     @property
     def _hopeless(self) -> bool:
@@ -279,12 +320,13 @@ class Records:
             with self._changed:  # which whoever stops this thread takes after setting `stop`: no notification is lost
                 if stop.is_set():
                     return
-                remaining = 0 if self._hopeless or self._error else self.target - self._asked
+                remaining = 0 if self._hopeless or self._error else self.to_sample
                 if len(self._ready) >= self._pace.ahead(self._slots, remaining):
                     self._changed.wait()
                     continue
                 try:
-                    self._ready.append(self._new())
+                    if (record := self._new()) is not None:
+                        self._ready.append(record)
                 except BaseException as error:
                     self._error = error  # for whoever asks next
                     return
@@ -296,30 +338,78 @@ class Records:
         if free:
             self._ready.remove(free[0])
             return free[0]
-        while self._asked < self.target and len(self._ready) < self._most_ready:
+        while self._asked < self.searched and len(self._ready) < self._most_ready:
             record = self._new()
+            if record is None:
+                continue
             if may_start is None or may_start(record):
                 return record
             self._ready.append(record)
+        if self._asked >= self.searched and not self._ready and not self._running:
+            self._ready += [self._repeat(repeat) for repeat in self._round()]
+            if self._ready:
+                return self._next(may_start)
         return None
+
+    @property
+    def _running(self) -> bool:
+        """Whether a trial has yet to end in this session."""
+        return any(record.state is State.RUNNING for record in self.trials.values())
+
+    def _round(self) -> Sequence[Repeat]:
+        """The repeats that are needed next, once every trial has ended; none after one that has failed."""
+        if self._confirmation is None or any(record.state is State.FAILED for record in self.trials.values()):
+            return ()
+        return self._confirmation.next_round(list(self.trials.values()))
 
     @property
     def _most_ready(self) -> int:
         known = self._left is not None or self._asked < len(self.config.baselines)
         return (_MAX_KNOWN_HELD_BACK_PER_SLOT if known else _MAX_HELD_BACK_PER_SLOT) * self._slots
 
-    def _new(self) -> Record:
+    def _new(self) -> Record | None:
+        """The next trial of the search; None where the sampler has drawn what it had drawn before."""
         started = time.perf_counter()
         fixed = self._fixed(self._asked)
         if fixed and not self._waiting:
             self._study.enqueue_trial(self._space.stored(fixed))
         trial = self._study.ask()
-        self._asked += 1
         self._waiting = max(0, self._waiting - 1)
         record = self._adopt(trial)
+        if _key(record.assignment) in self._known and not record.baseline:
+            self._drop(record)
+            return None
+        self._asked += 1
+        self._duplicates = 0
+        self._known.add(_key(record.assignment))
         if self._left is not None and self._left.pop(_key(record.assignment), None) is not None and record.baseline:
             self._end_with_the_grid(self._left)  # what the sampler has added to a baseline was a point of the grid
         self._pace.asked(time.perf_counter() - started)
+        return record
+
+    def _drop(self, record: Record) -> None:
+        """Leave out a trial of the search that is the same as one before it: it would tell nothing new.
+
+        The sampler gets the score of the one before where that has ended, so that it draws something else. Where nothing
+        else comes, the search ends.
+        """
+        trial = self._handles.pop(record.number)
+        trial.set_user_attr(_DUPLICATE, True)
+        before = next(other for other in self.trials.values() if other.assignment == record.assignment)
+        values = self._scores(before.history[-1]) if before.state is State.COMPLETED else None
+        self._study.tell(trial, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
+        self._duplicates += 1
+        if self._duplicates >= _MAX_DUPLICATES:
+            self.searched = self._asked
+
+    def _repeat(self, repeat: Repeat) -> Record:
+        """A trial that repeats a configuration; the sampler takes no part in it."""
+        trial = self._study.ask()
+        trial.set_user_attr(_REPEAT, True)
+        trial.set_user_attr("assignment", dict(repeat.assignment))
+        self._handles[trial.number] = trial
+        config = self.config.trial(repeat.assignment)
+        record = Record(trial.number, repeat.assignment, config, repeat=True)
         return record
 
     def _fixed(self, number: int) -> Mapping[str, Any]:
@@ -340,7 +430,7 @@ class Records:
 
     def _load(self, frozen: FrozenTrial) -> None:
         """Take over a trial of an earlier session; a waiting one was never handed out, and the next ask returns it."""
-        if frozen.state is TrialState.WAITING:
+        if frozen.state is TrialState.WAITING or _DUPLICATE in frozen.user_attrs:
             return
         if "assignment" in frozen.user_attrs:
             assignment = frozen.user_attrs["assignment"]
@@ -354,7 +444,10 @@ class Records:
                 outcome["history"],
                 outcome["error"],
                 outcome.get("checkpoint"),
+                repeat=_REPEAT in frozen.user_attrs,
             )
+            if not record.repeat:
+                self._known.add(_key(assignment))
             if not frozen.state.is_finished():
                 self._handles[frozen.number] = open_trial(self._study, frozen)
         else:  # the process ended between Optuna's ask and the first suggestion
@@ -378,6 +471,10 @@ def _outcome(record: Record, state: State, error: str) -> dict[str, Any]:
     """What the journal holds of a trial that has ended; the counts of its images have a file of their own."""
     history = [replace(result, evaluation=replace(result.evaluation, images=None)).to_json() for result in record.history]
     return {"state": state.value, "history": history, "error": error, "checkpoint": record.checkpoint}
+
+
+def _is_of_the_search(trial: FrozenTrial) -> bool:
+    return trial.state is not TrialState.WAITING and not {_REPEAT, _DUPLICATE} & trial.user_attrs.keys()
 
 
 def _key(assignment: Mapping[str, Any]) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from tune_seg.config import TrialConfig
-from tune_seg.study.files import CLASSES, CONFIGURATION, PROFILE, RESULTS
+from tune_seg.study.confirmation import Confirmation, repeats_of
+from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
+from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import say_failures, say_where, warn_of_classes, warn_of_frozen_encoders, warner
-from tune_seg.study.output.report import LiveReport, final_report
-from tune_seg.study.output.results import ResultsFile, write_study
+from tune_seg.study.output.report import Surroundings, final_report
+from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan
 from tune_seg.study.prepare import Prepared, locked, prepared
@@ -67,7 +69,8 @@ def _session(ready: Prepared, console: Console, profile: Profile) -> Outcome:
     config, directory, packed = ready.config, ready.directory, ready.packed
     write_study(config, directory / CONFIGURATION)
     data = TrainingData.of(packed)
-    records = Records(directory, config, ready.space, _points(ready, data))
+    confirmation = _confirmation(ready)
+    records = Records(directory, config, ready.space, _points(ready, data), confirmation)
     uri = config.mlflow_uri or default_uri(directory)
     tracker = Tracker(uri, directory, records.study_id, config.objectives[0], class_names=packed.class_names)
     report = LiveReport(console, config, lambda: records.target)
@@ -84,12 +87,33 @@ def _session(ready: Prepared, console: Console, profile: Profile) -> Outcome:
     finally:
         profile.trials_over()
         written.write()
+        answer = None if confirmation is None else confirmation.answer(list(records.trials.values()))
+        write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
         outcome = _outcome(records)
         _end(ready, tracker, outcome, profile)
-    final_report(console, config, list(records.trials.values()), packed.class_names)
+    final_report(console, config, list(records.trials.values()), answer, _surroundings(ready))
     say_where(console, directory, tracker, finished=outcome is Outcome.FINISHED)
     say_failures(console, records)
     return outcome
+
+
+def _surroundings(ready: Prepared) -> Surroundings:
+    packed = ready.packed
+    folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    pixels = sum(fold.val_pixels for fold in folds)
+    absent = [name for name, count in zip(packed.class_names, pixels, strict=True) if not count]
+    return Surroundings(packed.class_names, absent, ready.slots)
+
+
+def _confirmation(ready: Prepared) -> Confirmation | None:
+    """What makes the study sure of its answer; None where nothing of its trials is kept for that."""
+    config = ready.config
+    # every point of a grid is tried, however many trials there are
+    searched = len(ready.space.enumerate()) + len(config.baselines) if config.search.sampler == "grid" else 0
+    budget = repeats_of(config.search.trials, config.search.confirm)
+    if searched:
+        budget = min(budget, max(0, config.search.trials - searched))
+    return Confirmation(config, ready.directory, ready.packed, budget) if budget else None
 
 
 def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:
@@ -138,17 +162,17 @@ def _reuse_store(
 
 
 def _outcome(records: Records) -> Outcome:
-    states = [record.state for record in records.trials.values()]
+    states = {record.state for record in records.trials.values()}
     if State.FAILED in states and State.RUNNING not in states:
         return Outcome.FAILED
-    return Outcome.FINISHED if len(states) >= records.target and State.RUNNING not in states else Outcome.INTERRUPTED
+    return Outcome.FINISHED if records.finished else Outcome.INTERRUPTED
 
 
 def _end(ready: Prepared, tracker: Tracker, outcome: Outcome, profile: Profile) -> None:
     """End Ray and MLflow's process at once: either may take a second or two."""
     # Ray ends in this thread: what Tune leaves behind must not be cleared away in one thread while Ray ends in another
     with ThreadPoolExecutor(1) as other:
-        artifacts = [ready.directory / name for name in (CONFIGURATION, RESULTS, CLASSES)]
+        artifacts = [ready.directory / name for name in (CONFIGURATION, RESULTS, CONFIGURATIONS, CLASSES)]
         sent = other.submit(tracker.finish, interrupted=outcome is not Outcome.FINISHED, artifacts=artifacts)
         cluster.stop()
         with profile.tracking():

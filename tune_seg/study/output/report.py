@@ -1,316 +1,174 @@
-"""What a person sees: the live table while a study runs, the ranked table and the winner when it ends."""
+"""What a study ends with: the ranked configurations, what is free after training, the finalists, and the verdict."""
 
 import math
-import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from tune_seg.config import ROW, StudyConfig
+from tune_seg.config import StudyConfig
+from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
+from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import RESULTS
+from tune_seg.study.output.answer import answer_table, missed_lines, verdict_text
+from tune_seg.study.output.words import cell, settings_of, short
 from tune_seg.study.record import Record, State, rank_key, sortable
-from tune_seg.training.result import SCALINGS
+from tune_seg.training.result import ADJUSTED, SCALINGS, TEMPERATURE
 
-_SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
-_IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
-_WIDTH_OF_ALL_METRICS = 130
+_SHOWN = ("recall", "accuracy", "calibration", "f1", "miou")
+_WIDTH_OF_ALL_METRICS = 140
 """Characters that the ranked table takes with all its metrics."""
-_MISSED_RECALL = 0.01
-"""A class whose recall is below this counts as missed."""
-_LIVE_BEST = 8
-"""Rows of the live table for trials that have ended."""
 _MAX_RANKED = 50
 """Rows of the ranked table."""
 _MAX_SCALED = 3
-"""Rows of the table of temperatures."""
+"""Configurations in the table of what is free after training, beside plain cross entropy."""
 
 
-class LiveReport:
-    """A table of the running and the best trials with progress and remaining time; a line a trial without a terminal.
+@dataclass(frozen=True)
+class Surroundings:
+    """What of the data and the machines the report needs.
 
-    Args:
-        console: where to print.
-        config: the study.
-        target: how many trials it has in all, as known when it is called.
+    Attributes:
+        class_names: by class index.
+        absent: classes that no validation image has.
+        slots: how many trainings run at once.
+        ensemble: the scores of the seed ensemble of plain cross entropy by metric; None where there is none.
     """
 
-    def __init__(self, console: Console, config: StudyConfig, target: Callable[[], int]) -> None:
-        self._console = console
-        self._config = config
-        self._target = target
-        self._running: dict[int, Record] = {}
-        self._epochs: dict[int, int] = {}  # of every trial
-        self._done = 0
-        self._computed: dict[int, int] = {}  # the epochs of every trial that were not taken over from the store
-        self._new = 0  # of these, those of this session
-        self._ended = 0
-        self._ended_epochs = 0
-        self._best: list[Record] = []
-        self._started = time.monotonic()
-        self._live = Live(get_renderable=lambda: self.table, console=console, refresh_per_second=2, transient=True)
-
-    def begin(self, records: Iterable[Record]) -> None:
-        """Take over the trials of earlier sessions."""
-        for record in records:
-            self._count(record)
-        self._new = 0
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
-
-    def update(self, record: Record) -> None:
-        """A trial has changed."""
-        if not self._epochs:
-            self._started = time.monotonic()
-        self._count(record)
-        if record.state is not State.RUNNING and not self._console.is_terminal:
-            self._console.print(self._line(record), soft_wrap=True, highlight=False, markup=False)
-
-    def _count(self, record: Record) -> None:
-        """Keep the sums that a line needs, so that it costs as much after the last trial as after the first."""
-        number, epochs, before = record.number, len(record.history), self._epochs.get(record.number, 0)
-        if number in self._epochs and number not in self._running:  # it had failed and has begun again
-            self._ended -= 1
-            self._ended_epochs -= before
-            self._best = [other for other in self._best if other.number != number]
-        self._epochs[number] = epochs
-        self._done += epochs - before
-        computed = epochs - record.replayed
-        self._new += computed - self._computed.get(number, 0)
-        self._computed[number] = computed
-        if record.state is State.RUNNING:
-            self._running[number] = record
-            return
-        self._running.pop(number, None)
-        self._ended += 1
-        self._ended_epochs += epochs
-        self._best = ranked([*self._best, record], self._config.objectives[0])[:_LIVE_BEST]
-
-    def _line(self, record: Record) -> str:
-        objective = self._config.objectives[0]
-        score = f"{objective} {_cell(record.score(objective))}" if record.history else record.reason
-        return (
-            f"[{self._ended}/{self._target()}] trial {record.number} {record.name}: {record.state}, {score}, "
-            f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
-        )
-
-    @property
-    def progress(self) -> tuple[int, float]:
-        """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
-        mean = (self._ended_epochs + self._config.training.epochs) / (self._ended + 1)
-        # a copy: the table is drawn in another thread while trials are added
-        running = sum(max(0.0, mean - len(record.history)) for record in list(self._running.values()))
-        return self._done, self._done + running + mean * max(0, self._target() - len(self._epochs))
-
-    def _remaining(self) -> str:
-        done, expected = self.progress
-        if self._new <= 0:
-            return "remaining time not known yet"
-        seconds = (expected - done) * (time.monotonic() - self._started) / self._new
-        return f"about {timedelta(seconds=round(seconds))} left"
-
-    @property
-    def table(self) -> RenderableType:
-        """What the terminal shows at this moment."""
-        objective = self._config.objectives[0]
-        done, expected = self.progress
-        table = Table(title=f"{self._ended}/{self._target()} trials, {self._remaining()}", title_justify="left")
-        for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
-            table.add_column(name, justify="left" if name in ("loss", "state") else "right")
-        for record in [*self._running.values(), *self._best]:
-            table.add_row(
-                str(record.number),
-                record.name,
-                record.state.value,
-                f"{len(record.history)}/{record.config.training.epochs}",
-                *(_cell(record.score(name)) for name in _live_metrics(objective)),
-            )
-        bar = Table.grid()
-        bar.add_row(ProgressBar(total=max(1.0, expected), completed=done, width=60))
-        return Group(bar, table)
+    class_names: Sequence[str]
+    absent: Sequence[str] = ()
+    slots: int = 1
+    ensemble: Mapping[str, float] | None = None
 
 
-def ranked(records: Iterable[Record], objective: str) -> list[Record]:
-    """Completed trials first, best score first; then those that were stopped, the ones that came farthest first."""
-    return sorted(records, key=lambda record: rank_key(record.state, len(record.history), record.score(objective)))
-
-
-def pareto_front(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]:
-    """The completed trials that no other completed trial beats in one objective without losing in another."""
-    points = {
-        record.number: tuple(sortable(record.score(name)) for name in objectives)
-        for record in records
-        if record.state is State.COMPLETED
-    }
-    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point is before it
-    scores = np.array(distinct)
-    best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
-    return [record for record in records if points.get(record.number) in best]
-
-
-def final_report(console: Console, config: StudyConfig, records: Sequence[Record], class_names: Sequence[str]) -> None:
-    """Print the ranked table, what won and by how much, what plain cross entropy missed, and what temperatures change."""
+def final_report(
+    console: Console,
+    config: StudyConfig,
+    records: Sequence[Record],
+    answer: Answer | None,
+    surroundings: Surroundings,
+) -> None:
+    """Print the ranked configurations, what is free after training, the finalists and the verdict."""
     objective = config.objectives[0]
-    order = ranked(records, objective)
-    front = {record.number for record in pareto_front(records, config.objectives)} if len(config.objectives) > 1 else set()
+    order = ranked(configurations(records), objective)
+    front = {each.id for each in pareto_front(order, config.objectives)} if len(config.objectives) > 1 else set()
     console.print(_ranking(config, order[:_MAX_RANKED], front, wide=console.width >= _WIDTH_OF_ALL_METRICS), soft_wrap=True)
     if len(order) > _MAX_RANKED:
-        console.print(f"{len(order) - _MAX_RANKED} more trials are in {RESULTS}.", highlight=False)
-    completed = [record for record in order if record.state is State.COMPLETED]
+        console.print(f"{len(order) - _MAX_RANKED} more configurations are in {RESULTS}.", highlight=False)
+    completed = [configuration for configuration in order if configuration.completed]
     if not completed:
         console.print("No trial ran to its end.")
         return
     if front:
-        console.print(
-            f"Pareto front over {', '.join(config.objectives)}: trials "
-            f"{', '.join(str(record.number) for record in order if record.number in front)} (marked *)."
-        )
-    winner = completed[0]
-    completed = [record for record in completed if record.config.fold == winner.config.fold]  # another may be harder
-    console.print(_verdict(winner, completed, objective), soft_wrap=True)
-    plain = _plain_cross_entropy(completed)
-    if plain is not None:
-        console.print(_missed(plain, completed, class_names), soft_wrap=True, markup=False)
-    shown = [r for rank, r in enumerate(completed) if (rank < _MAX_SCALED or r is plain) and _is_scaled(r)]
-    if shown:
-        console.print(_scaling(shown, objective if objective in ("s_rec", "s_acc") else "calibration"), soft_wrap=True)
-    if plain is not None and _is_scaled(plain) and _is_scaled(winner):
-        console.print(_against_one_temperature(winner, plain), soft_wrap=True)
+        names = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
+        console.print(f"Pareto front over {', '.join(config.objectives)}: {names} (marked *).")
+    plain = next((each for each in completed if is_plain_cross_entropy(each.config)), None)
+    metric = objective.rpartition("/")[2]
+    shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
+    if any(math.isfinite(_mean(each, f"{ADJUSTED}/{metric}")) for each in shown):
+        console.print(_free_after_training(shown, metric, surroundings.ensemble), soft_wrap=True)
+    if answer is None:
+        console.print(_of_single_runs(completed[0], plain, objective), soft_wrap=True, highlight=False)
+        return
+    assert config.search.confirm is not None
+    for line in missed_lines(answer, surroundings.class_names, surroundings.absent):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    console.print(answer_table(answer, objective, config.search.confirm.confidence), soft_wrap=True)
+    cost = 2 * _seconds_of_a_training(records) / surroundings.slots
+    console.print(verdict_text(answer, objective, config.search.confirm.margin, cost), soft_wrap=True, highlight=False)
 
 
-def _ranking(config: StudyConfig, order: Sequence[Record], front: set[int], *, wide: bool) -> Table:
-    metrics = tuple(dict.fromkeys((*config.objectives, *(_SHOWN if wide else ("recall", "calibration")))))
+def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration]:
+    """Those that were repeated first, best mean first; then those that ran to their end once; then those that were stopped."""
+
+    def place(configuration: Configuration) -> tuple[bool, tuple[bool, int, float]]:
+        best = min(configuration.trials, key=lambda trial: rank_key(trial.state, len(trial.history), trial.score(objective)))
+        score = _mean(configuration, objective) if configuration.completed else best.score(objective)
+        return not configuration.repeats, rank_key(best.state, len(best.history), score)
+
+    return sorted(found, key=place)
+
+
+def pareto_front(found: Iterable[Configuration], objectives: Sequence[str]) -> list[Configuration]:
+    """The configurations that no other beats in one objective without losing in another, by their means."""
+    completed = [configuration for configuration in found if configuration.completed]
+    points = {each.id: tuple(sortable(_mean(each, name)) for name in objectives) for each in completed}
+    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point is before it
+    scores = np.array(distinct)
+    best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
+    return [each for each in completed if points[each.id] in best]
+
+
+def _ranking(config: StudyConfig, order: Sequence[Configuration], front: set[str], *, wide: bool) -> Table:
+    objective = config.objectives[0]
+    metrics = tuple(dict.fromkeys((*config.objectives[1:], *(_SHOWN if wide else ("recall", "calibration")))))
     table = Table()
     for name in ("rank", "trial", "loss"):
         table.add_column(name, justify="left" if name == "loss" else "right", no_wrap=True)
     table.add_column("settings")
-    for name in (*metrics, "epochs", "state"):
+    for name in (objective, "sd", "n", *metrics, "epochs", "state"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    for place, record in enumerate(order, 1):
-        # the name says these already
-        settings = {key: value for key, value in record.assignment.items() if key not in _IN_NAME}
+    for place, each in enumerate(order, 1):
+        scores, last = each.scores(objective), each.trials[-1] if not each.completed else each.completed[-1]
+        settings = "\n".join(f"{short(key)} {cell(value)}" for key, value in settings_of(each).items())
+        mark = "*" if each.id in front else ""
         table.add_row(
-            f"{place}{'*' if record.number in front else ''}",
-            str(record.number),
-            record.name,
-            "\n".join(f"{_short(key)} {_cell(value)}" for key, value in settings.items()),
-            *(_cell(record.score(name)) for name in metrics),
-            str(len(record.history)),
-            record.state.value,
+            f"{place}{mark}",
+            str(each.trials[0].number),
+            each.name,
+            settings,
+            cell(_mean(each, objective) if scores else last.score(objective)),
+            cell(float(np.std(scores, ddof=1)) if len(scores) > 1 else None),
+            str(len(scores)),
+            *(cell(_mean(each, name) if scores else last.score(name)) for name in metrics),
+            str(len(last.history)),
+            last.state.value,
         )
     return table
 
 
-def _short(key: str) -> str:
-    return key.removeprefix("loss.components.").removeprefix("loss.params.")
-
-
-def _verdict(winner: Record, completed: Sequence[Record], objective: str) -> Text:
-    score = _score(winner, objective)
-    text = Text()
-    where = "" if winner.config.fold is None else f" on fold {winner.config.fold}"
-    text.append(f"Winner{where}: trial {winner.number}, {winner.name}, {objective} {score:.4f}", style="bold")
-    if len(completed) > 1:
-        second = completed[1]
-        gap = score - _score(second, objective)
-        text.append(f"; {gap:+.4f} over the second (trial {second.number}, {second.name})")
-    plain = _plain_cross_entropy(completed)
-    if plain is not None and plain is not winner:
-        plain_score = _score(plain, objective)
-        text.append(f"; {score - plain_score:+.4f} over plain cross entropy (trial {plain.number}, {plain_score:.4f})")
-    text.append(".")
-    return text
-
-
-def _plain_cross_entropy(completed: Sequence[Record]) -> Record | None:
-    """The best trial with cross entropy and nothing else."""
-    plain = (r for r in completed if [term.loss for term in r.config.components] == ["ce"] and not r.config.acw)
-    return next(plain, None)
-
-
-def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[str]) -> str:
-    recalls = _class_recall(plain)
-    missed = [index for index, recall in enumerate(recalls) if recall < _MISSED_RECALL]
-    if not missed:
-        return f"Plain cross entropy (trial {plain.number}) finds every class."
-    lines = [f"Plain cross entropy (trial {plain.number}) misses {len(missed)} of {len(class_names)} classes:"]
-    for index in missed:
-        finder = max(completed, key=lambda record: sortable(_class_recall(record)[index]))
-        recall = _class_recall(finder)[index]
-        found = f"trial {finder.number}, {finder.name}, finds it with recall {recall:.3f}"
-        answer = found if recall >= _MISSED_RECALL else "no trial finds it"
-        lines.append(f"  {class_names[index]} (recall {recalls[index]:.3f}): {answer}")
-    return "\n".join(lines)
-
-
-def _is_scaled(record: Record) -> bool:
-    """Whether it is known what scaling does to its logits: there were at least two images."""
-    score = record.score("adjusted/calibration")
-    return score is not None and math.isfinite(score)
-
-
-def _scaling(records: Sequence[Record], metric: str) -> Table:
-    table = Table(
-        title="After training (each half of the validation images with what was fitted to the other half)",
-        title_justify="left",
-    )
-    columns = (
-        f"{metric} as trained",
-        "with one temperature",
-        "with one per class",
-        "with adjusted logits",
-        "temperature",
-        "tau",
-    )
-    for name in ("trial", "loss", *columns):
+def _free_after_training(shown: Sequence[Configuration], metric: str, ensemble: Mapping[str, float] | None) -> Table:
+    title = "What is free after training (each half of the validation images with what was fitted to the other half)"
+    table = Table(title=title, title_justify="left")
+    variants = (f"{metric} as trained", "one temperature", "one per class", "adjusted logits", "temperature", "tau")
+    for name in ("loss", "n", *variants):
         table.add_column(name, justify="left" if name == "loss" else "right")
-    for record in records:
-        scores = (_score(record, name) for name in (metric, *(f"{scaling}/{metric}" for scaling in SCALINGS)))
-        fitted = record.history[-1].evaluation.fitted
+    for each in shown:
+        names = (metric, *(f"{scaling}/{metric}" for scaling in SCALINGS))
+        fitted = each.completed[-1].history[-1].evaluation.fitted
         table.add_row(
-            str(record.number), record.name, *map(_cell, (*scores, fitted["temperature/T"], fitted["adjusted/tau"]))
+            each.name,
+            str(len(each.scores(metric))),
+            *(cell(_mean(each, name)) for name in names),
+            cell(fitted.get(f"{TEMPERATURE}/T")),
+            cell(fitted.get(f"{ADJUSTED}/tau")),
         )
+    if ensemble is not None:
+        scores = (ensemble.get(name) for name in (metric, f"{TEMPERATURE}/{metric}"))
+        table.add_row("ce, mean output of its seeds", cell(ensemble.get("seeds")), *map(cell, scores))
     return table
 
 
-def _against_one_temperature(winner: Record, plain: Record) -> str:
-    """Whether the winner's loss calibrates better than plain cross entropy, both with one temperature."""
-    own, other = (_score(record, "temperature/calibration") for record in (winner, plain))
-    if winner is plain:
-        return f"The winner is plain cross entropy; with one temperature its calibration is {own:.4f}."
-    return f"With one temperature each, the winner's calibration is {own:.4f} and that of plain cross entropy {other:.4f}."
+def _of_single_runs(best: Configuration, plain: Configuration | None, objective: str) -> str:
+    """What can be said where nothing was repeated."""
+    score = _mean(best, objective)
+    line = f"Best of single runs: trial {best.completed[0].number}, {best.name}, {objective} {score:.4f}"
+    if plain is not None and plain is not best:
+        line += f"; plain cross entropy has {_mean(plain, objective):.4f}"
+    return (
+        f"{line}. Not decided: with one seed each, nobody can tell a better loss from a lucky run; "
+        "more trials, or `tune-seg confirm`, can."
+    )
 
 
-def _score(record: Record, name: str) -> float:
-    """The score of a trial that has one."""
-    return record.history[-1].score(name)
+def _seconds_of_a_training(records: Sequence[Record]) -> float:
+    """The mean over those of which nothing was taken over from the store."""
+    seconds = [record.seconds for record in records if record.state is State.COMPLETED and not record.replayed]
+    return sum(seconds) / len(seconds) if seconds else 0.0
 
 
-def _class_recall(record: Record) -> Sequence[float]:
-    return record.history[-1].evaluation.per_class["class_recall"]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 0.001 and value else f"{value:.4f}"
-    return str(value)
-
-
-def _live_metrics(objective: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((objective, "recall", "accuracy", "calibration")))
+def _mean(configuration: Configuration, metric: str) -> float:
+    scores = configuration.scores(metric)
+    return sum(scores) / len(scores) if scores else math.nan

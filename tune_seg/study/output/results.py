@@ -1,12 +1,14 @@
-"""The two files that a study leaves beside its journal: `study.yaml` to run it again, `results.parquet` to read it."""
+"""The files that a study leaves beside its journal: `study.yaml` to run it again, and two tables to read."""
 
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -14,6 +16,9 @@ import yaml
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
+from tune_seg.metric_names import OBJECTIVES
+from tune_seg.study.configurations import REPEATED, configuration_id, configurations
+from tune_seg.study.confirmation import Answer
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 
@@ -21,6 +26,40 @@ _MIN_PAUSE = 5.0
 """Seconds between two writings of the results, at least."""
 _MIN_PAUSE_FACTOR = 50
 """Wait at least this many times the last write's duration before writing again."""
+
+
+def write_configurations(records: Iterable[Record], answer: Answer | None, path: Path) -> None:
+    """Write a row for each configuration: its settings, how often it was trained, mean and sd of each metric.
+
+    Where configurations were repeated, these are of the repeats, and a row says how the configuration compares with plain
+    cross entropy (`difference`, its interval `low` and `high`, `p`, `p_fresh`) and whether it is the one to take.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    compared = {} if answer is None else {row.id: row for row in answer.verdict.table}
+    rows = []
+    for configuration in configurations(records):
+        scores = {name: configuration.scores(name) for name in (*OBJECTIVES, *CALIBRATION_ERRORS)}
+        row = compared.get(configuration.id)
+        rows.append(
+            {
+                "configuration": configuration.id,
+                "name": configuration.name,
+                **{key: value for key, value in configuration.trials[0].params.items() if key not in REPEATED},
+                "n": len(scores[OBJECTIVES[0]]),
+                **{name: float(np.mean(values)) if values else None for name, values in scores.items()},
+                **{f"{name}/sd": float(np.std(v, ddof=1)) if len(v) > 1 else None for name, v in scores.items()},
+                "recommended": answer is not None and answer.verdict.recommended == configuration.id,
+                "difference": None if row is None else row.difference.mean,
+                "low": None if row is None else row.difference.low,
+                "high": None if row is None else row.difference.high,
+                "p": None if row is None else row.p,
+                "p_fresh": None if row is None else row.difference.p_fresh,
+                "trials": [trial.number for trial in configuration.trials],
+            }
+        )
+    _write_table(rows, path)
 
 
 def write_study(config: StudyConfig, path: Path) -> None:
@@ -102,12 +141,16 @@ class ResultsFile:
     def _write(self) -> None:
         started = time.monotonic()
         rows = [_row(record) for _, record in sorted(list(self._records.trials.items()))]
-        names = dict.fromkeys(name for row in rows for name in row)
-        table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
-        partial = self._path.with_suffix(".partial")
-        pq.write_table(table, partial)
-        os.replace(partial, self._path)
+        _write_table(rows, self._path)
         self._next = time.monotonic() + max(_MIN_PAUSE, _MIN_PAUSE_FACTOR * (time.monotonic() - started))
+
+
+def _write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    names = dict.fromkeys(name for row in rows for name in row)
+    table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    partial = path.with_suffix(".partial")
+    pq.write_table(table, partial)
+    os.replace(partial, path)
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -115,6 +158,8 @@ def _row(record: Record) -> dict[str, Any]:
     return {
         "trial": record.number,
         "state": record.state.value,
+        "configuration": configuration_id(record),
+        "repeat": record.repeat,
         **record.params,
         **{name: record.score(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
         "class_recall": None if last is None else last.evaluation.per_class.get("class_recall"),
@@ -137,7 +182,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 def _identity(config: StudyConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "paper"})
-    search = config.search.model_dump(mode="json", exclude={"trials"})
+    search = config.search.model_dump(mode="json", exclude={"trials", "confirm"})
     return flatten({**values, "search": search, "data": {"content": config.data.content}})
 
 

@@ -6,7 +6,6 @@ the next result, at the end, or when the study is continued. The study never wai
 """
 
 import atexit
-import dataclasses
 import logging
 import os
 import posixpath
@@ -16,12 +15,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_seg._child import Child
 from tune_seg.config import CALIBRATION_ERRORS, METRICS
+from tune_seg.study.configurations import configuration_id
 from tune_seg.study.files import DATABASE
 from tune_seg.study.record import Record, State, sortable
 from tune_seg.training.result import EpochResult
@@ -42,19 +43,21 @@ _METRICS_A_BATCH = 800
 """MLflow takes a thousand metrics, params and tags together in one call."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Trial:
     """What MLflow is told of a trial."""
 
     number: int
     name: str
+    configuration: str
+    repeat: bool
     params: Mapping[str, Any]
     state: State
     reason: str
     history: Sequence[EpochResult]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _End:
     """How the study has ended, and the files that belong to its run."""
 
@@ -91,7 +94,7 @@ class Tracker:
     def update(self, record: Record) -> None:
         """A trial has changed. MLflow hears of it once an epoch is done or the trial has ended."""
         if record.history or record.state is not State.RUNNING:
-            self._queue.put(dataclasses.replace(record))
+            self._queue.put(replace(record))
 
     def finish(self, *, interrupted: bool, artifacts: Iterable[Path], timeout: float = 60.0) -> None:
         """Send what is left and close the parent run; after `timeout` seconds the rest is left for the next session."""
@@ -125,7 +128,10 @@ class Tracker:
 
 def _told(record: Record) -> _Trial:
     name = f"{record.number:03d} {record.name}"
-    return _Trial(record.number, name, record.params, record.state, record.reason, record.history)
+    history = [replace(result, evaluation=replace(result.evaluation, images=None)) for result in record.history]
+    return _Trial(
+        record.number, name, configuration_id(record), record.repeat, record.params, record.state, record.reason, history
+    )
 
 
 def _serve(connection: Connection, sender: "_Sender") -> None:
@@ -239,6 +245,8 @@ class _Sender:
                 "mlflow.parentRunId": self._parent,
                 "tune_seg.study": self._study_id,
                 "tune_seg.trial": str(trial.number),
+                "configuration": trial.configuration,  # by which the UI groups the repeats
+                "tune_seg.repeat": str(trial.repeat).lower(),
             }
             run = client.create_run(self._experiment, tags=labels, run_name=trial.name)
             child = self._sent[trial.number] = _Run(run.info.run_id, epochs=0)
@@ -285,7 +293,7 @@ class _Sender:
         client.set_terminated(self._parent, end.status)
 
 
-@dataclasses.dataclass
+@dataclass
 class _Run:
     """What MLflow has of a trial: its run, how many epochs (None: not looked up yet), and how it ended."""
 

@@ -55,7 +55,7 @@ class StudySearcher(NotSaved, Searcher):
         self._numbers[trial_id] = record.number
         uses: dict[int, float] = {}
         if self._reuse is not None:
-            uses = self._reuse.start(record, remaining=self._records.target - len(self._records.trials))
+            uses = self._reuse.start(record, remaining=self._records.to_sample)
         return {
             "number": record.number,
             # as text, because Tune copies, flattens and describes every value of a configuration
@@ -143,7 +143,7 @@ class StudyScheduler(NotSaved, _NewestFirst):
         report: StepReport = result[REPORT]
         record = self._records.trials[trial.config["number"]]
         stop = self._stops(record, report.results)  # a trial that has failed reports none, and ends by itself
-        return str(TrialScheduler.STOP if stop and not record.baseline else TrialScheduler.CONTINUE)
+        return str(TrialScheduler.STOP if stop and not (record.baseline or record.repeat) else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         # Tune asks for no decision on the results that end a trial, and replayed epochs can be among them

@@ -1,0 +1,86 @@
+"""Configurations: what a trial is without its seed and its fold. Trials that differ in these alone repeat one configuration."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from tune_seg.config import ROW, TrialConfig
+from tune_seg.study.record import Record, State
+
+SEED: Final = "training.seed"
+FOLD: Final = "fold"
+REPEATED: Final = frozenset({SEED, FOLD})
+"""The keys in which the repeats of a configuration differ."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration with its trials.
+
+    Attributes:
+        id: the same for the same configuration in every study.
+        name: what it is called in tables.
+        assignment: the values of the varied keys, without seed and fold.
+        trials: all of them, in their order: those of the search, and those that repeat it.
+    """
+
+    id: str
+    name: str
+    assignment: Mapping[str, Any]
+    trials: tuple[Record, ...]
+
+    @property
+    def config(self) -> TrialConfig:
+        """The configuration of its first trial."""
+        return self.trials[0].config
+
+    @cached_property
+    def completed(self) -> tuple[Record, ...]:
+        """The trials that ran to their end."""
+        return tuple(trial for trial in self.trials if trial.state is State.COMPLETED)
+
+    @cached_property
+    def repeats(self) -> tuple[Record, ...]:
+        """The trials that were made to be sure, and have ended. One that diverged is among them."""
+        return tuple(trial for trial in self.trials if trial.repeat and trial.state.ended)
+
+    def scores(self, metric: str) -> list[float]:
+        """A metric after the last epoch of each completed trial; of the repeats alone, where there are any."""
+        chosen = [trial for trial in self.repeats if trial.state is State.COMPLETED] or self.completed
+        found = (trial.score(metric) for trial in chosen)
+        return [score for score in found if score is not None]
+
+    def class_recalls(self, number: int) -> list[float]:
+        """The recall of a class in each repeat that has it."""
+        recalls = (trial.history[-1].evaluation.per_class["class_recall"][number] for trial in self.repeats)
+        return [recall for recall in recalls if recall == recall]
+
+
+def configurations(records: Iterable[Record]) -> list[Configuration]:
+    """The configurations of the trials, in the order in which they were first tried."""
+    trials: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.number):
+        trials.setdefault(configuration_id(record), []).append(record)
+    return [
+        Configuration(id, same[0].name, without_repeated(same[0].assignment), tuple(same)) for id, same in trials.items()
+    ]
+
+
+def configuration_id(record: Record) -> str:
+    """The id of the configuration of a trial: a hash of all but seed, fold and objective, and of the name of its row."""
+    values = record.config.model_dump(mode="json", exclude={"fold": True, "objective": True, "training": {"seed"}})
+    text = json.dumps([values, record.assignment.get(ROW)], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def without_repeated(assignment: Mapping[str, Any]) -> dict[str, Any]:
+    """`assignment` without seed and fold."""
+    return {key: value for key, value in assignment.items() if key not in REPEATED}
+
+
+def is_plain_cross_entropy(config: TrialConfig) -> bool:
+    """Whether cross entropy is the only loss, and no adaptive class weights are learned."""
+    return [term.loss for term in config.components] == ["ce"] and not config.acw

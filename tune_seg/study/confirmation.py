@@ -1,0 +1,201 @@
+"""Being sure of the answer: which configurations are repeated after the search, with which seeds, and what follows."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tune_seg.config import StudyConfig
+from tune_seg.config.study import ConfirmConfig
+from tune_seg.data import PackedData
+from tune_seg.image_counts import ImageCounts
+from tune_seg.study.configurations import (
+    FOLD,
+    SEED,
+    Configuration,
+    configurations,
+    is_plain_cross_entropy,
+    without_repeated,
+)
+from tune_seg.study.images import read_images
+from tune_seg.study.record import Record, State, sortable
+from tune_seg.study.verdict import Contender, Repeat, Verdict, decide, metrics_beside, next_round, simplicity
+
+_FULL_SHARE: Final = 20
+"""Trials from which on the whole share of them is kept for repeats."""
+_NO_SHARE: Final = 5
+"""Trials of which none is kept: the search needs them all."""
+_MIN_REPEATS: Final = 4
+"""Two seeds of two configurations: with fewer repeats nothing can be said."""
+
+
+def repeats_of(trials: int, settings: ConfirmConfig | None) -> int:
+    """How many of the trials of a study are kept to be sure of its answer."""
+    if settings is None:
+        return 0
+    share = settings.share * min(1.0, max(0.0, (trials - _NO_SHARE) / (_FULL_SHARE - _NO_SHARE)))
+    repeats = math.floor(share * trials)
+    return repeats if repeats >= _MIN_REPEATS else 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the repeats of a study say, and what they are of.
+
+    Attributes:
+        verdict: over the contenders.
+        contenders: finalists and plain cross entropy, by id.
+        measured: the same as the statistics take them.
+        reference: the id of plain cross entropy.
+    """
+
+    verdict: Verdict
+    contenders: Mapping[str, Configuration]
+    measured: Sequence[Contender]
+    reference: str
+
+
+class Confirmation:
+    """Plans the repeats of a study whose search has ended, and draws the conclusion.
+
+    What comes next follows from the trials alone, so that a study that was interrupted goes on as if it had not been.
+
+    Args:
+        config: the study; `search.confirm` is set.
+        directory: of the study, where the counts of the images lie.
+        packed: the data, whose groups and folds are used.
+        budget: how many repeats there may be.
+        until: when no further round begins, by :func:`time.monotonic`; None: the budget alone ends it.
+    """
+
+    def __init__(
+        self, config: StudyConfig, directory: Path, packed: PackedData, budget: int, until: float | None = None
+    ) -> None:
+        assert config.search.confirm is not None
+        self.budget = budget
+        self.settings = config.search.confirm
+        self._config = config
+        self._metric = config.objectives[0]
+        self._directory = directory
+        self._packed = packed
+        self._until = until
+        self._images = lru_cache(maxsize=None)(self._images_of)
+
+    def planned(self, records: Iterable[Record]) -> int:
+        """How many repeats there will be, as far as that is known: those there are, or the whole budget."""
+        return max(self.budget, sum(record.repeat for record in records))
+
+    def next_round(self, records: Sequence[Record]) -> list[dict[str, Any]]:
+        """The assignments of the trials that come next, all trials having ended; empty where there is nothing to add."""
+        if self._until is not None and time.monotonic() >= self._until:
+            return []
+        found = self._contenders(records)
+        if len(found) < 2:
+            return []
+        reference, *finalists = found
+        wanted = next_round(
+            [self._contender(configuration) for configuration in (reference, *finalists)],
+            reference.id,
+            self._metric,
+            margin=self.settings.margin,
+            confidence=self.settings.confidence,
+            budget=self.budget - sum(record.repeat for record in records),
+            seeds=self._seeds(),
+            test_share=self._test_share,
+        )
+        assignments = {configuration.id: configuration.assignment for configuration in found}
+        return [_with(assignments[id], seed, fold) for id, seed, fold in wanted]
+
+    def answer(self, records: Sequence[Record]) -> Answer | None:
+        """What the repeats say; None where there are too few."""
+        reference, *finalists = self._contenders(records) or [None]
+        repeated = [configuration for configuration in finalists if configuration.repeats]
+        if reference is None or not reference.repeats or not repeated:
+            return None
+        contenders = (reference, *repeated)
+        measured = [self._contender(configuration) for configuration in contenders]
+        verdict = decide(
+            measured,
+            reference.id,
+            self._metric,
+            margin=self.settings.margin,
+            confidence=self.settings.confidence,
+            test_share=self._test_share,
+            beside=metrics_beside(self._metric, measured[0]),
+        )
+        return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id)
+
+    def _contenders(self, records: Sequence[Record]) -> list[Configuration]:
+        """Plain cross entropy, then the finalists, best first: those that the search found best, and those repeated before."""
+        found = configurations(records)
+        ranked = sorted(
+            (configuration for configuration in found if configuration.completed),
+            key=lambda configuration: -max(sortable(score) for score in _of_search(configuration, self._metric)),
+        )
+        if not ranked:
+            return []
+        plain = [configuration for configuration in ranked if is_plain_cross_entropy(configuration.config)]
+        reference = plain[0] if plain else self._plain_like(ranked[0])
+        others = [configuration for configuration in ranked if not is_plain_cross_entropy(configuration.config)]
+        best, rest = others[: self.settings.finalists], others[self.settings.finalists :]
+        return [reference, *best, *(configuration for configuration in rest if configuration.repeats)]
+
+    def _plain_like(self, best: Configuration) -> Configuration:
+        """Plain cross entropy, otherwise as `best`, for a study whose search never tried it."""
+        assignment = {key: value for key, value in best.assignment.items() if key.split(".")[0] not in _OF_THE_LOSS}
+        assignment |= {"loss.kind": "static", "loss.end": "ce", "acw": False}
+        config = self._config.trial(assignment)
+        record = Record(-1, assignment, config)
+        (configuration,) = configurations([record])
+        return configuration
+
+    def _contender(self, configuration: Configuration) -> Contender:
+        repeats = [self._repeat(record) for record in configuration.repeats]
+        return Contender(
+            configuration.id, configuration.name, simplicity(configuration.config), {each.key: each for each in repeats}
+        )
+
+    def _repeat(self, record: Record) -> Repeat:
+        """A trial that diverged counts as 0: that a loss may diverge is part of what it is worth."""
+        config = record.config
+        result = record.last
+        assert result is not None
+        bad = record.state is State.DIVERGED
+        known = {**result.evaluation.metrics, **result.evaluation.scaled_metrics}
+        recalls = {f"recall/{c}": value for c, value in enumerate(result.evaluation.per_class.get("class_recall", ()))}
+        scores = {name: 0.0 if bad or math.isnan(value) else value for name, value in {**known, **recalls}.items()}
+        return Repeat(config.training.seed, config.fold, scores, None if bad else self._images(record.number, config.fold))
+
+    def _images_of(self, number: int, fold: int | None) -> ImageCounts | None:
+        counts = read_images(self._directory, number)
+        groups = self._packed.of_fold(fold).val_groups
+        return None if counts is None or len(counts) != len(groups) else counts.of_groups(groups)
+
+    def _seeds(self) -> list[tuple[int, int | None]]:
+        """Seeds that no trial of the search has had, each with its fold."""
+        first = self._config.training.seed + 1
+        folds = self._packed.folds
+        return [(first + k, k % folds if folds else None) for k in range(self.settings.max_seeds)]
+
+    @property
+    def _test_share(self) -> float | None:
+        return 1 / self._packed.folds if self._packed.folds else None
+
+
+_OF_THE_LOSS: Final = frozenset({"loss", "schedule", "acw", "acw_options", "row"})
+
+
+def _of_search(configuration: Configuration, metric: str) -> list[float]:
+    """The scores of the trials of the search; nothing but the worst where the search has none that ended."""
+    trials = [trial for trial in configuration.completed if not trial.repeat]
+    return [np.nan if (score := trial.score(metric)) is None else score for trial in trials] or [np.nan]
+
+
+def _with(assignment: Mapping[str, Any], seed: int, fold: int | None) -> dict[str, Any]:
+    repeated = {**without_repeated(assignment), SEED: seed}
+    return repeated if fold is None else {**repeated, FOLD: fold}

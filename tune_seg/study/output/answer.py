@@ -1,0 +1,152 @@
+"""The answer of a study in words: the verdict, the finalists beside plain cross entropy, what it misses, what to do next."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from rich.table import Table
+from rich.text import Text
+
+from tune_seg.study.configurations import Configuration
+from tune_seg.study.confirmation import Answer
+from tune_seg.study.output.words import cell, settings_of, short
+from tune_seg.study.verdict import FOUND, Difference, Kind, Verdict, finders, missed_classes
+from tune_seg.study.verdict.decision import MOST_SEEDS
+
+_PLAIN = "plain cross entropy"
+
+
+def verdict_text(answer: Answer, metric: str, margin: float, cost: float) -> Text:
+    """The sentence that a study ends with.
+
+    Args:
+        answer: what the repeats say.
+        metric: the objective.
+        margin: below which a difference does not matter.
+        cost: seconds that one more seed of two configurations takes.
+    """
+    verdict = answer.verdict
+    best, other = (_called(answer, id) for id in (verdict.best, verdict.other))
+    difference = (
+        f"{metric} {verdict.difference.mean:+.4f} {_interval(verdict.difference)}, {verdict.difference.n} seeds each"
+    )
+    text = Text()
+    if verdict.kind is Kind.BETTER:
+        text.append(f"Verdict: {best} is better than {other}", style="bold")
+        text.append(f" ({difference}).")
+    elif verdict.kind is Kind.INDISTINGUISHABLE:
+        text.append(f"Verdict: {best} and {other} are indistinguishable within the margin of {margin:g}", style="bold")
+        text.append(f" ({difference}).")
+    else:
+        text.append(f"Verdict: not decided between {best} and {other}", style="bold")
+        text.append(f" ({difference}{_after_looks(verdict)}): {_more(verdict, cost)}.")
+    text.append(" " + _advice(answer))
+    return text
+
+
+def answer_table(answer: Answer, metric: str, confidence: float) -> Table:
+    """The contenders: how often each was trained, its scores, and how it compares with plain cross entropy."""
+    prefix = metric.rpartition("/")[0]
+    names = [f"{prefix}/{name}" if prefix else name for name in ("recall", "accuracy", "calibration")]
+    table = Table(
+        title=f"Finalists, trained with fresh seeds ({confidence:.0%} intervals of the difference to {_PLAIN}: seeds and images)",
+        title_justify="left",
+    )
+    table.add_column("configuration")
+    for name in ("n", metric, "minus ce", "P(better)", *(name.rpartition("/")[2] for name in names)):
+        table.add_column(name, justify="right")
+    rows = {row.id: row for row in answer.verdict.table}
+    for id, configuration in sorted(answer.contenders.items(), key=lambda item: -_mean(item[1].scores(metric))):
+        scores = configuration.scores(metric)
+        row = rows.get(id)
+        chance = "" if row is None or math.isnan(row.difference.p_fresh) else f"{row.difference.p_fresh:.0%}"
+        against = "" if row is None else f"{row.difference.mean:+.4f} {_interval(row.difference)}"
+        means = (f"{_mean(configuration.scores(name)):.4f}" for name in names)
+        mark = "* " if id == answer.verdict.recommended else "  "
+        name = mark + _called(answer, id, settings=True)
+        table.add_row(name, str(len(scores)), f"{_mean(scores):.4f} ± {_sd(scores):.3f}", against, chance, *means)
+    return table
+
+
+def missed_lines(answer: Answer, class_names: Sequence[str], absent: Sequence[str]) -> Iterator[str]:
+    """What plain cross entropy misses, and who finds it.
+
+    Args:
+        answer: what the repeats say.
+        class_names: by class index.
+        absent: classes that no validation image has.
+    """
+    contenders = {each.id: each for each in answer.measured}
+    missed = missed_classes(contenders[answer.reference])
+    if absent:
+        yield f"No validation image has {', '.join(absent)}: nothing is known of finding {'it' if len(absent) == 1 else 'them'}."
+    if not missed:
+        yield (
+            f"{_PLAIN.capitalize()} finds every other class (recall of at least {FOUND:g})."
+            if absent
+            else (f"{_PLAIN.capitalize()} finds every class (recall of at least {FOUND:g}).")
+        )
+        return
+    yield f"{_PLAIN.capitalize()} misses {len(missed)} of {len(class_names) - len(absent)} classes (recall below {FOUND:g}):"
+    for number, recall in missed.items():
+        found = finders(list(contenders.values()), number)
+        line = f"  {class_names[number]}, recall {recall:.3f}: "
+        if found:
+            means = [_mean(answer.contenders[each.id].class_recalls(number)) for each in found]
+            who = ", ".join(f"{each.name} ({mean:.3f})" for each, mean in zip(found, means, strict=True))
+            yield f"{line}found by {who}"
+        else:
+            yield f"{line}no finalist finds it"
+
+
+def _called(answer: Answer, id: str, *, settings: bool = False) -> str:
+    if id == answer.reference:
+        return "ce" if settings else _PLAIN
+    return name_with_settings(answer.contenders[id]) if settings else answer.contenders[id].name
+
+
+def name_with_settings(configuration: Configuration) -> str:
+    """The name of a configuration, with the settings that it does not tell."""
+    settings = [f"{short(key)} {cell(value)}" for key, value in settings_of(configuration).items()]
+    return configuration.name + (f" ({', '.join(settings)})" if settings else "")
+
+
+def _interval(difference: Difference) -> str:
+    if math.isnan(difference.low):
+        return "[unknown]"
+    return f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+
+
+def _after_looks(verdict: Verdict) -> str:
+    """Why an interval that leaves out 0 does not decide."""
+    if verdict.difference.low > 0 or verdict.difference.high < 0:
+        return f"; {_interval(verdict.decisive)} with all comparisons and looks allowed for"
+    return ""
+
+
+def _more(verdict: Verdict, cost: float) -> str:
+    if verdict.images_limit:
+        return "more seeds cannot decide it, more validation images can"
+    if verdict.more_seeds is None:
+        return f"more than {MOST_SEEDS} further seeds would be needed"
+    duration = timedelta(seconds=round(verdict.more_seeds * cost))
+    return f"about {verdict.more_seeds} more seeds ({duration}) would decide it"
+
+
+def _advice(answer: Answer) -> str:
+    verdict = answer.verdict
+    taken = _called(answer, verdict.recommended)
+    if verdict.kind is Kind.UNDECIDED:
+        return f"Best so far: {taken}."
+    return f"Take {taken}{'' if verdict.recommended == verdict.best else ', the simpler one'}."
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _sd(values: Sequence[float]) -> float:
+    if len(values) < 2:
+        return math.nan
+    mean = _mean(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
