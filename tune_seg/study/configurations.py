@@ -1,4 +1,4 @@
-"""Configurations: what a trial is without its seed and its fold. Trials that differ in these alone repeat one configuration."""
+"""Configurations: what a trial is without its seed and fold. Trials that differ in these alone repeat one configuration."""
 
 import hashlib
 import json

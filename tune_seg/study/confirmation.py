@@ -8,8 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from tune_seg.config import StudyConfig
 from tune_seg.config.study import ConfirmConfig
 from tune_seg.data import PackedData
@@ -24,7 +22,10 @@ from tune_seg.study.configurations import (
 )
 from tune_seg.study.images import read_images
 from tune_seg.study.record import Record, State, sortable
-from tune_seg.study.verdict import Contender, Repeat, Verdict, decide, metrics_beside, next_round, simplicity
+from tune_seg.study.verdict import Contender, Repeat, Verdict, decide
+from tune_seg.study.verdict.classes import metrics_beside
+from tune_seg.study.verdict.rounds import next_round
+from tune_seg.study.verdict.simplicity import simplicity
 
 _FULL_SHARE: Final = 20
 """Trials from which on the whole share of them is kept for repeats."""
@@ -70,11 +71,12 @@ class Confirmation:
         directory: of the study, where the counts of the images lie.
         packed: the data, whose groups and folds are used.
         budget: how many repeats there may be.
+        slots: how many trials run at once.
         until: when no further round begins, by :func:`time.monotonic`; None: the budget alone ends it.
     """
 
     def __init__(
-        self, config: StudyConfig, directory: Path, packed: PackedData, budget: int, until: float | None = None
+        self, config: StudyConfig, directory: Path, packed: PackedData, budget: int, slots: int, until: float | None = None
     ) -> None:
         assert config.search.confirm is not None
         self.budget = budget
@@ -83,6 +85,7 @@ class Confirmation:
         self._metric = config.objectives[0]
         self._directory = directory
         self._packed = packed
+        self._slots = slots
         self._until = until
         self._images = lru_cache(maxsize=None)(self._images_of)
 
@@ -105,19 +108,21 @@ class Confirmation:
             margin=self.settings.margin,
             confidence=self.settings.confidence,
             budget=self.budget - sum(record.repeat for record in records),
-            seeds=self._seeds(),
+            max_seeds=self.settings.max_seeds,
+            seeds=self._seeds(records),
+            folds=range(self._packed.folds) or (None,),
             test_share=self._test_share,
+            slots=self._slots,
         )
         assignments = {configuration.id: configuration.assignment for configuration in found}
         return [_with(assignments[id], seed, fold) for id, seed, fold in wanted]
 
     def answer(self, records: Sequence[Record]) -> Answer | None:
         """What the repeats say; None where there are too few."""
-        reference, *finalists = self._contenders(records) or [None]
-        repeated = [configuration for configuration in finalists if configuration.repeats]
-        if reference is None or not reference.repeats or not repeated:
+        contenders = [configuration for configuration in self._contenders(records) if configuration.repeats]
+        if len(contenders) < 2 or not is_plain_cross_entropy(contenders[0].config):
             return None
-        contenders = (reference, *repeated)
+        reference = contenders[0]
         measured = [self._contender(configuration) for configuration in contenders]
         verdict = decide(
             measured,
@@ -131,7 +136,7 @@ class Confirmation:
         return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id)
 
     def _contenders(self, records: Sequence[Record]) -> list[Configuration]:
-        """Plain cross entropy, then the finalists, best first: those that the search found best, and those repeated before."""
+        """Plain cross entropy, then the finalists: those that the search found best, and those that were repeated before."""
         found = configurations(records)
         ranked = sorted(
             (configuration for configuration in found if configuration.completed),
@@ -167,8 +172,9 @@ class Confirmation:
         assert result is not None
         bad = record.state is State.DIVERGED
         known = {**result.evaluation.metrics, **result.evaluation.scaled_metrics}
-        recalls = {f"recall/{c}": value for c, value in enumerate(result.evaluation.per_class.get("class_recall", ()))}
-        scores = {name: 0.0 if bad or math.isnan(value) else value for name, value in {**known, **recalls}.items()}
+        scores = {name: 0.0 if bad or math.isnan(value) else value for name, value in known.items()}
+        recalls = result.evaluation.per_class.get("class_recall", ())
+        scores |= {f"recall/{c}": recall for c, recall in enumerate(recalls) if not math.isnan(recall)}
         return Repeat(config.training.seed, config.fold, scores, None if bad else self._images(record.number, config.fold))
 
     def _images_of(self, number: int, fold: int | None) -> ImageCounts | None:
@@ -176,11 +182,10 @@ class Confirmation:
         groups = self._packed.of_fold(fold).val_groups
         return None if counts is None or len(counts) != len(groups) else counts.of_groups(groups)
 
-    def _seeds(self) -> list[tuple[int, int | None]]:
-        """Seeds that no trial of the search has had, each with its fold."""
-        first = self._config.training.seed + 1
-        folds = self._packed.folds
-        return [(first + k, k % folds if folds else None) for k in range(self.settings.max_seeds)]
+    def _seeds(self, records: Sequence[Record]) -> Sequence[int]:
+        """Seeds that no trial of the search has had."""
+        first = 1 + max(record.config.training.seed for record in records if not record.repeat)
+        return range(first, first + self.settings.max_seeds)
 
     @property
     def _test_share(self) -> float | None:
@@ -193,7 +198,7 @@ _OF_THE_LOSS: Final = frozenset({"loss", "schedule", "acw", "acw_options", "row"
 def _of_search(configuration: Configuration, metric: str) -> list[float]:
     """The scores of the trials of the search; nothing but the worst where the search has none that ended."""
     trials = [trial for trial in configuration.completed if not trial.repeat]
-    return [np.nan if (score := trial.score(metric)) is None else score for trial in trials] or [np.nan]
+    return [math.nan if (score := trial.score(metric)) is None else score for trial in trials] or [math.nan]
 
 
 def _with(assignment: Mapping[str, Any], seed: int, fold: int | None) -> dict[str, Any]:

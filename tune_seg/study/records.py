@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
-from tune_seg.study.confirmation import Confirmation, Repeat
+from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.files import JOURNAL
 from tune_seg.study.images import write_images
 from tune_seg.study.journal import StudyJournal
@@ -346,7 +346,7 @@ class Records:
                 return record
             self._ready.append(record)
         if self._asked >= self.searched and not self._ready and not self._running:
-            self._ready += [self._repeat(repeat) for repeat in self._round()]
+            self._ready += [self._repeat(assignment) for assignment in self._round()]
             if self._ready:
                 return self._next(may_start)
         return None
@@ -356,7 +356,7 @@ class Records:
         """Whether a trial has yet to end in this session."""
         return any(record.state is State.RUNNING for record in self.trials.values())
 
-    def _round(self) -> Sequence[Repeat]:
+    def _round(self) -> Sequence[Mapping[str, Any]]:
         """The repeats that are needed next, once every trial has ended; none after one that has failed."""
         if self._confirmation is None or any(record.state is State.FAILED for record in self.trials.values()):
             return ()
@@ -402,15 +402,13 @@ class Records:
         if self._duplicates >= _MAX_DUPLICATES:
             self.searched = self._asked
 
-    def _repeat(self, repeat: Repeat) -> Record:
+    def _repeat(self, assignment: Mapping[str, Any]) -> Record:
         """A trial that repeats a configuration; the sampler takes no part in it."""
         trial = self._study.ask()
         trial.set_user_attr(_REPEAT, True)
-        trial.set_user_attr("assignment", dict(repeat.assignment))
+        trial.set_user_attr("assignment", dict(assignment))
         self._handles[trial.number] = trial
-        config = self.config.trial(repeat.assignment)
-        record = Record(trial.number, repeat.assignment, config, repeat=True)
-        return record
+        return Record(trial.number, assignment, self.config.trial(assignment), repeat=True)
 
     def _fixed(self, number: int) -> Mapping[str, Any]:
         """What is not left to the sampler: a baseline first, then the points of the grid in turn."""

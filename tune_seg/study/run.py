@@ -100,8 +100,8 @@ def _session(ready: Prepared, console: Console, profile: Profile) -> Outcome:
 def _surroundings(ready: Prepared) -> Surroundings:
     packed = ready.packed
     folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
-    pixels = sum(fold.val_pixels for fold in folds)
-    absent = [name for name, count in zip(packed.class_names, pixels, strict=True) if not count]
+    counts = zip(packed.class_names, *(fold.val_pixels.tolist() for fold in folds), strict=True)
+    absent = [name for name, *pixels in counts if not any(pixels)]
     return Surroundings(packed.class_names, absent, ready.slots)
 
 
@@ -113,7 +113,7 @@ def _confirmation(ready: Prepared) -> Confirmation | None:
     budget = repeats_of(config.search.trials, config.search.confirm)
     if searched:
         budget = min(budget, max(0, config.search.trials - searched))
-    return Confirmation(config, ready.directory, ready.packed, budget) if budget else None
+    return Confirmation(config, ready.directory, ready.packed, budget, ready.slots) if budget else None
 
 
 def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from rich.text import Text
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.words import cell, settings_of, short
-from tune_seg.study.verdict import FOUND, Difference, Kind, Verdict, finders, missed_classes
-from tune_seg.study.verdict.decision import MOST_SEEDS
+from tune_seg.study.verdict import Difference, Kind, Verdict
+from tune_seg.study.verdict.classes import FOUND, finders, missed_classes
+from tune_seg.study.verdict.rule import MOST_SEEDS
 
 _PLAIN = "plain cross entropy"
 
@@ -48,10 +49,8 @@ def answer_table(answer: Answer, metric: str, confidence: float) -> Table:
     """The contenders: how often each was trained, its scores, and how it compares with plain cross entropy."""
     prefix = metric.rpartition("/")[0]
     names = [f"{prefix}/{name}" if prefix else name for name in ("recall", "accuracy", "calibration")]
-    table = Table(
-        title=f"Finalists, trained with fresh seeds ({confidence:.0%} intervals of the difference to {_PLAIN}: seeds and images)",
-        title_justify="left",
-    )
+    title = f"Finalists, trained with fresh seeds; minus ce: with its {confidence:.0%} interval over seeds and images"
+    table = Table(title=title, title_justify="left")
     table.add_column("configuration")
     for name in ("n", metric, "minus ce", "P(better)", *(name.rpartition("/")[2] for name in names)):
         table.add_column(name, justify="right")
@@ -79,13 +78,10 @@ def missed_lines(answer: Answer, class_names: Sequence[str], absent: Sequence[st
     contenders = {each.id: each for each in answer.measured}
     missed = missed_classes(contenders[answer.reference])
     if absent:
-        yield f"No validation image has {', '.join(absent)}: nothing is known of finding {'it' if len(absent) == 1 else 'them'}."
+        yield f"No validation image has {', '.join(absent)}: whether a loss finds that is not known."
+    seen = f"{'other ' if absent else ''}class"
     if not missed:
-        yield (
-            f"{_PLAIN.capitalize()} finds every other class (recall of at least {FOUND:g})."
-            if absent
-            else (f"{_PLAIN.capitalize()} finds every class (recall of at least {FOUND:g}).")
-        )
+        yield f"{_PLAIN.capitalize()} finds every {seen} (recall of at least {FOUND:g})."
         return
     yield f"{_PLAIN.capitalize()} misses {len(missed)} of {len(class_names) - len(absent)} classes (recall below {FOUND:g}):"
     for number, recall in missed.items():

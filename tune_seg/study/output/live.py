@@ -1,4 +1,4 @@
-"""The live table while a study runs: running and best trials, progress, remaining time; a line a trial without a terminal."""
+"""What a person sees while a study runs: a live table with progress and remaining time, or a line a trial."""
 
 import time
 from collections.abc import Callable, Iterable

@@ -81,7 +81,7 @@ def final_report(
 
 
 def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration]:
-    """Those that were repeated first, best mean first; then those that ran to their end once; then those that were stopped."""
+    """Those that were repeated first, best mean first; then those that ran to their end once; then those stopped early."""
 
     def place(configuration: Configuration) -> tuple[bool, tuple[bool, int, float]]:
         best = min(configuration.trials, key=lambda trial: rank_key(trial.state, len(trial.history), trial.score(objective)))

@@ -24,7 +24,7 @@ from tune_seg._child import Child
 from tune_seg.config import CALIBRATION_ERRORS, METRICS
 from tune_seg.study.configurations import configuration_id
 from tune_seg.study.files import DATABASE
-from tune_seg.study.record import Record, State, sortable
+from tune_seg.study.record import Record, State, SummedHistory, sortable
 from tune_seg.training.result import EpochResult
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ class Tracker:
 
 def _told(record: Record) -> _Trial:
     name = f"{record.number:03d} {record.name}"
-    history = [replace(result, evaluation=replace(result.evaluation, images=None)) for result in record.history]
+    history = record.history
+    if not isinstance(history, SummedHistory):  # MLflow has no use for the counts of the images
+        history = [replace(result, evaluation=replace(result.evaluation, images=None)) for result in history]
     return _Trial(
         record.number, name, configuration_id(record), record.repeat, record.params, record.state, record.reason, history
     )
