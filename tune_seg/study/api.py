@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
-from tune_seg.study.files import RESULTS, study_directory, study_name
+from tune_seg.study.files import CONFIGURATIONS, RESULTS, existing_study, study_directory, study_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +89,26 @@ class Study:
 
         return run_study(self.plan(), study_console())
 
+    def confirm(self, *, finalists: int | None = None, seeds: int | None = None, hours: float | None = None) -> "Outcome":
+        """Train the best configurations and plain cross entropy with more seeds, until they are told apart.
+
+        Args:
+            finalists: how many configurations beside plain cross entropy; those of `search.confirm.finalists`.
+            seeds: of each configuration, at most; `search.confirm.max_seeds`.
+            hours: after so many no further seed begins.
+
+        Returns:
+            As :meth:`run`.
+
+        Raises:
+            InputError: the study has no trial yet, or as :meth:`run`.
+        """
+        from tune_seg.study.run import confirm_study
+
+        wanted = {"search.confirm.finalists": finalists, "search.confirm.max_seeds": seeds}
+        overrides = {key: value for key, value in wanted.items() if value is not None}
+        return confirm_study(existing_study(str(self.directory), self.directory.parent), overrides, hours)
+
     @property
     def trials(self) -> "pd.DataFrame":
         """The trials, one a row, with the columns of `results.parquet`.
@@ -99,22 +119,30 @@ class Study:
         Raises:
             InputError: no trial has begun, or none had when the table was last written.
         """
-        import pandas as pd
-
         from tune_seg.study.record import rank_key
 
         path = self.directory / RESULTS
-        if not path.is_file():
-            raise InputError(f"{path} is not there yet: it is written when the first trial has ended; run the study first")
-        try:
-            trials = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read: {error}") from None
+        trials = _table(path)
         if trials.empty:
             raise InputError(f"{path} has no trial yet: the study ended before the first one began; run the study first")
         scores = trials[self.config.objectives[0]]  # None where no trial has done an epoch
         keys = [rank_key(*row) for row in zip(trials["state"], trials["epochs"], scores, strict=True)]
         return trials.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
+
+    @property
+    def configurations(self) -> "pd.DataFrame":
+        """The configurations, one a row, with the columns of `configurations.parquet`, best mean of the first objective first.
+
+        A configuration is what a trial is without its seed and fold; `n` says how many trials the means are of: the repeats
+        with fresh seeds where there are any. `recommended` marks the one to take, as far as the study was confirmed.
+
+        Raises:
+            InputError: no session of the study has ended yet.
+        """
+        table = _table(self.directory / CONFIGURATIONS)
+        order = {"repeated": table["difference"].notna() | table["recommended"], "score": table[self.config.objectives[0]]}
+        keys = table.assign(**order).sort_values(["repeated", "score"], ascending=False, kind="stable").index
+        return table.loc[keys].reset_index(drop=True)
 
     @property
     def best(self) -> "pd.Series[Any]":
@@ -127,3 +155,14 @@ class Study:
         if trials["state"][0] != "completed":
             raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
         return trials.iloc[0]
+
+
+def _table(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"{path} is not there yet: it is written when the first trial has ended; run the study first")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None

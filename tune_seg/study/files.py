@@ -54,6 +54,20 @@ def study_directory(studies: Path, name: str) -> Path:
     return studies.absolute() / name
 
 
+def existing_study(study: str, studies: Path) -> Path:
+    """The directory of a study by its name in the folder `studies`, or by its path.
+
+    Raises:
+        InputError: there is no study.
+    """
+    directory = Path(study) if (Path(study) / CONFIGURATION).is_file() else studies / study
+    if not (directory / CONFIGURATION).is_file():
+        raise InputError(
+            f"{directory} holds no study (no {CONFIGURATION}); give the name of one in --studies DIR, or its folder"
+        )
+    return directory.absolute()
+
+
 def study_name(config: str | Path) -> str:
     """What a study is called that is given no name: as its preset or file, or as its folder for a study's own file."""
     path = Path(config)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,22 @@ from typing import Any
 from rich.console import Console
 
 from tune_seg.config import TrialConfig
+from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Confirmation, repeats_of
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
 from tune_seg.study.output.live import LiveReport
-from tune_seg.study.output.messages import say_failures, say_where, warn_of_classes, warn_of_frozen_encoders, warner
+from tune_seg.study.output.messages import (
+    say_failures,
+    say_where,
+    study_console,
+    warn_of_classes,
+    warn_of_frozen_encoders,
+    warner,
+)
 from tune_seg.study.output.report import Surroundings, final_report
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
 from tune_seg.study.output.tracking import Tracker, default_uri
-from tune_seg.study.plan import Plan
+from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
 from tune_seg.study.ray_tune import cluster
@@ -41,7 +50,18 @@ class Outcome(Enum):
     INTERRUPTED = 130
 
 
-def run_study(plan: Plan, console: Console, *, profile_from: float | None = None) -> Outcome:
+@dataclass(frozen=True)
+class More:
+    """A session that searches no further and repeats the best configurations of a study.
+
+    Attributes:
+        until: when no further round begins, by :func:`time.monotonic`; None: until all is decided, or `max_seeds` is reached.
+    """
+
+    until: float | None = None
+
+
+def run_study(plan: Plan, console: Console, *, profile_from: float | None = None, more: More | None = None) -> Outcome:
     """Run the study, or what is left of it, and print its results.
 
     Ctrl-C (SIGINT) ends it early; what was computed is kept, and running it again continues it.
@@ -51,6 +71,7 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
         console: where to print.
         profile_from: when the command began, by :func:`time.perf_counter`; print where its time went, and write that to
             `profile.json`. None: do not.
+        more: repeat the best configurations only. None: search, and repeat as far as `search.trials` allow.
 
     Raises:
         InputError: the data, the model, the resources or the study directory are not what the study needs.
@@ -58,19 +79,40 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
     with locked(plan.directory):
         with prepared(plan, console) as ready:
             profile = Profile(ready.slots, time.perf_counter() if profile_from is None else profile_from)
-            outcome = _session(ready, console, profile)
+            outcome = _session(ready, console, profile, more)
         if profile_from is not None:
             profile.write(plan.directory / PROFILE)
             console.print(profile.table())
         return outcome
 
 
-def _session(ready: Prepared, console: Console, profile: Profile) -> Outcome:
+def confirm_study(
+    directory: Path, overrides: Mapping[str, Any], hours: float | None = None, console: Console | None = None
+) -> Outcome:
+    """Train the best configurations of a study and plain cross entropy with more seeds, until they are told apart.
+
+    Args:
+        directory: of the study, whose search need not have ended.
+        overrides: of its configuration, by dotted key: `search.confirm.max_seeds` and its like, or `compute.max_concurrent`.
+        hours: after so many no further seed begins.
+        console: where to print; the standard output.
+
+    Raises:
+        InputError: as :func:`run_study`.
+    """
+    path = directory / CONFIGURATION
+    off: dict[str, Any] = {} if load_config(path).search.confirm else {"search.confirm": {}}
+    config = load_config(path, overrides={**off, **overrides})
+    until = None if hours is None else time.monotonic() + 3600 * hours
+    return run_study(plan_study(config, directory), console or study_console(), more=More(until))
+
+
+def _session(ready: Prepared, console: Console, profile: Profile, more: More | None) -> Outcome:
     config, directory, packed = ready.config, ready.directory, ready.packed
     write_study(config, directory / CONFIGURATION)
     data = TrainingData.of(packed)
-    confirmation = _confirmation(ready)
-    records = Records(directory, config, ready.space, _points(ready, data), confirmation)
+    confirmation = _confirmation(ready, more)
+    records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
     uri = config.mlflow_uri or default_uri(directory)
     tracker = Tracker(uri, directory, records.study_id, config.objectives[0], class_names=packed.class_names)
     report = LiveReport(console, config, lambda: records.target)
@@ -105,12 +147,15 @@ def _surroundings(ready: Prepared) -> Surroundings:
     return Surroundings(packed.class_names, absent, ready.slots)
 
 
-def _confirmation(ready: Prepared) -> Confirmation | None:
+def _confirmation(ready: Prepared, more: More | None) -> Confirmation | None:
     """What makes the study sure of its answer; None where nothing of its trials is kept for that."""
-    config = ready.config
+    config, settings = ready.config, ready.config.search.confirm
+    if more is not None and settings is not None:
+        budget = (settings.finalists + 1) * settings.max_seeds
+        return Confirmation(config, ready.directory, ready.packed, budget, ready.slots, more.until)
     # every point of a grid is tried, however many trials there are
     searched = len(ready.space.enumerate()) + len(config.baselines) if config.search.sampler == "grid" else 0
-    budget = repeats_of(config.search.trials, config.search.confirm)
+    budget = repeats_of(config.search.trials, settings)
     if searched:
         budget = min(budget, max(0, config.search.trials - searched))
     return Confirmation(config, ready.directory, ready.packed, budget, ready.slots) if budget else None

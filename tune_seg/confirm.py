@@ -1,0 +1,69 @@
+"""The confirm command: `tune-seg confirm STUDY`: train the best configurations of a study with more seeds, and say what follows.
+
+It goes on where the study's own repeats ended, and the same command again goes on where it ended itself.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tune_seg._arguments import Parser
+from tune_seg._commands import run
+from tune_seg.errors import InputError
+from tune_seg.study.files import existing_study
+
+_OPTIONS = {
+    "finalists": "search.confirm.finalists",
+    "seeds": "search.confirm.max_seeds",
+    "margin": "search.confirm.margin",
+    "max_concurrent": "compute.max_concurrent",
+    "address": "compute.address",
+}
+"""The options that are short for keys of the configuration."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the confirm command; the exit status is that of `tune-seg search`."""
+    arguments = parser().parse_args(argv)
+    try:
+        directory = existing_study(arguments.study, arguments.studies)
+        overrides = {
+            key: getattr(arguments, option) for option, key in _OPTIONS.items() if getattr(arguments, option) is not None
+        }
+        from tune_seg.study.run import confirm_study
+
+        # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
+        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        try:
+            return confirm_study(directory, overrides, arguments.hours).value
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+
+
+def parser() -> Parser:
+    """The command line of `tune-seg confirm`."""
+    parser = Parser(
+        prog="tune-seg confirm",
+        description="Train the best configurations of a study and plain cross entropy with more seeds, until they are told "
+        "apart. The same command again continues.",
+    )
+    parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
+    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_argument("--finalists", type=int, metavar="N", help="how many configurations beside plain cross entropy")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds of each configuration, at most (20)")
+    parser.add_argument("--margin", type=float, metavar="D", help="a difference that does not matter (0.01)")
+    parser.add_argument("--hours", type=float, metavar="H", help="begin no further seed after so many hours")
+    parser.add_argument("--max-concurrent", type=int, metavar="N", help="how many trials run at once, at most")
+    parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
