@@ -3,7 +3,6 @@
 They are what a bootstrap over images, or over patients, needs. Nothing here needs torch.
 """
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 _TEMPERATURE: Final = "temperature/"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reliability:
     """Where the outputs of each image lie, in N equal bins.
 
@@ -33,7 +32,7 @@ class Reliability:
     gaps: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageCounts:
     """The counts of one model over the validation images, in their order.
 
@@ -53,6 +52,12 @@ class ImageCounts:
 
     def __len__(self) -> int:
         return len(self.hits)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageCounts) and self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
 
     def score(self, name: str, weights: Floats | Counts | None = None) -> Floats:
         """A metric over choices of the images, as :class:`tune_seg.metrics.SegmentationMetrics` defines it.
@@ -112,16 +117,20 @@ class ImageCounts:
             "s_acc and s_rec, and the last three after temperature/"
         )
 
-    def to_json(self) -> str:
-        """The counts as a compressed text."""
+    def to_bytes(self) -> bytes:
+        """The counts as a compressed file, in NumPy's format."""
         with io.BytesIO() as file:
             np.savez_compressed(file, **_arrays(self))
-            return base64.b85encode(file.getvalue()).decode()
+            return file.getvalue()
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What :meth:`to_json` has made."""
-        with np.load(io.BytesIO(base64.b85decode(text)), allow_pickle=False) as file:
+    def from_bytes(cls, content: bytes) -> Self:
+        """What :meth:`to_bytes` has made.
+
+        Raises:
+            ValueError, KeyError, OSError, zipfile.BadZipFile: it is something else.
+        """
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             hits, truths, predictions = (file[name].astype(np.int64) for name in ("hits", "truths", "predictions"))
             raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
             background = int(file["background"])

@@ -57,7 +57,10 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
 """The metrics of :class:`tune_seg.metrics.SegmentationMetrics` that are one number."""
 
 METRICS = tuple(name for name, metric in CATALOGUE.items() if metric.objective)
-"""What a study may maximise."""
+"""What a study may maximise, also of outputs that were calibrated by a temperature."""
+
+OBJECTIVES = (*METRICS, *(f"temperature/{name}" for name in METRICS))
+"""The objectives of a study by name."""
 
 CALIBRATION_ERRORS = tuple(name for name, metric in CATALOGUE.items() if not metric.objective)
 """The other ones: they are recorded, and smaller is better."""

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, SupportsIndex
 
 import numpy as np
@@ -21,6 +21,7 @@ _LOWEST: Final = -24
 """An exponent of 2: outputs nearer than this to 0, or to 1, share a cell, as float32 does not separate them near 1."""
 _SIDE: Final = ((-1 - _LOWEST) << _MANTISSA_BITS) + 2
 """Cells on each side of 1/2: those of the octaves from 2^-24 to 1/2, one for what lies below them, one for 1/2 itself."""
+_RELIABILITY: Final = ("calibration", "ece", "sce", "ace", "brier", "nll")
 _STATE: Final = ("confusion", "_cell_count", "_cell_gap", "_confidence_gap", "_brier", "_nll")
 
 
@@ -242,7 +243,7 @@ class SegmentationMetrics:
     def _reliability(self, state: dict[str, Tensor], pixels: int) -> dict[str, float]:
         """The metrics that take the outputs for probabilities."""
         if pixels == 0:
-            return dict.fromkeys(("calibration", "ece", "sce", "ace", "brier", "nll"), math.nan)
+            return dict.fromkeys(_RELIABILITY, math.nan)
         classes, bins = self.num_classes, self.num_bins
         count = state["_cell_count"][:-1].view(classes, -1).numpy()
         gap = state["_cell_gap"][:-1].view(classes, -1).numpy()
@@ -268,6 +269,22 @@ class SegmentationMetrics:
     def _to(self, device: torch.device) -> None:
         for name in _STATE:
             setattr(self, name, getattr(self, name).to(device))
+
+
+def with_calibration(metrics: Mapping[str, float], reliability: Mapping[str, float]) -> dict[str, float]:
+    """`metrics` with the calibration and its errors of `reliability`: of outputs that one temperature has changed.
+
+    Args:
+        metrics: those of :meth:`SegmentationMetrics.compute` that are one number.
+        reliability: the same of the changed outputs, perhaps of some of the pixels.
+    """
+    calibration = reliability["calibration"]
+    return {
+        **metrics,
+        **{name: reliability[name] for name in _RELIABILITY},
+        "s_acc": _harmonic_mean(calibration, metrics["accuracy"]),
+        "s_rec": _harmonic_mean(calibration, metrics["recall"]),
+    }
 
 
 def _count(key: str, value: SupportsIndex) -> int:

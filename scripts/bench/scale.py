@@ -44,7 +44,7 @@ from tune_seg.study.reuse import Reuse
 from tune_seg.study.search_space.samplers import sample_trials
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
-from tune_seg.training.result import EpochResult, Evaluation, Progress, ScaledScores, Seconds
+from tune_seg.training.result import SCALINGS, EpochResult, Evaluation, Progress, ScaledScores, Seconds
 from tune_seg.training.trajectory import TrainingData
 
 BEGAN = "began"  # the key under which a step reports when it began
@@ -70,15 +70,15 @@ class Waiting(tune.Trainable):
         rng = random.Random(f"{self._number}/{self._epoch}")
         done = self._epoch == self._epochs
         scaled = {
-            name: ScaledScores({metric: rng.random() for metric in (*CALIBRATION_ERRORS, *METRICS[:5])}, temperature)
-            for name, temperature in (("unscaled", None), ("temperature", 1.5))
+            name: ScaledScores({metric: rng.random() for metric in (*CALIBRATION_ERRORS, *METRICS)}, 1.5)
+            for name in (SCALINGS if done else SCALINGS[:1])
         }
         result = EpochResult(
             epoch=self._epoch,
             evaluation=Evaluation(
                 {name: rng.random() for name in (*METRICS, *CALIBRATION_ERRORS)},
                 {f"class_{name}": tuple(rng.random() for _ in CLASSES) for name in ("recall", "precision", "iou", "dice")},
-                scaled if done else {},
+                scaled,
             ),
             train_loss=rng.random(),
             diverged=False,

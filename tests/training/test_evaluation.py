@@ -1,19 +1,22 @@
-"""The halves of the validation set, the metrics of scaled logits, and the metrics of the whole set beside them."""
+"""The metrics of a whole validation split, the halves, and what temperatures and adjusted logits make of them."""
 
 import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tune_seg.config import CALIBRATION_ERRORS, DataConfig, TrialConfig, parse
+from tune_seg.config import DataConfig, TrialConfig, parse
 from tune_seg.data import PackedData, batches, pack, read
 from tune_seg.metrics import SegmentationMetrics
 from tune_seg.temperature import fit_temperature
-from tune_seg.training.evaluation import SCALED, evaluate
+from tune_seg.training.evaluation import evaluate, halves
 from tune_seg.training.result import SCALINGS, Evaluation
 
 CONFIG = parse(TrialConfig, {"training": {"batch_size": 2}})
@@ -21,7 +24,7 @@ CONFIG = parse(TrialConfig, {"training": {"batch_size": 2}})
 
 @pytest.fixture(scope="module")
 def seven(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
-    """Four images in the fitting half and three in the scoring half, of 40 x 56 pixels."""
+    """Four validation images in one half and three in the other, of 40 x 56 pixels."""
     directory: Path = tmp_path_factory.mktemp("packs")
     config = DataConfig(format="synthetic", size=(40, 56), max_train=2, max_val=7)
     return PackedData(pack(read(config), directory, config.size))
@@ -49,104 +52,151 @@ def scores(model: nn.Module, data: PackedData, device: str | torch.device = "cpu
     return evaluate(model.to(device), data, config, device=device, autocast=nullcontext(), **arguments)
 
 
-def temperature(results: Evaluation) -> float:
-    value = results.scaled["temperature"].temperature
-    assert isinstance(value, float)
-    return value
-
-
-def images_of(data: PackedData) -> Tensor:
+def outputs_of(network: nn.Module, data: PackedData, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The logits (N, C, H, W) of the validation images, and their target."""
     arguments: dict[str, Any] = {"epoch": 0, "seed": 0, "device": "cpu", "train": False}
-    ((images, _),) = batches(data.val, batch_size=len(data.val), augmentation=CONFIG.augmentation, **arguments)
-    return images
+    ((images, target),) = batches(data.val, batch_size=len(data.val), augmentation=CONFIG.augmentation, **arguments)
+    with torch.no_grad():
+        return network.to(device)(images.to(device)).cpu(), target
 
 
-def test_the_model_sees_each_image_once_first_those_of_even_index(seven: PackedData) -> None:
-    seen: list[Tensor] = []
-    network = model(seven)
-    network.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs[0]))
-    scores(network, seven, scaling=True)
-    assert torch.equal(torch.stack(seen), images_of(seven)[[0, 2, 4, 6, 1, 3, 5]])
+def measured(data: PackedData, logits: Tensor, target: Tensor) -> dict[str, Any]:
+    metrics = SegmentationMetrics(data.num_classes)
+    metrics.update(logits, target)
+    return metrics.compute()
 
 
-def test_the_whole_sets_metrics_are_those_of_an_ordinary_evaluation(seven: PackedData, device: torch.device) -> None:
-    config = parse(TrialConfig, {"training": {"batch_size": 2}, "evaluation": {"background": seven.class_names[0]}})
-    ordinary = scores(model(seven), seven, device, config=config)
-    scaled = scores(model(seven), seven, device, config=config, scaling=True)
-    tolerance = 1e-12 if device.type == "cpu" else 1e-5
-    assert scaled.metrics == pytest.approx(ordinary.metrics, rel=tolerance, nan_ok=True)
-    assert set(scaled.per_class) == set(ordinary.per_class)
-    for name, values in ordinary.per_class.items():
-        assert scaled.per_class[name] == pytest.approx(values, rel=tolerance, nan_ok=True), name
+def pixels(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    return logits.movedim(1, -1).flatten(0, 2), target.flatten()
+
+
+def test_the_metrics_are_those_of_all_images(seven: PackedData, device: torch.device) -> None:
+    found = scores(model(seven), seven, device)
+    expected = measured(seven, *outputs_of(model(seven), seven, device))
+    for name, value in {**found.metrics, **found.per_class}.items():
+        assert value == pytest.approx(expected[name], rel=1e-5, nan_ok=True), name
+
+
+def test_what_is_known_after_every_epoch_is_the_same_after_the_last(seven: PackedData) -> None:
+    ordinary, final = scores(model(seven), seven), scores(model(seven), seven, final=True)
+    assert tuple(ordinary.scaled) == SCALINGS[:1] and tuple(final.scaled) == SCALINGS
+    assert ordinary.images is None and final.images is not None
+    assert repr(final.of_any_epoch()) == repr(ordinary)
 
 
 def test_two_runs_agree_to_the_last_bit_whatever_ran_before(seven: PackedData) -> None:
-    first = scores(model(seven), seven, scaling=True)
+    first = scores(model(seven), seven, final=True)
     torch.rand(1000)
-    scores(model(seven, 2.0), seven, scaling=True)
-    assert repr(scores(model(seven), seven, scaling=True)) == repr(first)
+    scores(model(seven, 2.0), seven, final=True)
+    again = scores(model(seven), seven, final=True)
+    assert repr(again.scaled) == repr(first.scaled)
+    assert again.metrics == first.metrics and again.images == first.images
 
 
-def test_each_scaling_has_its_metrics(seven: PackedData) -> None:
-    results = scores(model(seven), seven, scaling=True)
-    assert tuple(results.scaled) == SCALINGS
-    assert all(tuple(scaled.metrics) == SCALED for scaled in results.scaled.values())
-    assert set(CALIBRATION_ERRORS) < set(SCALED)
-    unscaled, one, per_class = (results.scaled[name].temperature for name in SCALINGS)
-    assert unscaled is None and isinstance(one, float)
-    assert isinstance(per_class, tuple) and len(per_class) == seven.num_classes
-    assert not scores(model(seven), seven).scaled
-
-
-def test_temperatures_are_fitted_to_one_half_and_scored_on_the_other(seven: PackedData, device: torch.device) -> None:
+def test_each_half_has_the_temperatures_of_the_other(seven: PackedData, device: torch.device) -> None:
     network = model(seven, 4.0)
-    results = scores(network, seven, device, scaling=True)
+    results = scores(network, seven, device, final=True)
+    logits, target = outputs_of(network, seven, device)
+    even, odd = (slice(start, None, 2) for start in (0, 1))
+    for kind, per_class in (("temperature", False), ("class_temperature", True)):
+        fitted = {
+            half.start: fit_temperature(*pixels(logits[half], target[half]), per_class=per_class) for half in (even, odd)
+        }
+        scaled = logits.clone()
+        for half, other in ((even, odd), (odd, even)):
+            scaled[half] /= fitted[other.start].float().view(-1, 1, 1) if per_class else fitted[other.start].float()
+        expected = measured(seven, scaled, target)
+        for name, value in results.scaled[kind].metrics.items():
+            assert value == pytest.approx(expected[name], rel=1e-3, abs=1e-4), (kind, name)
+        mean = (fitted[0] * fitted[1]).sqrt().tolist()
+        assert results.fitted[f"{kind}/T"] == pytest.approx(mean, rel=1e-3)
+
+
+def test_one_temperature_changes_no_prediction_and_no_metric_of_predictions(seven: PackedData) -> None:
+    results = scores(model(seven, 5.0), seven)
+    for name in ("accuracy", "recall", "f1", "miou", "mdice"):
+        assert repr(results.find(f"temperature/{name}")) == repr(results.find(name))
+    calibrated, raw = results.find("temperature/nll"), results.find("nll")
+    assert calibrated is not None and raw is not None and calibrated < raw
+
+
+def test_three_times_the_logits_have_three_times_the_temperature_and_the_same_scores_with_it(seven: PackedData) -> None:
+    plain, sharper = (scores(model(seven, factor), seven) for factor in (2.0, 6.0))
+    assert sharper.fitted["temperature/T"] == pytest.approx(3 * np.float64(plain.fitted["temperature/T"]), rel=1e-5)
+    assert sharper.scaled["temperature"].metrics == pytest.approx(plain.scaled["temperature"].metrics, rel=1e-3, nan_ok=True)
+
+
+def test_adjusted_logits_are_those_of_the_tau_that_is_best_on_the_other_half(
+    seven: PackedData, device: torch.device
+) -> None:
+    log_frequency = torch.tensor(seven.frequencies).clamp_min(1 / seven.train_pixels.sum()).log().float().view(-1, 1, 1)
+    network = model(seven)
     with torch.no_grad():
-        logits = network(images_of(seven).to(device)).cpu()
-    target = seven.val.gather(range(7))[1].to(torch.int64)
-    fitting = logits[::2].movedim(1, -1).flatten(0, 2), target[::2].flatten()
-    one, per_class = (fit_temperature(*fitting, per_class=each) for each in (False, True))
-    assert results.temperatures["temperature/T"] == pytest.approx(one.item(), rel=1e-4)
-    assert results.temperatures["class_temperature/T"] == pytest.approx(per_class.tolist(), rel=1e-3)
-    for scaling, scaled in (
-        ("unscaled", logits),
-        ("temperature", logits / one.float()),
-        ("class_temperature", logits / per_class.float().view(-1, 1, 1)),
-    ):
-        metrics = SegmentationMetrics(seven.num_classes)
-        metrics.update(scaled[1::2], target[1::2])
-        expected = metrics.compute()
-        for name in SCALED:
-            assert results.find(f"{scaling}/{name}") == pytest.approx(expected[name], rel=1e-3, abs=1e-4), (scaling, name)
+        network[0].bias += log_frequency.flatten()  # as of a model that has learned what is frequent
+    config = parse(TrialConfig, {"training": {"batch_size": 2}, "objective": "temperature/recall"})
+    results = scores(network, seven, device, final=True, config=config)
+    logits, target = outputs_of(network, seven, device)
+    taus = [0.25 * step for step in range(7)]
+    even, odd = (slice(start, None, 2) for start in (0, 1))
+    scaled, chosen = logits.clone(), []
+    for half, other in ((even, odd), (odd, even)):
+        recall = [measured(seven, logits[other] - tau * log_frequency, target[other])["recall"] for tau in taus]
+        tau = taus[int(np.argmax(recall))]
+        temperature = fit_temperature(*pixels(logits[other] - tau * log_frequency, target[other])).float()
+        scaled[half] = (logits[half] - tau * log_frequency) / temperature
+        chosen.append(tau)
+    assert results.fitted["adjusted/tau"] == pytest.approx(sum(chosen) / 2)
+    assert max(chosen) > 0.0
+    expected = measured(seven, scaled, target)
+    assert results.scaled["adjusted"].metrics == pytest.approx(
+        {name: expected[name] for name in results.scaled["adjusted"].metrics}, rel=1e-3, abs=1e-4, nan_ok=True
+    )
+    assert results.scaled["adjusted"].class_recall == pytest.approx(expected["class_recall"], nan_ok=True)
 
 
-def test_three_times_the_logits_have_three_times_the_temperatures_and_the_same_scaled_metrics(seven: PackedData) -> None:
-    plain, sharper = (scores(model(seven, factor), seven, scaling=True) for factor in (2.0, 6.0))
-    assert temperature(sharper) == pytest.approx(3 * temperature(plain), rel=1e-5)
-    as_is, scaled = sharper.scaled["unscaled"].metrics, sharper.scaled["temperature"].metrics
-    assert as_is["nll"] > 1.1 * plain.scaled["unscaled"].metrics["nll"]
-    assert scaled == pytest.approx(plain.scaled["temperature"].metrics, rel=1e-3, abs=1e-4)
-    assert scaled["nll"] < as_is["nll"]
-
-
-def test_one_temperature_changes_no_prediction(seven: PackedData) -> None:
-    results = scores(model(seven, 5.0), seven, scaling=True)
-    for name in ("accuracy", "recall"):
-        assert results.find(f"temperature/{name}") == results.find(f"unscaled/{name}") is not None
+def test_the_counts_of_the_images_are_in_their_order_and_add_up(seven: PackedData, device: torch.device) -> None:
+    network = model(seven, 3.0)
+    results = scores(network, seven, device, final=True)
+    logits, target = outputs_of(network, seven, device)
+    counts = results.images
+    assert counts is not None and len(counts) == 7
+    for metric in ("accuracy", "recall", "miou", "mdice", "calibration", "s_rec"):
+        assert counts.score(metric) == pytest.approx([results.metrics[metric]], rel=1e-5), metric
+    assert counts.score("temperature/calibration") == pytest.approx([results.find("temperature/calibration")], rel=1e-4)
+    third = np.eye(7)[[2]]
+    expected = measured(seven, logits[2:3], target[2:3])
+    for metric in ("accuracy", "recall", "calibration"):
+        assert counts.score(metric, third) == pytest.approx([expected[metric]], rel=1e-5), metric
 
 
 def test_one_image_is_too_few_to_score_what_was_fitted(tmp_path: Path) -> None:
     config = DataConfig(format="synthetic", size=(40, 56), max_train=2, max_val=1)
     data = PackedData(pack(read(config), tmp_path, config.size))
-    results = scores(model(data), data, scaling=True)
-    ordinary = scores(model(data), data)
-    assert repr(results.without_scaling()) == repr(ordinary)
-    assert len(results.scaled_metrics) == 3 * len(SCALED) and all(map(math.isnan, results.scaled_metrics.values()))
-    assert math.isnan(temperature(results))
-    per_class = results.scaled["class_temperature"].temperature
-    assert isinstance(per_class, tuple) and all(map(math.isnan, per_class))
+    results = scores(model(data), data, final=True)
+    assert math.isfinite(results.metrics["calibration"])
+    assert tuple(results.scaled) == SCALINGS
+    assert all(map(math.isnan, results.scaled_metrics.values()))
+    assert np.isnan(np.concatenate([np.atleast_1d(value) for value in results.fitted.values()])).all()
 
 
 def test_a_model_whose_outputs_are_nan_raises_nothing(seven: PackedData) -> None:
-    results = scores(model(seven, math.nan), seven, scaling=True)
-    assert math.isnan(results.metrics["calibration"]) and math.isnan(temperature(results))
+    for final in (False, True):
+        results = scores(model(seven, math.nan), seven, final=final)
+        assert math.isnan(results.metrics["calibration"])
+        assert math.isnan(results.scaled["temperature"].metrics["s_rec"])
+
+
+@given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=60))
+def test_halves_keep_groups_together_and_are_about_equal(groups: list[int]) -> None:
+    numbers = np.unique(groups, return_inverse=True)[1]
+    one, other = halves(numbers)
+    assert sorted([*one, *other]) == list(range(len(groups)))
+    if len(set(groups)) > 1:
+        assert not {groups[i] for i in one} & {groups[i] for i in other}
+        assert abs(len(one) - len(other)) <= max(np.bincount(numbers))
+    else:
+        assert abs(len(one) - len(other)) <= 1
+
+
+def test_images_that_are_groups_by_themselves_alternate() -> None:
+    assert [half.tolist() for half in halves(np.arange(5))] == [[0, 2, 4], [1, 3]]

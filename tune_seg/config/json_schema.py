@@ -6,7 +6,7 @@ from typing import Any
 
 from tune_seg.config.loss import KeyframeConfig
 from tune_seg.config.study import ROW, StudyConfig
-from tune_seg.config.trial import TrialConfig
+from tune_seg.config.trial import NOT_VARIED, TrialConfig
 from tune_seg.losses.catalogue import LOSSES
 from tune_seg.losses.own import entry_points
 from tune_seg.losses.spec import Parameter
@@ -41,7 +41,8 @@ def schema() -> Json:
     varying = {
         key: found
         for key, found in keys.items()
-        if key.split(".")[0] in TrialConfig.model_fields and not any(other.startswith(f"{key}.") for other in keys)
+        if key.split(".")[0] in TrialConfig.model_fields.keys() - NOT_VARIED
+        and not any(other.startswith(f"{key}.") for other in keys)
     }
     named = _named_keys()
     definitions["Varied"] = _varied([ROW, *varying], list(named))

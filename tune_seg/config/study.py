@@ -12,8 +12,7 @@ from tune_seg.config.keys import set_key
 from tune_seg.config.parsing import parse
 from tune_seg.config.trial import TrialConfig
 from tune_seg.config.whole_epochs import in_whole_epochs
-from tune_seg.errors import InputError, did_you_mean
-from tune_seg.metric_names import METRICS
+from tune_seg.errors import InputError
 
 ROW = "row"
 """The key of an assignment that names a row of the study's `rows`."""
@@ -96,10 +95,6 @@ class StudyConfig(TrialConfig):
     data: DataConfig = DataConfig()
     """Where the images are, how they are read, and the size at which every trial sees them."""
 
-    objective: str | tuple[str, ...] = "s_rec"
-    """The [metric](metrics.md) that the study maximises, or a list of them: then the first ranks the table, the trials that
-    nothing beats (the Pareto front) are marked, and no trial is stopped early."""
-
     search: SearchConfig = SearchConfig()
     """How configurations are chosen, and how many."""
 
@@ -133,20 +128,6 @@ class StudyConfig(TrialConfig):
                 raise ValueError(f"a row's name is text without a dot, got {name!r}")
         return rows
 
-    @field_validator("objective")
-    @classmethod
-    def _metrics(cls, objective: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        names = (objective,) if isinstance(objective, str) else objective
-        if not names:
-            raise ValueError(f"name at least one objective out of {', '.join(METRICS)}")
-        for name in names:
-            if name not in METRICS:
-                hint = did_you_mean(name, METRICS)
-                raise ValueError(f"unknown objective {name!r}{hint}; the objectives are {', '.join(METRICS)}")
-        if len(set(names)) != len(names):
-            raise ValueError(f"an objective appears twice in {', '.join(names)}")
-        return objective
-
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
         self._check_fold(self.fold)
@@ -158,11 +139,6 @@ class StudyConfig(TrialConfig):
             raise InputError(f"fold: {fold} needs folds; set data.split.folds to their number")
         if fold is not None and folds is not None and fold >= folds:
             raise InputError(f"fold: there is no fold {fold}; data.split.folds {folds} are 0 to {folds - 1}")
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """The objectives, the first of which ranks the table."""
-        return (self.objective,) if isinstance(self.objective, str) else self.objective
 
     def trial(self, assignment: Mapping[str, Any]) -> TrialConfig:
         """The configuration of one trial: this one's, with the dotted keys of `assignment` and of its row replaced.

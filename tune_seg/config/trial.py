@@ -2,15 +2,20 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tune_seg.config.base import Integer, Section
 from tune_seg.config.component import Component
 from tune_seg.config.loss import AcwConfig, LossConfig, LossKind, ScheduleConfig
 from tune_seg.config.model import ModelConfig
 from tune_seg.config.training import AugmentationConfig, EvaluationConfig, TrainingConfig
+from tune_seg.errors import did_you_mean
 from tune_seg.losses.catalogue import get_spec
+from tune_seg.metric_names import METRICS, OBJECTIVES
 from tune_seg.schedules import Keyframe, schedule_keyframes
+
+NOT_VARIED = frozenset({"objective"})
+"""What a trial depends on, and a study cannot vary: its trials are compared by it."""
 
 
 class TrialConfig(Section):
@@ -40,8 +45,29 @@ class TrialConfig(Section):
     acw_options: AcwConfig = AcwConfig()
     """How these weights are learned."""
 
+    objective: str | tuple[str, ...] = "s_rec"
+    """The [metric](metrics.md) that the study maximises, such as `s_rec`, or `temperature/s_rec` for that of outputs that
+    one temperature has calibrated. Or a list of metrics: then the first ranks the table, the trials that nothing beats
+    (the Pareto front) are marked, and no trial is stopped early. A trial's logit adjustment is fitted for the first."""
+
     fold: Annotated[Integer, Field(ge=0)] | None = None
     """Which of the folds of `data.split.folds` validates. null: the first one."""
+
+    @field_validator("objective")
+    @classmethod
+    def _metrics(cls, objective: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        names = (objective,) if isinstance(objective, str) else objective
+        if not names:
+            raise ValueError(f"name at least one objective out of {', '.join(METRICS)}")
+        for name in names:
+            if name not in OBJECTIVES:
+                raise ValueError(
+                    f"unknown objective {name!r}{did_you_mean(name, OBJECTIVES)}; the objectives are {', '.join(METRICS)}, "
+                    "each also as temperature/NAME"
+                )
+        if len(set(names)) != len(names):
+            raise ValueError(f"an objective appears twice in {', '.join(names)}")
+        return objective
 
     @model_validator(mode="after")
     def _schedule_in_order(self) -> Self:
@@ -52,6 +78,16 @@ class TrialConfig(Section):
             if self.loss.kind is LossKind.ALTERNATING and start == 0.0:
                 raise ValueError("schedule.start must be above 0 for an alternating loss (Taubert eq. (6) divides by it)")
         return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives, the first of which ranks the table."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+    @property
+    def objective_metric(self) -> str:
+        """The metric of the first objective: `s_rec` of `temperature/s_rec`."""
+        return self.objectives[0].rpartition("/")[2]
 
     @property
     def components(self) -> tuple[Component, ...]:

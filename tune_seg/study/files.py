@@ -18,6 +18,9 @@ CLASSES: Final = "classes.png"
 JOURNAL: Final = "trials.journal"
 """Every trial with the results of its epochs; the other files are made from it."""
 
+IMAGES: Final = "images"
+"""The folder of the counts of each validation image, a file a trial: what intervals are computed from."""
+
 PROFILE: Final = "profile.json"
 """Where the study's time went, if that was asked for."""
 

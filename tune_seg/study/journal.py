@@ -72,7 +72,7 @@ class StudyJournal(BaseJournalBackend):
     take the last moments.
 
     The results of a trial's epochs, all that grows large, stay in the file: in what Optuna holds in memory, the list
-    `history` of the attribute `outcome` is a :class:`StoredHistory`. Journals of version 0.1 are read as well.
+    `history` of the attribute `outcome` is a :class:`StoredHistory`.
 
     Args:
         path: the file, made where it is missing. Part of a line at its end, which a full disk or a power loss has left, is
@@ -163,14 +163,12 @@ class StudyJournal(BaseJournalBackend):
         outcome = log.get("user_attr", {}).get("outcome")
         if outcome is not None:
             history = outcome["history"]
-            if history and "checkpoint" not in outcome:  # version 0.1 had it in the last epoch
-                outcome["checkpoint"] = history[-1].get("checkpoint")
             try:
                 outcome["history"] = StoredHistory(self._path, offset, read_history(history))
             except (KeyError, TypeError) as error:
                 raise InputError(
-                    f"{self._path}: it was written by a version of tune_seg that this one cannot read ({error!r}); "
-                    f"begin a new study with --study NAME"
+                    f"{self._path}: it was written by another version of tune_seg, whose scores mean something else or "
+                    f"are called differently ({error!r}); begin a new study with --study NAME"
                 ) from None
         return log
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.study.files import JOURNAL
+from tune_seg.study.images import write_images
 from tune_seg.study.journal import StudyJournal
 from tune_seg.study.pace import Pace
 from tune_seg.study.record import Record, State
@@ -212,6 +214,8 @@ class Records:
                 return record
             trial = self._handles[number]
             try:
+                if record.last is not None and record.last.evaluation.images is not None:
+                    write_images(self._path.parent, number, record.last.evaluation.images)
                 trial.set_user_attr("outcome", _outcome(record, state, error))
             except OSError as problem:
                 self._error = problem
@@ -371,8 +375,8 @@ class Records:
 
 
 def _outcome(record: Record, state: State, error: str) -> dict[str, Any]:
-    """What the journal holds of a trial that has ended."""
-    history = [result.to_json() for result in record.history]
+    """What the journal holds of a trial that has ended; the counts of its images have a file of their own."""
+    history = [replace(result, evaluation=replace(result.evaluation, images=None)).to_json() for result in record.history]
     return {"state": state.value, "history": history, "error": error, "checkpoint": record.checkpoint}
 
 

@@ -15,7 +15,7 @@ from tune_seg.config import TrialConfig
 from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.record import Record
 from tune_seg.training.checkpoints import CheckpointStore
-from tune_seg.training.trajectory import FINAL, TrainingData, shared_epochs, trajectory_keys
+from tune_seg.training.trajectory import FINAL, TrainingData, final_key, shared_epochs, trajectory_keys
 
 Keys = tuple[str, ...]
 Point = TypeVar("Point")
@@ -121,7 +121,7 @@ class Reuse:
         """Whether no running trial is still to compute an epoch that `trial` needs as well."""
         keys = self._keys_of(trial)
         if keys[-1] in self._computed:  # else the repetitions of a trial would follow each other, one at a time
-            if self._store.present([keys[-1] + FINAL]):
+            if self._store.present([final_key(keys, trial.config)]):
                 return True
             self._computed.remove(keys[-1])  # evicted
         for running in self._running.values():
@@ -182,7 +182,7 @@ class Reuse:
 
     def uses(self, key: str) -> float:
         """How many trials are expected to come by the entry of `key`."""
-        key = key.removesuffix(FINAL)
+        key = key.partition(FINAL)[0]
         return self._certain.through[key] + self._possible.through[key] * self._share
 
     def _keys_of(self, trial: Record) -> Keys:

@@ -1,24 +1,30 @@
-"""The metrics of a model over a whole validation split, in one pass; after training, also with its logits scaled."""
+"""The metrics of a model over a validation split, as it is and with a temperature; after training, adjusted as well."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tune_seg.config import CALIBRATION_ERRORS, TrialConfig
+from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches
-from tune_seg.metrics import SegmentationMetrics
+from tune_seg.metrics import SegmentationMetrics, with_calibration
 from tune_seg.temperature import PixelSample, fit_temperature
 from tune_seg.training.frozen_features import Features
-from tune_seg.training.result import CLASS_TEMPERATURE, TEMPERATURE, UNSCALED, Evaluation, ScaledScores
+from tune_seg.training.image_tally import ImageTally
+from tune_seg.training.result import ADJUSTED, CLASS_TEMPERATURE, TEMPERATURE, Evaluation, ScaledScores
 
-SCALED = ("calibration", *CALIBRATION_ERRORS, "s_rec", "s_acc", "recall", "accuracy")
-"""The metrics that :func:`evaluate` computes of scaled logits."""
+_SAMPLED_PIXELS: Final = 2**16
+"""Pixels of each half to which temperatures are fitted and on which calibration with a temperature is measured."""
+_TAUS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+"""Strengths of the logit adjustment out of which the best is chosen."""
+
+Half = npt.NDArray[np.intp]
 
 
 @torch.inference_mode()
@@ -29,28 +35,32 @@ def evaluate(
     *,
     device: torch.device,
     autocast: AbstractContextManager[None],
-    scaling: bool = False,
+    final: bool = False,
     features: Features | None = None,
 ) -> Evaluation:
-    """Every metric of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images of `data`.
+    """The metrics of :class:`~tune_seg.metrics.SegmentationMetrics` over the validation images, also with a temperature.
 
-    With `scaling`, temperatures (:func:`~tune_seg.temperature.fit_temperature`) are fitted to the images of even index,
-    and the metrics of the scaled logits taken over the others. Neighbouring frames of a video fall into both halves, so
-    that these are alike: with one parameter, or one a class, fitted to 10^5 pixels, overfitting is no concern.
+    The images are divided into two halves (:func:`halves`). A temperature
+    (:func:`~tune_seg.temperature.fit_temperature`) is fitted to each half, and the outputs of each are divided by that of
+    the other, so that no image is judged with a temperature that knows its labels. The metrics with a temperature are
+    those of all images together: the mean of two halves would leave a rare class out of the half that lacks it. One
+    temperature changes no prediction, so that only the calibration and its errors are measured anew, on a sample of the
+    pixels (:class:`~tune_seg.temperature.PixelSample`).
 
     Args:
         model: images (N, 3, h, w) to logits (N, C, h, w); left in evaluation mode.
         data: the packed data.
-        config: the trial; its batch size, normalisation and background are used.
+        config: the trial; its batch size, normalisation, background and objective are used.
         device: where the model is.
         autocast: the context that the model computes in.
-        scaling: whether to scale the logits, too. The model sees every image once all the same.
+        final: whether to see every image a second time, with one temperature a class, and with adjusted logits:
+            ``(x - tau log(class frequency)) / T`` (Menon et al. 2021, the post-hoc variant), tau being the best for the
+            objective on the half that T is fitted to. The counts of each image are then known as well.
         features: what the model takes in place of the validation images, where its encoder is frozen.
 
     Returns:
-        the metrics over all images. With `scaling` also :data:`SCALED` of the logits scaled in each of
-        :data:`~tune_seg.training.result.SCALINGS`, over the images of odd index; these and the temperatures are nan with
-        fewer than two images.
+        the metrics over all images, as they are and by :data:`~tune_seg.training.result.SCALINGS`; the latter, and what
+        was fitted, are nan with fewer than two images.
     """
 
     def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -66,53 +76,138 @@ def evaluate(
             yield logits, target
 
     model.eval()
-    # With scaling or without, the images come in one order, so that the sums agree to the last bit: a longer training
-    # takes over what a shorter one has measured in its last epoch.
-    everything = np.arange(len(data.val))
-    fitting, scoring = everything[::2], everything[1::2]
-    whole, second_half = _metrics(data, config), _metrics(data, config)
-    sample = PixelSample(len(fitting)) if scaling else None
-    for logits, target in outputs(fitting):
-        whole.update(logits, target)
-        if sample is not None:
+    both = halves(data.val_groups)
+    whole = _metrics(data, config)
+    samples = [PixelSample(max(1, len(half)), _SAMPLED_PIXELS) for half in both]
+    # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
+    # measured in its last epoch.
+    for half, sample in zip(both, samples, strict=True):
+        for logits, target in outputs(half):
+            whole.update(logits, target)
             sample.update(logits, target)
-    scaled = [] if sample is None else _scaled(sample, data, config)
-    for logits, target in outputs(scoring):
-        second_half.update(logits, target)
-        for scores in scaled:
-            scores.update(logits, target)
-    whole.merge(second_half)
     metrics, per_class = _by_kind(whole)
-    if sample is None:
-        return Evaluation(metrics, per_class)
-    unscaled = ScaledScores(_of_scaled(second_half))
-    one, each_class = (scores.compute(known=len(scoring) > 0) for scores in scaled)
-    return Evaluation(metrics, per_class, {UNSCALED: unscaled, TEMPERATURE: one, CLASS_TEMPERATURE: each_class})
+    if not all(len(half) for half in both):
+        return _unknown(metrics, per_class, data.num_classes, final=final)
+
+    temperatures = [fit_temperature(sample.logits, sample.target).float() for sample in samples]
+    scaled = ScaledScores(
+        with_calibration(metrics, _cross_fitted(samples, temperatures, data, config)), _mean_of(temperatures)
+    )
+    if not final:
+        return Evaluation(metrics, per_class, {TEMPERATURE: scaled})
+
+    each_class = [fit_temperature(sample.logits, sample.target, per_class=True).float() for sample in samples]
+    adjustments = [_adjustment(sample, data, config) for sample in samples]
+    class_scaled, adjusted = _metrics(data, config), _metrics(data, config)
+    tally = ImageTally(data.num_classes)
+    for half, fitted in zip(both, (1, 0), strict=True):
+        adjustment = adjustments[fitted]
+        for logits, target in outputs(half):
+            logits = logits.float()
+            class_scaled.update(logits / each_class[fitted].view(-1, 1, 1), target)
+            adjusted.update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target)
+            tally.update(logits, temperatures[fitted], target)
+    class_metrics, class_recalls = _by_kind(class_scaled)
+    adjusted_metrics, adjusted_per_class = _by_kind(adjusted)
+    return Evaluation(
+        metrics,
+        per_class,
+        {
+            TEMPERATURE: scaled,
+            CLASS_TEMPERATURE: ScaledScores(class_metrics, _mean_of(each_class), class_recall=class_recalls["class_recall"]),
+            ADJUSTED: ScaledScores(
+                adjusted_metrics,
+                _mean_of([adjustment.temperature for adjustment in adjustments]),
+                tau=sum(adjustment.tau for adjustment in adjustments) / len(adjustments),
+                class_recall=adjusted_per_class["class_recall"],
+            ),
+        },
+        tally.counts(np.argsort(np.concatenate(both)), whole.background),
+    )
 
 
-def _scaled(sample: PixelSample, data: PackedData, config: TrialConfig) -> list["_Scaled"]:
-    """What is to be measured with one temperature, and with one a class."""
-    logits, target = sample.logits, sample.target  # each is put together when it is asked for
-    return [_Scaled(fit_temperature(logits, target, per_class=each), _metrics(data, config)) for each in (False, True)]
+def halves(groups: npt.NDArray[np.integer]) -> tuple[Half, Half]:
+    """The images of two halves of about equal size; those of a group, such as a patient, are in one half.
+
+    Where all are of one group, its images are divided: neighbouring frames or slices then fall into both halves.
+
+    Args:
+        groups: (images,), the number of each image's group.
+
+    Example:
+        >>> [half.tolist() for half in halves(np.array([0, 1, 1, 1, 2, 3]))]
+        [[0, 4, 5], [1, 2, 3]]
+    """
+    names, members = np.unique(groups, return_counts=True)
+    if len(names) == 1:
+        groups = np.arange(len(groups))
+        names, members = groups, np.ones_like(groups)
+    sizes = [0, 0]
+    chosen = np.empty(len(names), np.intp)
+    for place in np.argsort(-members, kind="stable"):  # large ones first, so that small ones can even out the sizes
+        chosen[place] = sizes[1] < sizes[0]
+        sizes[chosen[place]] += members[place]
+    side = chosen[np.searchsorted(names, groups)]
+    return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
 
-class _Scaled:
-    """The metrics of logits that are divided by a temperature, () or (C,)."""
+def _cross_fitted(
+    samples: list[PixelSample], temperatures: list[Tensor], data: PackedData, config: TrialConfig
+) -> Mapping[str, float]:
+    """The metrics of the sampled pixels, each half with the temperature of the other."""
+    metrics = _metrics(data, config)
+    for sample, temperature in zip(samples, reversed(temperatures), strict=True):
+        _update(metrics, sample.logits / temperature, sample.target)
+    return _by_kind(metrics)[0]
 
-    def __init__(self, temperature: Tensor, metrics: SegmentationMetrics) -> None:
-        self._temperature = temperature
-        self._metrics = metrics
 
-    def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add logits (N, C, H, W), not scaled yet, and their target (N, H, W)."""
-        temperature = self._temperature.float()
-        self._metrics.update(logits.float() / (temperature.view(-1, 1, 1) if temperature.ndim else temperature), target)
+@dataclass(frozen=True)
+class _Adjustment:
+    """A strength tau, its temperature (), and what it takes from the logit of each class, (C,)."""
 
-    def compute(self, *, known: bool) -> ScaledScores:
-        """The metrics with the temperature; nan for that where it is not `known` what becomes of other images."""
-        temperature = self._temperature if known else self._temperature * math.nan
-        values = temperature.tolist()
-        return ScaledScores(_of_scaled(self._metrics), tuple(values) if isinstance(values, list) else values)
+    tau: float
+    temperature: Tensor
+    shift: Tensor
+
+
+def _adjustment(sample: PixelSample, data: PackedData, config: TrialConfig) -> _Adjustment:
+    """The adjustment that is best for the objective on these pixels."""
+    logits, target = sample.logits, sample.target
+    # a class that no training image has is adjusted as if one pixel had it
+    frequencies = np.maximum(data.train_pixels, 1) / data.train_pixels.sum()
+    log_frequency = logits.new_tensor(np.log(frequencies))
+    found: list[tuple[float, _Adjustment]] = []
+    for tau in _TAUS:
+        shift = tau * log_frequency
+        temperature = fit_temperature(logits - shift, target).float()
+        metrics = _metrics(data, config)
+        _update(metrics, (logits - shift) / temperature, target)
+        found.append((_by_kind(metrics)[0][config.objective_metric], _Adjustment(tau, temperature, shift)))
+    return max(found, key=lambda each: -math.inf if math.isnan(each[0]) else each[0])[1]
+
+
+def _update(metrics: SegmentationMetrics, logits: Tensor, target: Tensor) -> None:
+    """Add pixels: logits (M, C) and their target (M,)."""
+    metrics.update(logits.T[None, :, :, None], target[None, :, None])
+
+
+def _mean_of(temperatures: list[Tensor]) -> float | tuple[float, ...]:
+    """The geometric mean of the temperatures of both halves: one number, or one a class."""
+    values = torch.stack(temperatures).log().mean(dim=0).exp().tolist()
+    return tuple(values) if isinstance(values, list) else values
+
+
+def _unknown(
+    metrics: Mapping[str, float], per_class: Mapping[str, tuple[float, ...]], classes: int, *, final: bool
+) -> Evaluation:
+    """With a single image nothing is known of logits that are scaled."""
+    nothing = dict.fromkeys(metrics, math.nan)
+    each = (math.nan,) * classes
+    scaled = {TEMPERATURE: ScaledScores(nothing, math.nan)}
+    if final:
+        scaled[CLASS_TEMPERATURE] = ScaledScores(nothing, each, class_recall=each)
+        scaled[ADJUSTED] = ScaledScores(nothing, math.nan, tau=math.nan, class_recall=each)
+    return Evaluation(metrics, per_class, scaled)
 
 
 def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
@@ -125,11 +220,6 @@ def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, 
         else:
             single[name] = value
     return single, per_class
-
-
-def _of_scaled(metrics: SegmentationMetrics) -> dict[str, float]:
-    single, _ = _by_kind(metrics)
-    return {name: single[name] for name in SCALED}
 
 
 def _metrics(data: PackedData, config: TrialConfig) -> SegmentationMetrics:

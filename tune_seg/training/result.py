@@ -4,28 +4,39 @@ How it is written down is known here alone (:meth:`EpochResult.to_json`, :meth:`
 journal of a study and to the checkpoint store. Nothing here needs torch.
 """
 
+from base64 import b85decode, b85encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
-UNSCALED: Final = "unscaled"
+from tune_seg.image_counts import ImageCounts
+
 TEMPERATURE: Final = "temperature"
 CLASS_TEMPERATURE: Final = "class_temperature"
-SCALINGS: Final = (UNSCALED, TEMPERATURE, CLASS_TEMPERATURE)
-"""Logits as they are, divided by one temperature, and divided by one temperature a class."""
+ADJUSTED: Final = "adjusted"
+SCALINGS = (TEMPERATURE, CLASS_TEMPERATURE, ADJUSTED)
+"""What can be done to the logits of a trained model: divide them by one temperature, by one a class, or take a multiple of
+the logarithm of each class's frequency from them and divide the rest by one temperature."""
 
 
 @dataclass(frozen=True)
 class ScaledScores:
     """The metrics of logits that were scaled one way.
 
+    Each half of the validation images is scaled by what was fitted to the other half; what is said here of the fit is the
+    mean of both, of temperatures the geometric one.
+
     Attributes:
         metrics: by name.
-        temperature: what the logits were divided by: nothing, one number, or one number a class.
+        temperature: what the logits were divided by: one number, or one number a class.
+        tau: how many times the logarithm of its frequency was taken from the logit of a class; None: nothing was taken.
+        class_recall: of each class; empty where one temperature is all, which changes no prediction.
     """
 
     metrics: Mapping[str, float]
-    temperature: float | tuple[float, ...] | None = None
+    temperature: float | tuple[float, ...]
+    tau: float | None = None
+    class_recall: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,15 @@ class Evaluation:
     Attributes:
         metrics: those that are one number, by name.
         per_class: those that are one number a class, by name, each of length C.
-        scaled: the metrics of scaled logits, by which of :data:`SCALINGS`; empty where the logits were not scaled.
+        scaled: the metrics of scaled logits, by which of :data:`SCALINGS`: after every epoch those with one temperature,
+            after the last planned one all.
+        images: the counts of each image; known after the last planned epoch.
     """
 
     metrics: Mapping[str, float]
     per_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     scaled: Mapping[str, ScaledScores] = field(default_factory=dict)
+    images: ImageCounts | None = None
 
     def find(self, name: str) -> float | None:
         """The score called `name`, `s_rec` or, of scaled logits, `temperature/s_rec`; None where it is not known."""
@@ -56,13 +70,19 @@ class Evaluation:
         return {f"{kind}/{name}": score for kind, scores in self.scaled.items() for name, score in scores.metrics.items()}
 
     @property
-    def temperatures(self) -> dict[str, float | tuple[float, ...]]:
-        """What logits were divided by, as `temperature/T` and `class_temperature/T`."""
-        return {f"{kind}/T": scores.temperature for kind, scores in self.scaled.items() if scores.temperature is not None}
+    def fitted(self) -> dict[str, float | tuple[float, ...]]:
+        """What was fitted to scale the logits: `temperature/T`, `class_temperature/T`, `adjusted/T` and `adjusted/tau`."""
+        fitted: dict[str, float | tuple[float, ...]] = {}
+        for kind, scores in self.scaled.items():
+            fitted[f"{kind}/T"] = scores.temperature
+            if scores.tau is not None:
+                fitted[f"{kind}/tau"] = scores.tau
+        return fitted
 
-    def without_scaling(self) -> "Evaluation":
-        """The same without what is known of scaled logits."""
-        return replace(self, scaled={})
+    def of_any_epoch(self) -> "Evaluation":
+        """The same without what is known after a last planned epoch alone."""
+        kept = {kind: scores for kind, scores in self.scaled.items() if kind == TEMPERATURE}
+        return replace(self, scaled=kept, images=None)
 
 
 @dataclass(frozen=True)
@@ -140,9 +160,15 @@ class EpochResult:
             "metrics": dict(evaluation.metrics),
             "per_class": {name: list(values) for name, values in evaluation.per_class.items()},
             "scaled": {
-                kind: {"metrics": dict(scores.metrics), "temperature": scores.temperature}
+                kind: {
+                    "metrics": dict(scores.metrics),
+                    "temperature": scores.temperature,
+                    "tau": scores.tau,
+                    "class_recall": list(scores.class_recall),
+                }
                 for kind, scores in evaluation.scaled.items()
             },
+            "images": None if evaluation.images is None else b85encode(evaluation.images.to_bytes()).decode(),
             "train_loss": self.train_loss,
             "diverged": self.diverged,
             "lr": self.lr,
@@ -154,27 +180,29 @@ class EpochResult:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What :meth:`to_json` has written, also that of version 0.1, whose metrics were not in groups.
+        """What :meth:`to_json` has written.
 
         Raises:
             KeyError, TypeError: it is something else.
         """
-        grouped = values if "metrics" in values else _grouped(values)
         scaled = {
-            kind: ScaledScores(scores["metrics"], _vector(scores["temperature"]))
-            for kind, scores in grouped["scaled"].items()
+            kind: ScaledScores(
+                scores["metrics"], _vector(scores["temperature"]), scores["tau"], tuple(scores["class_recall"])
+            )
+            for kind, scores in values["scaled"].items()
         }
-        per_class = {name: tuple(numbers) for name, numbers in grouped["per_class"].items()}
+        per_class = {name: tuple(numbers) for name, numbers in values["per_class"].items()}
+        images = None if values["images"] is None else ImageCounts.from_bytes(b85decode(values["images"]))
         return cls(
-            epoch=grouped["epoch"],
-            evaluation=Evaluation(grouped["metrics"], per_class, scaled),
-            train_loss=grouped["train_loss"],
-            diverged=grouped["diverged"],
-            lr=grouped["lr"],
-            weights=grouped["weights"],
-            acw_weight=_vector(grouped["acw_weight"]),
-            seconds=Seconds(**grouped["seconds"]),
-            replayed=grouped["replayed"],
+            epoch=values["epoch"],
+            evaluation=Evaluation(values["metrics"], per_class, scaled, images),
+            train_loss=values["train_loss"],
+            diverged=values["diverged"],
+            lr=values["lr"],
+            weights=values["weights"],
+            acw_weight=_vector(values["acw_weight"]),
+            seconds=Seconds(**values["seconds"]),
+            replayed=values["replayed"],
         )
 
 
@@ -197,27 +225,3 @@ class Progress:
 
 def _vector(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-_SCALED_0_1 = ("calibration", "ece", "sce", "ace", "brier", "nll", "s_rec", "s_acc", "recall", "accuracy")
-_METRICS_0_1 = (*_SCALED_0_1, "f1", "miou", "mdice")
-_PER_CLASS_0_1 = ("class_recall", "class_precision", "class_iou", "class_dice")
-
-
-def _grouped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A result of version 0.1, which held everything side by side."""
-    kinds = [kind for kind in SCALINGS if f"{kind}/calibration" in values]
-    return {
-        **{name: values[name] for name in ("epoch", "train_loss", "diverged", "lr", "weights", "replayed")},
-        "metrics": {name: values[name] for name in _METRICS_0_1},
-        "per_class": {name: values[name] for name in _PER_CLASS_0_1},
-        "scaled": {
-            kind: {
-                "metrics": {name: values[f"{kind}/{name}"] for name in _SCALED_0_1},
-                "temperature": values.get(f"{kind}/T"),
-            }
-            for kind in kinds
-        },
-        "acw_weight": values.get("acw_weight"),
-        "seconds": {part: values[f"{part}_seconds"] for part in ("train", "data", "eval")},
-    }

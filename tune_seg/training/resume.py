@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, steps_per_epoch
 from tune_seg.training.checkpoints import WEIGHTS, Checkpoint, CheckpointStore, History
 from tune_seg.training.result import EpochResult, Progress, Seconds
 from tune_seg.training.trainer import Trainer, last_iteration
-from tune_seg.training.trajectory import FINAL, TrainingData, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, final_key, trajectory_keys
 
 _MAX_TIME_SHARE = 0.05
 """The largest share of its time that a training spends on states that only a crash would need."""
@@ -64,7 +64,7 @@ class StoredTraining:
         self._uses = uses or {}
         self._steps = steps_per_epoch(len(self._data.train), config.training.batch_size)
         self._keys = self._keys_of(config)
-        self._last = self._keys[-1] + FINAL
+        self._last = final_key(self._keys, config)
         self._trainer: Trainer | None = None
         self._history: History = []
         self._found: Checkpoint | None = None
@@ -143,7 +143,7 @@ class StoredTraining:
             self._found, self._stored = found, epochs
             self._history = found.history
             if key == self._keys[-1] and not found.history[-1].diverged:
-                self._history = found.history[:-1]  # by a longer training, which did not scale its logits here
+                self._history = found.history[:-1]  # by a longer training, which measured less here
             return [self._replayed(result) for result in self._history]
         return []
 
@@ -160,7 +160,7 @@ class StoredTraining:
         self._trainer = None  # an epoch that is broken off leaves a state of no boundary, which `close` must not store
         if trainer.epochs_done > len(self._history) and self._found is not None:
             started = time.perf_counter()
-            evaluation = trainer.evaluate(scaling=True)
+            evaluation = trainer.evaluate(final=True)
             seconds = Seconds(eval=time.perf_counter() - started)
             result = replace(self._replayed(self._found.history[-1]), evaluation=evaluation, seconds=seconds)
         else:
@@ -259,7 +259,7 @@ class StoredTraining:
             self._forget(former)
 
         # what only a last epoch has is no part of a longer training's history
-        history = [replace(result, evaluation=result.evaluation.without_scaling()) for result in self._history]
+        history = [replace(result, evaluation=result.evaluation.of_any_epoch()) for result in self._history]
         store.save_later(self._keys[done], history, self._buffer, written)
 
     def _forget(self, epochs: int | None) -> None:

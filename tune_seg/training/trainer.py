@@ -76,21 +76,16 @@ class Trainer:
         step = CapturedStep if device.type == "cuda" else Step
         self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 
-    def epoch(self, *, scaling: bool = False) -> EpochResult:
-        """Train for one epoch and evaluate.
-
-        Args:
-            scaling: whether to evaluate scaled logits in this epoch too, as always in the last planned one. The training is
-                the same with that and without.
-        """
+    def epoch(self) -> EpochResult:
+        """Train for one epoch and evaluate; after the last planned one, all that there is to know."""
         started = time.perf_counter()
         train_loss = self._train().item()  # the one wait for the device in an epoch of training
         trained = time.perf_counter()
-        evaluation = self.evaluate(scaling=scaling or self.epochs_done + 1 == self.config.training.epochs)
+        evaluation = self.evaluate(final=self.epochs_done + 1 == self.config.training.epochs)
         # the last step of an epoch can ruin the weights when the loss was still finite: then no output is a number
         self._diverged = not (math.isfinite(train_loss) and math.isfinite(evaluation.metrics["calibration"]))
         if self._diverged:  # a divergence is the end of a training, however many epochs were planned
-            evaluation = evaluation.without_scaling()
+            evaluation = evaluation.of_any_epoch()
         self.epochs_done += 1
         lr, weights = last_iteration(self.config, self.epochs_done, self.steps)
         return EpochResult(
@@ -104,7 +99,7 @@ class Trainer:
             seconds=Seconds(trained - started, self._data_seconds, time.perf_counter() - trained),
         )
 
-    def evaluate(self, *, scaling: bool) -> Evaluation:
+    def evaluate(self, *, final: bool) -> Evaluation:
         """The metrics of the model as it is, see :func:`~tune_seg.training.evaluation.evaluate`."""
         return evaluate(
             self.model,
@@ -112,7 +107,7 @@ class Trainer:
             self.config,
             device=self.device,
             autocast=self._autocast(),
-            scaling=scaling,
+            final=final,
             features=self._features.get("val"),
         )
 

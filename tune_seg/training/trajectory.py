@@ -33,8 +33,9 @@ from tune_seg.training.lr_schedule import learning_rate_factor
 _PROCESSOR = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
 _INSTRUCTIONS = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "sme", "bf16", "i8mm")
 
-FINAL = "-last"
-"""Suffix of a last key: the results of a whole training, in whose last planned epoch the logits are scaled, too."""
+FINAL = "-last-"
+"""What follows a last key in that of the results of a whole training, with more in the last planned epoch: see
+:func:`final_key`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
                 parts += [loss, _numbers(weights)]
         keys.append(_hash(*parts))
     return tuple(keys)
+
+
+def final_key(keys: tuple[str, ...], config: TrialConfig) -> str:
+    """The key of the results of a whole training; its logit adjustment depends on the metric that it was fitted for."""
+    return f"{keys[-1]}{FINAL}{config.objective_metric}"
 
 
 def shared_epochs(first: tuple[str, ...], second: tuple[str, ...]) -> int:

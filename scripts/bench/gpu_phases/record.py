@@ -25,7 +25,7 @@ def run(task: Task, result: Result) -> None:
     if task.smoke and task.configurations is None:
         configurations = dict(list(configurations.items())[:_SMOKE])
     trainings = [
-        Training(name, _trial(task, sections, seed), pack.content_id, scaling=True)
+        Training(name, _trial(task, sections, seed), pack.content_id)
         for seed in range(task.seeds)
         for name, sections in configurations.items()
     ]

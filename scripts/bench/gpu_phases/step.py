@@ -184,7 +184,7 @@ def _epochs(task: Task, device: torch.device) -> Iterator[dict[str, Any]]:
             trainer.epoch()
         epoch = trainer.epoch()
         started = time.perf_counter()
-        trainer.evaluate(scaling=True)
+        trainer.evaluate(final=True)
         scaled = time.perf_counter() - started
         yield {
             "architecture": architecture,

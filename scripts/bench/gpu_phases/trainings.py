@@ -40,18 +40,16 @@ class Training:
         name: for people.
         config: the trial.
         content: the identity of the data.
-        scaling: whether every epoch gives the scores with a temperature, or the last one alone.
     """
 
     name: str
     config: TrialConfig
     content: str
-    scaling: bool = False
 
     @cached_property
     def key(self) -> str:
         """Equal for what gives the same rows; the device is part of it, as another one computes other last digits."""
-        return _hash([self.config.model_dump(mode="json"), self.content, self.scaling])
+        return _hash([self.config.model_dump(mode="json"), self.content])
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -100,7 +98,7 @@ def train(
         with suppress(BrokenProcessPool):  # those that were asked for have the same error
             for training in missing:
                 values = training.config.model_dump(mode="json")
-                asked[pool.submit(_trained, values, training.scaling, pack.path, task)] = training
+                asked[pool.submit(_trained, values, pack.path, task)] = training
         with suppress(TimeoutError):
             for ended in as_completed(asked, timeout=max(task.left, 0.0)):
                 training = asked[ended]
@@ -159,7 +157,7 @@ def _workers(task: Task, most: int | None) -> int:
     return workers if most is None else min(workers, most)
 
 
-def _trained(config: dict[str, Any], scaling: bool, path: Path, task: Task) -> tuple[Rows, str]:
+def _trained(config: dict[str, Any], path: Path, task: Task) -> tuple[Rows, str]:
     """The epochs of a training, none if the time was over before its end; and the traceback of what it failed of."""
     import torch
 
@@ -171,7 +169,7 @@ def _trained(config: dict[str, Any], scaling: bool, path: Path, task: Task) -> t
             return [], ""
         trainer = Trainer(parse(TrialConfig, config), PackedData(path), torch.device(task.device))
         while not trainer.done:
-            epochs.append(_row(trainer.epoch(scaling=scaling)))
+            epochs.append(_row(trainer.epoch()))
             if task.left <= 0 and not trainer.done:
                 return [], ""
     except Exception:
@@ -202,7 +200,7 @@ def _row(result: "EpochResult") -> dict[str, Any]:
         **evaluation.metrics,
         **evaluation.per_class,
         **evaluation.scaled_metrics,
-        **evaluation.temperatures,
+        **evaluation.fitted,
         "train_loss": result.train_loss,
         "diverged": result.diverged,
         "lr": result.lr,

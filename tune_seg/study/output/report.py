@@ -17,7 +17,7 @@ from rich.text import Text
 from tune_seg.config import ROW, StudyConfig
 from tune_seg.study.files import RESULTS
 from tune_seg.study.record import Record, State, rank_key, sortable
-from tune_seg.training.result import SCALINGS, TEMPERATURE, UNSCALED
+from tune_seg.training.result import SCALINGS
 
 _SHOWN = ("s_rec", "recall", "accuracy", "calibration", "f1", "miou")
 _IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
@@ -258,39 +258,41 @@ def _missed(plain: Record, completed: Sequence[Record], class_names: Sequence[st
 
 
 def _is_scaled(record: Record) -> bool:
-    """Whether its logits were scaled, and there were images to score them on."""
-    return UNSCALED in record.history[-1].evaluation.scaled and math.isfinite(_calibration(record, UNSCALED))
+    """Whether it is known what scaling does to its logits: there were at least two images."""
+    score = record.score("adjusted/calibration")
+    return score is not None and math.isfinite(score)
 
 
 def _scaling(records: Sequence[Record], metric: str) -> Table:
     table = Table(
-        title="Calibration after training (scored on the half of the validation images that the temperatures were not "
-        "fitted on)",
+        title="After training (each half of the validation images with what was fitted to the other half)",
         title_justify="left",
     )
-    for name in ("trial", "loss", f"{metric} as trained", "with one temperature", "with one per class", "temperature"):
+    columns = (
+        f"{metric} as trained",
+        "with one temperature",
+        "with one per class",
+        "with adjusted logits",
+        "temperature",
+        "tau",
+    )
+    for name in ("trial", "loss", *columns):
         table.add_column(name, justify="left" if name == "loss" else "right")
     for record in records:
-        scaled = record.history[-1].evaluation.scaled
-        scores = (scaled[scaling].metrics[metric] for scaling in SCALINGS)
-        table.add_row(str(record.number), record.name, *map(_cell, scores), _cell(_temperature(record)))
+        scores = (_score(record, name) for name in (metric, *(f"{scaling}/{metric}" for scaling in SCALINGS)))
+        fitted = record.history[-1].evaluation.fitted
+        table.add_row(
+            str(record.number), record.name, *map(_cell, (*scores, fitted["temperature/T"], fitted["adjusted/tau"]))
+        )
     return table
 
 
 def _against_one_temperature(winner: Record, plain: Record) -> str:
-    """Whether the winner's loss calibrates better than one scalar that is fitted after plain cross entropy."""
-    own, scaled = _calibration(winner, UNSCALED), _calibration(plain, TEMPERATURE)
-    temperature = f"one temperature (T = {_temperature(plain):.2f})"
+    """Whether the winner's loss calibrates better than plain cross entropy, both with one temperature."""
+    own, other = (_score(record, "temperature/calibration") for record in (winner, plain))
     if winner is plain:
-        return f"The winner is plain cross entropy: calibration {own:.4f} as trained, {scaled:.4f} with {temperature}."
-    answer = (
-        "the winner's loss calibrates better than one scalar after training"
-        if own > scaled
-        else "one scalar after training calibrates at least as well as the winner's loss"
-    )
-    return (
-        f"Winner's calibration {own:.4f} as trained; plain cross entropy with {temperature} reaches {scaled:.4f}: {answer}."
-    )
+        return f"The winner is plain cross entropy; with one temperature its calibration is {own:.4f}."
+    return f"With one temperature each, the winner's calibration is {own:.4f} and that of plain cross entropy {other:.4f}."
 
 
 def _score(record: Record, name: str) -> float:
@@ -300,16 +302,6 @@ def _score(record: Record, name: str) -> float:
 
 def _class_recall(record: Record) -> Sequence[float]:
     return record.history[-1].evaluation.per_class["class_recall"]
-
-
-def _calibration(record: Record, scaling: str) -> float:
-    return record.history[-1].evaluation.scaled[scaling].metrics["calibration"]
-
-
-def _temperature(record: Record) -> float:
-    temperature = record.history[-1].evaluation.scaled[TEMPERATURE].temperature
-    assert isinstance(temperature, float)
-    return temperature
 
 
 def _cell(value: Any) -> str:

@@ -119,7 +119,7 @@ def _row(record: Record) -> dict[str, Any]:
         **{name: record.score(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
         "class_recall": None if last is None else last.evaluation.per_class.get("class_recall"),
         "acw_weight": None if last is None else last.acw_weight,
-        **({} if last is None else {**last.evaluation.scaled_metrics, **last.evaluation.temperatures}),
+        **({} if last is None else {**last.evaluation.scaled_metrics, **last.evaluation.fitted}),
         "epochs": len(record.history),
         "epochs_replayed": record.replayed,
         "seconds": record.seconds,

@@ -303,14 +303,14 @@ def _scores(result: EpochResult) -> dict[str, float]:
 def _tracked(result: EpochResult, class_metrics: Iterable[str]) -> dict[str, float]:
     """All that a run records of an epoch with its history, by the names that MLflow has them under."""
     end_weight = result.weights.get("end")
-    temperatures = result.evaluation.temperatures.items()
+    fitted = result.evaluation.fitted.items()
     return {
         **_scores(result),
         "lr": result.lr,
         **({} if end_weight is None else {"end_weight": end_weight}),
         "train_loss": result.train_loss,
         **result.evaluation.scaled_metrics,
-        **{name: value for name, value in temperatures if not isinstance(value, tuple)},  # a metric is one number
+        **{name: value for name, value in fitted if not isinstance(value, tuple)},  # a metric is one number
         **{f"weight/{name}": weight for name, weight in result.weights.items()},
         **dict(zip(class_metrics, result.acw_weight or (), strict=False)),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import ROW, StudyConfig, TrialConfig
 from tune_seg.config.keys import flatten
+from tune_seg.config.trial import NOT_VARIED
 from tune_seg.errors import InputError
 from tune_seg.study.search_space.grammar import Grammar
 from tune_seg.study.search_space.probes import probe
@@ -38,7 +39,7 @@ class Space:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self.defaults = flatten(config.model_dump(mode="json", include=set(TrialConfig.model_fields)))
+        self.defaults = flatten(config.model_dump(mode="json", include=set(TrialConfig.model_fields) - NOT_VARIED))
         self.varied = Grammar(config, self.defaults).varied_keys()
         self.probes = probe(config, self.defaults, self.varied, self.walk)
 
