@@ -49,5 +49,6 @@ def test_what_null_means_is_said_where_it_is_no_plain_lack() -> None:
     }
     assert silent == {
         *("SplitConfig.train", "SplitConfig.val", "SplitConfig.folds", "DataConfig.max_val", "DataConfig.content"),
+        "DataConfig.test_content",
         *("ComponentConfig.weight", "ComponentConfig.keyframes", "LossConfig.start", "StudyConfig.paper"),
     }

@@ -5,16 +5,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_seg.config.base import Integer, Positive, Section, Seed, Size
+from tune_seg.config.base import Integer, Number, Positive, Section, Seed, Size
 from tune_seg.format_names import FormatName
 
 Format = Literal[FormatName, "synthetic"]
 
 
 class SplitConfig(Section):
-    """Which images train and which validate: two list files, a random fraction, or folds.
+    """Which images train and which validate: two list files, a random fraction, or folds; and which are held out.
 
-    With nothing set, the published split is used.
+    With neither lists nor a fraction nor folds, the published split is used.
     """
 
     train: Path | None = None
@@ -28,6 +28,11 @@ class SplitConfig(Section):
 
     folds: Annotated[Integer, Field(ge=2)] | None = None
     """Into how many folds all images are divided. The key `fold` of a trial says which of them validates."""
+
+    test: Literal["published"] | Annotated[Number, Field(gt=0.0, lt=1.0)] | Path | None = None
+    """The images that are held out, for one test after the decision; no trial sees them. `published`: the published test
+    images, where they have labels; a path: a list of images as `train` is; a number: that share, drawn before the others
+    are divided. null: none."""
 
     seed: Seed = 0
     """Seed of the random split. It also draws the generated images. Change it to see how much depends on the split."""
@@ -47,8 +52,8 @@ class SplitConfig(Section):
 
     @property
     def given(self) -> bool:
-        """Whether anything but the seed is set, so that the published split is not used."""
-        return self != SplitConfig(seed=self.seed)
+        """Whether what trains and what validates is set, so that their published split is not used."""
+        return self != SplitConfig(seed=self.seed, test=self.test)
 
 
 class DataConfig(Section):
@@ -85,6 +90,9 @@ class DataConfig(Section):
     content: str | None = None
     """A hash of the packed data. A study writes it to its `study.yaml` and rejects other data from then on. Leave it out."""
 
+    test_content: str | None = None
+    """The same for the packed images of `split.test`. Leave it out."""
+
     @field_validator("root")
     @classmethod
     def _expand(cls, root: Path | None) -> Path | None:
@@ -113,6 +121,6 @@ class DataConfig(Section):
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
             if self.options:
                 raise ValueError("data.options describes files, so it needs data.root (or --data ROOT)")
-            if self.split.given:
+            if self.split.given or self.split.test not in (None, "published"):
                 raise ValueError("data.split describes files, so it needs data.root (or --data ROOT)")
         return self

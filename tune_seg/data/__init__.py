@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Sample
     from tune_seg.data.loading.augmentation import augment, draw
     from tune_seg.data.loading.batches import batches, feature_batches
-    from tune_seg.data.packing.packed import PackedData, Split
+    from tune_seg.data.packing.packed import PackedData, PackedTest, Split
     from tune_seg.data.packing.write import pack
-    from tune_seg.data.reading import read
+    from tune_seg.data.reading import read, read_test
     from tune_seg.data.synthetic import SyntheticDataset
     from tune_seg.schedules import steps_per_epoch
 
@@ -34,6 +34,7 @@ __all__ = [
     "IGNORE_INDEX",
     "Dataset",
     "PackedData",
+    "PackedTest",
     "Sample",
     "Split",
     "SyntheticDataset",
@@ -43,6 +44,7 @@ __all__ = [
     "feature_batches",
     "pack",
     "read",
+    "read_test",
     "steps_per_epoch",
 ]
 
@@ -50,6 +52,7 @@ _HOMES: Final = {
     "IGNORE_INDEX": "tune_seg.data.dataset",
     "Dataset": "tune_seg.data.dataset",
     "PackedData": "tune_seg.data.packing.packed",
+    "PackedTest": "tune_seg.data.packing.packed",
     "Sample": "tune_seg.data.dataset",
     "Split": "tune_seg.data.packing.packed",
     "SyntheticDataset": "tune_seg.data.synthetic",
@@ -59,6 +62,7 @@ _HOMES: Final = {
     "feature_batches": "tune_seg.data.loading.batches",
     "pack": "tune_seg.data.packing.write",
     "read": "tune_seg.data.reading",
+    "read_test": "tune_seg.data.reading",
     "steps_per_epoch": "tune_seg.schedules",
 }
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,12 @@ IGNORE_INDEX = 255
 MAX_CLASSES = 254
 """Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
 
-SplitName = Literal["train", "val"]
+SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
+"""Those that trials see."""
+
+TEST: Final = "test"
+"""The images that are held out: no trial sees them."""
 
 Image = npt.NDArray[np.uint8 | np.uint16]
 """(H, W, C), C at least 1: the same C and the same type throughout a data set."""
@@ -34,11 +38,11 @@ class Sample:
 
     Attributes:
         id: its name, unique within its split.
-        split: whether it trains or validates.
+        split: whether it trains, validates, or is held out.
         image, mask: the files it comes from; None where there is none, because the sample is generated or
             because the file is missing; :meth:`Dataset.load` says so then.
-        group: the patient or the volume that it comes from; all samples of a group train, or all
-            validate. Empty: the sample is a group by itself.
+        group: the patient or the volume that it comes from; all samples of a group are in one split. Empty: the sample is a
+            group by itself.
         part: the number of the slice, frame or page, from 0, where a file holds several samples.
         fold: in data that are divided into folds, the fold in which the sample validates; None: it trains in all of them.
             `split` is then that of fold 0.
@@ -54,13 +58,13 @@ class Sample:
 
     @property
     def subset(self) -> str:
-        """`train`, `val`, or the number of its fold."""
+        """`train`, `val`, `test`, or the number of its fold."""
         return self.split if self.fold is None else str(self.fold)
 
     @property
     def place(self) -> tuple[int, int, str]:
         """The order in which samples are packed: one subset after another."""
-        return (-1 if self.fold is None else self.fold, SPLITS.index(self.split), self.id)
+        return (-1 if self.fold is None else self.fold, (*SPLITS, TEST).index(self.split), self.id)
 
 
 @dataclass(frozen=True)

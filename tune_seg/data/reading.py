@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from tune_seg.config import DataConfig, parse
-from tune_seg.data.dataset import Dataset, Sample, spread
+from tune_seg.data.dataset import TEST, Dataset, Sample, spread
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
 from tune_seg.format_names import FORMATS, FormatName, need_packages
@@ -34,6 +34,8 @@ def read(source: DataConfig, /) -> Dataset: ...
 def read(source: str | Path | None = None, /, **fields: Any) -> Dataset: ...
 def read(source: DataConfig | str | Path | None = None, /, **fields: Any) -> Dataset:
     """The data set in a folder, or the one that a configuration describes; without either, the generated one.
+
+    These are the samples that train and validate; those that `split.test` holds out are given by :func:`read_test`.
 
     No image is decoded yet, so this takes as long as listing the folders.
 
@@ -64,13 +66,38 @@ def read(source: DataConfig | str | Path | None = None, /, **fields: Any) -> Dat
         config = source
     else:
         config = parse(DataConfig, fields if source is None else {**fields, "root": source}, prefix="data")
+    dataset = _whole(config)
+    return replace(dataset, samples=_limited([sample for sample in dataset.samples if sample.split != TEST], config))
+
+
+def read_test(config: DataConfig) -> Dataset | None:
+    """The images that `config.split.test` holds out; None where it holds out none.
+
+    :func:`read` never gives one of them. They are for a single test of what was decided without them: `pack` them apart,
+    and open the pack with :class:`~tune_seg.data.PackedTest`. The classes are those of the data that :func:`read` gives.
+    `max_train` and `max_val` do not limit them.
+
+    Raises:
+        InputError: as :func:`read`.
+
+    Example:
+        >>> config = DataConfig.model_validate({"size": (64, 96), "split": {"test": "published"}})
+        >>> len(read_test(config).samples), {sample.split for sample in read(config).samples} == {"train", "val"}
+        (48, True)
+    """
+    if config.split.test is None:
+        return None
+    dataset = _whole(config)
+    return replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.split == TEST))
+
+
+def _whole(config: DataConfig) -> Dataset:
+    """All samples that are used, also those that are held out."""
     if config.root is None:
-        dataset: Dataset = SyntheticDataset.generate(config.size, config.split.seed)
-    else:
-        name = _detected(config.root, config)
-        need_packages(name)
-        dataset = _Reader.of(name).read(config.root, config)
-    return replace(dataset, samples=_limited(dataset.samples, config))
+        return SyntheticDataset.generate(config.size, config.split.seed)
+    name = _detected(config.root, config)
+    need_packages(name)
+    return _Reader.of(name).read(config.root, config)
 
 
 def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:

@@ -1,16 +1,16 @@
-"""Which samples train and which validate: as published, by lists, by a seeded fraction, or by folds.
+"""Which samples train, which validate and which are held out: as published, by lists, by a seeded fraction, or by folds.
 
-The samples of a group, such as a patient, a volume or a city, all train or all validate. A sample without a group is one by
-itself.
+The samples of a group, such as a patient, a volume or a city, all train, all validate, or are all held out. A sample without
+a group is one by itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
 from tune_seg.config import SplitConfig
-from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
+from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName, problems_error
 from tune_seg.errors import InputError
 
 VAL_FRACTION = 0.2
@@ -19,40 +19,51 @@ VAL_FRACTION = 0.2
 def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[Sample, ...]:
     """The samples that are used, each with its split or its fold.
 
-    The first of these that applies decides: `split`; the published split; the lists train.txt and val.txt in `root`; a
-    random fraction of 0.2.
+    The first of these that applies decides what trains and what validates: `split`; the published split; the lists train.txt
+    and val.txt in `root`; a random fraction of 0.2. What `split.test` holds out is in none of it, nor any of its groups.
 
     Args:
         samples: all of them, each with its published split; `train` for all where none was published.
         split: the list files, the fraction, or the number of folds. A line of a list is the id of a sample, the name of its
-            file, a group, or the volume of a slice; samples in no list are left out. Random splits
-            depend on the seed and the names of the groups alone.
+            file, a group, or the volume of a slice; samples in no list are left out. Random splits depend on the seed and
+            the names of the groups alone; what is held out is taken out before.
         root: the folder of the data set, to which the paths of the lists are relative.
 
     Raises:
-        InputError: a list does not fit, two samples have one id, or there are too few groups.
+        InputError: a list does not fit, two samples have one id, there are too few groups, there is no published test split,
+            or a sample or a group that is held out trains or validates.
 
     Example:
         >>> slices = [Sample(f"{case}/{n}", "train", group=case) for case in ("a", "b", "c") for n in range(2)]
         >>> [sample.id for sample in divide(slices, SplitConfig(val_fraction=0.3), Path()) if sample.split == "val"]
         ['c/0', 'c/1']
+        >>> divided = divide(slices, SplitConfig(val_fraction=0.3, test=0.3), Path())
+        >>> [(sample.id, sample.split) for sample in divided if sample.split != "train"]
+        [('c/0', 'val'), ('c/1', 'val'), ('b/0', 'test'), ('b/1', 'test')]
     """
-    published = any(sample.split == "val" for sample in samples)
-    if published and not split.given:
-        _reject_groups_on_both_sides(samples)
-        return tuple(samples)
-    _reject_equal_ids(samples)
-    if split.train is not None and split.val is not None:
-        return _by_lists(samples, {"train": root / split.train.expanduser(), "val": root / split.val.expanduser()})
-    if split.folds is not None:
-        return _by_folds(samples, split.folds, split.val_fraction, split.seed)
-    if split.val_fraction is not None:
-        return _by_fraction(samples, split.val_fraction, split.seed)
-    lists: dict[SplitName, Path] = {name: root / f"{name}.txt" for name in SPLITS}
-    there = [path for path in lists.values() if path.is_file()]
-    if len(there) == 1:
-        raise InputError(f"{there[0]} is the only list; a split by lists needs both train.txt and val.txt in {root}")
-    return _by_lists(samples, lists) if there else _by_fraction(samples, VAL_FRACTION, split.seed)
+    published = not split.given and any(sample.split == "val" for sample in samples)
+    if not published or isinstance(split.test, Path):
+        _reject_equal_ids(samples)
+    lists = None if published else _lists(split, root)
+    held_out = _held_out(samples, split, root, listed=lists is not None)
+    pool: Sequence[Sample]
+    if published:
+        _reject_published(held_out)
+        pool = [sample for sample in samples if sample.split != TEST]
+    elif lists is not None:
+        pool = _by_lists(samples, lists, held_out)
+    else:
+        taken = set(held_out)
+        pool = [sample for sample in samples if sample not in taken]
+    if isinstance(split.test, float):
+        pool, held_out = _drawn_apart(pool, split.test, split.seed)
+    at_random = not published and lists is None
+    if held_out and (not pool or (not at_random and {sample.split for sample in pool} != set(SPLITS))):
+        raise InputError("data.split.test: so much is held out that nothing is left to train or to validate with")
+    divided = _at_random(pool, split) if at_random else pool
+    used = (*divided, *(replace(sample, split=TEST) for sample in held_out))
+    _reject_groups_on_both_sides(used)
+    return used
 
 
 def text(path: Path) -> str:
@@ -67,7 +78,61 @@ def text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read as text ({error})") from error
 
 
-def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tuple[Sample, ...]:
+def _lists(split: SplitConfig, root: Path) -> dict[SplitName, Path] | None:
+    """The lists of what trains and what validates; None where that is drawn."""
+    if split.train is not None and split.val is not None:
+        return {"train": root / split.train.expanduser(), "val": root / split.val.expanduser()}
+    if split.folds is not None or split.val_fraction is not None:
+        return None
+    lists: dict[SplitName, Path] = {name: root / f"{name}.txt" for name in SPLITS}
+    there = [path for path in lists.values() if path.is_file()]
+    if len(there) == 1:
+        raise InputError(f"{there[0]} is the only list; a split by lists needs both train.txt and val.txt in {root}")
+    return lists if there else None
+
+
+def _held_out(samples: Sequence[Sample], split: SplitConfig, root: Path, *, listed: bool) -> list[Sample]:
+    """What a list or the published split holds out; nothing where it is drawn, or where none is."""
+    if isinstance(split.test, Path):
+        return _named(samples, root / split.test.expanduser())
+    if split.test != "published":
+        return []
+    published = [sample for sample in samples if sample.split == TEST]
+    list_of_test = root / f"{TEST}.txt"
+    if not published and listed and list_of_test.is_file():
+        published = _named(samples, list_of_test)
+    if not published:
+        raise InputError(
+            f"data.split.test: published, but {root} has no published test images with labels; name a list of the images to "
+            "hold out, or give their share"
+        )
+    return published
+
+
+def _named(samples: Sequence[Sample], path: Path) -> list[Sample]:
+    """The samples that a list names."""
+    find = _by_name(samples)
+    problems: list[str] = []
+    found: dict[Sample, None] = {}  # in order, each once
+    for entry in _entries(path, problems):
+        named = find(entry)
+        if not named:
+            problems.append(f"{path}: {entry} is neither an image nor a mask")
+        found.update(dict.fromkeys(named))
+    if problems:
+        raise problems_error("the list of what is held out does not fit the files:", problems)
+    return list(found)
+
+
+def _entries(path: Path, problems: list[str]) -> list[str]:
+    entries = [line.strip() for line in text(path).splitlines() if line.strip()]
+    if not entries:
+        problems.append(f"{path}: the list is empty; it needs one name a line")
+    return entries
+
+
+def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
+    """What finds the samples of a line of a list."""
     named: dict[str, list[Sample]] = {}
     files: dict[str, list[Sample]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
@@ -76,25 +141,31 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path]) -> tup
         for path in (sample.image, sample.mask):
             if path is not None:
                 files.setdefault(path.name, []).append(sample)
-    split: dict[str, SplitName] = {}
+
+    def find(entry: str) -> list[Sample]:
+        file = Path(entry)
+        names = (entry, entry.removesuffix(file.suffix), file.name, file.stem)
+        return next((named[name] for name in names if name in named), files.get(file.name, []))
+
+    return find
+
+
+def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path], held_out: Sequence[Sample]) -> tuple[Sample, ...]:
+    find = _by_name(samples)
+    split: dict[str, SplitName] = {sample.id: TEST for sample in held_out}
     problems: list[str] = []
     for side, path in lists.items():
-        entries = [line.strip() for line in text(path).splitlines() if line.strip()]
-        if not entries:
-            problems.append(f"{path}: the list is empty; it needs one name a line")
-        for entry in entries:
-            file = Path(entry)
-            names = (entry, entry.removesuffix(file.suffix), file.name, file.stem)
-            found = next((named[name] for name in names if name in named), files.get(file.name, []))
+        for entry in _entries(path, problems):
+            found = find(entry)
             if not found:
                 problems.append(f"{path}: {entry} is neither an image nor a mask")
             for other in {split.setdefault(sample.id, side) for sample in found} - {side}:
-                problems.append(f"{path}: {entry} is in the list of {other} too")
+                also = "is held out by data.split.test" if other == TEST else f"is in the list of {other} too"
+                problems.append(f"{path}: {entry} {also}")
     if problems:
         raise problems_error("the lists of the split do not fit the files:", problems)
     used = [replace(sample, split=split[sample.id]) for sample in samples if sample.id in split]
-    _reject_groups_on_both_sides(used)
-    return _in_order(used)
+    return _in_order(sample for sample in used if sample.split != TEST)
 
 
 def _whole(sample: Sample) -> set[str]:
@@ -102,6 +173,20 @@ def _whole(sample: Sample) -> set[str]:
     if sample.part is None or sample.image is None:
         return set()
     return {sample.id.rpartition("/")[0], sample.image.name}
+
+
+def _drawn_apart(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """The samples without those of some groups, a `share` of all, and the samples of these."""
+    # another draw than that of the validation images, which stay nearly the same
+    groups = sorted({_group(sample) for sample in samples}, key=lambda group: _drawn(f"{TEST}/{group}", seed))
+    drawn = set(groups[: max(round(len(groups) * share), 1)])
+    return [s for s in samples if _group(s) not in drawn], [s for s in samples if _group(s) in drawn]
+
+
+def _at_random(samples: Sequence[Sample], split: SplitConfig) -> tuple[Sample, ...]:
+    if split.folds is not None:
+        return _by_folds(samples, split.folds, split.val_fraction, split.seed)
+    return _by_fraction(samples, VAL_FRACTION if split.val_fraction is None else split.val_fraction, split.seed)
 
 
 def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[Sample, ...]:
@@ -161,15 +246,27 @@ def _reject_equal_ids(samples: Sequence[Sample]) -> None:
         raise problems_error("data.split divides all samples anew, but two of them have one name:", twice)
 
 
+def _reject_published(held_out: Sequence[Sample]) -> None:
+    """What a list holds out may not be what trains or validates in the published split."""
+    both = [sample.id for sample in held_out if sample.split != TEST]
+    if both:
+        raise problems_error(
+            "data.split.test: these images train or validate in the published split; take them out of the list, or divide "
+            "the others anew with data.split.val_fraction or data.split.folds:",
+            both,
+        )
+
+
 def _reject_groups_on_both_sides(samples: Sequence[Sample]) -> None:
     sides: dict[str, set[SplitName]] = {}
     for sample in samples:
         if sample.group:
             sides.setdefault(sample.group, set()).add(sample.split)
-    both = [group for group, found in sides.items() if len(found) > 1]
-    if both:
-        raise problems_error(
-            "samples of one group, such as a patient, a volume or a city, train and validate, which makes validation too "
-            "good:",
-            both,
-        )
+    what = "samples of one group, such as a patient, a volume or a city,"
+    for both, message in (
+        (set(SPLITS), f"{what} train and validate, which makes validation too good:"),
+        ({TEST}, f"{what} are held out, and others of it train or validate, which makes the test too good:"),
+    ):
+        groups = [group for group, found in sides.items() if len(found) > 1 and found >= both]
+        if groups:
+            raise problems_error(message, groups)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, SplitName
+from tune_seg.data.dataset import SPLITS, TEST, Dataset, Image, Mask, Sample, SplitName
 
 GENERATOR_VERSION = 1
 """Goes up when the images change, so that packs of the former ones are not taken for them."""
 
 TRAIN_IMAGES = 96
 VAL_IMAGES = 48
+TEST_IMAGES = 48
 
 CLASS_NAMES = (
     "sky",
@@ -66,9 +67,9 @@ class SyntheticDataset(Dataset):
 
     @classmethod
     def generate(cls, size: tuple[int, int], seed: int) -> "SyntheticDataset":
-        """96 training and 48 validation scenes of `size` (H, W)."""
-        counts: dict[SplitName, int] = {"train": TRAIN_IMAGES, "val": VAL_IMAGES}
-        samples = tuple(Sample(f"{index:04d}", split) for split in SPLITS for index in range(counts[split]))
+        """96 training, 48 validation and 48 test scenes of `size` (H, W)."""
+        counts: dict[SplitName, int] = {"train": TRAIN_IMAGES, "val": VAL_IMAGES, "test": TEST_IMAGES}
+        samples = tuple(Sample(f"{index:04d}", split) for split, count in counts.items() for index in range(count))
         return cls(samples, size, seed)
 
     @property
@@ -95,7 +96,7 @@ def scene(seed: int, split: SplitName, index: int, size: tuple[int, int]) -> tup
         >>> image.shape, mask.shape
         ((64, 96, 3), (64, 96))
     """
-    rng = np.random.default_rng((seed, SPLITS.index(split), index))
+    rng = np.random.default_rng((seed, (*SPLITS, TEST).index(split), index))
     canvas = _Canvas(size)
     street = _Street.draw(rng, canvas.width)
     _draw_sky(canvas, rng, street)

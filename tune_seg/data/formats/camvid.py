@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import Sample, SplitName
+from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
 from tune_seg.data.images.colours import ColourMasks, read_colour_table
 from tune_seg.data.images.files import FileDataset, match
 from tune_seg.data.labels import declared
@@ -80,8 +80,7 @@ COLOURS = {
 """The 32 classes in the order of label_colors.txt: the colour of each, and which of SegNet's classes it is part of."""
 
 _Layout = Literal["SegNet", "original", "Kaggle"]
-_Side = Literal["train", "val", "test"]
-_SPLIT: dict[_Side, SplitName] = {"train": "train", "val": "val", "test": "val"}
+_SIDES: tuple[SplitName, ...] = (*SPLITS, TEST)
 _FIRST_TEST_FRAME = 8550  # of the sequence 0001TP
 _VAL_FRAMES = range(7959, 8160)  # of the sequence 0016E5
 
@@ -91,7 +90,8 @@ class CamVidOptions(Options):
 
     Args:
         classes: 11 or 32 (31 of these without Void). Left out, those of the layout.
-        val: the published images that validate. With `data.split` all images are divided anew, those of test too.
+        val: the published images that validate. Where `data.split` divides the images anew, those of test are among them,
+            unless it holds them out.
     """
 
     classes: Literal[11, 32] | None = None
@@ -122,17 +122,20 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
             f"data.options.classes: 32, but {root} has the 11 classes of SegNet; the 32 are in the original, "
             "701_StillsRaw_full and LabeledApproved_full"
         )
-    if config.split.given and options.val == "test":
-        raise InputError(
-            "data.options.val: test is of the published split, which data.split replaces; leave one of them out"
-        )
+    if options.val == TEST and (config.split.given or config.split.test is not None):
+        how = "replaces" if config.split.given else "holds out with data.split.test"
+        raise InputError(f"data.options.val: test is of the published split, which data.split {how}; leave one of them out")
     sides = _original(root) if layout == "original" else _in_folders(root, layout)
     if not config.split.given and not sides[options.val]:
         raise InputError(
             f"{root}: no images of the published split's {options.val}; add them, choose other ones with "
             "data.options.val, or divide the images that are there with data.split.val_fraction"
         )
-    used = [sample for side in sides if config.split.given or side in ("train", options.val) for sample in sides[side]]
+    if options.val == TEST:
+        used = [*sides["train"], *(replace(sample, split="val") for sample in sides[TEST])]
+    else:
+        reads_test = config.split.given or config.split.test is not None
+        used = [sample for side in (_SIDES if reads_test else SPLITS) for sample in sides[side]]
     samples = divide(used, config.split, root)
     if layout == "SegNet":
         return FileDataset(samples, declared(config.classes or CLASS_NAMES, config.ignore_label, VOID))
@@ -163,27 +166,27 @@ def _layout(root: Path) -> _Layout | None:
     return None
 
 
-def _in_folders(root: Path, layout: _Layout) -> dict[_Side, list[Sample]]:
+def _in_folders(root: Path, layout: _Layout) -> dict[SplitName, list[Sample]]:
     """The images of train/, val/ and test/; those of test, or their labels, may be missing."""
     ending = "annot" if layout == "SegNet" else "_labels"
     return {
-        side: match(root / side, root / f"{side}{ending}", _SPLIT[side], mask_ending="" if layout == "SegNet" else "_L")
-        if side != "test" or all((root / name).is_dir() for name in (side, f"{side}{ending}"))
+        side: match(root / side, root / f"{side}{ending}", side, mask_ending="" if layout == "SegNet" else "_L")
+        if side != TEST or all((root / name).is_dir() for name in (side, f"{side}{ending}"))
         else []
-        for side in _SPLIT
+        for side in _SIDES
     }
 
 
-def _original(root: Path) -> dict[_Side, list[Sample]]:
+def _original(root: Path) -> dict[SplitName, list[Sample]]:
     """All stills, on the sides on which SegNet's lists have them."""
-    sides: dict[_Side, list[Sample]] = {side: [] for side in _SPLIT}
+    sides: dict[SplitName, list[Sample]] = {side: [] for side in _SIDES}
     for sample in match(root / "701_StillsRaw_full", root / "LabeledApproved_full", "train", mask_ending="_L"):
         side = _segnet_side(sample.id)
-        sides[side].append(replace(sample, split=_SPLIT[side]))
+        sides[side].append(replace(sample, split=side))
     return sides
 
 
-def _segnet_side(name: str) -> _Side:
+def _segnet_side(name: str) -> SplitName:
     """Where SegNet's lists have a still, such as 0016E5_07959 or Seq05VD_f00000."""
     sequence, _, frame = name.partition("_")
     number = int(frame.lstrip("f")) if frame.lstrip("f").isdecimal() else -1

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import SPLITS, Sample, SplitName
+from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.labels import Labels
 from tune_seg.data.options import Options, read_options
@@ -80,7 +80,8 @@ def looks_like(root: Path) -> bool:
 
 
 def read_cityscapes(root: Path, config: DataConfig) -> FileDataset:
-    """The finely labelled images under `root`: 2,975 train and 500 validate. The labels of `test` are not public.
+    """The finely labelled images under `root`: 2,975 train and 500 validate. The labels of `test` are not public:
+    the published files of gtFine/test hold no class, so that these images can be held out only with labels of one's own.
 
     The images of a city are one group where `config.split` divides them anew, as in the published split.
 
@@ -98,6 +99,8 @@ def read_cityscapes(root: Path, config: DataConfig) -> FileDataset:
         frozenset(range(len(LABEL_NAMES))) - set(ids),
     )
     published = [sample for split in SPLITS for sample in _samples(root, split)]
+    if config.split.test == "published" and (root / "gtFine" / TEST).is_dir():
+        published += _samples(root, TEST)
     return FileDataset(divide(published, config.split, root), labels)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tune_seg.config import DataConfig, Integer, Positive
-from tune_seg.data.dataset import SPLITS, ImageType, Sample, problems_error
+from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
 from tune_seg.data.images.colours import ColourTable, read_colour_table
 from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
 from tune_seg.data.images.pictures import CLASS_NUMBERS, Pictures, depth, page_numbers
@@ -50,7 +50,8 @@ def looks_like(root: Path) -> bool:
 def read_folder(root: Path, config: DataConfig) -> FileDataset:
     """The data set under `root`.
 
-    The published split is the folders images/train, images/val, masks/train, masks/val, if there are such. The class names
+    The published split is the folders images/train, images/val, masks/train, masks/val, if there are such, and images/test
+    and masks/test for what `config.split.test` holds out. The class names
     are those of `config.classes`; of the colour table, whose rows are the raw values 0, 1, ...; of ROOT/classes.txt, one a
     line, the first for the value 0; or one for each distinct value. The depth of the images is that of the first.
 
@@ -60,7 +61,8 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     """
     options = read_options(config.options, FolderOptions)
     pages_as_channels = options.pages == "channels"
-    samples = divide(_by_pages(_samples(root), pages_as_channels), config.split, root)
+    published = _samples(root, held_out=config.split.test == "published")
+    samples = divide(_by_pages(published, pages_as_channels), config.split, root)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
     table = _colour_table(root, options)
     classes = config.classes or _class_names(root, table, config.ignore_label)
@@ -72,7 +74,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     return FileDataset(samples, Scan(tuple(masks), ignore_label, root / "masks"), pictures)
 
 
-def _samples(root: Path) -> list[Sample]:
+def _samples(root: Path, *, held_out: bool) -> list[Sample]:
     images, masks = root / "images", root / "masks"
     folders = [folder / name for folder in (images, masks) for name in SPLITS]
     if not any(folder.is_dir() for folder in folders):
@@ -80,9 +82,10 @@ def _samples(root: Path) -> list[Sample]:
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing:
         raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
-    return [
-        sample for name in SPLITS for sample in match(images / name, masks / name, name, mask_suffixes=LOSSLESS_SUFFIXES)
-    ]
+    sides: tuple[SplitName, ...] = (
+        (*SPLITS, TEST) if held_out and (images / TEST).is_dir() and (masks / TEST).is_dir() else SPLITS
+    )
+    return [sample for name in sides for sample in match(images / name, masks / name, name, mask_suffixes=LOSSLESS_SUFFIXES)]
 
 
 def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import Sample
-from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed_split, samples_of
+from tune_seg.data.dataset import TEST, Sample, problems_error
+from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
@@ -37,7 +37,8 @@ def looks_like(root: Path) -> bool:
 def read_voc(root: Path, config: DataConfig) -> FileDataset:
     """The data set under `root`: background and twenty classes, 255 (void) is ignored.
 
-    With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate.
+    With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate. The published test
+    split is that of test.txt, whose labels are public for 2007 alone.
 
     Raises:
         InputError: a file is missing, a list is empty, an image is in both lists, or as
@@ -52,12 +53,16 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
         *samples_of(train, lists / "train.txt", images, masks, ".png", "train"),
         *samples_of(val, lists / "val.txt", images, masks, ".png", "val"),
     ]
+    test = listed(lists / "test.txt") if config.split.test == "published" and (lists / "test.txt").is_file() else []
+    if both := sorted({*train, *val} & set(test)):
+        raise problems_error(f"{lists / 'test.txt'} names images of train.txt or val.txt; take each out of one:", both)
+    published += samples_of(test, lists / "test.txt", images, masks, ".png", TEST)
     if options.extra is not None:
         extra = home / options.extra.expanduser()
         names = sorted(path.stem for path in extra.glob("*.png") if not path.name.startswith("."))
         if not names:
             raise InputError(f"data.options.extra: no PNG label in {extra}; name the folder that holds them")
-        more = [name for name in names if name not in {*train, *val}]
+        more = [name for name in names if name not in {*train, *val, *test}]
         published += samples_of(more, extra, images, extra, ".png", "train")
     return FileDataset(
         divide(published, config.split, root),

@@ -5,7 +5,8 @@ packing continues after it. The summary comes last because it is known only once
 is whole.
 
 Every batch before it has the columns id, subset, group, digest (of the rest of the row), image (H * W * C values, rows from
-the top) and mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates.
+the top) and mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates;
+`test` in a pack of images that are held out, which has no other.
 A group is empty where the sample is one by itself.
 Images and masks are bytes as they are, or each compressed: the differences between neighbours in a row, by zstd. That takes
 0.55 of the bytes of a CamVid image at 224 x 224, and zstd alone 0.76; undoing it takes 0.3 ms.

@@ -4,12 +4,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.dataset import SPLITS, Image, ImageType, Mask, SplitName
+from tune_seg.data.dataset import SPLITS, TEST, Image, ImageType, Mask, SplitName
 from tune_seg.data.packing.file_format import open_pack
 from tune_seg.errors import InputError
 
@@ -42,8 +42,10 @@ class PackedData:
             order of first appearance. An image without a group is one by itself.
 
     Raises:
-        InputError: there is no such file, it is an incomplete pack, or there is no such fold.
+        InputError: there is no such file, it is an incomplete pack, there is no such fold, or its images are held out.
     """
+
+    _held_out: ClassVar[bool] = False
 
     def __init__(self, path: Path | str, fold: int | None = None) -> None:
         self.path = Path(path)
@@ -54,20 +56,25 @@ class PackedData:
         self.dtype: ImageType = form.dtype
         self.content_id = summary.content_id
         self._ends = list(accumulate(map(len, self._batches)))
+        if (TEST in summary.samples) != self._held_out:
+            raise InputError(
+                f"{self.path}: a pack of images "
+                + ("to train and validate with, not of a test split" if self._held_out else "that are held out for a test")
+            )
         names = [row for batch in self._batches for row in batch.names()]
         subsets = np.array([row.subset for row in names])
         if len(subsets) != sum(summary.samples.values()):
             raise InputError(f"{self.path}: a pack that lacks samples; delete it and pack the data set again")
         self.folds = sum(subset.isdecimal() for subset in summary.samples)
         self.fold = _checked(fold, self.folds)
-        validating = "val" if self.fold is None else str(self.fold)
+        validating = TEST if self._held_out else "val" if self.fold is None else str(self.fold)
         self.train_images = tuple(
             len(subsets) - summary.samples[subset] for subset in summary.samples if subset == "val" or subset.isdecimal()
         )
         pixels = {subset: np.array(counts, np.int64) for subset, counts in summary.pixels.items()}
         self.val_pixels: npt.NDArray[np.int64] = pixels.pop(validating)
-        self.train_pixels: npt.NDArray[np.int64] = np.sum(list(pixels.values()), axis=0)
-        self.frequencies: npt.NDArray[np.float64] = self.train_pixels / self.train_pixels.sum()
+        self.train_pixels: npt.NDArray[np.int64] = sum(pixels.values(), start=np.zeros_like(self.val_pixels))
+        self.frequencies: npt.NDArray[np.float64] = self.train_pixels / max(self.train_pixels.sum(), 1)
         self.train = Split(self, "train", np.flatnonzero(subsets != validating))
         self.val = Split(self, "val", np.flatnonzero(subsets == validating))
         self.val_groups = _numbered([names[row].group for row in self.val.rows])
@@ -80,7 +87,7 @@ class PackedData:
         return self._ends[-1]
 
     def __reduce__(self) -> tuple[Callable[[Path, int | None], "PackedData"], tuple[Path, int | None]]:
-        return (PackedData, (self.path, self.fold))
+        return (type(self), (self.path, self.fold))
 
     def of_fold(self, fold: int | None) -> "PackedData":
         """The same data with another fold to validate, None: the first; no image is read or copied.
@@ -108,6 +115,29 @@ class PackedData:
     def _at(self, number: int) -> tuple[int, int]:
         batch = bisect_right(self._ends, number)
         return batch, number - (self._ends[batch - 1] if batch else 0)
+
+
+class PackedTest(PackedData):
+    """The images of a test split: what :func:`tune_seg.data.pack` made of :func:`tune_seg.data.read_test`.
+
+    They are `val`, so that whatever evaluates a model on validation images evaluates it on these; `train` is empty. A trial
+    cannot train on such a pack, nor validate with it: :class:`PackedData` refuses the file.
+
+    Raises:
+        InputError: as :class:`PackedData`, or it is a pack of other images.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tune_seg.config import DataConfig
+        >>> from tune_seg.data import PackedTest, pack, read_test
+        >>> config = DataConfig.model_validate({"size": (16, 24), "split": {"test": "published"}})
+        >>> with TemporaryDirectory() as packs:
+        ...     test = PackedTest(pack(read_test(config), packs, config.size))
+        ...     print(len(test.val), len(test.train))
+        48 0
+    """
+
+    _held_out: ClassVar[bool] = True
 
 
 class Split:

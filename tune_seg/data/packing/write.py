@@ -28,7 +28,7 @@ from PIL import Image as pillow
 from tune_seg._child import Child
 from tune_seg._posix import fcntl
 from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import SPLITS, Dataset, Image, Mask, Sample, problems_error
+from tune_seg.data.dataset import SPLITS, TEST, Dataset, Image, Mask, Sample, problems_error
 from tune_seg.data.packing.file_format import (
     CONTENT_VERSION,
     FORMAT_VERSION,
@@ -67,14 +67,14 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
     are. The file appears whole or not at all; of several processes that pack the same set at once, one does.
 
     Args:
-        dataset: what :func:`tune_seg.data.read` gave.
+        dataset: what :func:`tune_seg.data.read` gave, or :func:`tune_seg.data.read_test`.
         directory: where packs are kept; it is made if need be.
         size: (H, W) in pixels.
         progress: called as (done, in all) after each sample, in the calling thread; where the classes are not declared,
             every mask that is read to find them counts as well, before the samples.
 
     Returns:
-        The path of the pack, for :class:`tune_seg.data.PackedData`.
+        The path of the pack, for :class:`tune_seg.data.PackedData` or :class:`tune_seg.data.PackedTest`.
 
     Raises:
         InputError: naming every file that is wrong, a split or a fold without a labelled pixel, a directory that cannot be
@@ -195,7 +195,9 @@ class _Tally:
 
     def __init__(self, form: Form, class_names: tuple[str, ...], samples: Sequence[Sample]) -> None:
         folds = {sample.fold for sample in samples if sample.fold is not None}
-        subsets = ("train", *map(str, sorted(folds))) if folds else SPLITS
+        subsets: tuple[str, ...] = ("train", *map(str, sorted(folds))) if folds else SPLITS
+        if any(sample.split == TEST for sample in samples):
+            subsets = (TEST,)
         self.samples = dict.fromkeys(subsets, 0)
         self.pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
         self._class_names = class_names
