@@ -1,4 +1,4 @@
-"""The confirm command: `tune-seg confirm STUDY`: train the best configurations of a study with more seeds, and say what follows.
+"""The confirm command: `tune-seg confirm STUDY`: train the best configurations of a study with more seeds.
 
 It goes on where the study's own repeats ended, and the same command again goes on where it ended itself.
 """

@@ -131,7 +131,7 @@ class Study:
 
     @property
     def configurations(self) -> "pd.DataFrame":
-        """The configurations, one a row, with the columns of `configurations.parquet`, best mean of the first objective first.
+        """The configurations, one a row, with the columns of `configurations.parquet`, best mean of the objective first.
 
         A configuration is what a trial is without its seed and fold; `n` says how many trials the means are of: the repeats
         with fresh seeds where there are any. `recommended` marks the one to take, as far as the study was confirmed.

@@ -15,6 +15,9 @@ RESULTS: Final = "results.parquet"
 CONFIGURATIONS: Final = "configurations.parquet"
 """A row for each configuration: what a trial is without its seed and fold."""
 
+TEST: Final = "test.json"
+"""What was scored on the test split, each time that somebody looked."""
+
 CLASSES: Final = "classes.png"
 """A picture of the class frequencies."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_seg.config import StudyConfig
-from tune_seg.data import Dataset, read
+from tune_seg.data import Dataset, read, read_test
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
@@ -16,12 +16,21 @@ from tune_seg.training.trajectory import weights_identity
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """A study whose configuration, space and data listing have been checked; nothing is written or started yet."""
+    """A study whose configuration, space and data listing have been checked; nothing is written or started yet.
+
+    Attributes:
+        config: the study.
+        space: its search space.
+        dataset: the images that train and validate.
+        directory: where the results will be.
+        test: the images that are held out; None: there are none.
+    """
 
     config: StudyConfig
     space: Space
     dataset: Dataset
     directory: Path
+    test: Dataset | None = None
 
     @property
     def train_images(self) -> int:
@@ -79,7 +88,7 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     if dataset.masks_to_scan == 0:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
-    return Plan(config, space, dataset, directory)
+    return Plan(config, space, dataset, directory, read_test(config.data))
 
 
 def _weights_files(config: StudyConfig, space: Space) -> dict[str, str]:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
-from tune_seg.data import PackedData, pack
+from tune_seg.data import PackedData, PackedTest, pack
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
@@ -39,6 +39,7 @@ class Prepared:
         packed: the data.
         directory: of the study.
         store: the checkpoint store; None where the study keeps no checkpoints.
+        test: the packed test split, which no trial is told of; None: there is none.
     """
 
     config: StudyConfig
@@ -47,6 +48,7 @@ class Prepared:
     packed: PackedData
     directory: Path
     store: CheckpointStore | None
+    test: PackedTest | None = None
 
     @property
     def slots(self) -> int:
@@ -120,14 +122,15 @@ def _prepare(
 ) -> Prepared:
     packed = _packed(plan, console, checks=(machines, models))
     _check_data(plan, packed)
+    test = _packed_test(plan, packed)
     show_classes(packed, plan.directory / CLASSES, console)
     importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
     notes = models.result()
     compute = _with_gpu_share(plan, packed, machines.result())
-    config = _resolved(plan.config, packed, compute)
+    config = _resolved(plan.config, packed, test, compute)
     check_same_study(config, plan.directory / CONFIGURATION)
     say_notes(console, notes)
-    return Prepared(config, compute, plan.space, packed, plan.directory, store)
+    return Prepared(config, compute, plan.space, packed, plan.directory, store, test)
 
 
 def _machines(config: StudyConfig) -> ComputeConfig:
@@ -158,6 +161,29 @@ def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Pack
                     check.result()
 
         return PackedData(pack(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size, progress=progress))
+
+
+def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
+    """Pack the test split, unless that was done before.
+
+    Raises:
+        InputError: as :func:`tune_seg.data.pack`, or it has other classes, or another content than it had.
+    """
+    if plan.test is None:
+        return None
+    test = PackedTest(pack(plan.test, plan.directory.parent / PACKS, plan.config.data.size))
+    if test.class_names != packed.class_names:
+        raise InputError(
+            f"data.split.test: its images have the classes {', '.join(test.class_names)}, the others "
+            f"{', '.join(packed.class_names)}; name the classes with data.classes"
+        )
+    content = plan.config.data.test_content
+    if content not in (None, test.content_id):
+        raise InputError(
+            f"data.test_content: the study was made with a test split {content}, this one is {test.content_id}; give it the "
+            f"images that it had, or begin a new study"
+        )
+    return test
 
 
 def _check_data(plan: Plan, packed: PackedData) -> None:
@@ -215,12 +241,18 @@ def _with_gpu_share(plan: Plan, packed: PackedData, compute: ComputeConfig) -> C
     return cluster.allot(asked.model_copy(update={"gpus_per_trial": share}), plan.config.training.device, cluster.nodes())
 
 
-def _resolved(config: StudyConfig, packed: PackedData, compute: ComputeConfig) -> StudyConfig:
+def _resolved(config: StudyConfig, packed: PackedData, test: PackedTest | None, compute: ComputeConfig) -> StudyConfig:
     """The configuration with what only the data and the machines tell of all that a trial's result depends on."""
     device = "cuda" if compute.gpus_per_trial else "cpu"
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"content": packed.content_id, "format": detect_format(config.data)}),
+            "data": config.data.model_copy(
+                update={
+                    "content": packed.content_id,
+                    "test_content": None if test is None else test.content_id,
+                    "format": detect_format(config.data),
+                }
+            ),
             "training": config.training.model_copy(update={"device": device}),
         }
     )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tune_seg.config import TrialConfig
 from tune_seg.study.configuration import load_config
-from tune_seg.study.confirmation import Confirmation, repeats_of
+from tune_seg.study.confirmation import Answer, Confirmation, repeats_of
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
@@ -22,6 +22,7 @@ from tune_seg.study.output.messages import (
     study_console,
     warn_of_classes,
     warn_of_frozen_encoders,
+    warn_of_groups,
     warner,
 )
 from tune_seg.study.output.report import Surroundings, final_report
@@ -34,6 +35,7 @@ from tune_seg.study.ray_tune import cluster
 from tune_seg.study.record import State
 from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse, in_order_of_prefixes
+from tune_seg.study.scoring import Scored, score_afterwards
 from tune_seg.study.search_space.samplers import planned_points, sample_trials
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.trajectory import TrainingData
@@ -55,7 +57,7 @@ class More:
     """A session that searches no further and repeats the best configurations of a study.
 
     Attributes:
-        until: when no further round begins, by :func:`time.monotonic`; None: until all is decided, or `max_seeds` is reached.
+        until: when no further round begins, by :func:`time.monotonic`; None: until all is decided or `max_seeds` is reached.
     """
 
     until: float | None = None
@@ -122,6 +124,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
     warn_of_classes(console, packed)
+    warn_of_groups(console, packed)
     warn_of_frozen_encoders(console, ready.space)
     try:
         with report:
@@ -133,18 +136,25 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
         write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
         outcome = _outcome(records)
         _end(ready, tracker, outcome, profile)
-    final_report(console, config, list(records.trials.values()), answer, _surroundings(ready))
-    say_where(console, directory, tracker, finished=outcome is Outcome.FINISHED)
+    finished = outcome is Outcome.FINISHED
+    scored = _scored(ready, answer) if answer is not None and finished else Scored()
+    final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
+    say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     return outcome
 
 
-def _surroundings(ready: Prepared) -> Surroundings:
+def _scored(ready: Prepared, answer: Answer) -> Scored:
+    test = None if ready.test is None else ready.test.path
+    return score_afterwards(answer, ready.config.objectives[0], ready.packed.path, test, ready.directory)
+
+
+def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
     packed = ready.packed
     folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
     counts = zip(packed.class_names, *(fold.val_pixels.tolist() for fold in folds), strict=True)
     absent = [name for name, *pixels in counts if not any(pixels)]
-    return Surroundings(packed.class_names, absent, ready.slots)
+    return Surroundings(packed.class_names, absent, ready.slots, scored)
 
 
 def _confirmation(ready: Prepared, more: More | None) -> Confirmation | None:

@@ -19,8 +19,10 @@ from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import TEST
 from tune_seg.study.record import Record, State
 from tune_seg.study.verdict import Contender, Difference, Repeat, compare
+from tune_seg.study.verdict.contender import Key
 from tune_seg.training.result import TEMPERATURE, Evaluation
 
+_Task = tuple[Callable[..., Any], Sequence[Any]]
 _MIN_MODELS: Final = 2
 """Models of an ensemble."""
 
@@ -42,44 +44,73 @@ class TestScores:
     difference: Difference | None
 
 
-def score_ensemble(answer: Answer, pack: Path) -> Mapping[str, float] | None:
-    """The metrics of the mean output of the repeats of plain cross entropy, and `seeds`, how many they are.
+@dataclass(frozen=True)
+class Scored:
+    """What is known once the decision has been made.
 
-    None where fewer than two of them, on one fold, have weights in the checkpoint store.
+    Attributes:
+        ensemble: the metrics of the mean output of the repeats of plain cross entropy, and `seeds`, how many they are; None
+            where fewer than two of them have weights in the checkpoint store.
+        test: of the test split; None where there is none, or no weights are left.
+        problem: why something is missing that was asked for; empty where nothing is.
     """
-    trials = _with_weights(answer.contenders[answer.reference].repeats)
-    trials = [trial for trial in trials if trial.config.fold == trials[0].config.fold]
-    if len(trials) < _MIN_MODELS:
-        return None
-    models = [trial.checkpoint for trial in trials]
-    evaluation: Evaluation = _elsewhere(_ensemble, trials[0].config, models, str(pack))
-    return {**evaluation.metrics, **evaluation.scaled_metrics, "seeds": len(trials)}
+
+    ensemble: Mapping[str, float] | None = None
+    test: TestScores | None = None
+    problem: str = ""
 
 
-def score_test(answer: Answer, metric: str, test: Path, directory: Path) -> TestScores | None:
-    """Score winner and plain cross entropy on the test split, all their seeds; None where no weights are left.
+def score_afterwards(answer: Answer, metric: str, pack: Path, test: Path | None, directory: Path) -> Scored:
+    """Score the seed ensemble of plain cross entropy, and winner and plain cross entropy on the test split, all their seeds.
 
-    What was scored before for the same trials is read, and is no further look.
+    What was scored on the test split before for the same trials counts as no further look.
 
     Args:
         answer: the decision.
         metric: the objective.
-        test: the packed test split.
+        pack: the packed data.
+        test: the packed test split; None: there is none.
         directory: of the study, where the looks are noted.
     """
-    chosen = dict.fromkeys((answer.verdict.recommended, answer.reference))
+    plain = _with_weights(answer.contenders[answer.reference].repeats)
+    plain = [trial for trial in plain if trial.config.fold == plain[0].config.fold]
+    chosen = dict.fromkeys((answer.verdict.recommended, answer.reference)) if test is not None else {}
     trials = {id: _with_weights(answer.contenders[id].repeats) for id in chosen}
-    if not all(trials.values()):
-        return None
+    missing = not all(trials.values())
+    tasks: list[_Task] = []
+    if len(plain) >= _MIN_MODELS:
+        tasks.append((_ensemble, (plain[0].config, [trial.checkpoint for trial in plain], str(pack))))
+    if not missing:
+        tasks += [
+            (_on_test, ([(trial.config, trial.checkpoint, _temperature(trial)) for trial in found], str(test)))
+            for found in trials.values()
+        ]
+    try:
+        answers = _elsewhere(tasks) if tasks else []
+    except InputError as error:
+        return Scored(problem=str(error))
+    ensemble: dict[str, float] | None = None
+    if len(plain) >= _MIN_MODELS:
+        found: Evaluation = answers.pop(0)
+        ensemble = {**found.metrics, **found.scaled_metrics, "seeds": len(plain)}
+    if missing:
+        return Scored(
+            ensemble, problem="the test split was not scored: the weights of the finalists are not stored any more"
+        )
+    scores = _test_scores(answer, metric, trials, dict(zip(trials, answers, strict=True)), directory) if trials else None
+    return Scored(ensemble, scores)
+
+
+def _test_scores(
+    answer: Answer,
+    metric: str,
+    trials: Mapping[str, Sequence[Record]],
+    evaluations: Mapping[str, Sequence[Evaluation]],
+    directory: Path,
+) -> TestScores:
+    scores = {id: [{**each.metrics, **each.scaled_metrics} for each in found] for id, found in evaluations.items()}
     wanted = {id: [trial.number for trial in found] for id, found in trials.items()}
     looks = read_looks(directory)
-    evaluations: dict[str, list[Evaluation]] = {
-        id: _elsewhere(_on_test, [(trial.config, trial.checkpoint, _temperature(trial)) for trial in found], str(test))
-        for id, found in trials.items()
-    }
-    scores = {
-        id: [{**each.metrics, **each.scaled_metrics} for each in found] for id, found in evaluations.items()
-    }
     if not looks or looks[-1]["trials"] != wanted:
         looks.append({"trials": wanted, "scores": scores})
         _write_looks(directory, looks)
@@ -110,9 +141,9 @@ def _difference(
         return None
     contenders = []
     for id, found in trials.items():
-        repeats = {}
+        repeats: dict[Key, Repeat] = {}
         for trial, evaluation in zip(found, evaluations[id], strict=True):
-            key = (trial.config.training.seed, None)  # whatever fold validated, the test images are the same
+            key: Key = (trial.config.training.seed, None)  # whatever fold validated, the test images are the same
             repeats[key] = Repeat(*key, {**evaluation.metrics, **evaluation.scaled_metrics}, evaluation.images)
         contenders.append(Contender(id, answer.contenders[id].name, (), repeats))
     winner, plain = contenders
@@ -135,13 +166,13 @@ def _temperature(trial: Record) -> float:
     return temperature
 
 
-def _elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What `function` returns in a process of its own.
+def _elsewhere(tasks: Sequence[_Task]) -> list[Any]:
+    """What the functions return, called one after the other in a process of its own.
 
     Raises:
-        InputError: the function has raised it, or the process has ended without an answer.
+        InputError: a function has raised it, or the process has ended without an answer.
     """
-    child = Child(_answer, function, arguments)
+    child = Child(_answer, list(tasks))
     try:
         answer = child.connection.recv()
     except (EOFError, OSError):
@@ -150,13 +181,13 @@ def _elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
         child.kill()
     if isinstance(answer, Exception):
         raise answer
-    return answer
+    return list(answer)
 
 
-def _answer(connection: Connection, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+def _answer(connection: Connection, tasks: Sequence[_Task]) -> None:
     answer: Any
     try:
-        answer = function(*arguments)
+        answer = [function(*arguments) for function, arguments in tasks]
     except InputError as error:
         answer = error
     except Exception:  # not every exception can be pickled

@@ -31,9 +31,7 @@ class MeanOutput(nn.Module):
         return outputs.logsumexp(dim=0) - torch.tensor(float(len(self.models)), device=outputs.device).log()
 
 
-def score_ensemble(
-    config: TrialConfig, checkpoints: Sequence[str], data: PackedData, device: torch.device
-) -> Evaluation:
+def score_ensemble(config: TrialConfig, checkpoints: Sequence[str], data: PackedData, device: torch.device) -> Evaluation:
     """The metrics of the mean output over the validation images, as it is and with a temperature.
 
     Args:

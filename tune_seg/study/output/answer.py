@@ -10,6 +10,7 @@ from rich.text import Text
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.words import cell, settings_of, short
+from tune_seg.study.scoring import TestScores
 from tune_seg.study.verdict import Difference, Kind, Verdict
 from tune_seg.study.verdict.classes import FOUND, finders, missed_classes
 from tune_seg.study.verdict.rule import MOST_SEEDS
@@ -93,6 +94,22 @@ def missed_lines(answer: Answer, class_names: Sequence[str], absent: Sequence[st
             yield f"{line}found by {who}"
         else:
             yield f"{line}no finalist finds it"
+
+
+def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
+    """What the test split says of winner and plain cross entropy, and what validation had promised."""
+    looked = "scored once" if test.looks == 1 else f"scored {test.looks} times: each further look makes it less of a test"
+    yield f"Test split, {test.images} images that no trial has seen ({looked}):"
+    for id, scores in test.scores.items():
+        found = _mean([each[metric] for each in scores])
+        promised = _mean(answer.contenders[id].scores(metric))
+        yield (
+            f"  {_called(answer, id)}: {metric} {found:.4f} ({metric.rpartition('/')[2]} as trained "
+            f"{_mean([each[metric.rpartition('/')[2]] for each in scores]):.4f}), {len(scores)} seeds; validation had "
+            f"{promised:.4f}, {promised - found:+.4f}"
+        )
+    if test.difference is not None:
+        yield f"  difference {test.difference.mean:+.4f} {_interval(test.difference)}"
 
 
 def _called(answer: Answer, id: str, *, settings: bool = False) -> str:

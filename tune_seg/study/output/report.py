@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from rich.console import Console
@@ -12,9 +12,10 @@ from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import RESULTS
-from tune_seg.study.output.answer import answer_table, missed_lines, verdict_text
+from tune_seg.study.output.answer import answer_table, missed_lines, test_lines, verdict_text
 from tune_seg.study.output.words import cell, settings_of, short
 from tune_seg.study.record import Record, State, rank_key, sortable
+from tune_seg.study.scoring import Scored
 from tune_seg.training.result import ADJUSTED, SCALINGS, TEMPERATURE
 
 _SHOWN = ("recall", "accuracy", "calibration", "f1", "miou")
@@ -34,13 +35,13 @@ class Surroundings:
         class_names: by class index.
         absent: classes that no validation image has.
         slots: how many trainings run at once.
-        ensemble: the scores of the seed ensemble of plain cross entropy by metric; None where there is none.
+        scored: what was scored after the decision.
     """
 
     class_names: Sequence[str]
     absent: Sequence[str] = ()
     slots: int = 1
-    ensemble: Mapping[str, float] | None = None
+    scored: Scored = field(default_factory=Scored)
 
 
 def final_report(
@@ -68,7 +69,7 @@ def final_report(
     metric = objective.rpartition("/")[2]
     shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
     if any(math.isfinite(_mean(each, f"{ADJUSTED}/{metric}")) for each in shown):
-        console.print(_free_after_training(shown, metric, surroundings.ensemble), soft_wrap=True)
+        console.print(_free_after_training(shown, metric, surroundings.scored.ensemble), soft_wrap=True)
     if answer is None:
         console.print(_of_single_runs(completed[0], plain, objective), soft_wrap=True, highlight=False)
         return
@@ -76,6 +77,11 @@ def final_report(
     for line in missed_lines(answer, surroundings.class_names, surroundings.absent):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(answer_table(answer, objective, config.search.confirm.confidence), soft_wrap=True)
+    test = surroundings.scored.test
+    for line in () if test is None else test_lines(answer, objective, test):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    if surroundings.scored.problem:
+        console.print(f"Warning: {surroundings.scored.problem}.", soft_wrap=True, markup=False, highlight=False)
     cost = 2 * _seconds_of_a_training(records) / surroundings.slots
     console.print(verdict_text(answer, objective, config.search.confirm.margin, cost), soft_wrap=True, highlight=False)
 
