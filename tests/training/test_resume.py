@@ -219,7 +219,7 @@ def test_a_shorter_training_only_evaluates_what_a_longer_one_has_trained(
     epochs_trained.clear()
     results = train(short, packed, store)
     assert text(results) == expected
-    assert "temperature/T" in results[-1].evaluation.temperatures and replayed(results) == [True, True]
+    assert "adjusted/tau" in results[-1].evaluation.fitted and replayed(results) == [True, True]
     assert [result.seconds.train for result in results] == [0.0, 0.0] and results[-1].seconds.eval > 0
     assert epochs_trained == []
     assert text(train(short, packed, store)) == expected
