@@ -113,6 +113,7 @@ class Records:
         self._waiting = sum(trial.state is TrialState.WAITING for trial in existing)
         self._asked = sum(_is_of_the_search(trial) for trial in existing)
         self._known: set[str] = set()  # the assignments of the search
+        self._decided = False  # whether more repeats would add nothing
         self._duplicates = 0  # that the sampler has suggested one after the other
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -136,7 +137,9 @@ class Records:
     @property
     def target(self) -> int:
         """How many trials the study has when it is finished, as far as that is known."""
-        return self.searched + (0 if self._confirmation is None else self._confirmation.planned(self.trials.values()))
+        if self._confirmation is None or self._decided:
+            return self.searched + sum(record.repeat for record in list(self.trials.values()))
+        return self.searched + self._confirmation.planned(list(self.trials.values()))
 
     @property
     def to_sample(self) -> int:
@@ -360,7 +363,9 @@ class Records:
         """The repeats that are needed next, once every trial has ended; none after one that has failed."""
         if self._confirmation is None or any(record.state is State.FAILED for record in self.trials.values()):
             return ()
-        return self._confirmation.next_round(list(self.trials.values()))
+        found = self._confirmation.next_round(list(self.trials.values()))
+        self._decided = not found
+        return found
 
     @property
     def _most_ready(self) -> int:

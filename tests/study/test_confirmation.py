@@ -1,0 +1,185 @@
+"""What is repeated after a search, and what follows: the trials are not trained, their scores are drawn."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.epoch_results import result
+from tune_seg.config import StudyConfig, parse
+from tune_seg.data import PackedData
+from tune_seg.study.configurations import configurations
+from tune_seg.study.confirmation import Confirmation, repeats_of
+from tune_seg.study.record import Record, State
+from tune_seg.study.records import Records
+from tune_seg.study.search_space.space import Space
+from tune_seg.study.verdict import Kind
+
+LOSSES = ["ce", "wce", "focal", "dice", "wdice", "dual_focal", "tversky", "poly1"]
+WORTH = {"ce": 0.5, "wce": 0.7, "focal": 0.55, "dice": 0.6}
+
+
+def study(trials: int = 24, **values: Any) -> StudyConfig:
+    search = {"sampler": "random", "trials": trials, **values.pop("search", {})}
+    space = {"loss.end": {"choice": LOSSES}, "training.lr": {"float": [0.001, 0.002]}}
+    return parse(StudyConfig, {"space": space, "training": {"epochs": 1}, "search": search, **values})
+
+
+def opened(directory: Path, packed: PackedData, config: StudyConfig, budget: int | None = None, **arguments: Any) -> Records:
+    wanted = repeats_of(config.search.trials, config.search.confirm) if budget is None else budget
+    confirmation = Confirmation(config, directory, packed, wanted, 2) if wanted else None
+    return Records(directory, config, Space(config), confirmation=confirmation, **arguments)
+
+
+def score_of(record: Record, noise: float = 0.01) -> float:
+    """What a training of this configuration with this seed gives."""
+    seed = [record.config.training.seed, LOSSES.index(record.config.loss.end)]
+    return WORTH.get(record.config.loss.end, 0.4) + noise * float(np.random.default_rng(seed).normal())
+
+
+def run(records: Records, most: int = 1000, score: Callable[[Record], float] = score_of) -> list[Record]:
+    """Train one trial after the other; those that were handed out."""
+    ran = []
+    while len(ran) < most and (record := records.ask()) is not None:
+        records.add(record.number, result(1, score(record)))
+        records.close(record.number, State.COMPLETED)
+        ran.append(record)
+    return ran
+
+
+def of_seed(record: Record) -> tuple[str, float, int]:
+    return record.config.loss.end, record.config.training.lr, record.config.training.seed
+
+
+@pytest.mark.parametrize(("trials", "repeats"), [(2, 0), (5, 0), (12, 0), (15, 4), (16, 4), (20, 8), (30, 12), (100, 40)])
+def test_small_studies_keep_little_or_nothing_for_repeats(trials: int, repeats: int) -> None:
+    settings = study().search.confirm
+    assert repeats_of(trials, settings) == repeats
+    assert repeats_of(trials, None) == 0
+
+
+def test_the_best_and_plain_cross_entropy_are_repeated_with_the_same_fresh_seeds(tmp_path: Path, packed: PackedData) -> None:
+    records = opened(tmp_path, packed, study(40))
+    ran = run(records)
+    assert records.ask() is None and records.handed_out_all and records.finished
+    assert len(ran) == records.target <= 40
+    repeats = [record for record in ran if record.repeat]
+    assert not any(record.repeat for record in ran[:24]) and repeats == ran[24:]
+    seeds: dict[tuple[str, float], list[int]] = {}
+    for record in repeats:
+        loss, lr, seed = of_seed(record)
+        seeds.setdefault((loss, lr), []).append(seed)
+    assert all(found == list(range(1, len(found) + 1)) for found in seeds.values())
+    assert 0 not in {seed for found in seeds.values() for seed in found}  # that of the search
+    assert sum(loss == "ce" for loss, _ in seeds) == 1
+    assert len(seeds) <= 5  # four finalists
+    best = max(configurations(ran[:24]), key=lambda each: each.scores("s_rec"))
+    assert (best.config.loss.end, best.config.training.lr) in seeds
+
+
+def test_the_verdict_names_what_is_better(tmp_path: Path, packed: PackedData) -> None:
+    config = study(40)
+    records = opened(tmp_path, packed, config)
+    confirmation = Confirmation(config, tmp_path, packed, 16, 2)
+    assert confirmation.answer(list(records.trials.values())) is None
+    run(records)
+    answer = confirmation.answer(list(records.trials.values()))
+    assert answer is not None and answer.verdict.kind is Kind.BETTER
+    assert answer.contenders[answer.verdict.recommended].config.loss.end == "wce"
+    assert answer.contenders[answer.reference].config.loss.end == "ce"
+    assert answer.verdict.difference.mean == pytest.approx(0.2, abs=0.02)
+
+
+def test_plain_cross_entropy_is_trained_where_the_search_never_tried_it(tmp_path: Path, packed: PackedData) -> None:
+    config = study(30, space={"loss.end": {"choice": ["wce", "focal", "dice"]}, "training.lr": {"float": [0.001, 0.002]}})
+    records = opened(tmp_path, packed, config)
+    ran = run(records)
+    plain = [record for record in ran if record.config.loss.end == "ce"]
+    assert len(plain) >= 3 and all(record.repeat for record in plain)
+    assert len({record.config.training.lr for record in plain}) == 1
+
+
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path: Path, packed: PackedData) -> None:
+    config = study(30, search={"sampler": "qmc"})
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for directory in (whole, broken):
+        directory.mkdir()
+    undisturbed = run(opened(whole, packed, config))
+    ran: list[Record] = []
+    # the search ends in one session, as another session draws from the sampler anew; the repeats are broken off repeatedly
+    for most in (18, 1, 2, 1, 5, 1000):
+        ran += run(opened(broken, packed, config), most)
+    assert sorted(map(of_seed, ran)) == sorted(map(of_seed, undisturbed))
+    again = opened(broken, packed, config)
+    assert again.ask() is None and again.finished
+
+
+def test_more_repeats_go_on_from_those_there_are_and_nothing_is_searched(tmp_path: Path, packed: PackedData) -> None:
+    config = study(20)
+    run(opened(tmp_path, packed, config), score=lambda record: score_of(record, noise=0.2))
+    before = opened(tmp_path, packed, config).trials
+    more = opened(tmp_path, packed, config, budget=30, search=False)
+    ran = run(more, score=lambda record: score_of(record, noise=0.2))
+    assert ran and all(record.repeat for record in ran)
+    assert not {of_seed(record) for record in ran} & {of_seed(record) for record in before.values()}
+
+
+def test_what_the_sampler_draws_again_is_neither_trained_nor_counted(tmp_path: Path, packed: PackedData) -> None:
+    config = study(12, space={"loss.end": {"choice": LOSSES}}, search={"confirm": None})
+    records = opened(tmp_path, packed, config)
+    ran = run(records)
+    assert sorted(record.config.loss.end for record in ran) == sorted(LOSSES)  # there are no more than eight
+    assert records.finished and records.target == 8
+    assert {*records.trials} == {record.number for record in ran}
+    again = opened(tmp_path, packed, config)
+    assert again.trials.keys() == records.trials.keys()
+    assert not run(again)
+
+
+def test_a_repeat_that_fails_ends_the_session_and_not_the_study(tmp_path: Path, packed: PackedData) -> None:
+    config = study(20)
+    records = opened(tmp_path, packed, config)
+    run(records, 12)
+    record = records.ask()
+    assert record is not None and record.repeat
+    records.close(record.number, State.FAILED, "its worker was lost")
+    rest = run(records)
+    assert records.handed_out_all and not records.finished
+    again = opened(tmp_path, packed, config)
+    first = again.ask()
+    assert first is not None and of_seed(first) == of_seed(record) and first.repeat
+    again.add(first.number, result(1, 0.5))
+    again.close(first.number, State.COMPLETED)
+    run(again)
+    assert again.finished
+    seeds = [of_seed(each) for each in again.trials.values() if each.repeat]
+    assert len(seeds) == len(set(seeds)) and len(rest) < len(seeds)
+
+
+def test_folds_take_turns(tmp_path: Path, packed: PackedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Folds:
+        folds, num_classes = 3, packed.num_classes
+        val_groups = packed.val_groups
+
+        def of_fold(self, fold: int | None) -> "Folds":
+            return self
+
+    config = study(30, data={"root": str(tmp_path), "format": "folder", "split": {"folds": 3}})
+    folds: Any = Folds()
+    ran = run(opened(tmp_path, folds, config))
+    pairs: Mapping[int, int | None] = {r.config.training.seed: r.config.fold for r in ran if r.repeat}
+    assert [fold for _, fold in sorted(pairs.items())][:3] == [0, 1, 2]
+
+
+def test_a_training_that_diverged_counts_as_nothing_found(tmp_path: Path, packed: PackedData) -> None:
+    config = study(40)
+    records = opened(tmp_path, packed, config)
+    while (record := records.ask()) is not None:
+        bad = record.repeat and record.config.loss.end == "wce"
+        records.add(record.number, result(1, score_of(record), diverged=bad))
+        records.close(record.number, State.DIVERGED if bad else State.COMPLETED)
+    answer = Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values()))
+    assert answer is not None
+    assert answer.contenders[answer.verdict.recommended].config.loss.end != "wce"
