@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -49,13 +49,16 @@ class Configuration:
 
     def scores(self, metric: str) -> list[float]:
         """A metric after the last epoch of each completed trial; of the repeats alone, where there are any."""
-        chosen = [trial for trial in self.repeats if trial.state is State.COMPLETED] or self.completed
-        found = (trial.score(metric) for trial in chosen)
+        found = (trial.score(metric) for trial in self._scored)
         return [score for score in found if score is not None]
 
+    @property
+    def _scored(self) -> Sequence[Record]:
+        return [trial for trial in self.repeats if trial.state is State.COMPLETED] or self.completed
+
     def class_recalls(self, number: int) -> list[float]:
-        """The recall of a class in each repeat that has it."""
-        recalls = (trial.history[-1].evaluation.per_class["class_recall"][number] for trial in self.repeats)
+        """The recall of a class in each trial that :meth:`scores` takes, where the validation images have the class."""
+        recalls = (trial.history[-1].evaluation.per_class["class_recall"][number] for trial in self._scored)
         return [recall for recall in recalls if recall == recall]
 
 

@@ -8,9 +8,12 @@ import pytest
 
 from tests.support.epoch_results import result
 from tests.support.records import asked, open_records, run_to_the_end, wait_for
+from tests.support.reported import answer_of, record
+from tune_seg.config import CALIBRATION_ERRORS
 from tune_seg.errors import InputError
-from tune_seg.study.output.results import ResultsFile
+from tune_seg.study.output.results import ResultsFile, write_configurations
 from tune_seg.study.record import State
+from tune_seg.training.result import ScaledScores
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -59,3 +62,54 @@ def test_a_table_takes_no_history_from_the_journal(tmp_path: Path) -> None:
     (tmp_path / "trials.journal").rename(tmp_path / "away")
     ResultsFile(records, tmp_path / "results.parquet").write()
     assert [row["epochs_replayed"] for row in rows(tmp_path / "results.parquet")] == [2, 0]
+
+
+def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.25)
+    one, every = (ScaledScores({"nll": nll}, 1.5) for nll in (0.5, 0.125))
+    last = {
+        "temperature": every,
+        "class_temperature": ScaledScores({}, (1.0, 2.0)),
+        "adjusted": ScaledScores({"nll": 0.25}, 1.25, tau=0.75),
+    }
+    for state, values in (
+        (State.PRUNED, {**errors, "scaled": {"temperature": one}}),
+        (State.COMPLETED, {**errors, "scaled": last}),
+        (State.FAILED, {}),
+    ):
+        number = asked(records).number
+        records.add(number, result(1, 0.5, **values))
+        records.close(number, state)
+    ResultsFile(records, tmp_path / "results.parquet").write()
+    table = pq.read_table(tmp_path / "results.parquet").to_pydict()
+    for name in CALIBRATION_ERRORS:
+        assert table[name] == [0.25, 0.25, None]
+    assert table["temperature/nll"] == [0.5, 0.125, None]
+    assert table["adjusted/nll"] == [None, 0.25, None]
+    assert table["class_temperature/T"] == [None, [1.0, 2.0], None]
+    assert table["adjusted/tau"] == [None, 0.75, None]
+
+
+def test_a_configuration_is_a_row_with_mean_scatter_and_how_it_compares(tmp_path: Path) -> None:
+    seeds = range(1, 5)
+    records = [
+        record(0, 0.5, end="ce"),
+        record(1, 0.9, end="focal"),
+        *(record(10 + seed, 0.5 + 0.01 * seed, end="ce", seed=seed, repeat=True) for seed in seeds),
+        *(record(20 + seed, 0.7 + 0.01 * (seed % 3), end="focal", seed=seed, repeat=True) for seed in seeds),
+        record(30, 0.6, end="dice"),
+    ]
+    answer = answer_of(records)
+    path = tmp_path / "configurations.parquet"
+    write_configurations(records, answer, path)
+    plain, focal, dice = rows(path)
+    assert [row["name"] for row in (plain, focal, dice)] == ["ce", "focal", "dice"]
+    assert [row["n"] for row in (plain, focal, dice)] == [4, 4, 1]
+    assert focal["s_rec"] == pytest.approx(0.71) and focal["s_rec/sd"] == pytest.approx(0.00816, rel=1e-2)
+    assert (focal["trials"], dice["trials"]) == ([1, 21, 22, 23, 24], [30])
+    assert focal["recommended"] and not plain["recommended"]
+    assert focal["difference"] == pytest.approx(0.185) and 0 < focal["low"] < 0.185 < focal["high"]
+    assert dice["difference"] is None and dice["s_rec/sd"] is None
+    write_configurations(records, None, path)  # nothing was decided
+    assert not any(row["recommended"] for row in rows(path))

@@ -10,12 +10,15 @@ from rich.text import Text
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.words import cell, settings_of, short
+from tune_seg.study.record import sortable
 from tune_seg.study.scoring import TestScores
 from tune_seg.study.verdict import Difference, Kind, Verdict
-from tune_seg.study.verdict.classes import FOUND, finders, missed_classes
+from tune_seg.study.verdict.classes import FOUND
 from tune_seg.study.verdict.rule import MOST_SEEDS
 
 _PLAIN = "plain cross entropy"
+_MAX_FINDERS = 3
+"""Configurations that are named for finding a class."""
 
 
 def verdict_text(answer: Answer, metric: str, margin: float, cost: float) -> Text:
@@ -68,32 +71,31 @@ def answer_table(answer: Answer, metric: str, confidence: float) -> Table:
     return table
 
 
-def missed_lines(answer: Answer, class_names: Sequence[str], absent: Sequence[str]) -> Iterator[str]:
-    """What plain cross entropy misses, and who finds it.
+def missed_lines(
+    plain: Configuration, others: Sequence[Configuration], class_names: Sequence[str], absent: Sequence[str]
+) -> Iterator[str]:
+    """What plain cross entropy misses, and who finds it, by the mean recall of the trials of each configuration.
 
     Args:
-        answer: what the repeats say.
+        plain: plain cross entropy.
+        others: what it is compared with.
         class_names: by class index.
         absent: classes that no validation image has.
     """
-    contenders = {each.id: each for each in answer.measured}
-    missed = missed_classes(contenders[answer.reference])
     if absent:
         yield f"No validation image has {', '.join(absent)}: whether a loss finds that is not known."
-    seen = f"{'other ' if absent else ''}class"
+    recalls = {number: _mean(plain.class_recalls(number)) for number in range(len(class_names))}
+    missed = {number: recall for number, recall in recalls.items() if recall < FOUND}
+    called = f"{_PLAIN.capitalize()} ({_seeds(plain)})"
     if not missed:
-        yield f"{_PLAIN.capitalize()} finds every {seen} (recall of at least {FOUND:g})."
+        yield f"{called} finds every {'other ' if absent else ''}class (recall of at least {FOUND:g})."
         return
-    yield f"{_PLAIN.capitalize()} misses {len(missed)} of {len(class_names) - len(absent)} classes (recall below {FOUND:g}):"
+    yield f"{called} misses {len(missed)} of {len(class_names) - len(absent)} classes (recall below {FOUND:g}):"
     for number, recall in missed.items():
-        found = finders(list(contenders.values()), number)
-        line = f"  {class_names[number]}, recall {recall:.3f}: "
-        if found:
-            means = [_mean(answer.contenders[each.id].class_recalls(number)) for each in found]
-            who = ", ".join(f"{each.name} ({mean:.3f})" for each, mean in zip(found, means, strict=True))
-            yield f"{line}found by {who}"
-        else:
-            yield f"{line}no finalist finds it"
+        found = sorted(((_mean(each.class_recalls(number)), each) for each in others), key=lambda pair: -sortable(pair[0]))
+        finders = [f"{each.name} ({mean:.3f}, {_seeds(each)})" for mean, each in found if mean >= FOUND][:_MAX_FINDERS]
+        who = f"found by {', '.join(finders)}" if finders else "nothing that was tried finds it"
+        yield f"  {class_names[number]}, recall {recall:.3f}: {who}"
 
 
 def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
@@ -110,6 +112,11 @@ def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
         )
     if test.difference is not None:
         yield f"  difference {test.difference.mean:+.4f} {_interval(test.difference)}"
+
+
+def _seeds(configuration: Configuration) -> str:
+    seeds = len(configuration.repeats or configuration.completed)
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def _called(answer: Answer, id: str, *, settings: bool = False) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.files import RESULTS
+from tune_seg.study.files import CONFIGURATIONS
 from tune_seg.study.output.answer import answer_table, missed_lines, test_lines, verdict_text
 from tune_seg.study.output.words import cell, settings_of, short
 from tune_seg.study.record import Record, State, rank_key, sortable
@@ -57,7 +57,7 @@ def final_report(
     front = {each.id for each in pareto_front(order, config.objectives)} if len(config.objectives) > 1 else set()
     console.print(_ranking(config, order[:_MAX_RANKED], front, wide=console.width >= _WIDTH_OF_ALL_METRICS), soft_wrap=True)
     if len(order) > _MAX_RANKED:
-        console.print(f"{len(order) - _MAX_RANKED} more configurations are in {RESULTS}.", highlight=False)
+        console.print(f"{len(order) - _MAX_RANKED} more configurations are in {CONFIGURATIONS}.", highlight=False)
     completed = [configuration for configuration in order if configuration.completed]
     if not completed:
         console.print("No trial ran to its end.")
@@ -70,12 +70,14 @@ def final_report(
     shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
     if any(math.isfinite(_mean(each, f"{ADJUSTED}/{metric}")) for each in shown):
         console.print(_free_after_training(shown, metric, surroundings.scored.ensemble), soft_wrap=True)
+    if plain is not None:
+        others = [each for each in completed if each is not plain]
+        for line in missed_lines(plain, others, surroundings.class_names, surroundings.absent):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
     if answer is None:
         console.print(_of_single_runs(completed[0], plain, objective), soft_wrap=True, highlight=False)
         return
     assert config.search.confirm is not None
-    for line in missed_lines(answer, surroundings.class_names, surroundings.absent):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(answer_table(answer, objective, config.search.confirm.confidence), soft_wrap=True)
     test = surroundings.scored.test
     for line in () if test is None else test_lines(answer, objective, test):
