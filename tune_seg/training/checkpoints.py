@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from tune_seg.errors import InputError
+from tune_seg.errors import InputError, first_line
 from tune_seg.training.result import EpochResult
 
 WEIGHTS = "-weights"
@@ -62,6 +62,28 @@ class Entry:
     key: str
     size: int
     written: float
+
+
+def load_weights(file: str | Path) -> Mapping[str, Any]:
+    """The weights that a training ended with, by name, on the CPU: the state of its model.
+
+    Args:
+        file: what :attr:`~tune_seg.training.result.Progress.checkpoint` says: a path, or a URI in an object store.
+
+    Raises:
+        InputError: it cannot be read, it is damaged, or it holds no weights.
+    """
+    try:
+        files, path = fs.FileSystem.from_uri(str(file)) if "://" in str(file) else (fs.LocalFileSystem(), str(file))
+        state = _checkpoint(_read(files, path)).state
+    except FileNotFoundError:
+        raise InputError(f"checkpoint {file} is not there any more; train the trial again") from None
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        raise InputError(f"checkpoint {file} cannot be read ({first_line(error)}); train the trial again") from error
+    if state is None:
+        raise InputError(f"checkpoint {file} holds the results of a training and no weights; train the trial again")
+    weights: Mapping[str, Any] = state["model"]
+    return weights
 
 
 class CheckpointStore:
@@ -120,22 +142,15 @@ class CheckpointStore:
 
         A damaged one is removed.
         """
-        import torch  # here, because the process that steers a study only lists and removes
-
         try:
-            with self._files.open_input_file(self._path(key)) as file:
-                content = file.read_buffer()
+            content = _read(self._files, self._path(key))
         except FileNotFoundError:
             return None
         except OSError as error:
             self.problems.append(f"checkpoint {self._path(key)} could not be read ({error}); its epochs are trained again")
             return None
         try:
-            with zipfile.ZipFile(pa.BufferReader(content)) as archive:
-                if damaged := archive.testzip():
-                    raise ValueError(f"wrong checksum of {damaged}")
-            values = torch.load(pa.BufferReader(content), map_location="cpu", weights_only=True)
-            return Checkpoint([EpochResult.from_json(result) for result in values["history"]], values["state"])
+            return _checkpoint(content)
         except Exception as error:  # whatever a damaged file makes its readers raise
             first, *_ = f"{type(error).__name__}: {error}".splitlines()
             self.problems.append(f"checkpoint {self._path(key)} is damaged ({first}); its epochs are trained again")
@@ -312,3 +327,19 @@ class CheckpointStore:
     def _delete(self, path: str) -> None:
         with contextlib.suppress(OSError):  # it is gone already, or the next eviction tries again
             self._files.delete_file(path)
+
+
+def _read(files: fs.FileSystem, path: str) -> pa.Buffer:
+    with files.open_input_file(path) as file:
+        return file.read_buffer()
+
+
+def _checkpoint(content: pa.Buffer) -> Checkpoint:
+    """What the content of a file says; a damaged one makes its readers raise all kinds of exceptions."""
+    import torch  # here, because the process that steers a study only lists and removes
+
+    with zipfile.ZipFile(pa.BufferReader(content)) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"wrong checksum of {damaged}")
+    values = torch.load(pa.BufferReader(content), map_location="cpu", weights_only=True)
+    return Checkpoint([EpochResult.from_json(result) for result in values["history"]], values["state"])

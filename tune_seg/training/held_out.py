@@ -1,14 +1,103 @@
-"""The one test after the decision: a trained model's scores on images that no trial has seen."""
+"""The one test after the decision: what a trained model scores on images that no trial has seen."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import torch
-from pyarrow import fs
 
 from tune_seg.config import TrialConfig
-from tune_seg.data import PackedTest
+from tune_seg.data import PackedTest, batches
 from tune_seg.errors import InputError, first_line
+from tune_seg.metrics import SegmentationMetrics
 from tune_seg.models import build_model
+from tune_seg.training.checkpoints import load_weights
+from tune_seg.training.image_tally import ImageTally
+from tune_seg.training.result import TEMPERATURE, Evaluation, ScaledScores
+from tune_seg.training.trainer import autocast
+
+
+@torch.inference_mode()
+def score_on_test(
+    config: TrialConfig, checkpoint: str | Path, test: PackedTest, device: torch.device, *, temperature: float
+) -> Evaluation:
+    """The metrics of a trained model over the images of a test split, as it is and with a temperature.
+
+    Nothing is fitted to these images. On the CPU the number of threads of the process becomes that of the training, as in a
+    :class:`~tune_seg.training.trainer.Trainer`.
+
+    Args:
+        config: the trial that the model was trained in; its model, batch size, normalisation, precision, threads and
+            background are used.
+        checkpoint: the weights that it ended with, a path or a URI: see
+            :attr:`~tune_seg.training.result.Progress.checkpoint`.
+        test: the packed test images, with the classes of the data that the model was trained on.
+        device: where to compute.
+        temperature: by which logits are divided, fitted to the validation images.
+
+    Returns:
+        the metrics over all images, those of scaled logits as `temperature/NAME`, and the counts of each image.
+
+    Raises:
+        InputError: the weights cannot be read, or do not fit the model and the classes.
+
+    Example:
+        >>> results, progress = training.advance()  # of the last epoch  # doctest: +SKIP
+        >>> fitted = results[-1].evaluation.fitted["temperature/T"]  # doctest: +SKIP
+        >>> test = PackedTest(pack(read_test(data_config), "studies/packs", data_config.size))  # doctest: +SKIP
+        >>> scores = score_on_test(trial, progress.checkpoint, test, device, temperature=fitted)  # doctest: +SKIP
+        >>> scores.find("recall"), scores.find("temperature/s_rec")  # doctest: +SKIP
+        (0.72, 0.79)
+    """
+    if device.type == "cpu" and config.training.threads is not None:
+        torch.set_num_threads(config.training.threads)
+    model = _trained(config, checkpoint, test).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.eval()
+    background = config.evaluation.background
+    index = None if background is None else test.class_names.index(background)
+    raw, scaled = (SegmentationMetrics(test.num_classes, background=index) for _ in range(2))
+    tally = ImageTally(test.num_classes)
+    divisor = torch.tensor(temperature, device=device)
+    for images, target in batches(
+        test.val,
+        epoch=0,
+        seed=0,
+        batch_size=config.training.batch_size,
+        augmentation=config.augmentation,
+        device=device,
+        train=False,
+    ):
+        with autocast(device.type, config.training.precision):
+            logits = model(images)
+        logits = logits.float()
+        raw.update(logits, target)
+        scaled.update(logits / divisor, target)
+        tally.update(logits, divisor, target)
+    metrics, per_class = _by_kind(raw)
+    with_temperature = ScaledScores(_by_kind(scaled)[0], temperature)
+    return Evaluation(metrics, per_class, {TEMPERATURE: with_temperature}, tally.counts(np.arange(len(test.val)), index))
+
+
+def _trained(config: TrialConfig, checkpoint: str | Path, test: PackedTest) -> torch.nn.Module:
+    """The model with the weights that its training ended with."""
+    model = build_model(
+        config.model.model_copy(update={"weights": "none"}),  # those that it began with need not be there any more
+        test.num_classes,
+        in_channels=test.channels,
+        acw=config.acw,
+        acw_positive=config.acw_options.positive,
+    )
+    try:
+        model.load_state_dict(load_weights(checkpoint))
+    except RuntimeError as error:
+        raise InputError(
+            f"checkpoint {checkpoint} does not fit {config.model.architecture} with {config.model.encoder}, "
+            f"{test.num_classes} classes and {test.channels} channels ({first_line(error)})"
+        ) from error
+    return model
+
+
+def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """The metrics that are one number, and those that are one number a class."""
+    values = metrics.compute().items()
+    single = {name: value for name, value in values if not isinstance(value, list)}
+    return single, {name: tuple(value) for name, value in values if isinstance(value, list)}

@@ -59,7 +59,7 @@ class Trainer:
         self._diverged = False
         self.steps = steps_per_epoch(len(data.train), training.batch_size)
         # no bound method: the step would hold the trainer, which holds the step, and the model would outlive both
-        self._autocast = partial(_autocast, device.type, training.precision)
+        self._autocast = partial(autocast, device.type, training.precision)
         torch.manual_seed(training.seed)
         model = build_model(
             config.model,
@@ -188,7 +188,8 @@ class Trainer:
             yield batch
 
 
-def _autocast(device: str, precision: str) -> AbstractContextManager[None]:
+def autocast(device: str, precision: str) -> AbstractContextManager[None]:
+    """The context that a model computes in, by the type of its device and `training.precision`."""
     bfloat16 = precision == "bfloat16" or (precision == "auto" and device == "cuda")
     return torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16)
 
