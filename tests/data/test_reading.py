@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tune_seg.config import DataConfig, parse
-from tune_seg.data import Dataset, PackedData, Sample, pack, read
+from tune_seg.data import Dataset, PackedData, PackedTest, Sample, pack, read, read_test
 from tune_seg.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -302,6 +302,32 @@ def test_split_by_folders(tmp_path: Path) -> None:
         read(config(tmp_path))
 
 
+def test_a_folder_of_test_images_is_held_out_on_demand(tmp_path: Path) -> None:
+    for split, values in (("train", [0, 1]), ("val", [0, 1]), ("test", [0, 1, 7])):
+        write(tmp_path / "images" / split / "a.png", photo())
+        write(tmp_path / "masks" / split / "a.png", labels(values))
+    assert read_test(config(tmp_path)) is None
+    assert read(config(tmp_path)).class_names == ("class 0", "class 1")
+    asked = config(tmp_path, split={"test": "published"}, max_train=1, max_val=1)
+    dataset, test = read(asked), read_test(asked)
+    assert test is not None
+    assert [(sample.id, sample.split) for sample in dataset.samples] == [("a", "train"), ("a", "val")]
+    assert [(sample.id, sample.split) for sample in test.samples] == [("a", "test")]
+    assert np.array_equal(test.load(test.samples[0])[0], np.asarray(Image.open(tmp_path / "images" / "test" / "a.png")))
+    # one set of classes, so that a model that learned on the one can be tested on the other
+    assert dataset.class_names == test.class_names == ("class 0", "class 1", "class 7")
+    data, held_out = (
+        PackedData(pack(dataset, tmp_path / "packs", (10, 12))),
+        PackedTest(pack(test, tmp_path / "packs", (10, 12))),
+    )
+    assert (data.class_names, len(data.train), len(data.val)) == (held_out.class_names, 1, 1)
+    for path in (tmp_path / "masks" / "test").iterdir():
+        path.unlink()
+    (tmp_path / "masks" / "test").rmdir()
+    with pytest.raises(InputError, match="has no published test images with labels"):
+        read(asked)
+
+
 def test_split_by_lists(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b", "c.d", "e"], [0, 1])
     write(tmp_path / "images" / "f.png", photo())  # in no list, so it may lack a mask
@@ -479,6 +505,10 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"split": {"folds": 4, "val_fraction": 0.3}, "root": "/"}, "a fold is at most 0.25"),
         ({"options": {"key": 1}}, "data.options describes files"),
         ({"split": {"seed": -1}}, "greater than or equal to 0"),
+        ({"split": {"test": "list.txt"}}, "data.split describes files"),
+        ({"split": {"test": 0.2}}, "data.split describes files"),
+        ({"split": {"test": 1.0}, "root": "/"}, "split.test: Input should be less than 1"),
+        ({"split": {"test": True}, "root": "/"}, "split.test: Input should be a number, not true or false"),
     ],
 )
 def test_impossible_configurations_are_refused(values: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -154,3 +155,137 @@ def test_a_limit_holds_where_most_samples_are_in_no_fold(tmp_path: Path) -> None
     config = {"root": tmp_path, "classes": ("a", "b"), "split": {"folds": 3, "val_fraction": 0.1}, "max_train": 15}
     folds = Counter(sample.fold for sample in read(DataConfig.model_validate(config)).samples)
     assert folds == {None: 7, 0: 4, 1: 4, 2: 4}
+
+
+def held_out(divided: tuple[Sample, ...]) -> set[str]:
+    """The groups, or the ids of samples without one, that are held out, none of which may be elsewhere."""
+    test = {sample.group or sample.id for sample in divided if sample.split == "test"}
+    assert not test & {sample.group or sample.id for sample in divided if sample.split != "test"}
+    assert all(sample.fold is None for sample in divided if sample.split == "test")
+    return test
+
+
+@given(
+    cases=st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.integers(1, 5), min_size=8, max_size=25),
+    share=st.floats(0.01, 0.5),
+    seed=st.integers(0, 5),
+    way=st.sampled_from([{"folds": 3}, {"val_fraction": 0.3}, {}]),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_share_of_the_patients_is_held_out_before_the_others_are_divided(
+    cases: dict[str, int], share: float, seed: int, way: dict[str, Any], order: Any
+) -> None:
+    samples = slices(cases)
+    divided = split_by(samples, test=share, seed=seed, **way)
+    test = held_out(divided)
+    assert len(test) == max(1, round(share * len(cases)))
+    rest = [sample for sample in samples if sample.group not in test]
+    assert [sample for sample in divided if sample.split != "test"] == list(split_by(rest, seed=seed, **way))
+    assert len(divided) == len(samples)
+    order.shuffle(samples)
+    assert set(split_by(samples, test=share, seed=seed, **way)) == set(divided)
+
+
+def test_another_seed_holds_out_other_patients() -> None:
+    samples = slices({f"p{number}": 2 for number in range(40)})
+    assert held_out(split_by(samples, test=0.2, seed=1)) != held_out(split_by(samples, test=0.2, seed=2))
+
+
+def test_a_share_of_a_published_split_is_taken_from_both_of_its_sides() -> None:
+    samples = [Sample(f"s{number:02d}", "val" if number < 20 else "train") for number in range(40)]
+    divided = split_by(samples, test=0.25)
+    test = held_out(divided)
+    assert [sample for sample in divided if sample.split != "test"] == [s for s in samples if s.id not in test]
+    assert len(test) == 10
+    assert 0 < sum(id < "s20" for id in test) < 10
+
+
+@pytest.mark.parametrize("way", [{"folds": 2}, {"val_fraction": 0.3}, {}])
+def test_a_list_names_what_is_held_out(tmp_path: Path, way: dict[str, Any]) -> None:
+    samples = slices({"a": 2, "b": 2, "c": 1, "d": 1, "e": 1})
+    (tmp_path / "test list").write_text("b\nsome/where/d.mhd\n\nb/0\n")
+    divided = divide(samples, SplitConfig.model_validate({"test": "test list", **way}), tmp_path)
+    assert held_out(divided) == {"b", "d"}
+    assert len(divided) == len(samples)
+    (tmp_path / "test list").write_text("b\nz\n")
+    with pytest.raises(InputError, match=r"test list: z is neither an image nor a mask"):
+        divide(samples, SplitConfig.model_validate({"test": "test list", **way}), tmp_path)
+    (tmp_path / "test list").write_text("\n")
+    with pytest.raises(InputError, match=r"test list: the list is empty"):
+        divide(samples, SplitConfig.model_validate({"test": "test list", **way}), tmp_path)
+
+
+def test_three_lists_divide_what_they_name(tmp_path: Path) -> None:
+    samples = slices({"a": 1, "b": 1, "c": 1, "d": 1})
+    for name, case in (("one", "a"), ("two", "b"), ("three", "c")):
+        (tmp_path / name).write_text(case)
+    split = SplitConfig(train=Path("one"), val=Path("two"), test=Path("three"))
+    assert [(sample.id, sample.split) for sample in divide(samples, split, tmp_path)] == [
+        ("a/0", "train"),
+        ("b/0", "val"),
+        ("c/0", "test"),
+    ]
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.txt").write_text({"train": "a", "val": "b", "test": "d"}[name])
+    published = divide(samples, SplitConfig(test="published"), tmp_path)
+    assert [(sample.id, sample.split) for sample in published] == [("a/0", "train"), ("b/0", "val"), ("d/0", "test")]
+    assert len(divide(samples, SplitConfig(), tmp_path)) == 2
+
+
+@pytest.mark.parametrize("side", ["train", "val"])
+def test_an_image_of_a_list_that_is_held_out_as_well_is_refused(tmp_path: Path, side: str) -> None:
+    samples = slices({"a": 1, "b": 1, "c": 1})
+    for name, case in (("train", "a"), ("val", "b"), ("leaky", {"train": "a", "val": "b"}[side])):
+        (tmp_path / f"{name}.txt").write_text(f"{case}\n")
+    leak = (tmp_path / "leaky.txt").read_text().strip()
+    with pytest.raises(InputError, match=rf"{side}\.txt: {leak} is held out by data\.split\.test"):
+        divide(samples, SplitConfig(train=Path("train.txt"), val=Path("val.txt"), test=Path("leaky.txt")), tmp_path)
+
+
+def test_an_image_of_the_published_split_that_a_list_holds_out_is_refused(tmp_path: Path) -> None:
+    samples = [Sample("a", "train"), Sample("b", "val"), Sample("c", "test"), Sample("d", "test")]
+    (tmp_path / "list").write_text("c\na\nb\n")
+    with pytest.raises(InputError, match=r"train or validate in the published split.*val_fraction.*\n  a\n  b$"):
+        divide(samples, SplitConfig(test=Path("list")), tmp_path)
+    (tmp_path / "list").write_text("c\n")
+    assert [sample.id for sample in divide(samples, SplitConfig(test=Path("list")), tmp_path)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("way", [{"folds": 2}, {"val_fraction": 0.3}])
+def test_a_patient_of_whom_a_part_is_held_out_is_refused(tmp_path: Path, way: dict[str, Any]) -> None:
+    (tmp_path / "list").write_text("b/1\nc\n")
+    split = SplitConfig.model_validate({"test": "list", **way})
+    with pytest.raises(
+        InputError, match=r"samples of one group, .* are held out, and others of it train or validate.*\n  b$"
+    ):
+        divide(slices({"a": 2, "b": 2, "c": 2, "d": 1}), split, tmp_path)
+
+
+def test_a_patient_on_both_sides_of_a_published_test_is_refused() -> None:
+    samples = [Sample("a/0", "train", group="a"), Sample("b/0", "val", group="b"), Sample("b/1", "test", group="b")]
+    with pytest.raises(InputError, match=r"are held out, and others of it train or validate.*\n  b$"):
+        split_by(samples, test="published")
+
+
+def test_without_a_published_test_split_none_can_be_held_out() -> None:
+    for way in ({}, {"val_fraction": 0.5}):
+        with pytest.raises(InputError, match=r"data\.split\.test: published, but nowhere has no published test images"):
+            split_by([Sample("a", "train"), Sample("b", "val")], test="published", **way)
+
+
+def test_a_published_test_split_stays_while_the_others_are_divided_into_folds() -> None:
+    samples = [Sample(f"s{number}", split) for split in ("train", "val", "test") for number in range(3)]
+    named = [Sample(f"{sample.split} {sample.id}", sample.split) for sample in samples]
+    divided = split_by(named, test="published", folds=3)
+    assert held_out(divided) == {"test s0", "test s1", "test s2"}
+    assert Counter(sample.fold for sample in divided if sample.split != "test") == {0: 2, 1: 2, 2: 2}
+
+
+def test_something_must_be_left_to_train_and_to_validate_with(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("a\nb\n")
+    with pytest.raises(InputError, match="so much is held out that nothing is left"):
+        divide(slices({"a": 2, "b": 2}), SplitConfig(test=Path("list")), tmp_path)
+    with pytest.raises(InputError, match="so much is held out that nothing is left"):
+        split_by([Sample("a", "train"), Sample("b", "val")], test=0.4)
+    with pytest.raises(InputError, match="one sample cannot both train and validate"):
+        split_by([Sample("a", "train"), Sample("b", "train")], test=0.4)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support import CHECKOUT
 from tune_seg.config import DataConfig
-from tune_seg.data import SyntheticDataset, pack, read, synthetic
-from tune_seg.data.dataset import SPLITS, SplitName
-from tune_seg.data.synthetic import CLASS_NAMES, TRAIN_IMAGES, VAL_IMAGES, scene
+from tune_seg.data import SyntheticDataset, pack, read, read_test, synthetic
+from tune_seg.data.dataset import SPLITS, TEST, SplitName
+from tune_seg.data.synthetic import CLASS_NAMES, TEST_IMAGES, TRAIN_IMAGES, VAL_IMAGES, scene
 
 SIZE = (64, 96)
 
@@ -34,6 +34,17 @@ def test_size_and_splits() -> None:
     assert len(set(CLASS_NAMES)) == len(CLASS_NAMES) >= 8
 
 
+def test_its_test_scenes_are_held_out_on_demand() -> None:
+    config = DataConfig.model_validate({"size": SIZE, "max_val": 3, "split": {"test": "published"}})
+    test = read_test(config)
+    assert test is not None
+    assert [sample.split for sample in test.samples] == ["test"] * TEST_IMAGES
+    assert read(config).samples == read(DataConfig(size=SIZE, max_val=3)).samples
+    assert read_test(DataConfig(size=SIZE)) is None
+    counts = np.bincount(np.concatenate([test.load(sample)[1] for sample in test.samples], axis=None), minlength=10)
+    assert (counts > 0).all()
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("size", [(48, 48), SIZE, (128, 192)])
 def test_class_shares_span_three_orders_of_magnitude(size: tuple[int, int], seed: int) -> None:
@@ -47,7 +58,7 @@ def test_class_shares_span_three_orders_of_magnitude(size: tuple[int, int], seed
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**40),
-    split=st.sampled_from(SPLITS),
+    split=st.sampled_from((*SPLITS, TEST)),
     index=st.integers(0, 10_000),
     size=st.tuples(st.integers(8, 90), st.integers(8, 90)),
 )
@@ -66,8 +77,10 @@ def test_a_scene_of_any_size_is_a_function_of_its_arguments(
 
 
 def test_scenes_differ_by_seed_split_and_index() -> None:
-    images = {scene(seed, split, index, SIZE)[0].tobytes() for seed in (0, 1) for split in SPLITS for index in (0, 1)}
-    assert len(images) == 8
+    images = {
+        scene(seed, split, index, SIZE)[0].tobytes() for seed in (0, 1) for split in (*SPLITS, TEST) for index in (0, 1)
+    }
+    assert len(images) == 12
 
 
 def test_another_process_draws_the_same() -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tune_seg.config import DataConfig, parse
-from tune_seg.data import Dataset, read
+from tune_seg.data import Dataset, read, read_test
 from tune_seg.data.dataset import Sample
 
 RNG = np.random.default_rng(0)
@@ -53,6 +53,13 @@ def write_palette(path: Path, array: npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
 
 def read_root(root: Path, **values: object) -> Dataset:
     return read(parse(DataConfig, {"root": root, "size": (10, 12), **values}))
+
+
+def held_out_root(root: Path, **values: object) -> Dataset:
+    """What is held out."""
+    test = read_test(parse(DataConfig, {"root": root, "size": (10, 12), **values}))
+    assert test is not None
+    return test
 
 
 def ids(dataset: Dataset, split: str) -> list[str]:

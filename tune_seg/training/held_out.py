@@ -41,13 +41,12 @@ def score_on_test(
         InputError: the weights cannot be read, or do not fit the model and the classes.
 
     Example:
-        >>> result = results[-1].evaluation  # of the last epoch  # doctest: +SKIP
-        >>> test = PackedTest(pack(read_test(config.data), "studies/packs", config.data.size))  # doctest: +SKIP
-        >>> fitted = result.scaled["temperature"].temperature  # doctest: +SKIP
-        >>> score_on_test(trial, progress.checkpoint, test, torch.device("cpu"), temperature=fitted).find(
-        ...     "temperature/s_rec"
-        ... )  # doctest: +SKIP
-        0.79...
+        >>> results, progress = training.advance()  # of the last epoch  # doctest: +SKIP
+        >>> fitted = results[-1].evaluation.fitted["temperature/T"]  # doctest: +SKIP
+        >>> test = PackedTest(pack(read_test(data_config), "studies/packs", data_config.size))  # doctest: +SKIP
+        >>> scores = score_on_test(trial, progress.checkpoint, test, device, temperature=fitted)  # doctest: +SKIP
+        >>> scores.find("recall"), scores.find("temperature/s_rec")  # doctest: +SKIP
+        (0.72, 0.79)
     """
     if device.type == "cpu" and config.training.threads is not None:
         torch.set_num_threads(config.training.threads)

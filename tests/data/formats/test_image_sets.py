@@ -1,6 +1,7 @@
 """The readers of published image data sets, on files in the published layout, against the arrays they were written from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scipy.io import savemat
 from tests.support.image_files import (
     Killed,
     assert_holds,
+    held_out_root,
     ids,
     load,
     numbers,
@@ -157,6 +159,28 @@ def test_cityscapes_says_what_is_missing_or_unknown(tmp_path: Path) -> None:
         read_root(tmp_path)
 
 
+def test_cityscapes_holds_out_its_test_cities_where_they_have_labels(tmp_path: Path) -> None:
+    written = write_cityscapes(tmp_path)
+    held_out = {"split": {"test": "published"}}
+    test = held_out_root(tmp_path, **held_out)
+    assert ids(test, "test") == ["bonn_000000_000019"]
+    assert np.array_equal(load(test, "bonn_000000_000019")[0], written["bonn_000000_000019"][0])
+    assert not ids(read_root(tmp_path, **held_out), "test")
+    write_image(
+        tmp_path / "gtFine" / "test" / "bonn" / "bonn_000000_000019_gtFine_labelIds.png", np.full((10, 12), 3, np.uint8)
+    )
+    with pytest.raises(InputError, match=r"the test split \(1 samples\) holds no pixel with a class"):
+        pack(held_out_root(tmp_path, **held_out), tmp_path / "packs", (10, 12))  # as published
+    city = tmp_path / "leftImg8bit" / "train" / "bonn" / "bonn_000009_000019_leftImg8bit.png"
+    write_image(city, photo())
+    write_image(tmp_path / "gtFine" / "train" / "bonn" / "bonn_000009_000019_gtFine_labelIds.png", numbers([7]))
+    with pytest.raises(InputError, match=r"are held out, and others of it train or validate.*\n  bonn"):
+        read_root(tmp_path, **held_out)
+    shutil.rmtree(tmp_path / "gtFine" / "test")
+    with pytest.raises(InputError, match="has no published test images with labels"):
+        read_root(tmp_path, **held_out)
+
+
 # VOC
 
 
@@ -198,6 +222,22 @@ def test_extra_labels_train_but_replace_no_label_of_voc_and_never_its_validation
         assert_holds(dataset, name, *written[name])
     absolute = read_root(tmp_path, options={"extra": str(tmp_path / "Aug")})
     assert ids(absolute, "train") == ids(dataset, "train")
+
+
+def test_voc_holds_out_the_images_of_its_test_list(tmp_path: Path) -> None:
+    written = write_voc(tmp_path)
+    held_out = {"split": {"test": "published"}, "options": {"extra": "SegmentationClass"}}
+    with pytest.raises(InputError, match="has no published test images with labels"):
+        read_root(tmp_path, **held_out)
+    list_of_test = tmp_path / "ImageSets" / "Segmentation" / "test.txt"
+    list_of_test.write_text("2008_000005\n")
+    test, dataset = held_out_root(tmp_path, **held_out), read_root(tmp_path, **held_out)
+    assert ids(test, "test") == ["2008_000005"]
+    assert_holds(test, "2008_000005", *written["2008_000005"])
+    assert ids(dataset, "train") == ["2007_000001", "2007_000002", "2008_000004"]
+    list_of_test.write_text("2008_000005\n2007_000003\n")
+    with pytest.raises(InputError, match=r"test\.txt names images of train\.txt or val\.txt.*\n  2007_000003"):
+        read_root(tmp_path, **held_out)
 
 
 def test_voc_names_every_file_that_a_list_names_and_that_is_missing(tmp_path: Path) -> None:
@@ -558,6 +598,40 @@ def test_camvids_test_images_validate_on_demand_and_divided_anew_all_images_are_
     assert sorted(sample.id for sample in anew.samples) == sorted(name for names in FRAMES.values() for name in names)
     with pytest.raises(InputError, match=r"data\.options\.val: test is of the published split, which data\.split replaces"):
         read_root(tmp_path, options={"val": "test"}, split={"val_fraction": 0.2})
+
+
+@pytest.mark.parametrize("layout", ["original", "Kaggle"])
+def test_camvids_test_images_are_held_out_on_demand(tmp_path: Path, layout: str) -> None:
+    write_coloured_camvid(tmp_path, layout)
+    held_out = {"split": {"test": "published"}}
+    assert ids(held_out_root(tmp_path, **held_out), "test") == FRAMES["test"]
+    dataset = read_root(tmp_path, **held_out)
+    assert (ids(dataset, "train"), ids(dataset, "val"), len(dataset.samples)) == (FRAMES["train"], FRAMES["val"], 7)
+    folds = {"split": {"test": "published", "folds": 3}}
+    assert ids(held_out_root(tmp_path, **folds), "test") == FRAMES["test"]
+    assert {sample.id for sample in read_root(tmp_path, **folds).samples} == {*FRAMES["train"], *FRAMES["val"]}
+    (tmp_path / "list").write_text("Seq05VD_f00000\n")
+    listed = {"split": {"test": "list"}}
+    assert ids(held_out_root(tmp_path, **listed), "test") == ["Seq05VD_f00000"]
+    assert len(read_root(tmp_path, **listed).samples) == 7
+    with pytest.raises(InputError, match=r"data\.options\.val: test is of .*, which data\.split holds out"):
+        read_root(tmp_path, options={"val": "test"}, **held_out)
+
+
+def test_camvids_233_test_frames(tmp_path: Path) -> None:
+    tiny = np.zeros((1, 1), np.uint8)
+    for split, count in (("train", 3), ("val", 2), ("test", 233)):
+        for number in range(count):
+            write_image(tmp_path / split / f"{number:03}.png", tiny)
+            write_image(tmp_path / f"{split}annot" / f"{number:03}.png", tiny)
+    held_out = {"split": {"test": "published"}, "max_val": 1}
+    assert len(held_out_root(tmp_path, **held_out).samples) == 233
+    assert len(read_root(tmp_path, **held_out).samples) == 4
+    for path in (tmp_path / "testannot").iterdir():
+        path.unlink()
+    (tmp_path / "testannot").rmdir()
+    with pytest.raises(InputError, match="has no published test images with labels"):
+        read_root(tmp_path, **held_out)
 
 
 def test_hossains_three_test_sets_of_36_of_all_701_images_are_disjoint(tmp_path: Path) -> None:

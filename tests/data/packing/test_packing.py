@@ -25,7 +25,7 @@ from PIL import Image
 
 from tests.support import CHECKOUT
 from tune_seg.config import DataConfig
-from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.data import Dataset, PackedData, PackedTest, pack, read, read_test
 from tune_seg.data.packing import file_format
 from tune_seg.errors import InputError
 
@@ -647,6 +647,36 @@ def test_pickling_passes_the_path_on(root: Path, packs: Path) -> None:
     assert len(pickle.dumps(data.val)) < 500
     split = pickle.loads(pickle.dumps(data.val))
     assert split.gather([2])[0].equal(data.val.gather([2])[0])
+
+
+def test_test_images_are_packed_apart_and_are_no_data_of_a_trial(tmp_path: Path, packs: Path) -> None:
+    root = build(tmp_path / "data", train=4, val=3)
+    for kind in ("images", "masks"):
+        shutil.copytree(root / kind / "val", root / kind / "test")
+    (root / "images" / "test" / "s000.png").unlink()
+    (root / "masks" / "test" / "s000.png").unlink()
+    config = DataConfig.model_validate({"root": root, "classes": ("a", "b", "c"), "split": {"test": "published"}})
+    source = read_test(config)
+    assert source is not None
+    paths = [pack(dataset, packs, SIZE) for dataset in (read(config), source)]
+    assert pack(dataset(root), packs, SIZE) == paths[0]  # the test images are no part of it
+    test = PackedTest(paths[1])
+    assert (len(test.val), len(test.train), test.folds, test.fold, test.train_images) == (2, 0, 0, None, ())
+    assert test.content_id not in (paths[0].stem, PackedData(paths[0]).content_id)
+    images, masks = test.val.gather([0, 1])
+    for row, sample in enumerate(source.samples):
+        image, mask = source.load(sample)
+        assert np.array_equal(images[row].numpy(), image)
+        assert np.array_equal(masks[row].numpy(), mask)
+    assert np.array_equal(test.val_pixels, np.bincount(masks.flatten(), minlength=256)[:3])
+    assert not test.train_pixels.any() and np.isfinite(test.frequencies).all()
+    copy = pickle.loads(pickle.dumps(test.val))
+    assert isinstance(copy.data, PackedTest)
+    assert copy.gather([1])[0].equal(images[1:])
+    with pytest.raises(InputError, match="a pack of images that are held out for a test"):
+        PackedData(paths[1])
+    with pytest.raises(InputError, match="a pack of images to train and validate with, not of a test split"):
+        PackedTest(paths[0])
 
 
 def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, tmp_path: Path) -> None:
