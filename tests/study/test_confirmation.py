@@ -41,7 +41,7 @@ def score_of(record: Record, noise: float = 0.01) -> float:
 
 def run(records: Records, most: int = 1000, score: Callable[[Record], float] = score_of) -> list[Record]:
     """Train one trial after the other; those that were handed out."""
-    ran = []
+    ran: list[Record] = []
     while len(ran) < most and (record := records.ask()) is not None:
         records.add(record.number, result(1, score(record)))
         records.close(record.number, State.COMPLETED)
