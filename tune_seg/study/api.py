@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
-from tune_seg.study.files import RESULTS, study_directory, study_name
+from tune_seg.study.files import RESULTS, directory_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,9 @@ class Study:
     Args:
         config: the name of a preset, a YAML file, or the same as a mapping or as a configuration.
         data: the folder of the images; of a published table's preset also NAME=FOLDER.
-        name: of the study; by default that of the preset or file, and of the folder for the `study.yaml` of a study.
-        studies: the folder in which studies are kept, each in a folder of its name.
+        name: of the study; by default that of the preset or file. The data set of a table is added: `hossain_table3_mri`.
+        studies: the folder in which studies are kept, each in a folder of its name; by default `studies`. With the
+            `study.yaml` of a study and no `name` that study is continued where it is.
         overrides: values by dotted key, as `--set` gives them; a key that is set no longer varies.
 
     Attributes:
@@ -49,17 +50,17 @@ class Study:
         *,
         data: str | Path | None = None,
         name: str | None = None,
-        studies: str | Path = "studies",
+        studies: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
-        from tune_seg.study.configuration import load_config
+        from tune_seg.study.configuration import load_config, read_values, split_data
 
-        if name is None:
-            if not isinstance(config, str | Path):
-                raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
-            name = study_name(config)
-        self.directory = study_directory(Path(studies), name)
         given = config.model_dump(mode="json") if isinstance(config, StudyConfig) else config
+        file = given if isinstance(given, str | Path) else None
+        self.directory = directory_of(file, name=name, studies=studies)
+        if data is not None:
+            dataset, _ = split_data(str(data), read_values(given).get("datasets", {}))
+            self.directory = directory_of(file, name=name, studies=studies, dataset=dataset)
         self.config = load_config(given, data=data, overrides=overrides)
 
     def plan(self) -> "Plan":
@@ -77,6 +78,8 @@ class Study:
 
         Ctrl-C (in a notebook: interrupt the kernel) ends it early; what was computed is kept, and to run it again continues
         it.
+
+        A study of a published table is shown beside the paper by `tune-seg compare`, not here.
 
         Returns:
             Whether it is finished, whether trials failed, or whether it was interrupted.
