@@ -126,6 +126,24 @@ def test_trials_are_ranked_by_the_first_objective_and_the_best_one_has_finished(
     assert (study.best["trial"], study.best["recall"]) == (2, 0.4)
 
 
+def test_a_study_shows_its_name_its_folder_and_how_many_trials_have_ended(tmp_path: Path) -> None:
+    study = Study(TINY, name="x", studies=tmp_path)
+    assert repr(study) == f"study x in {tmp_path / 'x'}: 0 trials have ended"
+    study.directory.mkdir()
+    path = study.directory / "results.parquet"
+    for states, said in (
+        (["completed", "running", "failed", "pruned", "diverged"], "3 trials have ended"),
+        (["completed"], "1 trial has ended"),
+        (["running"], "0 trials have ended"),
+    ):
+        pq.write_table(pa.table({"state": states}), path)
+        assert repr(study) == f"study x in {tmp_path / 'x'}: {said}"
+    pq.write_table(pa.table({}), path)  # ended before its first trial
+    assert repr(study).endswith(": 0 trials have ended")
+    path.write_text("no table")
+    assert repr(study).endswith(": results.parquet cannot be read")
+
+
 def test_a_finished_study_is_read_as_it_is(rows_study: Path) -> None:
     study = Study(rows_study, studies=rows_study.parent / "studies")
     written = pq.read_table(study.directory / "results.parquet").to_pylist()

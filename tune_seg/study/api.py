@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
 from tune_seg.study.files import RESULTS, directory_of
+from tune_seg.study.record import State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,18 @@ class Study:
             self.directory = directory_of(file, name=name, studies=studies, dataset=dataset)
         self.config = load_config(given, data=data, overrides=overrides)
 
+    def __repr__(self) -> str:
+        """The study's name, its folder, and how many of its trials are over for good, for a person."""
+        import pyarrow.parquet as pq
+
+        study, path = f"study {self.directory.name} in {self.directory}", self.directory / RESULTS
+        try:
+            trials = pq.read_table(path).to_pylist() if path.is_file() else []
+        except (OSError, ValueError):
+            return f"{study}: {RESULTS} cannot be read"
+        ended = sum(State(trial["state"]).ended for trial in trials)
+        return f"{study}: {ended} trial{' has' if ended == 1 else 's have'} ended"
+
     def plan(self) -> "Plan":
         """Check all that can be checked without starting anything; the plan, printed, says what will run.
 
@@ -82,7 +95,7 @@ class Study:
         A study of a published table is shown beside the paper by `tune-seg compare`, not here.
 
         Returns:
-            Whether it is finished, whether trials failed, or whether it was interrupted.
+            `Outcome.FINISHED`; `Outcome.FAILED`, if some trials ended with an error; or `Outcome.INTERRUPTED`.
 
         Raises:
             InputError: the data, the model, the resources or the study directory are not what the study needs.
@@ -127,6 +140,6 @@ class Study:
             InputError: no trial has run to its end yet.
         """
         trials = self.trials
-        if trials["state"][0] != "completed":
+        if trials["state"][0] != State.COMPLETED:
             raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
         return trials.iloc[0]
