@@ -111,8 +111,8 @@ def _variants(table: PaperTable, study: FinishedStudy, dataset: str, asked: str 
     if len(here) == len(there) == 1:
         return [(here[0], there[0])]
     raise InputError(
-        f"{key} of the study is {', '.join(here)}, of the table {', '.join(there)}; compare one with another by "
-        f"--variant NAME, for a study that has one alone"
+        f"{key} of the study is {', '.join(here)}, of the table {', '.join(there)}; choose one of the "
+        f"table's with --variant, which works only if the study has a single {key}"
     )
 
 

@@ -80,8 +80,8 @@ def _requested(arguments: argparse.Namespace) -> list[_Request]:
     sets = [split_data(data, datasets)[0] for data in arguments.data]
     if len(sets) > 1 and (None in sets or len(set(sets)) < len(sets)):
         raise InputError(
-            f"--data {' '.join(arguments.data)}: give one ROOT, or NAME=ROOT once for each data set of a table; those of "
-            f"{preset} are {', '.join(datasets) or 'not named'}"
+            f"--data {' '.join(arguments.data)}: give one ROOT, or NAME=ROOT once for each data set of a table; "
+            + (f"those of {preset} are {', '.join(datasets)}" if datasets else f"{preset} has no named data sets")
         )
     overrides = _overrides(arguments)
     requests = []

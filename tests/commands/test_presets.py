@@ -177,7 +177,7 @@ def test_several_roots_are_those_of_named_data_sets(roots: tuple[str, str], caps
 
 def test_a_data_set_that_the_table_lacks_is_refused_with_those_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hossain_table3", "--data", "Cityscapes=somewhere"]) == 2
-    assert "--data Cityscapes=somewhere: no data set Cityscapes; those of the table are MRI, TRUS, Cityscape" in (
+    assert "error: data Cityscapes=somewhere: no data set Cityscapes; those of the table are MRI, TRUS, Cityscape" in (
         capsys.readouterr().err
     )
 

@@ -71,9 +71,9 @@ class Study:
         study, path = f"study {self.directory.name} in {self.directory}", self.directory / RESULTS
         try:
             trials = pq.read_table(path).to_pylist() if path.is_file() else []
-        except (OSError, ValueError):
+            ended = sum(State(trial["state"]).ended for trial in trials)
+        except (OSError, ValueError, KeyError):
             return f"{study}: {RESULTS} cannot be read"
-        ended = sum(State(trial["state"]).ended for trial in trials)
         return f"{study}: {ended} trial{' has' if ended == 1 else 's have'} ended"
 
     def plan(self) -> "Plan":

@@ -37,6 +37,12 @@ NAME: Final = r"\w[\w. -]*"
 """What a study, which is a folder, may be called."""
 
 
+ANOTHER_NAME: Final = "another name (--study NAME, or Study(..., name=NAME))"
+"""What messages recommend to users of the command and of Python."""
+
+ANOTHER_FOLDER: Final = "another folder (--studies DIR, or Study(..., studies=DIR))"
+"""What messages recommend to users of the command and of Python."""
+
 STUDIES: Final = Path("studies")
 """The folder in which studies are kept where nothing else is said."""
 

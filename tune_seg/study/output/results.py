@@ -14,6 +14,7 @@ import yaml
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
+from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 
@@ -43,7 +44,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     try:
         before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
     except (yaml.YAMLError, InputError) as error:
-        raise InputError(f"{path} cannot be read ({error}); fix it, or use another --study NAME") from None
+        raise InputError(f"{path} cannot be read ({error}); correct it, or give the study {ANOTHER_NAME}") from None
     now = _identity(config)
     # known once the data are packed and the machines asked
     open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
@@ -54,7 +55,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
         lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
         raise InputError(
             f"{path.parent} holds a study with a different configuration:\n{lines}\n"
-            f"Give the new study another name with --study NAME, or put the keys back to continue this one."
+            f"Give the new study {ANOTHER_NAME}, or put the keys back to continue this one."
         )
 
 
