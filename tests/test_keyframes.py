@@ -1,4 +1,4 @@
-"""Weight curves over keyframes: exact where they must be, within bounds between, and what they refuse."""
+"""Weight curves over keyframes: exact where they must be, within bounds between, and what they reject."""
 
 import math
 import pickle

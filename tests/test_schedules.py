@@ -1,4 +1,4 @@
-"""The loss schedules: values, shape and what they refuse."""
+"""The loss schedules: values, shape and what they reject."""
 
 import math
 import pickle

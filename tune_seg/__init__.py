@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from tune_seg.errors import InputError
     from tune_seg.study.api import Study
     from tune_seg.study.configuration import load_config
+    from tune_seg.study.run import Outcome
 
 __version__: Final = "0.2.0"
 
 __all__ = [
     "InputError",
+    "Outcome",
     "Study",
     "__version__",
     "config",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOMES: Final = {
     "InputError": "tune_seg.errors",
+    "Outcome": "tune_seg.study.run",
     "Study": "tune_seg.study.api",
     "config": "tune_seg.config",
     "data": "tune_seg.data",

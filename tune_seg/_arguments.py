@@ -8,7 +8,15 @@ from tune_seg.errors import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that names the nearest option in the message about an unknown one."""
+    """An argument parser that takes options by their whole names, and names the nearest one where there is none.
+
+    Args:
+        settings: as for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        # an abbreviation would make every beginning of an option an option, which a new option could then take away
+        super().__init__(**settings, allow_abbrev=False)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """Parse; anything that is left over is an error here, so that a subcommand names its own options."""

@@ -1,4 +1,4 @@
-"""The commands, how one is run, and what is said where `python -m` names a module that is none."""
+"""The commands, how one is run, and what is said where a module that is none is run."""
 
 import os
 import sys
@@ -33,18 +33,32 @@ def run(main: Callable[[], int]) -> int:
 
 
 def exit_if_no_command() -> None:
-    """End the process with a sentence where `python -m` is about to run a module of the package that is no command.
+    """End the process with a sentence where a module of the package that is no command is run: by `python -m`, or as a file.
 
-    Python would import the module and end in silence. While `python -m` imports the packages of a module, `sys.argv[0]` is
-    "-m", and the original arguments before those of the module end with its name.
+    Python would import the module and end in silence. A file that imports nothing of the package still does.
     """
-    if sys.argv[:1] != ["-m"]:
-        return
-    option, _, inside = sys.orig_argv[-len(sys.argv)].partition("tune_seg")
-    if option and not option.endswith("m"):  # `-mtune_seg.search` is one argument
-        return
-    name = inside.removeprefix(".").removesuffix(".__main__")
-    if inside[:1] in ("", ".") and name not in ("", "__main__", *COMMANDS):
+    name = _named_by_option() if sys.argv[:1] == ["-m"] else _run_as_file()
+    if name not in ("", "__main__", *COMMANDS):
         listed = ", ".join(f"tune-seg {command}" for command in COMMANDS)
         print(f"tune_seg.{name} is not a command; the commands are: {listed}", file=sys.stderr)
         sys.exit(2)
+
+
+def _named_by_option() -> str:
+    """The module that `python -m` is about to run, without the package's name; empty where it is of another package.
+
+    While `python -m` imports the packages of a module, `sys.argv[0]` is "-m", and the original arguments before those of the
+    module end with its name.
+    """
+    option, _, inside = sys.orig_argv[-len(sys.argv)].partition("tune_seg")
+    if option and not option.endswith("m"):  # `-mtune_seg.search` is one argument
+        return ""
+    return inside.removeprefix(".").removesuffix(".__main__") if inside[:1] in ("", ".") else ""
+
+
+def _run_as_file() -> str:
+    """The module whose file Python runs, without the package's name; empty where the file is not in the package."""
+    folder, file = os.path.dirname(os.path.abspath(__file__)) + os.sep, os.path.abspath(sys.argv[0] if sys.argv else "")
+    if not file.startswith(folder) or not file.endswith(".py"):
+        return ""
+    return file.removeprefix(folder).removesuffix(".py").replace(os.sep, ".").removesuffix(".__main__")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tune_seg._arguments import Parser
 from tune_seg._commands import run
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION
+from tune_seg.study.files import CONFIGURATION, STUDIES
 from tune_seg.study.papers.comparison import ComparedRow, FinishedStudy, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
 
@@ -111,8 +111,8 @@ def _variants(table: PaperTable, study: FinishedStudy, dataset: str, asked: str 
     if len(here) == len(there) == 1:
         return [(here[0], there[0])]
     raise InputError(
-        f"{key} of the study is {', '.join(here)}, of the table {', '.join(there)}; compare one with another by "
-        f"--variant NAME, for a study that has one alone"
+        f"{key} of the study is {', '.join(here)}, of the table {', '.join(there)}; choose one of the "
+        f"table's with --variant, which works only if the study has a single {key}"
     )
 
 
@@ -227,7 +227,9 @@ def parser() -> Parser:
     parser.add_argument("--dataset", metavar="NAME", help="its data set (default: the one that data.format tells)")
     parser.add_argument("--variant", metavar="NAME", help="its model or optimizer, for a study that has another one")
     parser.add_argument("--metric", metavar="NAME", help="what rows are ranked by (default: the table's main metric)")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_argument(
+        "--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept (default: %(default)s)"
+    )
     return parser
 
 

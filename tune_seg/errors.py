@@ -1,4 +1,4 @@
-"""The one exception for input that a user can put right, and what helps to say what is wrong."""
+"""The one exception for input that a user can correct, and what helps to say what is wrong."""
 
 from collections.abc import Iterable
 

@@ -17,7 +17,7 @@ from tune_seg._arguments import Parser
 from tune_seg._commands import run
 from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION, study_directory, study_name
+from tune_seg.study.files import CONFIGURATION, STUDIES, directory_of
 from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -74,21 +74,20 @@ def _requested(arguments: argparse.Namespace) -> list[_Request]:
     from tune_seg.study.configuration import load_config, read_values, split_data
 
     preset = arguments.config
-    name = arguments.study or study_name(preset)
-    study_directory(arguments.studies, name)  # before a file is read
+    named = {"name": arguments.study, "studies": arguments.studies}
+    directory_of(preset, **named)  # a wrong name is said before a file is read
     datasets = read_values(preset).get("datasets", {})
-    named = [split_data(data, datasets)[0] for data in arguments.data]
-    if len(named) > 1 and (None in named or len(set(named)) < len(named)):
+    sets = [split_data(data, datasets)[0] for data in arguments.data]
+    if len(sets) > 1 and (None in sets or len(set(sets)) < len(sets)):
         raise InputError(
-            f"--data {' '.join(arguments.data)}: give one ROOT, or NAME=ROOT once for each data set of a table; those of "
-            f"{preset} are {', '.join(datasets) or 'not named'}"
+            f"--data {' '.join(arguments.data)}: give one ROOT, or NAME=ROOT once for each data set of a table; "
+            + (f"those of {preset} are {', '.join(datasets)}" if datasets else f"{preset} has no named data sets")
         )
     overrides = _overrides(arguments)
     requests = []
-    for data, dataset in zip(arguments.data or [None], named or [None], strict=True):
+    for data, dataset in zip(arguments.data or [None], sets or [None], strict=True):
         config = load_config(preset, data=data, overrides=overrides)
-        directory = study_directory(arguments.studies, name if dataset is None else f"{name}_{dataset.casefold()}")
-        requests.append(_Request(config, directory, dataset))
+        requests.append(_Request(config, directory_of(preset, **named, dataset=dataset), dataset))
     return requests
 
 
@@ -206,7 +205,7 @@ def parser() -> Parser:
     parser.add_argument("--trials", type=int, metavar="N", help="how many trials the study has")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs of a trial that runs to its end")
     parser.add_argument("--study", metavar="NAME", help="name of the study (default: that of CONFIG)")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_argument("--studies", type=Path, metavar="DIR", help=f"where studies are kept (default: {STUDIES})")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="set any key of the configuration")
     parser.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores, and threads, of a trial")
     parser.add_argument(

@@ -87,6 +87,23 @@ def test_a_module_that_is_no_command_says_so(name: str, option: str, tmp_path: P
     assert done.stderr == f"tune_seg.{name} is not a command; the commands are: {listed}\n"
 
 
+@pytest.mark.parametrize("file", ["metrics.py", "losses/dice.py", "cli.py", "study/output/report.py", "losses/__init__.py"])
+def test_a_file_that_is_no_command_says_so_when_it_is_run(file: str, tmp_path: Path) -> None:
+    done = python(str(PACKAGE / file), cwd=tmp_path)
+    name = file.removesuffix(".py").replace("/", ".")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"tune_seg.{name} is not a command; the commands are: tune-seg search,")
+
+
+@pytest.mark.parametrize(
+    ("file", "command"), [("search.py", "search"), ("losses/__main__.py", "losses"), ("__main__.py", "")]
+)
+def test_the_file_of_a_command_runs_it(file: str, command: str, tmp_path: Path) -> None:
+    done = python(str(PACKAGE / file), "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: tune-seg {command}")
+
+
 def test_a_module_of_another_package_may_import_this_one(tmp_path: Path) -> None:
     for name in ("tune_segments", "other"):
         (tmp_path / name).mkdir()

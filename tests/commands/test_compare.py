@@ -187,7 +187,7 @@ def test_another_model_is_compared_with_the_one_that_is_asked_for(
 ) -> None:
     study = written(tmp_path, {"CE": [0.5], "FL": [0.25]}, model={"architecture": "Unet"})
     assert main([str(study)]) == 2
-    assert "model.architecture of the study is Unet, of the table fcn_resnet101, deeplabv3_resnet101; compare one with" in (
+    assert "model.architecture of the study is Unet, of the table fcn_resnet101, deeplabv3_resnet101; choose one of" in (
         capsys.readouterr().err
     )
     assert main([str(study), "--variant", "DeepLabV3", "--dataset", "sbd", "--metric", "recall"]) == 0
@@ -219,7 +219,11 @@ def test_what_is_no_study_of_a_table_is_refused(tmp_path: Path, capsys: pytest.C
         capsys.readouterr().err
     )
     for name, values, message in (
-        ("rowless", {"rows": {}}, "study.yaml: the study has no rows, so nothing says which row of a table a trial belongs"),
+        (
+            "rowless",
+            {"rows": {}},
+            "study.yaml: the study has no rows; tune-seg compare is for the presets of published tables",
+        ),
         ("early", {}, "results.parquet is not there yet: it is written when the first trial has ended"),
         ("none", {}, "results.parquet has no trial yet: the study ended before the first one began"),
         ("paperless", {"paper": None}, "study.yaml names no published table; say with --paper which it is of"),

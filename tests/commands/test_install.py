@@ -62,6 +62,17 @@ def test_an_installed_package_finds_its_files(installed: Path, tmp_path: Path) -
     assert [*tmp_path.iterdir()] == []
 
 
+def test_away_from_the_checkout_a_missing_package_comes_with_the_extra(installed: Path, tmp_path: Path) -> None:
+    script = tmp_path / "missing.py"
+    script.write_text(
+        "import sys\nsys.modules['pydicom'] = None\n"
+        "from tune_seg.errors import InputError\nfrom tune_seg.format_names import need_packages\n"
+        "try:\n    need_packages('dicom')\nexcept InputError as error:\n    print(error)\n"
+    )
+    said = run(installed, tmp_path, "missing")
+    assert said.endswith("; install tune_seg again with [volumes]\n")
+
+
 def test_the_command_and_the_version_are_those_of_the_package(distribution: Distribution) -> None:
     (command,) = distribution.entry_points
     assert (command.group, command.name, command.value) == ("console_scripts", "tune-seg", "tune_seg.cli:main")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.support.studies import search, write_config
+from tune_seg import Study
 from tune_seg.config import LossKind, StudyConfig, TrialConfig
 from tune_seg.data.synthetic import TRAIN_IMAGES
 from tune_seg.errors import InputError
@@ -156,6 +157,8 @@ def test_one_command_is_for_every_data_set_of_a_table(tmp_path: Path, capsys: py
     printed = capsys.readouterr().out
     assert re.findall(r"^study: .*/(\w+)$", printed, re.MULTILINE) == ["taubert_table1_voc", "taubert_table1_cityscapes"]
     assert re.findall(r"^trials: (\d+),", printed, re.MULTILINE) == ["144", "136"]
+    in_python = [Study("taubert_table1", data=data.removeprefix("--data="), studies=tmp_path) for data in both[:2]]
+    assert re.findall(r"^study: (.*)$", printed, re.MULTILINE) == [str(study.directory) for study in in_python]
 
     # nothing starts where one of them is wrong
     (tmp_path / "cityscapes" / "gtFine").rename(tmp_path / "gone")
@@ -174,7 +177,7 @@ def test_several_roots_are_those_of_named_data_sets(roots: tuple[str, str], caps
 
 def test_a_data_set_that_the_table_lacks_is_refused_with_those_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hossain_table3", "--data", "Cityscapes=somewhere"]) == 2
-    assert "--data Cityscapes=somewhere: no data set Cityscapes; those of the table are MRI, TRUS, Cityscape" in (
+    assert "error: data Cityscapes=somewhere: no data set Cityscapes; those of the table are MRI, TRUS, Cityscape" in (
         capsys.readouterr().err
     )
 

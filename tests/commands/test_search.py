@@ -69,5 +69,16 @@ def test_the_file_that_a_study_has_written_names_that_study(tmp_path: Path, caps
     path = tmp_path / "try" / "study.yaml"
     path.parent.mkdir()
     path.write_text("training: {epochs: 3}\n")
-    _, plan = dry_run(capsys, str(path), "--studies", str(tmp_path))
-    assert plan.startswith(f"study: {tmp_path / 'try'}\n")
+    _, plan = dry_run(capsys, str(path), "--studies", str(tmp_path / "mine"))
+    assert plan.startswith(f"study: {tmp_path / 'mine' / 'try'}\n")
+    (path.parent / "trials.journal").touch()
+    _, plan = dry_run(capsys, str(path))
+    assert plan.startswith(f"study: {path.parent}\n")
+    _, plan = dry_run(capsys, str(path), "--study", "other")
+    assert plan.startswith(f"study: {Path.cwd() / 'studies' / 'other'}\n")
+
+
+def test_an_option_is_written_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):  # of argparse
+        main(["--trial", "3", "--dry-run"])
+    assert "unknown option --trial (did you mean --trials?)" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, what is refused, and in which words."""
+"""The configuration: what is accepted, what is rejected, and in which words."""
 
 import copy
 from pathlib import Path

@@ -17,6 +17,7 @@ from tune_seg.config import StudyConfig, parse
 from tune_seg.losses import LOSSES
 from tune_seg.metric_names import CATALOGUE, METRICS
 from tune_seg.search import main
+from tune_seg.study.profiling import PARTS
 from tune_seg.study.search_space.space import Space
 
 ROOT = CHECKOUT
@@ -141,6 +142,11 @@ def test_every_preset_is_on_its_page_with_its_trials_and_epochs() -> None:
     for path in (ROOT / "search_spaces").glob("*.yaml"):
         values = yaml.safe_load(path.read_text())
         assert rows[f"`{path.stem}`"] == f"{values['search']['trials']} x {values['training']['epochs']}"
+
+
+def test_the_page_of_the_command_says_of_a_profile_what_the_profile_says() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", (ROOT / "docs" / "command.md").read_text(), re.MULTILINE)
+    assert [row for row in rows if row[0] in PARTS] == [*PARTS.items()]
 
 
 def test_the_readme_is_short() -> None:

@@ -1,4 +1,4 @@
-"""Losses of the user's own: found by a module path or an entry point, described, refused, and searched in real studies."""
+"""Losses of the user's own: found by a module path or an entry point, described, rejected, and searched in real studies."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Models by name: what is built, and what is refused before a trial starts."""
+"""Models by name: what is built, and what is rejected before a trial starts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Initial weights from files in every format, of whole models and of encoders; and files that are refused."""
+"""Initial weights from files in every format, of whole models and of encoders; and files that are rejected."""
 
 import os
 import pickle
@@ -189,7 +189,7 @@ def test_a_file_that_would_execute_code_is_refused_and_not_executed(write: str, 
         pickle.loads(path.read_bytes())
     else:
         torch.load(path, weights_only=False)
-    assert made.exists()  # what was refused is what would have been executed
+    assert made.exists()  # what was rejected is what would have been executed
 
 
 @pytest.mark.parametrize(

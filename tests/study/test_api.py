@@ -62,16 +62,32 @@ def test_a_study_is_called_as_its_preset_or_file_and_lies_below_studies(tmp_path
     assert Study("loss_schedule", studies=tmp_path).directory == tmp_path / "loss_schedule"
     assert Study(file, studies=tmp_path).directory == tmp_path / "some name"
     assert Study(file, studies=tmp_path, name="other").directory == tmp_path / "other"
-    for own in (tmp_path / "try" / "study.yaml", tmp_path / "study.yaml"):  # which every study writes
-        own.parent.mkdir(exist_ok=True)
-        own.write_text(yaml.safe_dump(TINY))
-        assert Study(own, studies=tmp_path).directory == tmp_path / own.parent.name
     assert Study(file).directory == Path.cwd() / "studies" / "some name"
     with pytest.raises(InputError, match="a configuration that is no file has no name"):
         Study(TINY)
     for name in ("a/b", "packs", "store", ""):
         with pytest.raises(InputError, match="a name is letters, digits, dots, spaces, - and _, and not packs or store"):
             Study(file, name=name)
+
+
+def test_the_file_that_a_study_has_written_names_the_study_in_its_folder(tmp_path: Path) -> None:
+    own = tmp_path / "elsewhere" / "try" / "study.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(yaml.safe_dump(TINY))
+    assert (
+        Study(own).directory == Path.cwd() / "studies" / "try"
+    )  # somebody's own file of this name: no study has begun there
+    (own.parent / "trials.journal").touch()
+    assert Study(own).directory == own.parent
+    assert Study(own, studies=tmp_path).directory == tmp_path / "try"
+    assert Study(own, name="other").directory == Path.cwd() / "studies" / "other"
+
+
+def test_every_data_set_of_a_table_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    names = {data: Study("hossain_table3", data=f"{data}=.", studies=tmp_path).directory.name for data in ("MRI", "trus")}
+    assert names == {"MRI": "hossain_table3_mri", "trus": "hossain_table3_trus"}
+    assert Study("hossain_table3", data="MRI=.", studies=tmp_path, name="x").directory == tmp_path / "x_mri"
+    assert Study("hossain_table3", data=tmp_path, studies=tmp_path).directory == tmp_path / "hossain_table3"
 
 
 def test_a_mapping_a_file_and_a_configuration_are_the_same(tmp_path: Path) -> None:
@@ -108,6 +124,24 @@ def test_trials_are_ranked_by_the_first_objective_and_the_best_one_has_finished(
     assert study.trials["trial"].tolist() == [2, 1, 4, 5, 0, 3]
     assert list(study.trials.index) == list(range(6))
     assert (study.best["trial"], study.best["recall"]) == (2, 0.4)
+
+
+def test_a_study_shows_its_name_its_folder_and_how_many_trials_have_ended(tmp_path: Path) -> None:
+    study = Study(TINY, name="x", studies=tmp_path)
+    assert repr(study) == f"study x in {tmp_path / 'x'}: 0 trials have ended"
+    study.directory.mkdir()
+    path = study.directory / "results.parquet"
+    for states, said in (
+        (["completed", "running", "failed", "pruned", "diverged"], "3 trials have ended"),
+        (["completed"], "1 trial has ended"),
+        (["running"], "0 trials have ended"),
+    ):
+        pq.write_table(pa.table({"state": states}), path)
+        assert repr(study) == f"study x in {tmp_path / 'x'}: {said}"
+    pq.write_table(pa.table({}), path)  # ended before its first trial
+    assert repr(study).endswith(": 0 trials have ended")
+    path.write_text("no table")
+    assert repr(study).endswith(": results.parquet cannot be read")
 
 
 def test_a_finished_study_is_read_as_it_is(rows_study: Path) -> None:

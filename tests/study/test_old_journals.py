@@ -102,5 +102,8 @@ def test_a_journal_of_a_version_that_is_not_known_is_named(tmp_path: Path, chang
             for name in change:
                 epoch.pop(name, None)
     (tmp_path / "trials.journal").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    with pytest.raises(InputError, match=r"trials\.journal: it was written by a version .* begin a new study with --study"):
+    with pytest.raises(
+        InputError,
+        match=r"trials\.journal: it was written by a version .* begin a new study under another name \(--study NAME",
+    ):
         open_records(tmp_path)

@@ -115,7 +115,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert mlflow_trials(directory) == list(range(6))
     assert mlflow_artifacts(directory) == ["classes.png", "results.parquet", "study.yaml"]
 
-    # the same study under another configuration is refused, and nothing of it changes
+    # the same study under another configuration is rejected, and nothing of it changes
     before = (directory / "results.parquet").read_bytes()
     assert search(config, "--trials", "6", "--set", "training.lr=0.5") == 2
     assert "training.lr: 0.001 in the study, 0.5 now" in capsys.readouterr().err
@@ -455,12 +455,16 @@ def test_slots_follow_the_machines() -> None:
     assert cluster.allot(ComputeConfig(max_concurrent=3), "auto", nodes).max_concurrent == 2
     with pytest.raises(InputError, match=r"above 1 it must be a whole number, got 1.5"):
         cluster.allot(ComputeConfig(gpus_per_trial=1.5), "auto", nodes)
-    with pytest.raises(InputError, match=r"asks for 3 GPUs; the machines have 8 CPUs and 2 GPUs; 3 CPUs and 0 GPUs"):
+    with pytest.raises(
+        InputError, match=r"asks for 3 GPUs; the machines have 8 CPUs and 2 GPUs; 3 CPUs and 0 GPUs\. Lower it"
+    ):
         cluster.allot(ComputeConfig(gpus_per_trial=3.0), "auto", nodes)
-    with pytest.raises(InputError, match=r"no machine has 4 CPUs and 1 GPUs together"):
+    with pytest.raises(InputError, match=r"no machine has 4 CPUs and 1 GPUs together; .* Lower compute\.cpus_per_trial"):
         cluster.allot(ComputeConfig(cpus_per_trial=4), "auto", [{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}])
     assert cluster.allot(ComputeConfig(), "cpu", nodes).gpus_per_trial == 0.0
-    with pytest.raises(InputError, match=r"training.device cuda does not go with 0 GPUs a trial"):
+    with pytest.raises(
+        InputError, match=r"training.device cuda does not go with 0 GPUs a trial: .* Set training.device to auto"
+    ):
         cluster.allot(ComputeConfig(), "cuda", [{"CPU": 2.0}])
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATIONS, RESULTS, existing_study, study_directory, study_name
+from tune_seg.study.files import CONFIGURATIONS, RESULTS, directory_of, existing_study
+from tune_seg.study.record import State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +25,9 @@ class Study:
     Args:
         config: the name of a preset, a YAML file, or the same as a mapping or as a configuration.
         data: the folder of the images; of a published table's preset also NAME=FOLDER.
-        name: of the study; by default that of the preset or file, and of the folder for the `study.yaml` of a study.
-        studies: the folder in which studies are kept, each in a folder of its name.
+        name: of the study; by default that of the preset or file. The data set of a table is added: `hossain_table3_mri`.
+        studies: the folder in which studies are kept, each in a folder of its name; by default `studies`. With the
+            `study.yaml` of a study and no `name` that study is continued where it is.
         overrides: values by dotted key, as `--set` gives them; a key that is set no longer varies.
 
     Attributes:
@@ -49,18 +51,30 @@ class Study:
         *,
         data: str | Path | None = None,
         name: str | None = None,
-        studies: str | Path = "studies",
+        studies: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
-        from tune_seg.study.configuration import load_config
+        from tune_seg.study.configuration import load_config, read_values, split_data
 
-        if name is None:
-            if not isinstance(config, str | Path):
-                raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
-            name = study_name(config)
-        self.directory = study_directory(Path(studies), name)
         given = config.model_dump(mode="json") if isinstance(config, StudyConfig) else config
+        file = given if isinstance(given, str | Path) else None
+        self.directory = directory_of(file, name=name, studies=studies)
+        if data is not None:
+            dataset, _ = split_data(str(data), read_values(given).get("datasets", {}))
+            self.directory = directory_of(file, name=name, studies=studies, dataset=dataset)
         self.config = load_config(given, data=data, overrides=overrides)
+
+    def __repr__(self) -> str:
+        """The study's name, its folder, and how many of its trials are over for good, for a person."""
+        import pyarrow.parquet as pq
+
+        study, path = f"study {self.directory.name} in {self.directory}", self.directory / RESULTS
+        try:
+            trials = pq.read_table(path).to_pylist() if path.is_file() else []
+            ended = sum(State(trial["state"]).ended for trial in trials)
+        except (OSError, ValueError, KeyError):
+            return f"{study}: {RESULTS} cannot be read"
+        return f"{study}: {ended} trial{' has' if ended == 1 else 's have'} ended"
 
     def plan(self) -> "Plan":
         """Check all that can be checked without starting anything; the plan, printed, says what will run.
@@ -78,8 +92,10 @@ class Study:
         Ctrl-C (in a notebook: interrupt the kernel) ends it early; what was computed is kept, and to run it again continues
         it.
 
+        A study of a published table is shown beside the paper by `tune-seg compare`, not here.
+
         Returns:
-            Whether it is finished, whether trials failed, or whether it was interrupted.
+            `Outcome.FINISHED`; `Outcome.FAILED`, if some trials ended with an error; or `Outcome.INTERRUPTED`.
 
         Raises:
             InputError: the data, the model, the resources or the study directory are not what the study needs.
@@ -152,7 +168,7 @@ class Study:
             InputError: no trial has run to its end yet.
         """
         trials = self.trials
-        if trials["state"][0] != "completed":
+        if trials["state"][0] != State.COMPLETED:
             raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
         return trials.iloc[0]
 

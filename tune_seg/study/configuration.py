@@ -73,7 +73,7 @@ def split_data(data: str, datasets: Iterable[str]) -> tuple[str | None, str]:
     if equals and known:
         return known, root
     if equals and datasets and "/" not in name and not Path(data).exists():
-        raise InputError(f"--data {data}: no data set {name}; those of the table are {', '.join(datasets)}")
+        raise InputError(f"data {data}: no data set {name}; those of the table are {', '.join(datasets)}")
     return None, data
 
 

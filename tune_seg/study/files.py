@@ -46,15 +46,45 @@ NAME: Final = r"\w[\w. -]*"
 """What a study, which is a folder, may be called."""
 
 
-def study_directory(studies: Path, name: str) -> Path:
-    """The directory of the study `name` in the folder `studies`.
+ANOTHER_NAME: Final = "another name (--study NAME, or Study(..., name=NAME))"
+"""What messages recommend to users of the command and of Python."""
+
+ANOTHER_FOLDER: Final = "another folder (--studies DIR, or Study(..., studies=DIR))"
+"""What messages recommend to users of the command and of Python."""
+
+STUDIES: Final = Path("studies")
+"""The folder in which studies are kept where nothing else is said."""
+
+
+def directory_of(
+    config: str | Path | None, *, name: str | None = None, studies: str | Path | None = None, dataset: str | None = None
+) -> Path:
+    """The directory of a study.
+
+    Args:
+        config: its preset or file, by whose name it is called; None where it has neither. The `study.yaml` of a study is
+            called as its folder.
+        name: of the study; None: that of `config`.
+        studies: the folder in which studies are kept, each in a folder of its name; None: `studies`, or wherever the study
+            lies whose `study.yaml` is given.
+        dataset: the data set of a published table that the study is on; it becomes part of the name.
 
     Raises:
-        InputError: a study cannot have that name.
+        InputError: a study cannot have that name, or has none.
     """
+    if name is None:
+        if config is None:
+            raise InputError('name: a configuration that is no file has no name; give it one: Study(..., name="NAME")')
+        path = Path(config).absolute()
+        own = path.name == CONFIGURATION
+        # the journal tells the file of a study from a user's own of this name, which no study may write over
+        if own and studies is None and dataset is None and (path.parent / JOURNAL).is_file():
+            return path.parent
+        name = path.parent.name if own else path.stem
     if not re.fullmatch(NAME, name) or name in BESIDE:
         raise InputError(f"study {name!r}: a name is letters, digits, dots, spaces, - and _, and not {' or '.join(BESIDE)}")
-    return studies.absolute() / name
+    folder = STUDIES if studies is None else Path(studies)
+    return folder.absolute() / (name if dataset is None else f"{name}_{dataset.casefold()}")
 
 
 def existing_study(study: str, studies: Path) -> Path:
@@ -69,9 +99,3 @@ def existing_study(study: str, studies: Path) -> Path:
             f"{directory} holds no study (no {CONFIGURATION}); give the name of one in --studies DIR, or its folder"
         )
     return directory.absolute()
-
-
-def study_name(config: str | Path) -> str:
-    """What a study is called that is given no name: as its preset or file, or as its folder for a study's own file."""
-    path = Path(config)
-    return path.absolute().parent.name if path.name == CONFIGURATION else path.stem

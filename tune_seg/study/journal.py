@@ -12,6 +12,7 @@ from typing import Any, overload
 from optuna.storages.journal import BaseJournalBackend
 
 from tune_seg.errors import InputError
+from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.record import SummedHistory, replayed_of, seconds_of
 from tune_seg.training.result import EpochResult
 
@@ -168,7 +169,7 @@ class StudyJournal(BaseJournalBackend):
             except (KeyError, TypeError) as error:
                 raise InputError(
                     f"{self._path}: it was written by another version of tune_seg, whose scores mean something else or "
-                    f"are called differently ({error!r}); begin a new study with --study NAME"
+                    f"are called differently ({error!r}); begin a new study under {ANOTHER_NAME}"
                 ) from None
         return log
 

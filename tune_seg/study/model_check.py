@@ -38,7 +38,7 @@ def _receive(child: Child, result: "Future[list[str]]") -> None:
         answer = child.connection.recv()
     except (EOFError, OSError):
         answer = InputError(
-            "model: the process that checks the study's models ended before its time, most likely for want of memory; "
+            "model: the process that checks the study's models ended before its time, most likely for lack of memory; "
             "free memory, or choose smaller models or images (model.encoder, data.size)"
         )
     if isinstance(answer, Exception):

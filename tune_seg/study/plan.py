@@ -9,6 +9,7 @@ from tune_seg.config import StudyConfig
 from tune_seg.data import Dataset, read, read_test
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
+from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.trajectory import weights_identity
@@ -99,6 +100,6 @@ def _weights_files(config: StudyConfig, space: Space) -> dict[str, str]:
         if config.files.get(path, content) != content:
             raise InputError(
                 f"model.weights {path}: the study was made with another content of this file; put that back, or begin a new "
-                f"study with --study NAME --set files={{}}"
+                f"study under {ANOTHER_NAME} with files={{}} (--set files={{}}, or overrides={{'files': {{}}}})"
             )
     return files

@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, PackedTest, pack
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
-from tune_seg.study.files import CLASSES, CONFIGURATION, PACKS, STORE
+from tune_seg.study.files import ANOTHER_FOLDER, CLASSES, CONFIGURATION, PACKS, STORE
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
 from tune_seg.study.output.messages import say_notes
@@ -68,7 +68,7 @@ def locked(directory: Path) -> Iterator[None]:
         (directory / ".lock").touch()
     except OSError as error:
         raise InputError(
-            f"study directory {directory} cannot be written ({error.strerror}); choose another with --studies DIR"
+            f"study directory {directory} cannot be written ({error.strerror}); choose {ANOTHER_FOLDER}"
         ) from error
     with open(directory / ".lock") as lock:
         try:
@@ -78,7 +78,7 @@ def locked(directory: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(
                 f"study directory {directory}: its file system cannot lock a file ({error.strerror}); "
-                f"choose another with --studies DIR"
+                f"choose {ANOTHER_FOLDER}"
             ) from error
         yield
 

@@ -24,7 +24,7 @@ class Timed:
     """A pass, forward and backward: its seconds, and why it could not be recorded, if so."""
 
     seconds: float
-    refused: str | None
+    not_recorded: str | None
 
 
 def run(task: Task, result: Result) -> None:
@@ -42,11 +42,11 @@ def run(task: Task, result: Result) -> None:
             rows.append(_row(name, shapes, device, bandwidth, repeats=3 if task.smoke else 15))
             result.put(losses=rows)
             result.show("losses", _printed(rows, list(shapes)))
-    refused = [row["loss"] for row in rows if row["small"]["refused"]]
+    not_recorded = [row["loss"] for row in rows if row["small"]["not recorded"]]
     slow = [row["loss"] for row in rows if row["eager ratio"] > row["aim"]]
     result.put(
         summary=f"{len(rows) - len(slow)} of {len(rows)} within their aim"
-        + (f"; not recorded: {', '.join(refused)}" if refused and device.type == "cuda" else "")
+        + (f"; not recorded: {', '.join(not_recorded)}" if not_recorded and device.type == "cuda" else "")
     )
 
 
@@ -69,7 +69,7 @@ def _row(
             "ratio": timed.seconds / base.seconds,
             "passes": timed.seconds / (2 * logits.nbytes / bandwidth),
             "memory": bench.peak_memory(own, logits, target),
-            "refused": timed.refused,
+            "not recorded": timed.not_recorded,
         }
     return row
 
@@ -86,15 +86,15 @@ def _base(classes: int, device: torch.device, shape: tuple[int, int, int, int]) 
 def _timed(loss: bench.Loss, logits: Tensor, target: Tensor) -> Timed:
     """A pass as a replay of a CUDA graph; where none can be recorded, and on a CPU, as it is called."""
     if logits.device.type == "cpu":
-        refused = "a CPU"
+        not_recorded = "a CPU"
     elif getattr(loss, "waits_for_device", False):
-        refused = "it waits for the device"
+        not_recorded = "it waits for the device"
     else:
         try:
             return Timed(_replayed(loss, logits, target), None)
         except RuntimeError as error:
-            refused = str(error.__context__ or error).partition("\n")[0]  # as in `CapturedStep`
-    return Timed(statistics.median(bench.seconds(loss, logits, target) for _ in range(5)), refused)
+            not_recorded = str(error.__context__ or error).partition("\n")[0]  # as in `CapturedStep`
+    return Timed(statistics.median(bench.seconds(loss, logits, target) for _ in range(5)), not_recorded)
 
 
 def _replayed(loss: bench.Loss, logits: Tensor, target: Tensor) -> float:
@@ -130,7 +130,7 @@ def _printed(rows: list[dict[str, Any]], labels: list[str]) -> str:
         cells = [f"`{row['loss']}`", f"{row['deviation']:.0e}", f"{row['aim']:g}", f"{row['eager ratio']:.2f}"]
         for label in labels:
             found = row[label]
-            star = "*" if found["refused"] else ""
+            star = "*" if found["not recorded"] else ""
             cells += [
                 f"{found['ms']:.3f}{star}",
                 f"{found['ratio']:.2f}",

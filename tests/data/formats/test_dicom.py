@@ -14,6 +14,7 @@ from pydicom import data as pydicom_data
 from pydicom.sr.codedict import codes
 from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
 
+from tests.support import CHECKOUT
 from tests.support.missing_package import said_without
 from tests.support.volume_files import (
     LPS,
@@ -440,7 +441,7 @@ def test_what_decodes_jpeg_is_named_with_the_command_that_installs_it_where_it_i
     ultrasound(tmp_path, "SC_rgb_jpeg_gdcm.dcm", ["a", "b"], 1)
     said = said_without("pylibjpeg", tmp_path, options={"patient": ".*"})
     assert said.startswith("data.format dicom needs the package pylibjpeg, which cannot be imported (No module named")
-    assert 'pip install "tune-seg[volumes]"' in said
+    assert f'-m pip install "{CHECKOUT}[volumes]"' in said
 
 
 def test_what_reads_the_masks_is_named_once_where_it_is_missing(tmp_path: Path) -> None:
@@ -449,7 +450,7 @@ def test_what_reads_the_masks_is_named_once_where_it_is_missing(tmp_path: Path) 
         write_nifti(tmp_path / "masks" / f"{name}.nii.gz", classes(seed))
     said = said_without("nibabel", tmp_path)
     assert said.count("data.format nifti needs the package nibabel, which cannot be imported (No module named") == 1
-    assert 'pip install "tune-seg[volumes]"' in said
+    assert f'-m pip install "{CHECKOUT}[volumes]"' in said
 
 
 def test_a_palette_becomes_the_colours_that_it_names(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The list of formats: what is in it, and what is said where a package that a format needs is missing."""
 
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from tests.support import CHECKOUT
 from tests.support.missing_package import said_without
 from tests.support.volume_files import classes, intensities, write_mhd
 from tune_seg.config import DataConfig
@@ -56,5 +58,5 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     write(tmp_path)
     said = said_without(package, tmp_path)
     assert said.startswith(f"data.format {name} needs the package {package}, which cannot be imported (No module named")
-    assert f'install it with: pip install "tune-seg[{extra}]" (from a checkout: pip install ".[{extra}]")' in said
+    assert f'install it with: "{sys.executable}" -m pip install "{CHECKOUT}[{extra}]"' in said
     assert said.count("\n") == 1

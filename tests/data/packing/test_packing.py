@@ -1,4 +1,4 @@
-"""Packing: what is stored, what is refused, and what stays on the disk when something goes wrong."""
+"""Packing: what is stored, what is rejected, and what stays on the disk when something goes wrong."""
 
 import errno
 import os

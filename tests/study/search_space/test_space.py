@@ -1,4 +1,4 @@
-"""The search space: conditions, bounds that depend on one another, grids, and what is refused."""
+"""The search space: conditions, bounds that depend on one another, grids, and what is rejected."""
 
 import os
 import subprocess

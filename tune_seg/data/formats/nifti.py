@@ -210,7 +210,7 @@ def _named(path: Path, ignore_label: int | None) -> Labels | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: its labels cannot be read ({type(error).__name__}: {error}); they are a mapping of numbers to names, "
-            "or of names to numbers. Mend it, or declare data.classes"
+            "or of names to numbers. Correct it, or declare data.classes"
         ) from error
     ignored = next((value for value, name in names.items() if name == _IGNORE), None)
     if ignored is not None and ignore_label is None:

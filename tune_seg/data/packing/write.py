@@ -276,7 +276,7 @@ class _Processes:
             answer: Decoded | Exception = child.connection.recv()
         except (EOFError, OSError) as error:
             raise InputError(
-                "a process that decodes images ended before its time, most likely for want of memory; free memory and run "
+                "a process that decodes images ended before its time, most likely for lack of memory; free memory and run "
                 "the same command again, which goes on from here"
             ) from error
         finally:

@@ -19,6 +19,7 @@ from tune_seg.errors import InputError
 from tune_seg.metric_names import OBJECTIVES
 from tune_seg.study.configurations import REPEATED, configuration_id, configurations
 from tune_seg.study.confirmation import Answer
+from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 
@@ -82,7 +83,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     try:
         before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
     except (yaml.YAMLError, InputError) as error:
-        raise InputError(f"{path} cannot be read ({error}); fix it, or use another --study NAME") from None
+        raise InputError(f"{path} cannot be read ({error}); correct it, or give the study {ANOTHER_NAME}") from None
     now = _identity(config)
     # known once the data are packed and the machines asked
     open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
@@ -93,7 +94,7 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
         lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
         raise InputError(
             f"{path.parent} holds a study with a different configuration:\n{lines}\n"
-            f"Give the new study another name with --study NAME, or put the keys back to continue this one."
+            f"Give the new study {ANOTHER_NAME}, or put the keys back to continue this one."
         )
 
 

@@ -94,8 +94,8 @@ def load_study(directory: Path) -> FinishedStudy:
         raise InputError(f"{described} cannot be read: {error}") from None
     if not config.rows:
         raise InputError(
-            f"{described}: the study has no rows, so nothing says which row of a table a trial belongs to; "
-            f"the presets that are named after papers have rows"
+            f"{described}: the study has no rows; tune-seg compare is for the presets of published tables. To see "
+            f"this study's report, run its search command again"
         )
     if not results.is_file():
         raise InputError(f"{results} is not there yet: it is written when the first trial has ended")

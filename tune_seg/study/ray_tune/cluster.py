@@ -69,7 +69,10 @@ def _check_listens(address: str) -> None:
         with socket.create_connection((host, int(port)), timeout=10.0):
             pass
     except (OSError, ValueError) as error:
-        raise InputError(f"compute.address {address}: no Ray cluster answers there ({error})") from error
+        raise InputError(
+            f"compute.address {address}: no Ray cluster answers there ({error}); start one with `ray start "
+            f"--head`, or leave compute.address (--address) out"
+        ) from error
 
 
 def stop() -> None:
@@ -95,15 +98,21 @@ def allot(compute: ComputeConfig, device: str, nodes: Sequence[Node]) -> Compute
     if gpus is None or gpus == "auto":  # what is measured needs the data first
         gpus = 1.0 if device != "cpu" and any(node.get("GPU", 0.0) >= 1.0 for node in nodes) else 0.0
     if (device == "cuda" and not gpus) or (device == "cpu" and gpus):
-        raise InputError(f"training.device {device} does not go with {gpus:g} GPUs a trial: {_have(nodes)}")
+        raise InputError(
+            f"training.device {device} does not go with {gpus:g} GPUs a trial: {_have(nodes)}. Set training.device to auto, "
+            f"or leave compute.gpus_per_trial out"
+        )
     if gpus > 1.0 and not gpus.is_integer():
         raise InputError(f"compute.gpus_per_trial: above 1 it must be a whole number, got {gpus:g}")
     for key, name, asked in (("cpus_per_trial", "CPU", compute.cpus_per_trial), ("gpus_per_trial", "GPU", gpus)):
         if asked > max((node.get(name, 0.0) for node in nodes), default=0.0):
-            raise InputError(f"compute.{key}: a trial asks for {asked:g} {name}s; {_have(nodes)}")
+            raise InputError(f"compute.{key}: a trial asks for {asked:g} {name}s; {_have(nodes)}. Lower it")
     slots = sum(_slots(node, compute.cpus_per_trial, gpus) for node in nodes)
     if not slots:
-        raise InputError(f"no machine has {compute.cpus_per_trial} CPUs and {gpus:g} GPUs together; {_have(nodes)}")
+        raise InputError(
+            f"no machine has {compute.cpus_per_trial} CPUs and {gpus:g} GPUs together; {_have(nodes)}. Lower "
+            f"compute.cpus_per_trial or compute.gpus_per_trial"
+        )
     at_once = min(compute.max_concurrent or slots, slots)
     return compute.model_copy(update={"gpus_per_trial": gpus, "max_concurrent": at_once})
 

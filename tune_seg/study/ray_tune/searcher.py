@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -20,6 +20,12 @@ from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse
 from tune_seg.training.result import EpochResult
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
+
+_LOST: Final = (
+    "its worker process was lost, again after two more tries, often for lack of memory: lower compute.max_concurrent "
+    "(--max-concurrent) or training.batch_size"
+)
+"""Why a trial failed of which Ray reports nothing."""
 
 
 class StudySearcher(NotSaved, Searcher):
@@ -73,7 +79,7 @@ class StudySearcher(NotSaved, Searcher):
         number = self._numbers[trial_id]
         report: StepReport | None = None if error or not result else result[REPORT]
         if report is None:
-            self._records.close(number, State.FAILED, "its worker process was lost, again after two more tries")
+            self._records.close(number, State.FAILED, _LOST)
         else:
             self._take(number, report)
             state = State.FAILED if report.error else _outcome(self._records.trials[number])

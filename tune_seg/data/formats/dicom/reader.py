@@ -205,7 +205,7 @@ def _headers(volume: Path) -> list[tuple[Path, Any]]:
         if is_dicom(path):
             headers.append((path, read_header(path)))
         elif path.suffix.lower() == ".dcm":
-            raise InputError(f"{path}: no DICOM file (no DICM after 128 bytes); is it damaged? Mend it or take it out")
+            raise InputError(f"{path}: no DICOM file (no DICM after 128 bytes); is it damaged? Replace it or take it out")
     return headers
 
 

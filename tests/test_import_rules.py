@@ -12,7 +12,7 @@ import pytest
 from tune_seg._package import PACKAGE
 
 LAYERS = {
-    "ground": ("errors", "_package", "_child", "_posix", "_commands", "_arguments", "_lazy"),
+    "base": ("errors", "_package", "_child", "_posix", "_commands", "_arguments", "_lazy"),
     "names": ("metric_names", "format_names", "architectures", "schedules", "losses.spec", "losses.own", "losses.catalogue"),
     "config": ("config",),
     "parts": ("losses", "models", "data", "layers", "metrics", "image_counts", "temperature"),
@@ -20,7 +20,7 @@ LAYERS = {
     "study": ("study",),
     "commands": ("search", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
 }
-"""From the ground up, each with the folders and modules of `tune_seg` that it consists of; "" is `tune_seg` itself.
+"""Lowest first, each with the folders and modules of `tune_seg` that it consists of; "" is `tune_seg` itself.
 
 A module that is named itself is in that layer, whatever the layer of its folder.
 """
@@ -28,7 +28,7 @@ A module that is named itself is in that layer, whatever the layer of its folder
 LISTS = ("format_names", "architectures", "losses.catalogue")
 """Lists of implementations, each as `module:attribute`, which is for the layer above to import."""
 
-FLOOR = {name: floor for floor, names in enumerate(LAYERS.values()) for name in names}
+LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 OF_THE_STUDY = ("ray", "optuna", "mlflow")
 
 
@@ -98,7 +98,7 @@ def imported(node: ast.AST, module: str, path: Path, modules: dict[str, Path]) -
 
 def layer_of(module: str) -> int:
     _, _, inside = module.partition(".")
-    return FLOOR[inside if inside in FLOOR else inside.partition(".")[0]]
+    return LEVEL[inside if inside in LEVEL else inside.partition(".")[0]]
 
 
 def upward(package: Path) -> list[Import]:
@@ -140,9 +140,9 @@ def circle(package: Path) -> list[str]:
 
 def test_every_module_belongs_to_a_layer() -> None:
     inside = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
-    assert inside - {"__init__"} == {name for name in FLOOR if "." not in name} - {""}
+    assert inside - {"__init__"} == {name for name in LEVEL if "." not in name} - {""}
     modules = {name(path, PACKAGE).partition(".")[2] for path in PACKAGE.rglob("*.py")}
-    assert FLOOR.keys() | {*LISTS} <= modules
+    assert LEVEL.keys() | {*LISTS} <= modules
 
 
 def test_imports_go_down_only() -> None:

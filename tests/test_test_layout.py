@@ -1,4 +1,4 @@
-"""The tests' own layers: a test module is imported by none, and is where the package has what it tests."""
+"""How the tests are laid out: a test module is imported by none, and is where the package has what it tests."""
 
 import re
 from pathlib import Path
