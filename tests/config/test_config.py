@@ -37,6 +37,9 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ("training.optimizer=lion", "training.optimizer: Input should be 'sgd', 'adam' or 'adamw', got 'lion'"),
         ("objective=speed", "objective: unknown objective 'speed'; the objectives are s_rec"),
         ("objective=[recall, recall]", "an objective appears twice"),
+        ("objective=[]", "objective: name at least one objective out of s_rec"),
+        ("objective=temperature/nll", "objective: unknown objective 'temperature/nll'"),
+        ("objective=speed", "f1, miou, mdice, each also as temperature/NAME"),
         ("loss.kind=naive", "loss.kind naive needs loss.start"),
         ("model.weights=s3://b/a.pt", "model.weights: 's3://b/a.pt' is an address; copy the file to a local path first"),
         ("augmentation.resize=[2, 1]", "augmentation.resize is [smallest, largest] scale"),
@@ -163,6 +166,11 @@ def test_a_text_that_is_no_whole_number_in_the_range_is_refused(text: str) -> No
         # and one that is like no other
         ({"training": {"banana": 3}}, "unknown key training.banana; the keys of training are epochs"),
         ({"objective": "recal"}, "objective: unknown objective 'recal' (did you mean recall?); the objectives are s_rec"),
+        (
+            {"objective": "temperatur/s_rec"},
+            "objective: unknown objective 'temperatur/s_rec' (did you mean temperature/s_rec?)",
+        ),
+        ({"objective": ["recall", "adjusted/recall"]}, "objective: unknown objective 'adjusted/recall'"),
     ],
 )
 def test_the_nearest_key_is_named(values: dict[str, Any], hint: str) -> None:

@@ -39,7 +39,11 @@ def test_every_preset_is_valid(preset: Path) -> None:
         {"loss": {"kind": "program", "components": {"a": {"loss": "focal", "params": {"gamma": 1.5}, "weight": 1.0}}}},
         {"loss": {"params": {"tversky": {"alpha": [0.1, 0.9], "beta": None}}, "end": "tversky"}},
         {"data": {"root": "images", "classes": {0: "a", 3: "b"}, "split": {"folds": 3}}, "fold": 1},
-        {"objective": ["recall", "calibration"], "compute": {"gpus_per_trial": "auto", "store": "s3://bucket/path"}},
+        {"objective": "temperature/s_rec"},
+        {
+            "objective": ["recall", "temperature/calibration"],
+            "compute": {"gpus_per_trial": "auto", "store": "s3://bucket/path"},
+        },
     ],
 )
 def test_the_configuration_of_a_study_is_valid_as_it_is_written(values: dict[str, Any]) -> None:
@@ -75,6 +79,10 @@ def test_what_a_file_may_hold_is_valid(text: str) -> None:
         "augmentation: {resize: [1, 2, 3]}",
         "objective: speed",
         "objective: [recall, recall]",
+        "objective: temperature/nll",
+        "space: {objective: {choice: [recall]}}",
+        "rows: {A: {objective: recall}}",
+        "baselines: [{objective: recall}]",
         "loss: {end: cee}",
         "loss: {params: {focal: {gama: 1}}}",
         "loss: {params: {focal: {gamma: -1}}}",

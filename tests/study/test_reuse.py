@@ -10,7 +10,7 @@ from tune_seg.config import TrialConfig, parse
 from tune_seg.study.record import Record
 from tune_seg.study.reuse import Reuse, in_order_of_prefixes
 from tune_seg.training.checkpoints import CheckpointStore
-from tune_seg.training.trajectory import FINAL, TrainingData, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, final_key, trajectory_keys
 
 DATA = TrainingData("3f", (48, 48), 8)
 
@@ -101,7 +101,7 @@ def test_a_repeated_configuration_waits_for_the_end_and_nobody_waits_for_one_tha
 
 def test_what_is_stored_to_its_end_holds_nobody_back(store: CheckpointStore) -> None:
     config = naive("dice", "ce", 0.5)
-    last = trajectory_keys(config, DATA)[-1] + FINAL
+    last = final_key(trajectory_keys(config, DATA), config)
     common = Reuse(DATA, [], [], store)
     common.start(numbered(0, config), remaining=0)
     common.progress(0, done=10, stored=0, writing=False)
@@ -163,7 +163,7 @@ def test_what_more_trials_need_is_worth_more(store: CheckpointStore) -> None:
     assert (
         common.uses(keys[5]) == 2 > common.uses(other[5]) == 1 > common.uses(keys[6]) == common.uses("another study's") == 0
     )
-    assert common.uses(keys[5] + FINAL) == 2
+    assert common.uses(final_key(keys[:6], static("dice"))) == 2
 
 
 def test_a_grid_keeps_together_what_begins_alike() -> None:

@@ -36,7 +36,7 @@ def test_a_grid_computes_each_epoch_once_and_a_second_study_none(
     shutil.copytree(rows_study.parent / "studies" / "store", tmp_path / "studies" / "store")
     config = tmp_path / rows_study.name
     shutil.copy(rows_study, config)
-    damaged = next((tmp_path / "studies" / "store").glob("*-last.pt"))
+    damaged = next((tmp_path / "studies" / "store").glob("*-last-*.pt"))
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)

@@ -31,7 +31,11 @@ HISTORY: History = [
         2,
         0.1 + 0.2,
         class_recall=[math.nan, -0.0],
-        scaled={"unscaled": ScaledScores({"nll": 0.5}), "class_temperature": ScaledScores({}, (math.nan, 1.5))},
+        scaled={
+            "temperature": ScaledScores({"nll": 0.5}, 2.0),
+            "class_temperature": ScaledScores({}, (math.nan, 1.5), class_recall=(0.5, math.nan)),
+            "adjusted": ScaledScores({}, 1.5, tau=0.25, class_recall=(0.1 + 0.2, -0.0)),
+        },
         diverged=True,
         weights={},
     ),

@@ -122,7 +122,7 @@ def test_one_temperature_changes_no_prediction_and_no_metric_of_predictions(seve
 
 def test_three_times_the_logits_have_three_times_the_temperature_and_the_same_scores_with_it(seven: PackedData) -> None:
     plain, sharper = (scores(model(seven, factor), seven) for factor in (2.0, 6.0))
-    assert sharper.fitted["temperature/T"] == pytest.approx(3 * np.float64(plain.fitted["temperature/T"]), rel=1e-5)
+    assert np.array(sharper.fitted["temperature/T"]) == pytest.approx(3 * np.array(plain.fitted["temperature/T"]), rel=1e-5)
     assert sharper.scaled["temperature"].metrics == pytest.approx(plain.scaled["temperature"].metrics, rel=1e-3, nan_ok=True)
 
 
@@ -131,8 +131,10 @@ def test_adjusted_logits_are_those_of_the_tau_that_is_best_on_the_other_half(
 ) -> None:
     log_frequency = torch.tensor(seven.frequencies).clamp_min(1 / seven.train_pixels.sum()).log().float().view(-1, 1, 1)
     network = model(seven)
+    convolution = network[0]
+    assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
     with torch.no_grad():
-        network[0].bias += log_frequency.flatten()  # as of a model that has learned what is frequent
+        convolution.bias += log_frequency.flatten()  # as of a model that has learned what is frequent
     config = parse(TrialConfig, {"training": {"batch_size": 2}, "objective": "temperature/recall"})
     results = scores(network, seven, device, final=True, config=config)
     logits, target = outputs_of(network, seven, device)

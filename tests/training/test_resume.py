@@ -20,7 +20,7 @@ from tune_seg.training import Trainer
 from tune_seg.training.checkpoints import WEIGHTS, CheckpointStore, History
 from tune_seg.training.result import EpochResult, Seconds
 from tune_seg.training.resume import StoredTraining
-from tune_seg.training.trajectory import TrainingData, shared_epochs, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, final_key, shared_epochs, trajectory_keys
 
 CPU = torch.device("cpu")
 STEADY = {"lr_schedule": "constant"}
@@ -69,6 +69,10 @@ def replayed(results: list[EpochResult]) -> list[bool]:
 
 def keys(config: TrialConfig, data: PackedData) -> tuple[str, ...]:
     return trajectory_keys(config, TrainingData(data.content_id, data.size, len(data.train)))
+
+
+def final(config: TrialConfig, data: PackedData) -> str:
+    return final_key(keys(config, data), config)
 
 
 def stored(store: CheckpointStore) -> set[str]:
@@ -182,10 +186,29 @@ def test_a_repeated_configuration_computes_nothing_however_it_is_written(
     assert again.done and epochs_trained == []
     assert text(results) == text(first) and replayed(results) == [True] * 3
     assert {result.seconds for result in results} == {Seconds()}
+    images = results[-1].evaluation.images
+    assert images is not None and len(images) == len(packed.val)
     again.close()
     # its components are called otherwise, and so are their weights in its results
     assert text(train(written_out, packed, store)) == expected
     assert store.problems == []
+
+
+def test_another_objective_shares_the_states_and_not_what_was_chosen_for_it(
+    packed: PackedData, store: CheckpointStore, epochs_trained: list[int]
+) -> None:
+    first, other = (trial(training={**STEADY, "epochs": 2}, objective=objective) for objective in ("s_rec", "accuracy"))
+    assert keys(first, packed) == keys(other, packed)
+    train(first, packed, store)
+    expected = from_scratch(other, packed)
+    epochs_trained.clear()
+    results = train(other, packed, store)
+    assert epochs_trained == [] and replayed(results) == [True, True]
+    assert text(results) == expected
+    assert stored(store) == {keys(first, packed)[2], final(first, packed), final(other, packed)}
+    # the strength of an adjustment is chosen for the metric of the first objective
+    for same in ("temperature/s_rec", ["s_rec", "recall"]):
+        assert final(trial(training=STEADY, objective=same), packed) == final(trial(training=STEADY), packed)
 
 
 @pytest.mark.parametrize("schedule", [STEADY, {"lr_schedule": "step", "lr_every": 1, "lr_factor": 0.5}])
@@ -219,7 +242,7 @@ def test_a_shorter_training_only_evaluates_what_a_longer_one_has_trained(
     epochs_trained.clear()
     results = train(short, packed, store)
     assert text(results) == expected
-    assert "temperature/T" in results[-1].evaluation.temperatures and replayed(results) == [True, True]
+    assert "adjusted/tau" in results[-1].evaluation.fitted and replayed(results) == [True, True]
     assert [result.seconds.train for result in results] == [0.0, 0.0] and results[-1].seconds.eval > 0
     assert epochs_trained == []
     assert text(train(short, packed, store)) == expected
@@ -251,7 +274,7 @@ def test_a_diverged_training_is_replayed_as_diverged(
 def test_damaged_entries_are_trained_again_and_said_so(packed: PackedData, store: CheckpointStore) -> None:
     config = trial(**NAIVE)
     first = train(config, packed, store, {1: 1.0, 2: 1.0})
-    last, second_epoch, first_epoch = (f"{keys(config, packed)[3]}-last", *keys(config, packed)[2:0:-1])
+    last, second_epoch, first_epoch = (final(config, packed), *keys(config, packed)[2:0:-1])
     entries = {last, second_epoch, first_epoch, keys(config, packed)[3] + WEIGHTS}
     assert stored(store) == entries
     for number, damaged in enumerate(([last], [last, second_epoch], [last, second_epoch, first_epoch])):
@@ -327,7 +350,7 @@ def test_the_newest_state_is_kept_until_there_is_a_newer_one(
     assert training.done
     # a learning rate that depends on the length of the training leaves no longer one to go on from its end
     end = {boundaries[5] if schedule is STEADY else boundaries[5] + WEIGHTS}
-    assert stored(store) == {boundaries[2], f"{boundaries[5]}-last"} | end
+    assert stored(store) == {boundaries[2], final(config, packed)} | end
 
 
 @pytest.mark.parametrize("schedule", [STEADY, {"lr_schedule": "linear"}])
@@ -359,7 +382,7 @@ def test_weights_that_only_another_study_may_need_are_not_stored_on_a_disk_that_
     config = trial(training={"epochs": 1})
     _, progress = StoredTraining(config, packed, CPU, store).advance()
     assert progress.checkpoint is None
-    assert stored(store) == {f"{keys(config, packed)[1]}-last"}
+    assert stored(store) == {final(config, packed)}
     (problem,) = store.problems
     assert problem.startswith(f"the disk of {store.location} is nearly full: the weights that trials end with are not")
 

@@ -24,11 +24,39 @@ from tune_seg.models import build_model
 from tune_seg.training import Trainer
 from tune_seg.training.step import CapturedStep
 
-READ, SENT, NUMBER = "read", "sent from the host", "_local_scalar_dense"
+READ, SENT, NUMBER, MASK = "read", "sent from the host", "_local_scalar_dense", "index with a mask"
+STEP = ("temperature.py:_newton", READ)
+"""The slope and the curvature, from which the host finds the next temperature: as often as a search has steps."""
 EPOCH: dict[tuple[str, str], int] = {
     ("training/trainer.py:epoch", NUMBER): 1,  # the mean loss
-    ("metrics.py:_read", READ): 1,  # all that the metrics have counted
+    ("metrics.py:_read", READ): 2,  # all that the metrics have counted, of all pixels and of the sample with a temperature
+    # of each half twice, to fit a temperature and to measure with that of the other half: how many pixels the sample has
+    ("temperature.py:logits", MASK): 4,
+    ("temperature.py:target", MASK): 4,
+    # of each of two fits: how many pixels are valid, whether the logits are finite, and the temperature sent back
+    ("temperature.py:fit_temperature", "nonzero"): 2,
+    ("temperature.py:fit_temperature", NUMBER): 2,
+    ("temperature.py:fit_temperature", SENT): 2,
+    ("training/evaluation.py:_mean_of", READ): 1,  # the temperature, for the results
 }
+"""Beside the steps of the searches."""
+FITS = 16
+"""Searches for one temperature in the last epoch: of each half as it is, and with each of seven strengths of adjustment."""
+LAST: dict[tuple[str, str], int] = {
+    **EPOCH,
+    ("metrics.py:_read", READ): 18,  # and with each strength in both halves, with a temperature a class, as adjusted
+    ("temperature.py:logits", MASK): 8,  # and of each half for the temperatures of the classes and for the adjustment
+    ("temperature.py:target", MASK): 8,
+    ("temperature.py:fit_temperature", "nonzero"): FITS + 2,
+    ("temperature.py:fit_temperature", NUMBER): FITS + 2,
+    ("temperature.py:fit_temperature", SENT): FITS,
+    ("temperature.py:_one_per_class", READ): 2,  # where each of two searches for the temperatures of the classes begins
+    ("temperature.py:_one_per_class", SENT): 2,  # what it has found
+    ("training/evaluation.py:_adjustment", SENT): 2,  # the frequencies of the classes
+    ("training/evaluation.py:_mean_of", READ): 3,  # the temperatures, for the results
+    ("training/image_tally.py:counts", READ): 2,  # what was counted of each image, in whole numbers and in others
+}
+"""The last planned epoch, beside the steps of the searches."""
 ADAPTIVE = {("training/trainer.py:_acw_weight", READ): 1}  # the class weights, for the results
 FIRST = {
     ("data/loading/resident.py:_resident_on_gpu", SENT): 2,  # images and masks, 64 at a time, once in a process
@@ -39,7 +67,7 @@ SMALL = {"architecture": "Unet", "encoder": "tu-test_resnet", "weights": "none"}
 
 
 def three_epochs(**sections: Any) -> Any:
-    """Of one step each: a fourth step would be recorded, which takes a GPU. Without scaling: there would be a fourth."""
+    """Of one step each: a fourth step would be recorded, which takes a GPU. None is the last planned one, of four."""
     training = {"epochs": 4, "batch_size": 8, "precision": "float32", **sections.pop("training", {})}
     return trial(**{"model": SMALL, **sections}, training=training)
 
@@ -53,6 +81,9 @@ def waits_by_epoch(config: Any, data: PackedData, memory: int = 2**30, epochs: i
             waits.clear()
             assert not trainer.epoch().diverged
             found.append(dict(waits))
+    for epoch, each in enumerate(found, 1):
+        searches = FITS if epoch == config.training.epochs else 2
+        assert 3 * searches <= each.pop(STEP) <= 40 * searches
     return found
 
 
@@ -230,7 +261,9 @@ def test_no_model_waits(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_an_epoch_reads_the_mean_loss_and_what_the_metrics_counted(packed: PackedData, optimizer: str) -> None:
+def test_an_epoch_reads_the_mean_loss_what_the_metrics_counted_and_steps_to_a_temperature(
+    packed: PackedData, optimizer: str
+) -> None:
     loss = {"kind": "naive", "start": "wdice", "end": "focal"}
     config = three_epochs(loss=loss, schedule={"start": 0.0, "end": 1.0}, acw=True, training={"optimizer": optimizer})
     first, *others = waits_by_epoch(config, packed)
@@ -250,21 +283,14 @@ def test_the_features_of_a_frozen_encoder_do_not_wait_once_they_are_there(own_pa
     assert waits_by_epoch(config, own_pack, memory)[1:] == [EPOCH] * 2
 
 
-def test_the_last_epoch_reads_once_for_each_step_of_the_temperatures_search(packed: PackedData) -> None:
+def test_the_last_epoch_reads_once_for_each_step_of_a_search(packed: PackedData) -> None:
     config = three_epochs(training={"epochs": 2})
-    _, last = waits_by_epoch(config, packed, epochs=2)
-    steps = last.pop(("temperature.py:objective", SENT))
-    assert 4 <= steps <= 60
-    assert last == {
-        **EPOCH,
-        ("metrics.py:_read", READ): 4,  # as it is, and three of one half: unscaled, and scaled in both ways
-        ("temperature.py:logits", "index with a mask"): 1,  # how many pixels the sample has
-        ("temperature.py:target", "index with a mask"): 1,
-        ("temperature.py:fit_temperature", "nonzero"): 2,  # how many of them are valid, for each of two temperatures
-        ("temperature.py:fit_temperature", SENT): 2,  # the temperature
-        ("temperature.py:_read", READ): 2 + steps,  # where the search begins, and each step's value and slope
-        ("training/evaluation.py:compute", READ): 2,  # the temperature, and those of the classes, for the results
-    }
+    first, last = waits_by_epoch(config, packed, epochs=2)
+    steps = last.pop(("temperature.py:objective", SENT))  # the point that SciPy has chosen
+    assert 8 <= steps <= 120
+    assert last.pop(("temperature.py:_read", READ)) == steps  # the value and the slope there
+    assert last == LAST
+    assert {place: first[place] for place in EPOCH} == EPOCH
 
 
 def test_an_epoch_is_on_the_device_what_it_is_on_the_host(packed: PackedData) -> None:

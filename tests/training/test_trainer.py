@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.support.trials import SCHEDULED, run, trial
 from tune_seg.data import PackedData
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.training import Trainer
+from tune_seg.training.result import SCALINGS
 
 
 def test_two_runs_agree_to_the_last_bit_whatever_ran_before(packed: PackedData) -> None:
@@ -87,15 +89,31 @@ def test_training_learns(packed: PackedData, device: torch.device) -> None:
     assert results[-1].score("accuracy") > 0.4
 
 
-def test_scores_with_a_temperature_come_with_every_epoch_that_asks_for_them(packed: PackedData) -> None:
-    config, cpu = trial(training={"epochs": 3}), torch.device("cpu")
-    plain, asked = Trainer(config, packed, cpu), Trainer(config, packed, cpu)
-    results = [(plain.epoch(), asked.epoch(scaling=True)) for _ in range(3)]
-    assert [bool(first.evaluation.scaled) for first, _ in results] == [False, False, True]
-    assert all(second.find("temperature/s_rec") is not None for _, second in results)
-    for first, second in results:
-        assert first.train_loss == second.train_loss
-        assert [first.score(name) for name in ("s_rec", "nll")] == [second.score(name) for name in ("s_rec", "nll")]
+def test_scores_with_a_temperature_come_with_every_epoch_and_all_else_with_the_last_planned_one(packed: PackedData) -> None:
+    results = run(trial(training={"epochs": 3}), packed)
+    for number, result in enumerate(results, 1):
+        assert tuple(result.evaluation.scaled) == (SCALINGS if number == 3 else SCALINGS[:1])
+        assert (result.evaluation.images is not None) == (number == 3)
+        assert all(math.isfinite(result.score(f"temperature/{name}")) for name in ("s_rec", "nll", "recall"))
+    one, per_class, adjusted = (results[-1].evaluation.scaled[name].temperature for name in SCALINGS)
+    assert isinstance(one, float) and isinstance(adjusted, float)
+    assert isinstance(per_class, tuple) and len(per_class) == packed.num_classes
+    images = results[-1].evaluation.images
+    assert images is not None and len(images) == len(packed.val)
+
+
+def test_how_many_epochs_are_planned_changes_nothing_that_is_known_of_an_epoch(packed: PackedData) -> None:
+    steady = {"lr_schedule": "constant"}
+    (last,) = run(trial(training={**steady, "epochs": 1}), packed)
+    first = Trainer(trial(training={**steady, "epochs": 3}), packed, torch.device("cpu")).epoch()
+    assert same([first], [replace(last, evaluation=last.evaluation.of_any_epoch())])
+
+
+def test_an_evaluation_after_the_last_epoch_changes_no_training(packed: PackedData) -> None:
+    plain, asked = (Trainer(trial(training={"epochs": 3}), packed, torch.device("cpu")) for _ in range(2))
+    for _ in range(2):
+        asked.evaluate(final=True)
+        assert same([plain.epoch()], [asked.epoch()])
 
 
 def test_bfloat16_trains_on_every_device(packed: PackedData, device: torch.device) -> None:
@@ -115,16 +133,6 @@ def test_weights_ruined_by_the_last_step_end_the_trial(packed: PackedData) -> No
     (result,) = run(trial(training={"epochs": 1, "batch_size": 8, "optimizer": "sgd", "lr": 1e30}), packed)
     assert np.isfinite(result.train_loss)
     assert result.diverged
-
-
-def test_the_last_planned_epoch_alone_scales_the_logits(packed: PackedData) -> None:
-    first, second, last = run(trial(training={"epochs": 3}), packed)
-    assert not first.evaluation.scaled and not second.evaluation.scaled
-    one, per_class = (last.evaluation.scaled[name].temperature for name in ("temperature", "class_temperature"))
-    assert isinstance(one, float) and math.isfinite(one)
-    assert isinstance(per_class, tuple) and len(per_class) == packed.num_classes
-    stopped = Trainer(trial(training={"epochs": 3}), packed, torch.device("cpu")).epoch()
-    assert same([stopped], [first])
 
 
 def test_a_background_is_left_out_of_iou_and_dice_alone(packed: PackedData) -> None:

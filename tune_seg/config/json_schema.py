@@ -10,7 +10,7 @@ from tune_seg.config.trial import NOT_VARIED, TrialConfig
 from tune_seg.losses.catalogue import LOSSES
 from tune_seg.losses.own import entry_points
 from tune_seg.losses.spec import Parameter
-from tune_seg.metric_names import METRICS
+from tune_seg.metric_names import OBJECTIVES
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ def schema() -> Json:
     definitions: Json = {**study.pop("$defs"), "StudyConfig": study, "Loss": _loss()}
     properties = study["properties"]
     _know_losses(definitions)
-    metric = {"enum": list(METRICS)}
+    metric = {"enum": list(OBJECTIVES)}
     properties["objective"]["anyOf"] = [metric, {"type": "array", "items": metric, "minItems": 1, "uniqueItems": True}]
 
     keys = dict(_dotted(properties, "#/$defs/StudyConfig/properties", definitions))

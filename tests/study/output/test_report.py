@@ -145,58 +145,58 @@ def test_the_pareto_front_holds_what_nothing_beats() -> None:
 
 
 def scaled(calibration: Sequence[float], s_rec: Sequence[float] = (0.5, 0.5, 0.5)) -> dict[str, Any]:
-    """What a last epoch adds: the metrics as trained, with one temperature, with one per class."""
-    temperatures = {"unscaled": None, "temperature": 1.32, "class_temperature": (1.0, 2.0, 3.0)}
-    scores = zip(temperatures.items(), calibration, s_rec, strict=True)
-    return {"scaled": {name: ScaledScores({"calibration": cal, "s_rec": s}, divisor) for (name, divisor), cal, s in scores}}
+    """What a last epoch adds: the metrics with one temperature, with one per class, of adjusted logits."""
+    one, each, adjusted = ({"calibration": cal, "s_rec": s} for cal, s in zip(calibration, s_rec, strict=True))
+    return {
+        "scaled": {
+            "temperature": ScaledScores(one, 1.32),
+            "class_temperature": ScaledScores(each, (1.0, 2.0, 3.0)),
+            "adjusted": ScaledScores(adjusted, 1.4, tau=0.25),
+        }
+    }
 
 
-def test_the_winner_is_measured_against_plain_cross_entropy_with_one_temperature() -> None:
+def test_the_best_and_plain_cross_entropy_are_shown_with_all_that_can_be_done_to_their_logits() -> None:
     records = [
-        record(0, 0.5, end="ce", **scaled((0.7, 0.93, 0.95), (0.41, 0.52, 0.63))),
-        record(1, 0.75, end="focal", **scaled((0.91, 0.94, 0.96), (0.74, 0.76, 0.78))),
+        record(0, 0.5, end="ce", **scaled((0.93, 0.95, 0.97), (0.52, 0.63, 0.64))),
+        record(1, 0.75, end="focal", **scaled((0.94, 0.96, 0.98), (0.76, 0.78, 0.79))),
         *(record(number, 0.6, end="dice", **scaled((0.1, 0.2, 0.3))) for number in (2, 3, 4)),
     ]
-    _, _, after = printed(records).partition("Calibration after training")
-    assert "scored on the half of the validation images that the temperatures were not fitted on" in after
+    _, _, after = printed(records).partition("After training")
+    assert "each half of the validation images with what was fitted to the other half" in after
     lines = [[cell for cell in line.split() if cell != "│"] for line in after.splitlines() if line.startswith("│")]
     assert [line[0] for line in lines] == ["1", "2", "3", "0"]  # the three best, and plain cross entropy
-    assert lines[0] == ["1", "focal", "0.7400", "0.7600", "0.7800", "1.3200"]
-    assert (
-        "Winner's calibration 0.9100 as trained; plain cross entropy with one temperature (T = 1.32) reaches 0.9300: "
-        "one scalar after training calibrates at least as well as the winner's loss." in after
-    )
-    _, _, after = printed(records, objective="recall").partition("Calibration after training")
+    assert lines[0] == ["1", "focal", "0.7500", "0.7600", "0.7800", "0.7900", "1.3200", "0.2500"]
+    answer = "With one temperature each, the winner's calibration is 0.9400 and that of plain cross entropy 0.9300."
+    assert answer in after
+    _, _, after = printed(records, objective="recall").partition("After training")
     assert "calibration as trained" in after and "0.9600" in after and "0.7800" not in after
 
 
-def test_a_winner_that_calibrates_better_than_one_temperature_is_said_to() -> None:
-    plain = record(0, 0.5, end="ce", **scaled((0.7, 0.8, 0.9)))
-    text = printed([plain, record(1, 0.75, end="focal", **scaled((0.85, 0.9, 0.9)))])
-    assert "reaches 0.8000: the winner's loss calibrates better than one scalar after training." in text
-    text = printed([plain, record(1, 0.25, end="focal", **scaled((0.85, 0.9, 0.9)))])
-    assert (
-        "The winner is plain cross entropy: calibration 0.7000 as trained, 0.8000 with one temperature (T = 1.32)." in text
-    )
+def test_a_winner_that_is_plain_cross_entropy_is_not_compared_with_itself() -> None:
+    plain = record(0, 0.5, end="ce", **scaled((0.8, 0.9, 0.9)))
+    text = printed([plain, record(1, 0.25, end="focal", **scaled((0.9, 0.9, 0.9)))])
+    assert "The winner is plain cross entropy; with one temperature its calibration is 0.8000." in text
 
 
-def test_temperatures_are_left_out_where_nothing_was_scored_with_them() -> None:
-    # an older study, and one with a single validation image
-    assert "temperature" not in printed([record(0, 0.5, end="ce"), record(1, 0.6, end="focal")])
+def test_what_scaling_does_is_left_out_where_it_is_not_known() -> None:
+    # a single validation image
     assert "temperature" not in printed([record(0, 0.5, end="ce", **scaled([math.nan] * 3, [math.nan] * 3))])
-    # a trial of an older version beside a newer one
-    text = printed([record(0, 0.5, end="ce"), record(1, 0.6, end="focal", **scaled((0.8, 0.9, 0.9)))])
-    assert "Calibration after training" in text and "Winner's calibration" not in text
 
 
 def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: Path) -> None:
     records = open_records(tmp_path)
     errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.25)
-    scaled_nll = {"temperature": ScaledScores({"nll": 0.125}), "class_temperature": ScaledScores({}, (1.0, 2.0))}
+    one, every = (ScaledScores({"nll": nll}, 1.5) for nll in (0.5, 0.125))
+    last = {
+        "temperature": every,
+        "class_temperature": ScaledScores({}, (1.0, 2.0)),
+        "adjusted": ScaledScores({"nll": 0.25}, 1.25, tau=0.75),
+    }
     for state, values in (
-        (State.PRUNED, errors),
-        (State.COMPLETED, {**errors, "scaled": scaled_nll}),
-        (State.COMPLETED, {}),  # by an earlier version
+        (State.PRUNED, {**errors, "scaled": {"temperature": one}}),
+        (State.COMPLETED, {**errors, "scaled": last}),
+        (State.FAILED, {}),
     ):
         number = asked(records).number
         records.add(number, result(1, 0.5, **values))
@@ -205,8 +205,10 @@ def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: 
     table = pq.read_table(tmp_path / "results.parquet").to_pydict()
     for name in CALIBRATION_ERRORS:
         assert table[name] == [0.25, 0.25, None]
-    assert table["temperature/nll"] == [None, 0.125, None]
+    assert table["temperature/nll"] == [0.5, 0.125, None]
+    assert table["adjusted/nll"] == [None, 0.25, None]
     assert table["class_temperature/T"] == [None, [1.0, 2.0], None]
+    assert table["adjusted/tau"] == [None, 0.75, None]
 
 
 def test_a_study_without_a_completed_trial_says_so() -> None:

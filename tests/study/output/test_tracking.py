@@ -94,24 +94,26 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
 
 def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study: Path) -> None:
     scaled = {
-        "unscaled": ScaledScores({"nll": 0.4}),
         "temperature": ScaledScores({"nll": 0.25, "s_rec": math.nan}, 1.5),
         "class_temperature": ScaledScores({}, (1.0, 2.0)),
+        "adjusted": ScaledScores({"nll": 0.4}, 1.25, tau=0.5),
     }
     with tracked(study) as (records, _):
         number = asked(records).number
         for epoch in (1, 2, 3):
             errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.5 / epoch)
-            of_last = scaled if epoch == 3 else None
-            records.add(number, result(epoch, epoch / 10, scaled=of_last, **errors))
+            every = {"temperature": ScaledScores({"nll": 1 / epoch}, float(epoch))}
+            records.add(number, result(epoch, epoch / 10, scaled=scaled if epoch == 3 else every, **errors))
         records.close(number, State.COMPLETED)
     client, _, children = runs(study)
     child = children[number]
     for name in CALIBRATION_ERRORS:
         assert history(client, child, name) == [(1, 0.5), (2, 0.25), (3, 0.5 / 3)]
         assert child.data.metrics[f"best/{name}"] == child.data.metrics[f"last/{name}"] == 0.5 / 3
-    assert history(client, child, "temperature/nll") == [(3, 0.25)]
-    assert (child.data.metrics["unscaled/nll"], child.data.metrics["temperature/T"]) == (0.4, 1.5)
+    assert history(client, child, "temperature/nll") == [(1, 1.0), (2, 0.5), (3, 0.25)]
+    assert history(client, child, "temperature/T") == [(1, 1.0), (2, 2.0), (3, 1.5)]
+    assert history(client, child, "adjusted/nll") == [(3, 0.4)]
+    assert (child.data.metrics["adjusted/T"], child.data.metrics["adjusted/tau"]) == (1.25, 0.5)
     assert all(math.isnan(value) for _, value in history(client, child, "temperature/s_rec"))
     assert "class_temperature/T" not in child.data.metrics  # one metric is one number
 
