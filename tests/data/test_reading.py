@@ -328,6 +328,24 @@ def test_a_folder_of_test_images_is_held_out_on_demand(tmp_path: Path) -> None:
         read(asked)
 
 
+def test_folds_are_made_of_what_is_not_held_out(tmp_path: Path) -> None:
+    names = [f"s{number}" for number in range(10)]
+    written = folder(tmp_path, names, [0, 1])
+    asked = config(tmp_path, split={"folds": 3, "test": 0.4})
+    dataset, test = read(asked), read_test(asked)
+    assert test is not None
+    assert len(test.samples) == 4
+    assert sorted([*ids(dataset, "train"), *ids(dataset, "val"), *ids(test, "test")]) == names
+    data, held_out = (
+        kind(pack(each, tmp_path / "packs", (10, 12))) for kind, each in ((PackedData, dataset), (PackedTest, test))
+    )
+    assert (data.folds, data.train_images, len(held_out.val)) == (3, (4, 4, 4), 4)
+    for fold in range(3):
+        assert data.of_fold(fold).val_groups.tolist() == [0, 1]
+    images, _ = held_out.val.gather(range(4))
+    assert {image.numpy().tobytes() for image in images} == {written[id][0].tobytes() for id in ids(test, "test")}
+
+
 def test_split_by_lists(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b", "c.d", "e"], [0, 1])
     write(tmp_path / "images" / "f.png", photo())  # in no list, so it may lack a mask
@@ -505,8 +523,8 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"split": {"folds": 4, "val_fraction": 0.3}, "root": "/"}, "a fold is at most 0.25"),
         ({"options": {"key": 1}}, "data.options describes files"),
         ({"split": {"seed": -1}}, "greater than or equal to 0"),
-        ({"split": {"test": "list.txt"}}, "data.split describes files"),
-        ({"split": {"test": 0.2}}, "data.split describes files"),
+        ({"split": {"test": "list.txt"}}, "data.split.test: of generated images it is published or null, got list.txt"),
+        ({"split": {"test": 0.2}}, "data.split.test: of generated images it is published or null, got 0.2"),
         ({"split": {"test": 1.0}, "root": "/"}, "split.test: Input should be less than 1"),
         ({"split": {"test": True}, "root": "/"}, "split.test: Input should be a number, not true or false"),
     ],

@@ -121,6 +121,8 @@ class DataConfig(Section):
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
             if self.options:
                 raise ValueError("data.options describes files, so it needs data.root (or --data ROOT)")
-            if self.split.given or self.split.test not in (None, "published"):
+            if self.split.given:
                 raise ValueError("data.split describes files, so it needs data.root (or --data ROOT)")
+            if self.split.test not in (None, "published"):
+                raise ValueError(f"data.split.test: of generated images it is published or null, got {self.split.test}")
         return self
