@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.support import references
 from tune_seg.errors import InputError
 from tune_seg.metric_names import CALIBRATION_ERRORS, CATALOGUE, METRICS
-from tune_seg.metrics import SegmentationMetrics
+from tune_seg.metrics import SegmentationMetrics, with_calibration
 
 IGNORE = 255
 
@@ -364,6 +364,32 @@ def test_scores_are_zero_where_the_calibration_is_not_positive() -> None:
     assert computed["calibration"] == pytest.approx(-3)
     assert computed["s_acc"] == 0.0
     assert computed["s_rec"] == 0.0
+
+
+def test_with_the_calibration_of_divided_logits_are_the_metrics_of_these() -> None:
+    logits, target = random_batch(12)
+    plain, divided = (
+        {name: value for name, value in measure(scores, target).items() if name in CATALOGUE}
+        for scores in (logits, logits / 3.0)
+    )
+    found = with_calibration(plain, divided)
+    assert_same(found, divided, rel=1e-12)
+    assert list(found) == list(plain)
+    assert found["s_rec"] != plain["s_rec"]
+
+
+def test_with_the_calibration_of_some_pixels_the_predictions_are_still_judged_on_all() -> None:
+    logits, target = random_batch(13)
+    plain, some = measure(logits, target), measure(logits[:1] / 3.0, target[:1])
+    found = with_calibration({name: plain[name] for name in CATALOGUE}, some)
+    for name in ("recall", "accuracy", "f1", "miou", "mdice"):
+        assert found[name] == plain[name] != some[name]
+    for name in ("calibration", *CALIBRATION_ERRORS):
+        assert found[name] == some[name] != plain[name]
+    for name, share in (("s_rec", plain["recall"]), ("s_acc", plain["accuracy"])):
+        assert found[name] == pytest.approx(2 / (1 / some["calibration"] + 1 / share))
+    below = with_calibration({name: plain[name] for name in CATALOGUE}, {**some, "calibration": -0.5})
+    assert below["s_rec"] == below["s_acc"] == 0.0
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -128,13 +128,16 @@ class ImageCounts:
         """What :meth:`to_bytes` has made.
 
         Raises:
-            ValueError, KeyError, OSError, zipfile.BadZipFile: it is something else.
+            ValueError: it is something else, or damaged.
         """
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            hits, truths, predictions = (file[name].astype(np.int64) for name in ("hits", "truths", "predictions"))
-            raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
-            background = int(file["background"])
-            return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background)
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                hits, truths, predictions = (file[name].astype(np.int64) for name in ("hits", "truths", "predictions"))
+                raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
+                background = int(file["background"])
+        except Exception as error:  # of zip files alone, damage has seven classes of errors
+            raise ValueError(f"these are no counts of images ({error!r})") from error
+        return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background)
 
 
 def _arrays(counts: ImageCounts) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tests.support.epoch_results import result
+from tests.support.epoch_results import image_counts, result
 from tests.support.records import SPACE, asked, open_records, room_for, run_to_the_end, wait_for
 from tune_seg.errors import InputError
+from tune_seg.study.images import read_images
 from tune_seg.study.journal import StoredHistory
 from tune_seg.study.record import Record, State
 
@@ -415,3 +416,39 @@ def test_a_finished_trial_keeps_its_history_on_the_disk(tmp_path: Path) -> None:
     assert list(record.history) == seen[-1]
     assert record.last == seen[-1][2]
     assert open_records(tmp_path).trials[0] == record
+
+
+def test_the_counts_of_images_have_a_file_of_their_own_and_are_not_in_the_journal(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    done, stopped = asked(records), asked(records)
+    counts = image_counts(seed=7)
+    for epoch in (1, 2, 3):
+        records.add(done.number, result(epoch, images=counts if epoch == 3 else None))
+    records.add(stopped.number, result(1))
+    assert read_images(tmp_path, done.number) is None
+    records.close(done.number, State.COMPLETED)
+    records.close(stopped.number, State.PRUNED)
+    assert read_images(tmp_path, done.number) == counts
+    assert read_images(tmp_path, stopped.number) is None
+    for record in (done, open_records(tmp_path).trials[done.number]):
+        assert record.last is not None and record.last.evaluation.images is None
+        assert record.last.score("s_rec") == 0.5
+    outcomes = [
+        json.loads(line)["user_attr"]["outcome"]
+        for line in (tmp_path / "trials.journal").read_text().splitlines()
+        if '"outcome"' in line
+    ]
+    assert [epoch["images"] for outcome in outcomes for epoch in outcome["history"]] == [None] * 4
+
+
+def test_a_trial_whose_counts_cannot_be_written_is_not_closed(tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("a file")
+    records = open_records(tmp_path)
+    record = asked(records)
+    records.add(record.number, result(1, images=image_counts()))
+    records.close(record.number, State.COMPLETED)
+    assert record.state is State.RUNNING
+    with pytest.raises(InputError, match="cannot be written"):
+        records.ask()
+    (tmp_path / "images").unlink()
+    assert asked(open_records(tmp_path)).number == record.number

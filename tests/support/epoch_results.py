@@ -4,7 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tune_seg.config import METRICS
+from tune_seg.image_counts import ImageCounts, Reliability
 from tune_seg.training.result import EpochResult, Evaluation, ScaledScores, Seconds
 
 
@@ -14,6 +17,7 @@ def result(
     *,
     class_recall: Sequence[float] = (),
     scaled: Mapping[str, ScaledScores] | None = None,
+    images: ImageCounts | None = None,
     diverged: bool = False,
     lr: float = 0.1,
     weights: Mapping[str, float] | None = None,
@@ -28,6 +32,7 @@ def result(
             {**dict.fromkeys(METRICS, score), **metrics},
             {"class_recall": tuple(class_recall)} if class_recall else {},
             scaled or {},
+            images,
         ),
         train_loss=1.0,
         diverged=diverged,
@@ -37,6 +42,20 @@ def result(
         seconds=Seconds(train=1.0, eval=0.5),
         replayed=replayed,
     )
+
+
+def image_counts(images: int = 5, classes: int = 3, *, seed: int = 0) -> ImageCounts:
+    """Counts as of images of 100 pixels whose classes and outputs were drawn, with no background."""
+    rng = np.random.default_rng(seed)
+    truths, predictions = (rng.multinomial(100, [1 / classes] * classes, images) for _ in range(2))
+    raw, scaled = (
+        Reliability(
+            rng.multinomial(100 * classes, [0.1] * 10, images),
+            rng.normal(0.0, 5.0, (images, 10)).astype(np.float32).astype(np.float64),  # as exact as a file holds it
+        )
+        for _ in range(2)
+    )
+    return ImageCounts(np.minimum(truths, predictions) // 2, truths, predictions, raw, scaled)
 
 
 def text(results: Iterable[EpochResult]) -> list[str]:

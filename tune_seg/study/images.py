@@ -1,7 +1,6 @@
 """The counts of each validation image, a file for each trial that ran to its end, in the study directory."""
 
 import os
-import zipfile
 from pathlib import Path
 
 from tune_seg.image_counts import ImageCounts
@@ -25,7 +24,7 @@ def read_images(directory: Path, trial: int) -> ImageCounts | None:
     """The counts of a trial; None where there are none, or the file is damaged."""
     try:
         return ImageCounts.from_bytes(_path(directory, trial).read_bytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError):
         return None
 
 

@@ -183,7 +183,7 @@ class EpochResult:
         """What :meth:`to_json` has written.
 
         Raises:
-            KeyError, TypeError: it is something else.
+            KeyError, TypeError, ValueError: it is something else.
         """
         scaled = {
             kind: ScaledScores(

@@ -117,6 +117,10 @@ def test_grid_points_are_the_product_of_the_grids() -> None:
     [
         ({"loss.gam": {"float": [0, 1]}}, "unknown key loss.gam"),
         ({"data.size": {"choice": [[64, 64]]}}, "unknown key data.size"),
+        (
+            {"objective": {"choice": ["recall"]}},
+            "unknown key objective; the keys that can vary are loss.params.LOSS.PARAMETER, ",
+        ),
         ({"acw": {"choices": [True]}}, "give exactly one of float, int, choice, grid"),
         ({"acw": {"choice": []}}, "choice takes a list of values"),
         ({"acw": {"choice": [True], "log": True}}, "unknown key log"),

@@ -86,7 +86,8 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
         raise InputError(f"{path} cannot be read ({error}); correct it, or give the study {ANOTHER_NAME}") from None
     now = _identity(config)
     # known once the data are packed and the machines asked
-    open_yet = {key for key, unknown in (("data.content", None), ("training.device", "auto")) if now[key] == unknown}
+    unknown = {"data.content": None, "data.test_content": None, "training.device": "auto"}
+    open_yet = {key for key, value in unknown.items() if now[key] == value}
     # a study of before the contents of files were noted has none; another file is another `model.weights`
     open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
@@ -184,7 +185,8 @@ def _column(values: list[Any]) -> pa.Array:
 def _identity(config: StudyConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "paper"})
     search = config.search.model_dump(mode="json", exclude={"trials", "confirm"})
-    return flatten({**values, "search": search, "data": {"content": config.data.content}})
+    data = config.data
+    return flatten({**values, "search": search, "data": {"content": data.content, "test_content": data.test_content}})
 
 
 def _replace(path: Path, content: bytes) -> None:
