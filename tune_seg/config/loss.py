@@ -92,8 +92,10 @@ class ComponentConfig(Section):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.weight is None) == (self.keyframes is None):
-            given = "neither is given" if self.weight is None else "both are: set the one that is not wanted to null"
-            raise ValueError(f"give either weight, which is constant, or keyframes; {given}")
+            raise ValueError(
+                "give either weight, which is constant, or keyframes; "
+                + ("neither is given" if self.weight is None else "both are: set the one that is not wanted to null")
+            )
         return self
 
     @property

@@ -115,10 +115,10 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channe
             stride = getattr(model.encoder, "output_stride", 32)
             nearest = [max(1, round(side / stride)) * stride for side in (height, width)]
             fits = height % stride == 0 and width % stride == 0
-            advice = "choose a larger size" if fits else f"the nearest multiple of {stride} is {nearest}"
             raise InputError(
                 f"data.size (or augmentation.crop) [{height}, {width}]: {config.architecture} with {config.encoder} "
-                f"cannot take it ({first_line(error)}); {advice}"
+                f"cannot take it ({first_line(error)}); "
+                + ("choose a larger size" if fits else f"the nearest multiple of {stride} is {nearest}")
             ) from error
     return notes
 
