@@ -475,10 +475,10 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"classes": {70000: "a", 1: "b"}, "root": "/"}, "0 to 65535"),
         ({"split": {"train": "x"}, "root": "/"}, "both list files"),
         ({"split": {"train": "x", "val": "y", "folds": 3}, "root": "/"}, "either list files"),
-        ({"split": {"folds": 1}, "root": "/"}, "split.folds: Input should be greater than or equal to 2"),
+        ({"split": {"folds": 1}, "root": "/"}, "split.folds: 1 is not possible; allowed: a whole number ≥ 2, or null"),
         ({"split": {"folds": 4, "val_fraction": 0.3}, "root": "/"}, "a fold is at most 0.25"),
         ({"options": {"key": 1}}, "data.options describes files"),
-        ({"split": {"seed": -1}}, "greater than or equal to 0"),
+        ({"split": {"seed": -1}}, "split.seed: -1 is not possible; allowed: a whole number ≥ 0"),
     ],
 )
 def test_impossible_configurations_are_refused(values: dict[str, object], message: str) -> None:

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "data/splitting.py": "prepares the pack",
     "data/synthetic.py": "prepares the pack",
     "data/volumes": "prepares the pack",
+    "config/allowed.py": "words of messages",
     "config/data.py": "which data are packed",
     "config/json_schema.py": "for editors",
     "config/parsing.py": "checks what the sections are given, and all that they hold is in the key",

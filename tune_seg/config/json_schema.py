@@ -115,7 +115,7 @@ def _know_losses(definitions: Json) -> None:
     """Put names of losses, and what each loss takes, where pydantic knows texts and any values."""
     loss, component = definitions["LossConfig"]["properties"], definitions["ComponentConfig"]["properties"]
     for key, values in (("start", [_ref("Loss"), {"type": "null"}]), ("end", [_ref("Loss")])):
-        loss[key] = {**{word: said for word, said in loss[key].items() if word != "type"}, "anyOf": values}
+        loss[key] = {**{word: said for word, said in loss[key].items() if word not in ("type", "format")}, "anyOf": values}
     component["loss"] = {"description": component["loss"]["description"], **_ref("Loss")}
     loss["components"]["propertyNames"] = {"pattern": f"^{_NAME}$"}
     known = {name: _object({p.name: _parameter(p) for p in spec.parameters}, {}) for name, spec in LOSSES.items()}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from tune_seg.config.base import NonNegative, Positive, Section, Seed
 from tune_seg.config.data import DataConfig
@@ -17,6 +17,9 @@ from tune_seg.metric_names import METRICS
 
 ROW = "row"
 """The key of an assignment that names a row of the study's `rows`."""
+
+
+_Metric = Annotated[str, WithJsonSchema({"enum": list(METRICS)})]
 
 
 class EarlyStoppingConfig(Section):
@@ -96,7 +99,7 @@ class StudyConfig(TrialConfig):
     data: DataConfig = DataConfig()
     """Where the images are, how they are read, and the size at which every trial sees them."""
 
-    objective: str | tuple[str, ...] = "s_rec"
+    objective: _Metric | tuple[_Metric, ...] = "s_rec"
     """The [metric](metrics.md) that the study maximises, or a list of them: then the first ranks the table, the trials that
     nothing beats (the Pareto front) are marked, and no trial is stopped early."""
 

@@ -24,6 +24,11 @@ IGNORE_LABEL = 255
 
 _COLOUR_TABLES = ("colours.txt", "class_dict.csv")
 _Intensity = Annotated[Integer, Field(ge=0, le=255)]
+_Colour = tuple[
+    Annotated[_Intensity, Field(description="red")],
+    Annotated[_Intensity, Field(description="green")],
+    Annotated[_Intensity, Field(description="blue")],
+]
 
 
 class FolderOptions(Options):
@@ -39,7 +44,7 @@ class FolderOptions(Options):
 
     channels: Positive = 3
     pages: Literal["samples", "channels"] = "samples"
-    colours: dict[str, tuple[_Intensity, _Intensity, _Intensity]] | None = None
+    colours: dict[str, _Colour] | None = None
 
 
 def looks_like(root: Path) -> bool:

@@ -29,8 +29,10 @@ class VolumeOptions(Options):
             Left out, it is DICOM's PatientID, and elsewhere each volume is a patient.
     """
 
-    percentiles: tuple[_Percentage, _Percentage] = (0.5, 99.5)
-    window: tuple[Number, Number] | None = None
+    percentiles: tuple[
+        Annotated[_Percentage, Field(description="black")], Annotated[_Percentage, Field(description="white")]
+    ] = (0.5, 99.5)
+    window: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
     bits: Literal[8, 16] = 8
     foreground_only: bool = False
     spacing: AboveZero | None = None
