@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cells import either, number, row, value, values
+from cells import row, value
 
 from tune_seg.config import schema
+from tune_seg.config.allowed import allowed
 
 Json = dict[str, Any]
 
@@ -100,35 +101,5 @@ def _keys(whole: Json, section: str, prefix: str = "") -> Iterator[tuple[str, Js
 
 def _row(whole: Json, key: str, found: Json) -> str:
     default = value(found["default"]) if "default" in found else "needed"
-    return row(f"`{key}`", _allowed(whole, found), default, found["description"])
-
-
-def _allowed(whole: Json, found: Json) -> str:
-    """What a key may hold, in words."""
-    if found.get("$ref") == "#/$defs/Loss":
-        return "a [loss](losses.md)"
-    if "$ref" in found:
-        inner = _at(whole, found["$ref"])
-        return "a mapping" if "properties" in inner else _allowed(whole, inner)
-    if "anyOf" in found:
-        alternatives = [each for each in found["anyOf"] if each.get("type") != "null"]
-        words = ("a list of these" if each.get("items") in alternatives else _allowed(whole, each) for each in alternatives)
-        return either(*words, null=len(alternatives) < len(found["anyOf"]))
-    if "enum" in found:
-        return values(found["enum"])
-    if "const" in found:
-        return value(found["const"])
-    match found["type"]:
-        case "boolean":
-            return values([True, False])
-        case "string":
-            return "a path" if found.get("format") == "path" else "a text"
-        case "integer" | "number" as kind:
-            bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-            return number([(sign, found.get(bound)) for bound, sign in bounds], integer=kind == "integer")
-        case "array" if "prefixItems" in found:
-            return f"a list of {len(found['prefixItems'])}, each {_allowed(whole, found['prefixItems'][0])}"
-        case "array":
-            return f"a list, each {_allowed(whole, found['items'])}"
-        case _:
-            return "a mapping"
+    words = allowed(whole, found, value).replace("a loss", "a [loss](losses.md)")
+    return row(f"`{key}`", words, default, found["description"])

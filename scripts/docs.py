@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that follow from the code, or check that they are current.
+"""Write the pages and tables of docs/ that follow from the code, or check that they are current.
 
 Run in the checkout::
 
@@ -13,23 +13,26 @@ from pathlib import Path
 
 from configuration_page import configuration_page
 from losses_page import losses_page
+from tables import filled
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration_page, "losses.md": losses_page}
-"""Every generated page of docs/ and what makes it."""
+"""Every page of docs/ that is generated as a whole and what makes it; others have tables that are."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the generated pages of docs/, or check that they are current.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 where a page is not current")
     check = parser.parse_args().check
-    stale = [name for name, page in PAGES.items() if not (DOCS / name).is_file() or (DOCS / name).read_text() != page()]
+    texts = {path.name: path.read_text() for path in sorted(DOCS.glob("*.md"))}
+    current = {name: filled(text) for name, text in texts.items()} | {name: page() for name, page in PAGES.items()}
+    stale = [name for name, text in current.items() if texts.get(name) != text]
     for name in stale:
         if check:
             print(f"docs/{name} is not what the code says; run: .venv/bin/python scripts/docs.py", file=sys.stderr)
         else:
-            (DOCS / name).write_text(PAGES[name]())
+            (DOCS / name).write_text(current[name])
             print(f"wrote docs/{name}")
     return 1 if check and stale else 0
 

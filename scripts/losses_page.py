@@ -1,7 +1,8 @@
 """docs/losses.md from the catalogue of the losses."""
 
-from cells import either, number, row, value, values
+from cells import row, value
 
+from tune_seg.config.allowed import either, number
 from tune_seg.losses import LOSSES, LossSpec, Parameter
 
 _LOSSES = """\
@@ -75,11 +76,11 @@ def _loss(spec: LossSpec) -> str:
 def _allowed(parameter: Parameter) -> str:
     null = parameter.default is None
     if parameter.choices:
-        return either(values(parameter.choices), null=null)
+        return either(", ".join(map(value, parameter.choices)), null=null, show=value)
     if parameter.text:
-        return either("a text", null=null)
+        return either("text", null=null, show=value)
     bounds = [(">" if parameter.open else "≥", parameter.lower), ("<" if parameter.below else "≤", parameter.upper)]
     alternatives = [number(bounds, integer=parameter.integer)]
     if parameter.per_class:
         alternatives.append("a list of such numbers, one for each class")
-    return either(*alternatives, null=null)
+    return either(*alternatives, null=null, show=value)

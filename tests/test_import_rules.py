@@ -18,7 +18,7 @@ LAYERS = {
     "parts": ("losses", "models", "data", "layers", "metrics", "image_counts", "temperature"),
     "training": ("training",),
     "study": ("study",),
-    "commands": ("search", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
+    "commands": ("search", "confirm", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
 }
 """Lowest first, each with the folders and modules of `tune_seg` that it consists of; "" is `tune_seg` itself.
 
@@ -31,6 +31,19 @@ LISTS = ("format_names", "architectures", "losses.catalogue")
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 OF_THE_STUDY = ("ray", "optuna", "mlflow")
 
+BETWEEN_PARTS = {("models", "layers")}
+"""Which part may import which; any other two know nothing of one another."""
+
+TORCH = ("torch", "torchvision", "segmentation_models_pytorch", "timm", "safetensors")
+WITHOUT_TORCH = (
+    *LAYERS["base"],
+    *LAYERS["names"],
+    "config",
+    *(f"data.{name}" for name in ("formats", "images", "volumes", "labels", "options", "reading", "splitting")),
+    "data.packing.write",
+)
+"""What can be imported where there is no torch, or before it: importing torch takes seconds."""
+
 
 @dataclass(frozen=True)
 class Import:
@@ -38,12 +51,14 @@ class Import:
 
     Attributes:
         at_once: whether it does so outside of functions: when it is imported itself, or for types alone.
+        for_types: whether only a type checker does.
     """
 
     by: str
     of: str
     line: int
     at_once: bool
+    for_types: bool = False
 
     def __str__(self) -> str:
         return f"{self.by}, line {self.line}: {self.of}"
@@ -55,10 +70,13 @@ def imports(package: Path) -> list[Import]:
     found = []
     for module, path in modules.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        at_once = set(run_at_once(tree))
+        at_once, for_types = set(run_at_once(tree)), set(read_for_types(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.stmt | ast.expr):
-                found += [Import(module, of, node.lineno, node in at_once) for of in imported(node, module, path, modules)]
+                found += [
+                    Import(module, of, node.lineno, node in at_once, node in for_types)
+                    for of in imported(node, module, path, modules)
+                ]
     return found
 
 
@@ -75,6 +93,14 @@ def run_at_once(tree: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
         yield from run_at_once(node)
+
+
+def read_for_types(tree: ast.AST) -> Iterator[ast.AST]:
+    """What is below `if TYPE_CHECKING`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body):
+                yield from (inner for statement in body for inner in ast.walk(statement))
 
 
 def imported(node: ast.AST, module: str, path: Path, modules: dict[str, Path]) -> Iterator[str]:
@@ -96,9 +122,14 @@ def imported(node: ast.AST, module: str, path: Path, modules: dict[str, Path]) -
                 yield named
 
 
-def layer_of(module: str) -> int:
+def unit_of(module: str) -> str:
+    """What of `LAYERS` a module is, or belongs to."""
     _, _, inside = module.partition(".")
-    return LEVEL[inside if inside in LEVEL else inside.partition(".")[0]]
+    return inside if inside in LEVEL else inside.partition(".")[0]
+
+
+def layer_of(module: str) -> int:
+    return LEVEL[unit_of(module)]
 
 
 def upward(package: Path) -> list[Import]:
@@ -108,6 +139,38 @@ def upward(package: Path) -> list[Import]:
         for found in imports(package)
         if found.of.partition(".")[0] == package.name and layer_of(found.of) > layer_of(found.by)
     ]
+
+
+def between_parts(package: Path) -> dict[tuple[str, str], list[Import]]:
+    """The imports of one part by another, by the two parts."""
+    found: dict[tuple[str, str], list[Import]] = {}
+    for each in imports(package):
+        if each.of.partition(".")[0] == package.name:
+            arrow = (unit_of(each.by), unit_of(each.of))
+            if arrow[0] != arrow[1] and {*arrow} <= {*LAYERS["parts"]}:
+                found.setdefault(arrow, []).append(each)
+    return found
+
+
+def needing_torch(package: Path) -> list[str]:
+    """The modules of `WITHOUT_TORCH` that torch is imported with, directly or by what they import; late or not."""
+    modules = {name(path, package) for path in package.rglob("*.py")}
+    needing: set[str] = set()
+    graph: dict[str, set[str]] = {}
+    for found in imports(package):
+        if found.of.partition(".")[0] in TORCH and not found.for_types and (found.at_once or without_torch(found.by)):
+            needing.add(found.by)
+        if found.of in modules and found.at_once and not found.for_types:
+            parts = found.of.split(".")
+            graph.setdefault(found.by, set()).update(".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    while more := {module for module, of in graph.items() if module not in needing and of & needing}:
+        needing |= more
+    return sorted(filter(without_torch, needing))
+
+
+def without_torch(module: str) -> bool:
+    inside = f"{module.partition('.')[2]}."
+    return inside.startswith(tuple(f"{each}." for each in WITHOUT_TORCH))
 
 
 def libraries(package: Path) -> list[Import]:
@@ -153,6 +216,14 @@ def test_ray_optuna_and_mlflow_are_known_to_the_study_alone() -> None:
     assert [str(found) for found in libraries(PACKAGE)] == []
     known = {found.of.partition(".")[0] for found in imports(PACKAGE)}
     assert known.issuperset(OF_THE_STUDY)
+
+
+def test_the_parts_know_one_another_only_where_it_is_listed() -> None:
+    assert between_parts(PACKAGE).keys() == BETWEEN_PARTS
+
+
+def test_the_configuration_the_catalogues_and_the_readers_need_no_torch() -> None:
+    assert needing_torch(PACKAGE) == []
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
@@ -206,6 +277,47 @@ def test_a_library_of_the_study_is_found_elsewhere(copy: Path, file: str, plante
     with (copy / file).open("a") as module:
         module.write(f"\n{planted}\n")
     assert [(found.by, found.of) for found in libraries(copy)] == [(name(copy / file, copy), of)]
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "arrow"),
+    [
+        ("models/build.py", "from tune_seg.data import read", ("models", "data")),
+        ("losses/dice.py", "def late() -> None:\n    import tune_seg.metrics", ("losses", "metrics")),
+        ("layers.py", "if TYPE_CHECKING:\n    from tune_seg.models import build_model", ("layers", "models")),
+        ("data/loading/batches.py", "from tune_seg.losses import build_loss", ("data", "losses")),
+        ("temperature.py", "from tune_seg.metrics import SegmentationMetrics", ("temperature", "metrics")),
+    ],
+)
+def test_an_import_between_parts_that_is_not_listed_is_found(
+    copy: Path, file: str, planted: str, arrow: tuple[str, str]
+) -> None:
+    with (copy / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    assert between_parts(copy).keys() - BETWEEN_PARTS == {arrow}
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "needing"),
+    [
+        ("config/allowed.py", "import torch", "config.allowed"),
+        ("losses/catalogue.py", "def late() -> None:\n    import torch", "losses.catalogue"),
+        ("architectures.py", "from torchvision.models import get_weight", "architectures"),
+        ("data/formats/voc.py", "from tune_seg.data.loading.transfer import to_device", "data.formats.voc"),
+        ("data/formats/nifti.py", "from tune_seg import metrics", "data.formats.nifti"),
+    ],
+)
+def test_what_needs_torch_and_must_not_is_found(copy: Path, file: str, planted: str, needing: str) -> None:
+    assert needing_torch(copy) == []
+    with (copy / file).open("a") as module:
+        module.write(f"\n{planted}\n")
+    assert f"tune_seg.{needing}" in needing_torch(copy)
+
+
+def test_torch_may_be_named_for_types(copy: Path) -> None:
+    with (copy / "data" / "reading.py").open("a") as module:
+        module.write("\nif TYPE_CHECKING:\n    import torch\n")
+    assert needing_torch(copy) == []
 
 
 @pytest.mark.parametrize(

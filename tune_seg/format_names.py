@@ -23,26 +23,34 @@ class FormatSpec:
 
     Args:
         reader: the function that reads a root, as `module:function`.
+        options: the keys of `data.options`, as `module:class`.
         packages: what it imports beside the packages that tune_seg always installs.
         extra: the extra of tune_seg that installs `packages`.
     """
 
     reader: str
+    options: str
     packages: tuple[str, ...] = ()
     extra: str = ""
 
 
+_VOLUMES = "tune_seg.data.volumes.options:VolumeOptions"
+
 FORMATS: Mapping[FormatName, FormatSpec] = MappingProxyType(
     {
-        "camvid": FormatSpec("tune_seg.data.formats.camvid:read_camvid"),
-        "cityscapes": FormatSpec("tune_seg.data.formats.cityscapes:read_cityscapes"),
-        "voc": FormatSpec("tune_seg.data.formats.voc:read_voc"),
-        "sbd": FormatSpec("tune_seg.data.formats.sbd:read_sbd"),
-        "coco": FormatSpec("tune_seg.data.formats.coco:read_coco", ("pycocotools.mask",), "coco"),
-        "mhd": FormatSpec("tune_seg.data.formats.mhd:read_mhd", ("SimpleITK", "nibabel"), "volumes"),
-        "nifti": FormatSpec("tune_seg.data.formats.nifti:read_nifti", ("nibabel",), "volumes"),
-        "dicom": FormatSpec("tune_seg.data.formats.dicom.reader:read_dicom", ("pydicom",), "volumes"),
-        "folder": FormatSpec("tune_seg.data.formats.folder:read_folder"),
+        "camvid": FormatSpec("tune_seg.data.formats.camvid:read_camvid", "tune_seg.data.formats.camvid:CamVidOptions"),
+        "cityscapes": FormatSpec(
+            "tune_seg.data.formats.cityscapes:read_cityscapes", "tune_seg.data.formats.cityscapes:CityscapesOptions"
+        ),
+        "voc": FormatSpec("tune_seg.data.formats.voc:read_voc", "tune_seg.data.formats.voc:VocOptions"),
+        "sbd": FormatSpec("tune_seg.data.formats.sbd:read_sbd", "tune_seg.data.formats.sbd:SbdOptions"),
+        "coco": FormatSpec(
+            "tune_seg.data.formats.coco:read_coco", "tune_seg.data.formats.coco:CocoOptions", ("pycocotools.mask",), "coco"
+        ),
+        "mhd": FormatSpec("tune_seg.data.formats.mhd:read_mhd", _VOLUMES, ("SimpleITK", "nibabel"), "volumes"),
+        "nifti": FormatSpec("tune_seg.data.formats.nifti:read_nifti", _VOLUMES, ("nibabel",), "volumes"),
+        "dicom": FormatSpec("tune_seg.data.formats.dicom.reader:read_dicom", _VOLUMES, ("pydicom",), "volumes"),
+        "folder": FormatSpec("tune_seg.data.formats.folder:read_folder", "tune_seg.data.formats.folder:FolderOptions"),
     }
 )
 """The formats of files. A root that looks like several is read as the first of them, so special ones come before general

@@ -12,8 +12,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the schema; the exit status is 0."""
     parser().parse_args(argv)
     from tune_seg.config import schema
+    from tune_seg.data.options import options_of
+    from tune_seg.format_names import FORMATS
 
-    print(json.dumps(schema(), indent=2))
+    print(json.dumps(schema(map(options_of, FORMATS)), indent=2))
     return 0
 
 

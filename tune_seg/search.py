@@ -200,24 +200,39 @@ def parser() -> Parser:
         action="append",
         default=[],
         metavar="[NAME=]ROOT",
-        help="the folder with the images; its layout is detected. NAME: a data set of a published table, may be repeated",
+        help="the folder with the images, whose layout is detected; NAME=ROOT for each data set of a published table",
     )
     parser.add_argument("--trials", type=int, metavar="N", help="how many trials the study has")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of a trial that runs to its end")
-    parser.add_argument("--study", metavar="NAME", help="name of the study (default: that of CONFIG)")
-    parser.add_argument("--studies", type=Path, metavar="DIR", help=f"where studies are kept (default: {STUDIES})")
+    parser.add_argument("--epochs", type=int, metavar="N", help="how many epochs a trial has that runs to its end")
+    parser.add_argument("--study", metavar="NAME", help="the name of the study (default: that of CONFIG)")
+    parser.add_argument(
+        "--studies",
+        type=Path,
+        metavar="DIR",
+        help=f"the folder of the studies (default: {STUDIES})",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="set any key of the configuration")
     parser.add_argument("--cpus-per-trial", type=int, metavar="N", help="CPU cores, and threads, of a trial")
     parser.add_argument(
-        "--gpus-per-trial", type=_gpus, metavar="N|auto", help="GPUs of a trial; a fraction shares one, auto measures"
+        "--gpus-per-trial",
+        type=_gpus,
+        metavar="N|auto",
+        help="GPUs of a trial (default: one where there are any); "
+        "a fraction lets trials share one, auto measures how many train fastest together",
     )
-    parser.add_argument("--max-concurrent", type=int, metavar="N", help="how many trials run at once, at most")
-    parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
-    parser.add_argument("--store", metavar="DIR|URI", help="where checkpoints are kept (default: DIR/store of --studies)")
-    parser.add_argument("--store-gb", type=float, metavar="N", help="gigabytes of checkpoints kept (20); 0 keeps none")
-    parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the study directory)")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and start nothing")
-    parser.add_argument("--profile", action="store_true", help="say at the end where the study's time went")
+    parser.add_argument("--max-concurrent", type=int, metavar="N", help="run at most N trials at once")
+    parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster, or auto (default: this machine)")
+    parser.add_argument(
+        "--store", metavar="DIR|URI", help="where checkpoints are kept (default: store in the folder of the studies)"
+    )
+    parser.add_argument(
+        "--store-gb", type=float, metavar="N", help="gigabytes of checkpoints that are kept (default: 20); 0: none"
+    )
+    parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the folder of the study)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check all but the images, print what would run, write nothing"
+    )
+    parser.add_argument("--profile", action="store_true", help="print at the end where the time went")
     return parser
 
 

@@ -29,12 +29,12 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ("trainin.lr=1", "unknown key trainin (did you mean training?); the keys at the top level are model, training"),
         ("training.learning_rate=1", "unknown key training.learning_rate; the keys of training are epochs, batch_size"),
         ("loss.end=cee", "loss.end: unknown loss 'cee' (did you mean ce?); the losses are ce, wce, focal"),
-        ("loss.gamma=-0.1", "loss.gamma: Input should be greater than or equal to 0, got -0.1"),
+        ("loss.gamma=-0.1", "loss.gamma: -0.1 is not possible; allowed: a number ≥ 0, or null"),
         ("schedule={start: 0.9, end: 0.5}", "schedule.start must lie before schedule.end, got start 0.9 and end 0.5"),
-        ("training.lr=fast", "training.lr: Input should be a valid number"),
-        ("training.lr=.nan", "training.lr: "),
-        ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1, got 0"),
-        ("training.optimizer=lion", "training.optimizer: Input should be 'sgd', 'adam' or 'adamw', got 'lion'"),
+        ("training.lr=fast", "training.lr: 'fast' is not possible; allowed: a number > 0"),
+        ("training.lr=.nan", "training.lr: nan is not possible; allowed: a number > 0, and finite"),
+        ("training.epochs=0", "training.epochs: 0 is not possible; allowed: a whole number ≥ 1"),
+        ("training.optimizer=lion", "training.optimizer: 'lion' is not possible; allowed: sgd, adam, adamw"),
         ("objective=speed", "objective: unknown objective 'speed'; the objectives are s_rec"),
         ("objective=[recall, recall]", "an objective appears twice"),
         ("objective=[]", "objective: name at least one objective out of s_rec"),
@@ -45,10 +45,13 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ("augmentation.resize=[2, 1]", "augmentation.resize is [smallest, largest] scale"),
         ("data.format=camvid", "data.format camvid needs data.root"),
         ("data.split={train: a.txt}", "data.split needs both list files"),
-        ("training.epochs=true", "training.epochs: Input should be a number, not true or false, got True"),
-        ("training.seed=100000000000000000000", "training.seed: Input should be less than 2147483648"),
+        ("training.epochs=true", "training.epochs: true is not possible; allowed: a whole number ≥ 1"),
+        (
+            "training.seed=100000000000000000000",
+            "training.seed: 100000000000000000000 is not possible; allowed: a whole number ≥ 0 and < 2147483648",
+        ),
         ("loss.alpha=[]", "loss.alpha: "),
-        ("training=3", "training: Input should be a valid dictionary"),
+        ("training=3", "training: 3 is not possible; allowed: a mapping with the keys epochs, batch_size"),
         ("training.lr.x=3", "training.lr.x: lr is a value, not a section"),
         (
             "loss.params.focl.gamma=1",
@@ -64,7 +67,7 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ),
         ("loss.params.focal.gamma=.nan", "loss.params.focal.gamma: loss 'focal': gamma = nan is not possible"),
         ("loss.params.focal.gamma=high", "loss.params.focal.gamma: loss 'focal': gamma = 'high' is not possible"),
-        ("loss.params.focal=2", "loss.params.focal: Input should be a valid dictionary, got 2"),
+        ("loss.params.focal=2", "loss.params.focal: 2 is not possible; allowed: a mapping"),
         ("loss={end: unified_focal, gamma: 2}", "loss.gamma: loss 'unified_focal': gamma = 2.0 is not possible"),
         ("loss.kind=program", "loss.kind program needs loss.components"),
         (
@@ -79,9 +82,12 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
             "loss.components.a={loss: cee, weight: 1}",
             "loss.components.a.loss: unknown loss 'cee' (did you mean ce?); the losses are ce",
         ),
-        ("loss.components.a={weight: 1}", "loss.components.a.loss: Field required"),
-        ("loss.components.a={loss: ce, weight: -1}", "loss.components.a.weight: Input should be greater than or equal to 0"),
-        ("loss.components.a={loss: ce, weight: .inf}", "loss.components.a.weight: Input should be a finite number, got inf"),
+        ("loss.components.a={weight: 1}", "loss.components.a.loss is missing; allowed: a loss"),
+        ("loss.components.a={loss: ce, weight: -1}", "loss.components.a.weight: -1 is not possible; allowed: a number ≥ 0"),
+        (
+            "loss.components.a={loss: ce, weight: .inf}",
+            "loss.components.a.weight: inf is not possible; allowed: a number ≥ 0, or null, and",
+        ),
         (
             "loss.components.a={loss: ce, wait: 1}",
             "unknown key loss.components.a.wait (did you mean weight?); the keys of loss.components.a are loss",
@@ -93,7 +99,7 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ("loss.components.a={loss: ce, keyframes: []}", "loss.components.a.keyframes: give at least one keyframe"),
         (
             "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1}, {at: 1.5, weight: 1}]}",
-            "loss.components.a.keyframes.1.at: Input should be less than or equal to 1, got 1.5",
+            "loss.components.a.keyframes.1.at: 1.5 is not possible; allowed: a number ≥ 0 and ≤ 1",
         ),
         (
             "loss.components.a={loss: ce, keyframes: [{at: 0.5, weight: 1}, {at: 0.5, weight: 1}]}",
@@ -101,15 +107,15 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ),
         (
             "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1, move: jump}]}",
-            "loss.components.a.keyframes.0.move: Input should be 'hold', 'linear', 'cosine' or 'oscillating', got 'jump'",
+            "loss.components.a.keyframes.0.move: 'jump' is not possible; allowed: hold, linear, cosine, oscillating",
         ),
         (
             "loss.components.a={loss: ce, keyframes: [{at: 0, weight: 1, mov: hold}]}",
             "unknown key loss.components.a.keyframes.0.mov (did you mean move?); the keys of loss.components.a.keyframes.0",
         ),
-        ("loss.components.a.keyframes.0.at=0.5", "loss.components.a.loss: Field required"),
+        ("loss.components.a.keyframes.0.at=0.5", "loss.components.a.loss is missing; allowed: a loss"),
         ("loss.components={a-b: {loss: ce, weight: 1}}", "loss.components: 'a-b' is not a valid name"),
-        ("acw_options.lr=0", "acw_options.lr: Input should be greater than 0, got 0"),
+        ("acw_options.lr=0", "acw_options.lr: 0 is not possible; allowed: a number > 0"),
         ("no equals sign", "--set takes key=value"),
         ("training.lr=[", "the value is not YAML"),
     ],
@@ -123,22 +129,13 @@ def test_bad_values_are_refused_by_name(assignment: str, message: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("assignment", "got"),
-    [
-        ("loss.end=cee", None),
-        ("objective=speed", None),
-        # said by no word of the message, though its letters are
-        ("training.optimizer=ada", "'ada'"),
-        ("training.lr=a", "'a'"),
-        ("training.lr=''", "''"),
-    ],
+    "assignment", ["loss.end=cee", "objective=speed", "training.optimizer=ada", "training.lr=a", "training.lr=''"]
 )
-def test_a_value_is_said_once(assignment: str, got: str | None) -> None:
+def test_a_value_is_said_once(assignment: str) -> None:
     with pytest.raises(InputError) as error:
         configured("default", assignment)
-    _, found, said = str(error.value).rpartition(", got ")
-    assert (said if found else None) == got
     assert str(error.value).count(repr(assignment.partition("=")[2].strip("'"))) == 1
+    assert ", got " not in str(error.value)
 
 
 @pytest.mark.parametrize(("text", "bins"), [("1e1", 10), ("12.0", 12), (7, 7)])
@@ -186,7 +183,7 @@ def test_a_prefix_comes_before_every_key() -> None:
     lines = str(error.value).splitlines()
     assert len(lines) == 3
     for beginning in (
-        "some.loss.gamma: Input should be greater than or equal to 0, got -1",
+        "some.loss.gamma: -1 is not possible; allowed: a number ≥ 0",
         "unknown key some.loss.gamm (did you mean gamma?); the keys of some.loss are kind, start, end",
         "unknown key some.loss.weights.strat (did you mean start?); the keys of some.loss.weights are start, end",
     ):

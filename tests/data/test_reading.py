@@ -519,14 +519,14 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"classes": {70000: "a", 1: "b"}, "root": "/"}, "0 to 65535"),
         ({"split": {"train": "x"}, "root": "/"}, "both list files"),
         ({"split": {"train": "x", "val": "y", "folds": 3}, "root": "/"}, "either list files"),
-        ({"split": {"folds": 1}, "root": "/"}, "split.folds: Input should be greater than or equal to 2"),
+        ({"split": {"folds": 1}, "root": "/"}, "split.folds: 1 is not possible; allowed: a whole number ≥ 2, or null"),
         ({"split": {"folds": 4, "val_fraction": 0.3}, "root": "/"}, "a fold is at most 0.25"),
         ({"options": {"key": 1}}, "data.options describes files"),
-        ({"split": {"seed": -1}}, "greater than or equal to 0"),
         ({"split": {"test": "list.txt"}}, "data.split.test: of generated images it is published or null, got list.txt"),
         ({"split": {"test": 0.2}}, "data.split.test: of generated images it is published or null, got 0.2"),
-        ({"split": {"test": 1.0}, "root": "/"}, "split.test: Input should be less than 1"),
-        ({"split": {"test": True}, "root": "/"}, "split.test: Input should be a number, not true or false"),
+        ({"split": {"seed": -1}}, "split.seed: -1 is not possible; allowed: a whole number ≥ 0"),
+        ({"split": {"test": 1.0}, "root": "/"}, "split.test: 1.0 is not possible"),
+        ({"split": {"test": True}, "root": "/"}, "split.test: True is not possible"),
     ],
 )
 def test_impossible_configurations_are_refused(values: dict[str, object], message: str) -> None:

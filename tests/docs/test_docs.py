@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.support import CHECKOUT
 from tune_seg.config import StudyConfig, parse
 from tune_seg.losses import LOSSES
 from tune_seg.metric_names import CATALOGUE, METRICS
-from tune_seg.search import main
+from tune_seg.search import main, parser
 from tune_seg.study.profiling import PARTS
 from tune_seg.study.search_space.space import Space
 
@@ -115,6 +116,31 @@ def test_the_generated_pages_are_current() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "docs.py"), "--check"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_table_that_is_not_current_is_found_and_written(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("bench", "__pycache__"))
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    page = tmp_path / "docs" / "command.md"
+    current = page.read_text()
+    page.write_text(
+        current.replace("| `--trials N` | ", "| `--trials N` | roughly ", 1).replace("# The command", "# Command")
+    )
+    command = [sys.executable, str(tmp_path / "scripts" / "docs.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    checked = subprocess.run([*command, "--check"], env=environment, capture_output=True, text=True)
+    assert checked.returncode == 1 and "docs/command.md is not what the code says" in checked.stderr
+    subprocess.run(command, env=environment, check=True)
+    assert page.read_text() == current.replace("# The command", "# Command")  # what is written by hand stays
+
+
+def test_the_table_of_the_search_command_has_what_its_help_says() -> None:
+    section = (ROOT / "docs" / "command.md").read_text().partition("## tune-seg search")[2]
+    rows = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` \| (.*) \|$", section, re.MULTILINE))
+    options = {action.option_strings[0]: action for action in parser()._actions if action.option_strings}
+    assert [*rows] == [option for option in options if option != "-h"]
+    assert rows["--studies"] == "the folder of the studies (default: studies)"
+    assert rows["--max-concurrent"] == options["--max-concurrent"].help
 
 
 def test_the_page_of_losses_has_each_with_its_formula_and_parameters() -> None:

@@ -288,7 +288,10 @@ def test_a_dry_run_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--cpus-per-trial", "4096"], "compute.cpus_per_trial: a trial asks for 4096 CPUs"),
         (["--set", "model.encoder=resnet19"], "model.encoder: unknown name 'resnet19'"),
         (["--set", "model.weights=no/such.pt"], "no/such.pt: cannot be read (No such file or directory); allowed are none,"),
-        (["--set", "compute.gpus_per_trial=-1"], "compute.gpus_per_trial: Input should be greater than or equal to 0"),
+        (
+            ["--set", "compute.gpus_per_trial=-1"],
+            "compute.gpus_per_trial: -1 is not possible; allowed: a number ≥ 0 or auto",
+        ),
         (["--address", "127.0.0.1:1"], "compute.address 127.0.0.1:1: no Ray cluster answers there"),
         (["--set", "search.sampler=best"], "search.sampler: unknown name 'best'"),
         (["--set", "data.content=abcd"], "data.content: the study was made with data abcd"),

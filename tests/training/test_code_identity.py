@@ -1,5 +1,6 @@
 """Which code the stored checkpoints belong to: what a training imports, and what may change without their loss."""
 
+import ast
 import inspect
 import os
 import re
@@ -40,8 +41,12 @@ ELSEWHERE = {
     "data/splitting.py": "prepares the pack",
     "data/synthetic.py": "prepares the pack",
     "data/volumes": "prepares the pack",
+    "config/allowed.py": "words of messages",
     "config/data.py": "which data are packed",
     "config/json_schema.py": "for editors",
+    "config/parsing.py": "checks what the sections are given, and all that they hold is in the key",
+    "config/study.py": "makes the configurations of trials, and all that they hold is in the key",
+    "config/whole_epochs.py": "makes the configurations of trials, and all that they hold is in the key",
     "config/__init__.py": "names of its modules",
     "data/loading/__init__.py": "holds nothing",
     "losses/__init__.py": "names of its modules",
@@ -179,6 +184,24 @@ def test_a_copy_of_the_package_has_its_identity_wherever_it_lies(copied: Path) -
         ("losses/spec.py", replaced("at least one value", "one value or more")),
         ("losses/spec.py", replaced("or 'none'", "or 'nothing'")),
         ("metric_names.py", prose(r"Metric\(\s*")),
+        ("config/data.py", code),
+        ("config/parsing.py", code),
+        ("config/study.py", code),
+        ("config/whole_epochs.py", code),
+        ("config/loss.py", replaced("neither is given", "neither is there")),
+        ("data/packing/packed.py", replaced("the data are not divided", "there are no folds: the data are not divided")),
+        ("losses/_weighting.py", replaced("finite numbers >= 0, one for", "numbers >= 0, one for")),
+        ("losses/build.py", replaced("run once with", "called once with")),
+        ("losses/build.py", replaced("a tensor of shape", "one of shape")),
+        ("losses/own.py", replaced("left out and every", "absent and every")),
+        ("losses/own.py", replaced("'nothing'", "'no loss'")),
+        ("models/build.py", replaced("choose a larger size", "take a larger size")),
+        ("models/weights.py", replaced('an auxiliary classifier"', 'a second classifier"')),
+        ("models/weights.py", replaced(", left out", ", which is left out")),
+        ("models/weights.py", replaced("all other layers start", "the other layers start")),
+        ("models/weights.py", replaced("no last layer; it starts", "no last layer, which starts")),
+        ("models/weights.py", replaced(".shape)}, expected", ".shape)}, not")),
+        ("models/weights.py", replaced(' more"', ' others"')),
         ("losses/__init__.py", replaced('"get_spec"]', '"fused_sum", "get_spec"]')),
         ("losses/__init__.py", replaced("_HOMES: Final = {", '_HOMES: Final = {"fused_sum": "tune_seg.losses._fused",')),
         ("models/__init__.py", replaced("import build_model,", "import build_model, added,")),
@@ -206,8 +229,11 @@ def test_what_no_result_depends_on_keeps_the_identity(copied: Path, file: str, c
         ("schedules.py", replaced('"naive": (0.3, 0.9)', '"naive": (0.4, 0.9)')),
         ("layers.py", code),
         ("config/__init__.py", code),
-        ("config/study.py", code),
-        ("config/parsing.py", code),
+        ("config/trial.py", code),
+        ("config/loss.py", code),
+        ("models/weights.py", replaced('"aux_classifier."', '"auxiliary."')),
+        ("models/weights.py", replaced("in (_AUXILIARY, _ACW)", "in (_ACW,)")),
+        ("losses/build.py", replaced("ignore_index: int = 255", "ignore_index: int = 254")),
         ("architectures.py", replaced("ResNet50_Weights", "ResNet34_Weights")),
         ("metric_names.py", replaced('"ece": Metric(', '"aece": Metric(')),
         ("metric_names.py", replaced("maximise=False, objective=False", "maximise=False")),
@@ -237,6 +263,51 @@ def test_what_no_result_depends_on_keeps_the_identity(copied: Path, file: str, c
 def test_what_a_result_depends_on_changes_the_identity(copied: Path, file: str, change: Callable[[str], str]) -> None:
     edit(copied / file, change)
     assert code_identity(copied) != code_identity()
+
+
+def test_no_sentence_is_part_of_the_identity() -> None:
+    """A text of several words is a message, or has a reason here not to be one."""
+    sentences = set()
+    for path in code_of_a_training():
+        name = path.relative_to(PACKAGE).as_posix()
+        tree = code_identity_module._wordless(path.read_text(), code_identity_module._WORDING.get(name, ()))
+        texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+        sentences |= {(name, text) for text in texts if " " in text.strip()}
+    assert sentences == {
+        ("data/packing/packed.py", "tuple[Tensor, Tensor]"),  # a type
+        ("training/code_identity.py", "__getattr__, __dir__ = lazy(__name__, _HOMES)"),  # code
+        *(("training/trajectory.py", text) for text in ("cpu family", "CPU implementer", "CPU part")),  # the kernel's words
+    }
+
+
+def test_what_is_named_as_wording_exists() -> None:
+    for name, words in code_identity_module._WORDING.items():
+        nodes = list(ast.walk(ast.parse((PACKAGE / name).read_text())))
+        functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        constants = {
+            node.targets[0].id for node in nodes if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+        assert set(words) <= functions | constants, name
+
+
+def test_a_training_uses_nothing_of_the_files_of_the_configuration_that_are_left_out() -> None:
+    """But `parse`, with which :func:`build_model` reads the fields that it is given in place of a configuration."""
+    left_out = {
+        node.name
+        for name in code_identity_module._NOT_OF_A_TRIAL
+        for node in ast.parse((PACKAGE / name).read_text()).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert left_out > {"parse", "StudyConfig", "SearchConfig", "DataConfig", "in_whole_epochs", "schema"}
+    used = {
+        (path.relative_to(PACKAGE).as_posix(), alias.name)
+        for path in code_of_a_training()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tune_seg.config")
+        for alias in node.names
+        if alias.name in left_out
+    }
+    assert used == {("models/build.py", "parse")}
 
 
 def test_a_default_of_the_configuration_is_part_of_the_identity(copied: Path) -> None:

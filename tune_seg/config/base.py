@@ -6,12 +6,12 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 
 def _no_switch(value: Any) -> Any:
     if isinstance(value, bool):  # pydantic would take true for 1
-        raise ValueError("Input should be a number, not true or false")
+        raise PydanticCustomError("switch", "true and false are no numbers")
     return value
 
 
@@ -22,8 +22,8 @@ Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
 Fraction = Annotated[Number, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 AboveZero = Annotated[Number, Field(gt=0.0)]
-Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
-"""Height and width in pixels."""
+Size = tuple[Annotated[int, Field(ge=8, description="height")], Annotated[int, Field(ge=8, description="width")]]
+"""Height and width in pixels. The descriptions of entries are the words for them in messages and in docs/."""
 
 
 class Section(BaseModel):

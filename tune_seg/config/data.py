@@ -3,12 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from tune_seg.config.base import Integer, Number, Positive, Section, Seed, Size
 from tune_seg.format_names import FormatName
 
 Format = Literal[FormatName, "synthetic"]
+
+
+_Name = Annotated[str, Field(description="name")]
+_BY_LABEL = WithJsonSchema(
+    {
+        "type": "object",
+        "propertyNames": {"description": "label", "pattern": r"^\d+$"},
+        "additionalProperties": {"type": "string", "description": "name"},
+    }
+)
 
 
 class SplitConfig(Section):
@@ -74,7 +84,7 @@ class DataConfig(Section):
     max_val: Positive | None = None
     """The same for validation images; with folds, for each fold."""
 
-    classes: tuple[str, ...] | dict[int, str] | None = None
+    classes: tuple[_Name, ...] | Annotated[dict[int, _Name], _BY_LABEL] | None = None
     """Names of the classes in the order of their labels, or `{label: name}`; labels of one name become one class. null:
     those of the format."""
 

@@ -1,9 +1,10 @@
 """The JSON schema of a study's YAML, with which an editor completes keys, shows what they mean and marks what is wrong."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tune_seg.config.base import Section
 from tune_seg.config.loss import KeyframeConfig
 from tune_seg.config.study import ROW, StudyConfig
 from tune_seg.config.trial import NOT_VARIED, TrialConfig
@@ -19,12 +20,15 @@ _PATH = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"  # of a loss of the user's own: packa
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
-def schema() -> Json:
+def schema(options: Iterable[type[Section]] = ()) -> Json:
     """The JSON schema (draft 2020-12) of what the YAML of a study may hold.
 
     It knows every key, the losses and their parameters, and how a space, rows, baselines and the data sets of a table are
     written. Whether values go together is only found by :func:`tune_seg.config.parse`. Numbers are those of YAML 1.2, in
     which `1e-3` is one.
+
+    Args:
+        options: the options of the formats, whose keys `data.options` has; without them it takes any.
 
     Example:
         >>> schema()["$defs"]["TrainingConfig"]["properties"]["epochs"]["minimum"]
@@ -34,6 +38,7 @@ def schema() -> Json:
     definitions: Json = {**study.pop("$defs"), "StudyConfig": study, "Loss": _loss()}
     properties = study["properties"]
     _know_losses(definitions)
+    _know_options(definitions["DataConfig"]["properties"]["options"], options)
     metric = {"enum": list(OBJECTIVES)}
     properties["objective"]["anyOf"] = [metric, {"type": "array", "items": metric, "minItems": 1, "uniqueItems": True}]
 
@@ -116,12 +121,21 @@ def _know_losses(definitions: Json) -> None:
     """Put names of losses, and what each loss takes, where pydantic knows texts and any values."""
     loss, component = definitions["LossConfig"]["properties"], definitions["ComponentConfig"]["properties"]
     for key, values in (("start", [_ref("Loss"), {"type": "null"}]), ("end", [_ref("Loss")])):
-        loss[key] = {**{word: said for word, said in loss[key].items() if word != "type"}, "anyOf": values}
+        loss[key] = {**{word: said for word, said in loss[key].items() if word not in ("type", "format")}, "anyOf": values}
     component["loss"] = {"description": component["loss"]["description"], **_ref("Loss")}
     loss["components"]["propertyNames"] = {"pattern": f"^{_NAME}$"}
     known = {name: _object({p.name: _parameter(p) for p in spec.parameters}, {}) for name, spec in LOSSES.items()}
     free: Json = {"type": "object"}  # only the loss itself knows its parameters
     loss["params"] |= _object({**known, **dict.fromkeys(_other_losses(), free)}, {f"^{_PATH}$": free})
+
+
+def _know_options(found: Json, options: Iterable[type[Section]]) -> None:
+    """Put the keys of all formats where pydantic knows any."""
+    keys: Json = {}
+    for section in options:
+        keys |= _tidy(section.model_json_schema())["properties"]
+    if keys:
+        found |= _object(keys, {})
 
 
 def _other_losses() -> list[str]:

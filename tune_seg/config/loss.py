@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from tune_seg.config.base import AboveZero, Fraction, NonNegative, Positive, Section
 from tune_seg.config.keys import flatten
@@ -37,7 +37,7 @@ def _known(name: str) -> str:
     return name
 
 
-LossName = Annotated[str, AfterValidator(_known)]
+LossName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "format": "loss"})]
 """A loss of the catalogue, of an entry point, or of the user's own as `package.module:ClassOrFactory`."""
 
 
@@ -92,8 +92,10 @@ class ComponentConfig(Section):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.weight is None) == (self.keyframes is None):
-            given = "neither is given" if self.weight is None else "both are: set the one that is not wanted to null"
-            raise ValueError(f"give either weight, which is constant, or keyframes; {given}")
+            raise ValueError(
+                "give either weight, which is constant, or keyframes; "
+                + ("neither is given" if self.weight is None else "both are: set the one that is not wanted to null")
+            )
         return self
 
     @property

@@ -8,6 +8,8 @@ from pydantic import field_validator, model_validator
 from tune_seg.architectures import published_weights
 from tune_seg.config.base import Section
 
+# Hossain's with encoder resnet18, built in MATLAB. SMP's has an output stride of 16 with atrous rates 12, 24, 36, which Chen
+# et al. (2018) pair with a stride of 8; with 16 they have 6, 12, 18. The paper gives neither.
 _SAME_ARCHITECTURES = {"deeplabv3plus": "DeepLabV3Plus"}
 
 

@@ -1,11 +1,13 @@
 """From nested values to a checked section, with one line for everything that is wrong."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, TypeGuard, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from tune_seg.config.allowed import Json, allowed, at, choices, plain
 from tune_seg.config.keys import holds_keys
 from tune_seg.errors import InputError, did_you_mean
 
@@ -29,25 +31,71 @@ def parse(model: type[Config], values: Mapping[str, Any], prefix: str = "") -> C
         3
         >>> parse(TrainingConfig, {"epochs": 0}, prefix="training")
         Traceback (most recent call last):
-        tune_seg.errors.InputError: training.epochs: Input should be greater than or equal to 1, got 0
+        tune_seg.errors.InputError: training.epochs: 0 is not possible; allowed: a whole number ≥ 1
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         above = prefix.split(".") if prefix else []
-        raise InputError("\n".join(_explain(model, detail, above) for detail in error.errors())) from None
+        raise InputError("\n".join(_lines(model, values, error, above))) from None
 
 
-def _explain(model: type[BaseModel], detail: Mapping[str, Any], above: Sequence[str]) -> str:
-    path = _path(model, detail["loc"])
+def _lines(model: type[BaseModel], values: Mapping[str, Any], error: ValidationError, above: Sequence[str]) -> list[str]:
+    """A line for each key that is wrong, though pydantic says something of every type that the key may have."""
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for detail in error.errors():
+        path = _path(model, detail["loc"])
+        lines.setdefault(tuple(path), []).append(_explain(model, values, detail, path, above))
+    return [line for of_key in lines.values() for line in dict.fromkeys(of_key)]
+
+
+def _explain(
+    model: type[BaseModel], values: Mapping[str, Any], detail: Mapping[str, Any], path: Sequence[str], above: Sequence[str]
+) -> str:
     key = ".".join([*above, *path])
     if detail["type"] == "extra_forbidden":
         return _unknown(model, path, above)
     message = detail["msg"].removeprefix("Value error, ")
+    if not path and detail["type"] != "value_error":
+        return f"{key}: {message}" if key else message
+    if detail["type"] == "missing":
+        return f"{key} is missing; allowed: {_allowed(model, path)}"
+    if detail["type"] != "value_error":
+        value = _at(values, path, detail["input"])
+        hint = did_you_mean(value, choices(_schema(model), at(_schema(model), path))) if isinstance(value, str) else ""
+        finite = ", and finite" if detail["type"] == "finite_number" else ""
+        return f"{key}: {_shown(value)} is not possible{hint}; allowed: {_allowed(model, path)}{finite}"
     if not key or holds_keys(detail["input"]):
         return f"{key}: {message}" if key and key not in message else message
     said = isinstance(detail["input"], str) and repr(detail["input"]) in message
-    return f"{key}: {message}" if said else f"{key}: {message}, got {detail['input']!r}"
+    return f"{key}: {message}" if said else f"{key}: {message}, got {_shown(detail['input'])}"
+
+
+def _allowed(model: type[BaseModel], path: Sequence[str]) -> str:
+    keys = fields_of(model, path)
+    return f"a mapping with the keys {', '.join(keys)}" if keys else allowed(_schema(model), at(_schema(model), path))
+
+
+@functools.cache
+def _schema(model: type[BaseModel]) -> Json:
+    return model.model_json_schema()
+
+
+def _at(values: Any, path: Sequence[str], entry: Any) -> Any:
+    """The whole value of the key at `path`, of which pydantic names an entry."""
+    for part in path:
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        elif isinstance(values, list | tuple) and part.isdecimal():
+            values = values[int(part)]
+        else:
+            return entry
+    return values
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML has it, but for texts, which are in quotes."""
+    return plain(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _unknown(model: type[BaseModel], path: Sequence[str], above: Sequence[str]) -> str:

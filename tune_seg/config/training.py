@@ -61,7 +61,9 @@ class AugmentationConfig(Section):
     flip: Fraction = 0.5
     """Probability of a horizontal flip. Set 0 where left and right differ, as in medical images."""
 
-    resize: tuple[AboveZero, AboveZero] = (0.5, 2.0)
+    resize: tuple[
+        Annotated[AboveZero, Field(description="smallest")], Annotated[AboveZero, Field(description="largest")]
+    ] = (0.5, 2.0)
     """Smallest and largest random scale. [1, 1] leaves the size as it is."""
 
     crop: Size | None = None

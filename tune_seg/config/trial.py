@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from tune_seg.config.base import Integer, Section
 from tune_seg.config.component import Component
@@ -13,6 +13,8 @@ from tune_seg.errors import did_you_mean
 from tune_seg.losses.catalogue import get_spec
 from tune_seg.metric_names import METRICS, OBJECTIVES
 from tune_seg.schedules import Keyframe, schedule_keyframes
+
+_Metric = Annotated[str, WithJsonSchema({"enum": list(OBJECTIVES)})]
 
 NOT_VARIED = frozenset({"objective"})
 """What a trial depends on, and a study cannot vary: its trials are compared by it."""
@@ -45,7 +47,7 @@ class TrialConfig(Section):
     acw_options: AcwConfig = AcwConfig()
     """How these weights are learned."""
 
-    objective: str | tuple[str, ...] = "s_rec"
+    objective: _Metric | tuple[_Metric, ...] = "s_rec"
     """The [metric](metrics.md) that the study maximises, such as `s_rec`, or `temperature/s_rec` for that of outputs that
     one temperature has calibrated. Or a list of metrics: then the first ranks the table, the trials that nothing beats
     (the Pareto front) are marked, and no trial is stopped early. A trial's logit adjustment is fitted for the first."""

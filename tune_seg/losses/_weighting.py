@@ -57,9 +57,12 @@ def check_class_weights(weights: Tensor | Sequence[float], num_classes: int) -> 
     tensor = torch.as_tensor(weights).detach().clone()  # not the caller's own, which may change later
     if not tensor.is_floating_point():
         tensor = tensor.to(torch.float32)
-    allowed = f"allowed: {num_classes} finite numbers >= 0, one for each class, at least one of them > 0"
     if tensor.shape != (num_classes,):
-        raise InputError(f"class_weights = {tensor.tolist()!r} has shape {tuple(tensor.shape)}; {allowed}")
+        raise InputError(f"class_weights = {tensor.tolist()!r} has shape {tuple(tensor.shape)}; {_allowed(num_classes)}")
     if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()) or not bool((tensor > 0).any()):
-        raise InputError(f"class_weights = {tensor.tolist()!r} is not possible; {allowed}")
+        raise InputError(f"class_weights = {tensor.tolist()!r} is not possible; {_allowed(num_classes)}")
     return tensor
+
+
+def _allowed(num_classes: int) -> str:
+    return f"allowed: {num_classes} finite numbers >= 0, one for each class, at least one of them > 0"

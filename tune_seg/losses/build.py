@@ -1,7 +1,7 @@
 """The one door through which losses are built."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import SupportsIndex
 
 import torch
@@ -116,8 +116,7 @@ def check_loss(
     logits = torch.randn(2, num_classes, 8, 8, generator=generator).requires_grad_()
     target = torch.randint(num_classes, (2, 8, 8), generator=generator)
     target[:, 0] = ignore_index
-    given = "".join(f"{key} = {value!r}, " for key, value in params.items())
-    run = f"loss {name!r}: run once with {given}logits of shape {tuple(logits.shape)}, it"
+    run = _once(name, params, logits)
     try:
         loss = build_loss(name, num_classes=num_classes, class_weights=class_weights, ignore_index=ignore_index, **params)
         value = loss(logits, target)
@@ -128,11 +127,19 @@ def check_loss(
     except Exception as error:
         raise InputError(f"{run} raised {type(error).__name__}: {error}") from error
     if not isinstance(value, Tensor) or value.ndim != 0:
-        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        raise InputError(f"{run} returned {what}; expected a scalar tensor")
+        raise InputError(
+            f"{run} returned {f'a tensor of shape {tuple(value.shape)}' if isinstance(value, Tensor) else repr(value)}; "
+            "expected a scalar tensor"
+        )
     if not bool(torch.isfinite(value)):
         raise InputError(f"{run} returned {value.item()}; expected a finite number")
     if logits.grad is None:
         raise InputError(f"{run} returned {value.item()} without a gradient; expected one that depends on the logits")
     if not bool(torch.isfinite(logits.grad).all()):
         raise InputError(f"{run} returned {value.item()} with a gradient that is not finite everywhere")
+
+
+def _once(name: str, params: Mapping[str, object], logits: Tensor) -> str:
+    """How a message about the only call of a loss begins."""
+    given = "".join(f"{key} = {value!r}, " for key, value in params.items())
+    return f"loss {name!r}: run once with {given}logits of shape {tuple(logits.shape)}, it"

@@ -84,8 +84,9 @@ def load(name: str, path: str) -> Callable[..., Any]:
         found: Callable[..., Any] = operator.attrgetter(attribute)(module)
     except AttributeError:
         own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-        defines = ", ".join(own) or "nothing"
-        raise InputError(f"loss {name!r}: {module_name} has no {attribute}; it defines {defines}") from None
+        raise InputError(
+            f"loss {name!r}: {module_name} has no {attribute}; it defines {', '.join(own) or 'nothing'}"
+        ) from None
     if not callable(found):
         raise InputError(f"loss {name!r}: {path} is {found!r}; expected a class or a function that builds the loss")
     return found

@@ -1,16 +1,4 @@
-"""Models by name: those of this package, and all of segmentation-models-pytorch's.
-
-| architecture | what it is |
-| --- | --- |
-| `fcn_resnet101`, `deeplabv3_resnet101` (and `..._resnet50`) | :mod:`tune_seg.models.dilated_resnet`, Taubert's |
-| `vgg19_fcn` | :mod:`tune_seg.models.vgg19_fcn`, Hossain's |
-| `unet_2015` | :mod:`tune_seg.models.unet_2015`, Hossain's |
-| `deeplabv3plus` | SMP's `DeepLabV3Plus`, with encoder `resnet18` Hossain's |
-| any other | :mod:`tune_seg.models.smp` |
-
-SMP's `DeepLabV3Plus` has an output stride of 16 with atrous rates 12, 24, 36, which Chen et al. (2018) pair with a stride of
-8; with 16 they have 6, 12, 18. Hossain's was built in MATLAB, and the paper gives neither.
-"""
+"""Models by name: those of the papers, and all of segmentation-models-pytorch's. docs/models.md says what each one is."""
 
 import logging
 from collections.abc import Iterable
@@ -115,10 +103,10 @@ def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channe
             stride = getattr(model.encoder, "output_stride", 32)
             nearest = [max(1, round(side / stride)) * stride for side in (height, width)]
             fits = height % stride == 0 and width % stride == 0
-            advice = "choose a larger size" if fits else f"the nearest multiple of {stride} is {nearest}"
             raise InputError(
                 f"data.size (or augmentation.crop) [{height}, {width}]: {config.architecture} with {config.encoder} "
-                f"cannot take it ({first_line(error)}); {advice}"
+                f"cannot take it ({first_line(error)}); "
+                + ("choose a larger size" if fits else f"the nearest multiple of {stride} is {nearest}")
             ) from error
     return notes
 

@@ -77,9 +77,9 @@ def load_weights(model: nn.Module, state: State, source: str) -> list[str]:
     encoder = next(name for name, module in model.named_modules() if module is model.encoder) + "."
     class_layers = model.class_layers if isinstance(model, SplitModel) else _SMP_CLASS_LAYERS
     notes = []
-    for what, prefix in (("an auxiliary classifier", _AUXILIARY), ("adaptive class weights", _ACW)):
+    for prefix in (_AUXILIARY, _ACW):
         if any(name.startswith(prefix) for name in state):
-            notes.append(f"{source} has {what}, left out")
+            notes.append(f"{source} has {_left_out(prefix)}, left out")
             state = {name: value for name, value in state.items() if not name.startswith(prefix)}
     if isinstance(model, SplitModel):
         state = model.from_classifier(state)
@@ -137,6 +137,10 @@ def _unwrapped(state: State) -> State:
     return state
 
 
+def _left_out(prefix: str) -> str:
+    return {_AUXILIARY: "an auxiliary classifier", _ACW: "adaptive class weights"}[prefix]
+
+
 def _last_layers(state: State, class_layers: Iterable[str]) -> str:
     """A note on the layers that depend on the number of classes."""
     biases = [state[name] for name in sorted(class_layers) if name in state and state[name].ndim == 1]
@@ -162,16 +166,16 @@ def _check_names(own: State, state: State, optional: set[str], source: str) -> N
     # files of before 2018 lack the number of batches, which nothing here depends on
     missing = [name for name in own.keys() - state.keys() - optional if not name.endswith(".num_batches_tracked")]
     unexpected = state.keys() - own.keys()
-    shaped = [
-        f"{name} {list(state[name].shape)}, expected {list(own[name].shape)}"
-        for name in own.keys() & state.keys()
-        if state[name].shape != own[name].shape
-    ]
+    shaped = [_shapes(name, own, state) for name in own.keys() & state.keys() if state[name].shape != own[name].shape]
     if missing or unexpected or shaped:
         raise InputError(
             f"{source}: it does not fit model.architecture and model.encoder; choose those that it was made with.\n"
             f"missing: {_listed(missing)}\nunexpected: {_listed(unexpected)}\nwrongly shaped: {_listed(shaped)}"
         )
+
+
+def _shapes(name: str, own: State, state: State) -> str:
+    return f"{name} {list(state[name].shape)}, expected {list(own[name].shape)}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,8 +1,11 @@
 """What the result of a training can depend on in this package's code: a hash of it, which is part of every key.
 
 The hash is taken of the syntax, so that comments, docstrings, what losses and metrics say of themselves and the wording of
-messages can change while the checkpoints that are stored stay in use. Python writes the same syntax down differently from
-one minor version to the next, and may compute differently, so its minor version is part of the hash, on purpose.
+messages can change while the checkpoints that are stored stay in use. Wording is the texts of a `raise`, of what is given to
+one of `_TOLD`, and of a function or constant that `_WORDING` names; a test finds sentences that are anywhere else.
+
+Python writes the same syntax down differently from one minor version to the next, and may compute differently, so its minor
+version is part of the hash, on purpose.
 """
 
 import ast
@@ -23,6 +26,7 @@ _DEPENDS_ON = (
     "data/loading",
     "data/packing/file_format.py",
     "data/packing/packed.py",
+    "image_counts.py",
     "layers.py",
     "losses",
     "metric_names.py",  # which of them are taken of scaled outputs
@@ -34,14 +38,24 @@ _DEPENDS_ON = (
 )
 """Files and folders of the package. A test compares them with what a training imports."""
 
-_NOT_OF_A_TRIAL = frozenset(("config/data.py", "config/json_schema.py", "training/held_out.py"))
-"""Files in these folders that change no result: what is packed has a hash of its own in every key, the schema is for
-editors, and the test comes after all trainings. A wrong name here is a wrong result: after a change of that file, stored
+_NOT_OF_A_TRIAL = frozenset(
+    (
+        "config/allowed.py",  # words of messages
+        "config/data.py",  # what is packed has a hash of its own in every key
+        "config/json_schema.py",  # for editors
+        "config/parsing.py",  # checks values and hands them to the sections, and what these hold is in every key
+        "config/study.py",  # makes configurations of trials, and what these hold is in every key
+        "config/whole_epochs.py",  # the same
+        "training/ensemble.py",  # after all trainings
+        "training/held_out.py",  # the same
+    )
+)
+"""Files in these folders that change no result. A wrong name here is a wrong result: after a change of that file, stored
 results of the code before it are taken."""
 
 _LIBRARIES = ("numpy", "scipy", "segmentation-models-pytorch", "timm", "torch", "torchvision")
 
-_TOLD = frozenset(("_logger", "problems", "warnings"))
+_TOLD = frozenset(("_logger", "notes", "problems", "warnings"))
 """What messages are given to, beside exceptions."""
 
 _PROSE = {
@@ -51,8 +65,14 @@ _PROSE = {
 }
 """The arguments of a class that are text for readers alone, with their places."""
 
-_WORDING = {"losses/spec.py": ("range", "allowed")}
-"""Functions that say in words what is allowed, by file."""
+_WORDING = {
+    "losses/_weighting.py": ("_allowed",),
+    "losses/build.py": ("_once",),
+    "losses/own.py": ("_EXPECTED",),
+    "losses/spec.py": ("range", "allowed"),
+    "models/weights.py": ("_left_out", "_last_layers", "_shapes", "_listed"),
+}
+"""Functions and constants that are words of messages, by file."""
 
 
 @functools.cache
@@ -110,14 +130,19 @@ def _meaning(source: str, wording: Collection[str] = ()) -> str:
 
     Args:
         source: the module.
-        wording: its functions whose texts are words of messages.
+        wording: its functions and constants whose texts are words of messages.
     """
+    return ast.dump(_wordless(source, wording), annotate_fields=False)
+
+
+def _wordless(source: str, wording: Collection[str]) -> ast.Module:
+    """The syntax that :func:`_meaning` writes down."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id=called)) if called in _PROSE:
                 _drop_prose(node, _PROSE[called])
-            case ast.FunctionDef(name=function) if function in wording:
+            case ast.FunctionDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]) if name in wording:
                 _blank(node)
     for block in _blocks(tree):
         block[:] = [statement for statement in block if not _is_docstring(statement)]
@@ -129,7 +154,7 @@ def _meaning(source: str, wording: Collection[str] = ()) -> str:
                     statement.msg = None
                 case ast.Expr(value=ast.Call(func=ast.Attribute(value=target))) if _name(target) in _TOLD:
                     _blank(statement)
-    return ast.dump(tree, annotate_fields=False)
+    return tree
 
 
 def _blocks(node: Any) -> Iterator[list[ast.stmt]]:

@@ -152,7 +152,7 @@ def test_cityscapes_says_what_is_missing_or_unknown(tmp_path: Path) -> None:
         load(dataset, "aachen_000001_000019")
     with pytest.raises(InputError, match=r"data\.classes: the classes of Cityscapes are chosen with data\.options\.labels"):
         read_root(tmp_path, classes=["a", "b"])
-    with pytest.raises(InputError, match=r"data\.options\.labels: Input should be 'ids', 'all' or 'train'"):
+    with pytest.raises(InputError, match=r"data\.options\.labels: '34' is not possible; allowed: ids, all, train"):
         read_root(tmp_path, options={"labels": "34"})
     (tmp_path / "leftImg8bit" / "val").rename(tmp_path / "leftImg8bit" / "elsewhere")
     with pytest.raises(InputError, match=r"leftImg8bit/val: no CITY/\*_leftImg8bit\.png here"):

@@ -120,7 +120,7 @@ def test_other_channels_than_declared_are_refused(tmp_path: Path) -> None:
         load(read_root(tmp_path, options={"channels": 1}), "colour")
     with pytest.raises(InputError, match=r"colour\.png: 3 channels, where 4 are asked for"):
         load(read_root(tmp_path, options={"channels": 4}), "colour")
-    with pytest.raises(InputError, match=r"data\.options\.channels: Input should be greater than or equal to 1"):
+    with pytest.raises(InputError, match=r"data\.options\.channels: 0 is not possible; allowed: a whole number ≥ 1"):
         read_root(tmp_path, options={"channels": 0})
 
 
@@ -429,7 +429,7 @@ def test_a_bad_table_is_refused(tmp_path: Path, name: str, content: str, message
 
 def test_bad_colours_in_the_configuration_and_two_tables_are_refused(tmp_path: Path) -> None:
     write_coloured(tmp_path)
-    with pytest.raises(InputError, match=r"data\.options\.colours.*less than or equal to 255"):
+    with pytest.raises(InputError, match=r"data\.options\.colours.*≤ 255"):
         read_root(tmp_path, options={"colours": {"a": [1, 2, 256], "b": [0, 0, 0]}})
     with pytest.raises(InputError, match=r"data\.options\.colours: b and a have one colour"):
         read_root(tmp_path, options={"colours": {"a": [1, 2, 3], "b": [1, 2, 3]}})

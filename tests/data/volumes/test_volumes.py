@@ -281,9 +281,15 @@ def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_na
             "unknown key data.options.percentile (did you mean percentiles?); the keys of data.options are percentiles",
         ),
         ({"percentiles": [99, 1]}, "data.options.percentiles: black must lie below white"),
-        ({"percentiles": [-1, 99]}, "data.options.percentiles: Input should be greater than or equal to 0"),
+        (
+            {"percentiles": [-1, 99]},
+            "data.options.percentiles: [-1, 99] is not possible; allowed: [black, white], numbers ≥ 0 and ≤ 100",
+        ),
         ({"window": [5, 5]}, "data.options.window: black must lie below white"),
-        ({"window": [float("-inf"), 5]}, "data.options.window: Input should be a finite number"),
+        (
+            {"window": [float("-inf"), 5]},
+            "data.options.window: [-inf, 5] is not possible; allowed: [black, white], numbers, or null, and finite",
+        ),
         ({"bits": 12}, "data.options.bits"),
         ({"spacing": 0}, "data.options.spacing"),
         ({"patient": "("}, "data.options.patient: is not a valid regular expression"),

@@ -131,11 +131,14 @@ def test_grid_points_are_the_product_of_the_grids() -> None:
         ({"training.lr": {"float": [0.1, "training.momentum + 1.2.3"]}}, "a bound is a number or"),
         ({"training.lr": {"float": [0.1, "loss.kind"]}}, "its bound loss.kind has no value where loss.kind is static"),
         ({"training.batch_size": {"int": [1.4, 3.5]}}, "the ends of an int are whole numbers"),
-        ({"training.batch_size": {"choice": [*range(1, 700), 0]}}, "training.batch_size: Input should be greater"),
+        (
+            {"training.batch_size": {"choice": [*range(1, 700), 0]}},
+            "training.batch_size: 0 is not possible; allowed: a whole number",
+        ),
         ({"training.lr": {"float": [0.1, 1], "when": {"loss.end": ["focl"]}}}, "can never hold for 'focl'; the values are"),
         ({"training.lr": {"float": [0.1, 1], "when": {"los": ["ce"]}}}, "unknown key los"),
         ({"training.lr": {"float": [0.1, 1], "when": "always"}}, "when is"),
-        ({"loss.gamma": {"float": [-1, 2]}}, "loss.gamma: Input should be greater than or equal to 0"),
+        ({"loss.gamma": {"float": [-1, 2]}}, "loss.gamma: -1"),
         ({"loss.end": {"choice": ["ce", "nope"]}}, "unknown loss 'nope'"),
         ({"loss.kind": {"choice": ["static", "naive"]}}, "needs loss.start"),
         (
@@ -192,8 +195,11 @@ def test_a_sampler_that_cannot_serve_several_objectives_says_so() -> None:
 
 
 def test_an_unknown_sampler_names_the_known_ones() -> None:
-    searched = space({}, search={"sampler": "bayes"})
-    with pytest.raises(InputError, match=r"unknown name 'bayes'; the names are grid, .*tpe"):
+    searched = space({}, search={"sampler": "sobol"})
+    with pytest.raises(InputError, match=r"unknown name 'sobol'; the names are grid, .*tpe"):
+        check_sampler(searched.config, searched)
+    searched = space({}, search={"sampler": "tpes"})
+    with pytest.raises(InputError, match=r"unknown name 'tpes' \(did you mean tpe\?\); the names are grid, "):
         check_sampler(searched.config, searched)
 
 

@@ -86,16 +86,14 @@ _VAL_FRAMES = range(7959, 8160)  # of the sequence 0016E5
 
 
 class CamVidOptions(Options):
-    """`data.options` of CamVid.
-
-    Args:
-        classes: 11 or 32 (31 of these without Void). Left out, those of the layout.
-        val: the published images that validate. Where `data.split` divides the images anew, those of test are among them,
-            unless it holds them out.
-    """
+    """`data.options` of CamVid."""
 
     classes: Literal[11, 32] | None = None
+    """11 merges the 32 classes to SegNet's; 32 keeps them, 31 without Void. null: those of the layout."""
+
     val: Literal["val", "test"] = "val"
+    """The published images that validate. With `data.split` all images are divided anew, those of test
+    too, unless it holds them out."""
 
 
 def looks_like(root: Path) -> bool:

@@ -62,16 +62,13 @@ _CLASSES: dict[str, tuple[int, ...]] = {
 
 
 class CityscapesOptions(Options):
-    """`data.options` of Cityscapes.
-
-    Args:
-        labels: which label ids are classes; all others are ignored. `ids`: 4 to 33, the 30 classes that the data set's paper
-            counts and Taubert section 4 names. `all`: 0 to 33, as the code of Taubert has it, which trains 34 outputs and
-            ignores nothing, so that "unlabeled", "ego vehicle", "rectification border" and "out of roi" are classes too.
-            `train`: the 19 that the benchmark evaluates, in the order of their train ids.
-    """
+    """`data.options` of Cityscapes."""
 
     labels: Literal["ids", "all", "train"] = "ids"
+    """Which label ids are classes; all others are ignored. `ids`: 4 to 33, the 30 classes that the data set's paper counts
+    and Taubert section 4 names. `all`: 0 to 33, as Taubert's code trains them, nothing ignored, so that "unlabeled", "ego
+    vehicle", "rectification border" and "out of roi" are classes too. `train`: the 19 that the benchmark evaluates, in the
+    order of their train ids."""
 
 
 def looks_like(root: Path) -> bool:

@@ -40,13 +40,10 @@ _MIN_NUMBERS = 6  # of a polygon: three points
 
 
 class CocoOptions(Options):
-    """`data.options` of COCO.
-
-    Args:
-        only_labelled: whether images in which none of the twenty classes occurs are left out, on both sides of the split.
-    """
+    """`data.options` of COCO."""
 
     only_labelled: bool = True
+    """Leave out images in which none of the twenty classes occurs, on both sides of the split."""
 
 
 class Region(NamedTuple):

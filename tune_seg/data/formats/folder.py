@@ -24,22 +24,26 @@ IGNORE_LABEL = 255
 
 _COLOUR_TABLES = ("colours.txt", "class_dict.csv")
 _Intensity = Annotated[Integer, Field(ge=0, le=255)]
+_Colour = tuple[
+    Annotated[_Intensity, Field(description="red")],
+    Annotated[_Intensity, Field(description="green")],
+    Annotated[_Intensity, Field(description="blue")],
+]
 
 
 class FolderOptions(Options):
-    """`data.options` of a folder.
-
-    Args:
-        channels: the number that the images have. 3 is RGB, to which grey images and palettes are converted; any other
-            number is that of the files. Transparency is dropped where it is one channel more.
-        pages: what the pages of a TIFF are: samples, each with a page of the mask, or the channels of one image.
-        colours: the colour of each class, where the masks are coded in colours; else it is read from ROOT/colours.txt or
-            ROOT/class_dict.csv, if one is there.
-    """
+    """`data.options` of a folder."""
 
     channels: Positive = 3
+    """How many channels the images have. 3 is RGB, to which grey images and palettes are converted; any other number is that
+    of the files. Transparency is dropped where it is one channel more."""
+
     pages: Literal["samples", "channels"] = "samples"
-    colours: dict[str, tuple[_Intensity, _Intensity, _Intensity]] | None = None
+    """What the pages of a TIFF are: `samples`, each with a page of the mask, or the `channels` of one image."""
+
+    colours: dict[str, _Colour] | None = None
+    """The colour of each class, where masks are coded in colours, such as `{road: [128, 64, 128], ...}`. null: those of
+    `ROOT/colours.txt` or `ROOT/class_dict.csv`, if one is there."""
 
 
 def looks_like(root: Path) -> bool:

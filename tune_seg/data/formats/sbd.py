@@ -21,14 +21,11 @@ _FOLDERS = ("img", "cls")
 
 
 class SbdOptions(Options):
-    """`data.options` of SBD.
-
-    Args:
-        leave_out: a file that lists images to leave out of training, one a line; relative to the root. Name VOC's val.txt
-            here to compare models on VOC's validation images, some of which are among SBD's training images.
-    """
+    """`data.options` of SBD."""
 
     leave_out: Path | None = None
+    """A file that lists images which do not train, one a line; relative to the root. Name VOC's `val.txt` to compare models
+    on VOC's validation images, some of which are among SBD's training images. null: all train."""
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,11 @@ _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
 class VocOptions(Options):
-    """`data.options` of VOC.
-
-    Args:
-        extra: a folder of more labels, PNG with the same numbers, such as SegmentationClassAug; relative to the folder that
-            holds JPEGImages. Its images train too, except those of VOC's val.txt; where VOC has a label too, VOC's is
-            used.
-    """
+    """`data.options` of VOC."""
 
     extra: Path | None = None
+    """A folder of more labels, PNG with the same numbers, such as `SegmentationClassAug`; relative to the folder that holds
+    `JPEGImages`. Its images train too, but never those of `val.txt`, and VOC's own label wins. null: none."""
 
 
 def looks_like(root: Path) -> bool:

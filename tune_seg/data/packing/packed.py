@@ -194,8 +194,10 @@ def _checked(fold: int | None, folds: int) -> int | None:
     if not folds and fold is None:
         return None
     if not 0 <= (fold or 0) < folds:
-        there = f"there are 0 to {folds - 1}" if folds else "the data are not divided into folds (data.split.folds)"
-        raise InputError(f"fold: there is no fold {fold}; {there}")
+        raise InputError(
+            f"fold: there is no fold {fold}; "
+            + (f"there are 0 to {folds - 1}" if folds else "the data are not divided into folds (data.split.folds)")
+        )
     return fold or 0
 
 

@@ -12,30 +12,34 @@ _Percentage = Annotated[Number, Field(ge=0.0, le=100.0)]
 
 
 class VolumeOptions(Options):
-    """How a volume becomes images.
+    """`data.options` of volumes: how one becomes images."""
 
-    Args:
-        percentiles: of the intensities of the whole volume, a channel at a time: the lower one becomes black, the upper one
-            white.
-        window: the intensities that become black and white, in place of percentiles; after rescaling, so in Hounsfield units
-            for CT.
-        bits: of an image: 8 (0 to 255) or 16 (0 to 65535).
-        foreground_only: leave out slices whose mask has only 0 and ignored pixels. All masks are then read in advance.
-        spacing: millimetres from one pixel to the next, both ways: slices are resampled to it and cut or filled up around
-            their centre to `data.size`. Left out, pixels that are not square are made square, with the finer of their two
-            spacings, and the whole slice is stretched to `data.size`, as other images are.
-        resample_labels: take the nearest label where labels lie on another grid than their image; otherwise an error.
-        patient: a regular expression found in the name of a volume, whose first group (or all of it) names the patient.
-            Left out, it is DICOM's PatientID, and elsewhere each volume is a patient.
-    """
+    percentiles: tuple[
+        Annotated[_Percentage, Field(description="black")], Annotated[_Percentage, Field(description="white")]
+    ] = (0.5, 99.5)
+    """Which percentiles of the intensities of the whole volume become black and white, a channel at a time."""
 
-    percentiles: tuple[_Percentage, _Percentage] = (0.5, 99.5)
-    window: tuple[Number, Number] | None = None
+    window: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
+    """The intensities that become black and white, after rescaling, so in Hounsfield units for CT; for example [-160, 240].
+    null: `percentiles`."""
+
     bits: Literal[8, 16] = 8
+    """The bits of an image: 8 (0 to 255) or 16 (0 to 65535)."""
+
     foreground_only: bool = False
+    """Leave out slices whose mask has only 0 and ignored pixels. All masks are then read in advance."""
+
     spacing: AboveZero | None = None
+    """Millimetres from one pixel to the next, both ways: slices are resampled to it and cut or filled up (ignored) around
+    their centre to `data.size`. null: pixels that are not square are made square, with the finer of their two spacings, and
+    the whole slice is stretched to `data.size`, as other images are."""
+
     resample_labels: bool = False
+    """Take the nearest label where labels lie on another grid than their image; otherwise that is an error."""
+
     patient: str | None = None
+    """A regular expression found in the name of a volume, whose first group (or all of it) names the patient, such as
+    `^(p[0-9]+)_`. null: DICOM's PatientID, and elsewhere each volume is a patient."""
 
     @field_validator("patient")
     @classmethod

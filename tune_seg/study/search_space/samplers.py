@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from tune_seg.config import SearchConfig, StudyConfig
-from tune_seg.errors import InputError
+from tune_seg.errors import InputError, did_you_mean
 from tune_seg.study.search_space.bounded_tpe import BoundedTPESampler
 from tune_seg.study.search_space.space import Space
 
@@ -36,7 +36,8 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
     """
     name = config.sampler
     if name not in NAMES:
-        raise InputError(f"search.sampler: unknown name {config.sampler!r}; the names are {', '.join(NAMES)}")
+        hint = did_you_mean(name, NAMES)
+        raise InputError(f"search.sampler: unknown name {config.sampler!r}{hint}; the names are {', '.join(NAMES)}")
     seed = random.Random(f"{config.seed}/{session}").getrandbits(32)
     try:
         if name == "grid":

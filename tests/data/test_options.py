@@ -1,0 +1,48 @@
+"""`data.options`: every key has a text, which docs/ and the schema for editors repeat."""
+
+import re
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from tests.support import CHECKOUT
+from tune_seg.config import schema
+from tune_seg.config.base import field_docs
+from tune_seg.data.options import Options, options_of, read_options
+from tune_seg.errors import InputError
+from tune_seg.format_names import FORMATS, FormatName
+
+SECTIONS = list(dict.fromkeys(map(options_of, FORMATS)))
+
+
+def test_every_format_has_the_options_of_its_own() -> None:
+    assert {*SECTIONS} == {*Options.__subclasses__()}
+    keys = [key for section in SECTIONS for key in section.model_fields]
+    assert len(keys) == len(set(keys))  # the schema has them all, whatever the format
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_option_has_a_text_that_is_in_the_documentation(section: type[Options]) -> None:
+    docs = field_docs(section)
+    assert list(docs) == list(section.model_fields)
+    pages = "".join((CHECKOUT / "docs" / f"data-{name}.md").read_text() for name in ("images", "volumes"))
+    rows = dict(re.findall(r"^\|.*\| `data\.options\.(\w+)` \|.*\| ([^|]*) \|$", pages, re.MULTILINE))
+    assert {key: rows.get(key) for key in docs} == docs
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_schema_of_the_command_knows_the_options(name: FormatName) -> None:
+    validator = jsonschema.Draft202012Validator(schema(map(options_of, FORMATS)))
+    defaults = options_of(name)().model_dump(mode="json")
+    study = {"data": {"root": "images", "format": name, "options": defaults}}
+    assert list(validator.iter_errors(study)) == []
+    for wrong in ({**defaults, "no_such_option": 1}, {key: {"a": "mapping"} for key in defaults}):
+        assert list(validator.iter_errors({"data": {**study["data"], "options": wrong}})) != []
+
+
+def test_a_wrong_option_is_answered_with_what_is_allowed() -> None:
+    with pytest.raises(InputError) as error:
+        read_options({"labels": "trian"}, options_of("cityscapes"))
+    assert str(error.value) == (
+        "data.options.labels: 'trian' is not possible (did you mean train?); allowed: ids, all, train"
+    )
