@@ -18,6 +18,7 @@ from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
     say_failures,
+    say_next,
     say_where,
     study_console,
     warn_of_classes,
@@ -141,6 +142,8 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
+    if finished:
+        say_next(console, directory, answer, generated=config.data.root is None)
     return outcome
 
 

@@ -18,8 +18,8 @@ from tune_seg.study.record import Record, State, rank_key, sortable
 from tune_seg.study.scoring import Scored
 from tune_seg.training.result import ADJUSTED, SCALINGS, TEMPERATURE
 
-_SHOWN = ("recall", "accuracy", "calibration", "f1", "miou")
-_WIDTH_OF_ALL_METRICS = 140
+_SHOWN = ("accuracy", "f1", "miou")
+_WIDTH_OF_ALL_METRICS = 180
 """Characters that the ranked table takes with all its metrics."""
 _MAX_RANKED = 50
 """Rows of the ranked table."""
@@ -70,22 +70,28 @@ def final_report(
     shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
     if any(math.isfinite(_mean(each, f"{ADJUSTED}/{metric}")) for each in shown):
         console.print(_free_after_training(shown, metric, surroundings.scored.ensemble), soft_wrap=True)
+    missed: list[str] = []
     if plain is not None:
         others = [each for each in completed if each is not plain]
-        for line in missed_lines(plain, others, surroundings.class_names, surroundings.absent):
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        missed = list(missed_lines(plain, others, surroundings.class_names, surroundings.absent))
     if answer is None:
-        console.print(_of_single_runs(completed[0], plain, objective), soft_wrap=True, highlight=False)
+        _say(console, [_of_single_runs(completed[0], plain, objective), *missed])
         return
-    assert config.search.confirm is not None
-    console.print(answer_table(answer, objective, config.search.confirm.confidence), soft_wrap=True)
-    test = surroundings.scored.test
-    for line in () if test is None else test_lines(answer, objective, test):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if surroundings.scored.problem:
-        console.print(f"Warning: {surroundings.scored.problem}.", soft_wrap=True, markup=False, highlight=False)
+    settings, scored = config.search.confirm, surroundings.scored
+    assert settings is not None
     cost = 2 * _seconds_of_a_training(records) / surroundings.slots
-    console.print(verdict_text(answer, objective, config.search.confirm.margin, cost), soft_wrap=True, highlight=False)
+    console.print(verdict_text(answer, objective, settings.margin, cost), soft_wrap=True, highlight=False)
+    console.print(answer_table(answer, objective, settings.confidence), soft_wrap=True)
+    _say(console, missed)
+    if scored.test is not None:
+        _say(console, test_lines(answer, objective, scored.test))
+    if scored.problem:
+        _say(console, [f"Warning: {scored.problem}."])
+
+
+def _say(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration]:
@@ -111,16 +117,18 @@ def pareto_front(found: Iterable[Configuration], objectives: Sequence[str]) -> l
 
 def _ranking(config: StudyConfig, order: Sequence[Configuration], front: set[str], *, wide: bool) -> Table:
     objective = config.objectives[0]
-    metrics = tuple(dict.fromkeys((*config.objectives[1:], *(_SHOWN if wide else ("recall", "calibration")))))
+    prefix = "temperature/" if objective.startswith("temperature/") else ""
+    shown = ("recall", f"{prefix}calibration", *(_SHOWN if wide else ()))
+    metrics = tuple(name for name in dict.fromkeys((*config.objectives[1:], *shown)) if name != objective)
     table = Table()
     for name in ("rank", "trial", "loss"):
         table.add_column(name, justify="left" if name == "loss" else "right", no_wrap=True)
     table.add_column("settings")
-    for name in (objective, "sd", "n", *metrics, "epochs", "state"):
+    for name in (objective, "sd", "n", *(name.removeprefix(prefix) for name in metrics), "epochs", "state"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     for place, each in enumerate(order, 1):
         scores, last = each.scores(objective), each.trials[-1] if not each.completed else each.completed[-1]
-        settings = "\n".join(f"{short(key)} {cell(value)}" for key, value in settings_of(each).items())
+        settings = ", ".join(f"{short(key)} {cell(value)}" for key, value in settings_of(each).items())
         mark = "*" if each.id in front else ""
         table.add_row(
             f"{place}{mark}",

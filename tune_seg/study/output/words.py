@@ -1,11 +1,13 @@
 """How values, keys and settings are written in tables."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tune_seg.config import ROW
 from tune_seg.study.configurations import Configuration
 
+_CLEAR = re.compile(r"^(loss\.components\.|loss\.params\.|loss\.|schedule\.)")
 _IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
 
 
@@ -20,7 +22,7 @@ def cell(value: Any) -> str:
 
 def short(key: str) -> str:
     """A key without the sections that are clear from its last parts."""
-    return key.removeprefix("loss.components.").removeprefix("loss.params.")
+    return _CLEAR.sub("", key)
 
 
 def settings_of(configuration: Configuration) -> Mapping[str, Any]:
