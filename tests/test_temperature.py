@@ -1,5 +1,6 @@
 """Temperatures against known ones, against the condition for the optimum, and at their bounds; which pixels are sampled."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,21 @@ def test_stays_within_its_bounds_where_the_likelihood_has_no_optimum() -> None:
         assert nll(logits / sharpened, target) <= nll(logits, target)
     for per_class in (False, True):
         assert fit_temperature(-right, target, per_class=per_class).numpy() == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.5, 2.0])
+def test_a_search_that_has_met_the_optimum_exactly_ends_there(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, exp_ = [], Tensor.exp_
+
+    def counted(values: Tensor) -> Tensor:
+        steps.append(values.shape)
+        return exp_(values)
+
+    monkeypatch.setattr(Tensor, "exp_", counted)
+    logits = scale * torch.tensor([[math.log(3.0), 0.0]], dtype=torch.float64).expand(4, 2)
+    found = fit_temperature(logits, torch.tensor([0, 0, 0, 1])).item()  # 3 of 4 are right
+    assert found == pytest.approx(scale, rel=1e-9)
+    assert 1 <= len(steps) <= 8
 
 
 def test_half_precision_logits_are_fitted_as_they_are() -> None:

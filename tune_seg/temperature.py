@@ -93,7 +93,7 @@ def _newton(below: Tensor, of_truth: Tensor, point: float, tolerance: float) -> 
         slope, curvature = torch.stack([mean.sum() - total, variance.sum()]).tolist()
         lower, upper = (lower, point) if slope > 0 else (point, upper)
         before, step = step, -slope / curvature if curvature > 0 else math.inf
-        if not (lower < point + step < upper and abs(step) < before / 2):
+        if not (lower <= point + step <= upper and abs(step) < before / 2):
             step = math.sqrt(lower * upper) - point
         point, step = point + step, abs(step)
         if step <= tolerance * point:
