@@ -13,7 +13,7 @@ from tests.support.records import asked, open_records
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, pack
 from tune_seg.data.dataset import Sample
-from tune_seg.study.output.messages import say_failures, warn_of_classes, warn_of_frozen_encoders, warner
+from tune_seg.study.output.messages import say_failures, warn_of_classes, warn_of_frozen_encoders, warn_of_groups, warner
 from tune_seg.study.record import State
 from tune_seg.study.search_space.space import Space
 
@@ -46,15 +46,39 @@ def printed(console: Console) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(("trained", "unseen"), [((0, 2), ["sign"]), ((2, 2), ["road, sign"]), ((0, 1), [])])
-def test_classes_that_no_training_image_shows_are_warned_of(
-    console: Console, tmp_path: Path, trained: tuple[int, int], unseen: list[str]
+@pytest.mark.parametrize(
+    ("trained", "validated", "untrained", "unseen"),
+    [
+        ((0, 1), (0, 1), "tree", ""),
+        ((0, 2), (0, 1), "sign", "tree"),
+        ((2, 2), (0, 1), "road, sign", "tree"),
+        ((0, 2), (0, 0), "sign", "tree"),
+        ((1, 2), (1, 2), "road", ""),
+    ],
+)
+def test_classes_that_no_training_or_no_validation_image_has_are_warned_of(
+    console: Console, tmp_path: Path, trained: tuple[int, int], validated: tuple[int, int], untrained: str, unseen: str
 ) -> None:
-    samples = Sample("a", "train"), Sample("b", "val"), Sample("c", "val")
-    data = Halves(samples, {"a": trained, "b": (0, 1), "c": (1, 0)})
+    data = Halves((Sample("a", "train"), Sample("b", "val")), {"a": trained, "b": validated})
     warn_of_classes(console, PackedData(pack(data, tmp_path, (8, 8))))
-    end = "in the validation images and in no training image: no loss can find them."
-    assert printed(console) == [f"Warning: {names} {end}" for names in unseen]
+    size = "(at 8 x 8 pixels, where small things may have disappeared)"
+    expected = [f"Warning: {untrained} in no training image {size}: no loss can find them."]
+    if unseen:
+        expected.append(f"Warning: {unseen} in no validation image {size}: nobody can tell who finds them.")
+    assert printed(console) == expected
+
+
+def test_one_group_of_validation_images_is_warned_of(console: Console, tmp_path: Path) -> None:
+    masks = {"a": (0, 1), "b": (0, 1), "c": (0, 2)}
+
+    def warned(groups: tuple[str, str]) -> bool:
+        samples = (Sample("a", "train"), *(Sample(id, "val", group=group) for id, group in zip("bc", groups, strict=True)))
+        warn_of_groups(console, PackedData(pack(Halves(samples, masks), tmp_path, (8, 8))))
+        return any("all validation images are of one group" in line for line in printed(console))
+
+    assert not warned(("one", "other"))
+    assert not warned(("", ""))
+    assert warned(("one", "one"))
 
 
 @pytest.mark.parametrize(
