@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tune_seg.errors import InputError
-from tune_seg.study.verdict.contender import Contender
+from tune_seg.study.verdict.contender import Contender, common_keys
 from tune_seg.study.verdict.looks import share_of_a_look
 from tune_seg.study.verdict.paired import Difference
 from tune_seg.study.verdict.rule import Kind, Rule
@@ -20,8 +20,8 @@ class Row:
     Attributes:
         id: of the finalist.
         difference: finalist minus reference.
-        p: of the difference, adjusted for the number of finalists (Holm) and for every look at the data.
-        decisive: finalist minus reference at the level at which the verdict is taken: it leaves out 0 where p is small.
+        p: of the claim that the finalist is better, adjusted for all that a verdict may claim (Holm) and for every look.
+        decisive: finalist minus reference with the interval that decides: it lies above 0 where p is below 1 - confidence.
         beside: finalist minus reference in other metrics, by name, as they are: not adjusted.
     """
 
@@ -46,6 +46,7 @@ class Verdict:
             of it.
         more_seeds: not decided: with how many further seeds it would be, mean and scatter being as they are; None: more
             than MOST_SEEDS, or never, if `images_limit`.
+        bound: the smallest margin that the pair is shown to be within now; nan with a single seed.
         images_limit: not decided, and no number of seeds can change it: it takes more validation images.
         table: every finalist beside the reference, in the order of the contenders.
     """
@@ -57,6 +58,7 @@ class Verdict:
     decisive: Difference
     recommended: str
     more_seeds: int | None
+    bound: float
     images_limit: bool
     table: tuple[Row, ...]
 
@@ -78,7 +80,7 @@ def decide(
     of the pair, which counts the looks, lies within the margin on both sides. *Not decided*: neither.
 
     Args:
-        contenders: finalists and the reference, with their repeats.
+        contenders: finalists and the reference, with their repeats; a finalist without any value of the metric is left out.
         reference: the id of the reference, plain cross entropy.
         metric: the objective; larger is better.
         margin: a smaller difference does not matter to the user.
@@ -87,48 +89,84 @@ def decide(
         beside: metrics that the table shows as well (:func:`tune_seg.study.verdict.classes.metrics_beside`).
 
     Raises:
-        InputError: no contender has the reference's id, there is no finalist, or several folds and no `test_share`.
+        InputError: no contender has the reference's id, no finalist has a value of the metric, or several folds and no
+            `test_share`.
     """
-    by_id = {each.id: each for each in contenders}
+    by_id = {each.id: each for each in with_scores(contenders, reference, metric)}
     if reference not in by_id or len(by_id) < 2:
-        raise InputError(f"verdict: {reference} and at least one finalist are needed, got {', '.join(by_id) or 'nothing'}")
-    rule = Rule(contenders, metric, margin, 1 - confidence, test_share)
+        raise InputError(
+            f"verdict: {reference} and a finalist with {metric} are needed, got {', '.join(by_id) or 'nothing'}"
+        )
+    rule = Rule(list(by_id.values()), metric, margin, 1 - confidence, test_share)
     table = compare_with_reference(rule, by_id[reference], beside)
-    top = max(table, key=lambda row: _sortable(row.difference.mean))
-    if _sortable(top.difference.mean) > 0:
-        best, other, difference, decisive = top.id, reference, top.difference, top.decisive
-    else:
-        best, other, difference, decisive = reference, top.id, top.difference.reversed(), top.decisive.reversed()
-    kind = rule.kind(decisive)
-    more = rule.more_seeds(decisive) if kind is Kind.UNDECIDED else None
+    lead = table.lead
+    kind = rule.kind(lead.decisive)
+    more = rule.more_seeds(lead.decisive) if kind is Kind.UNDECIDED else None
     return Verdict(
         kind=kind,
-        best=best,
-        other=other,
-        difference=difference,
-        decisive=decisive,
-        recommended=_simplest_like(by_id[best], rule).id,
+        best=lead.best,
+        other=lead.other,
+        difference=lead.difference,
+        decisive=lead.decisive,
+        recommended=_simplest_like(by_id[lead.best], rule).id,
         more_seeds=more,
-        images_limit=kind is Kind.UNDECIDED and more is None and rule.limited_by_images(decisive),
-        table=table,
+        bound=rule.bound(lead.difference),
+        images_limit=kind is Kind.UNDECIDED and more is None and rule.limited_by_images(lead.decisive),
+        table=table.rows,
     )
 
 
-def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[str] = ()) -> tuple[Row, ...]:
-    """Every finalist beside the reference, in the order of the contenders."""
+@dataclass(frozen=True)
+class Lead:
+    """The best and what it is compared with; both differences are best minus other."""
+
+    best: str
+    other: str
+    difference: Difference
+    decisive: Difference
+
+
+@dataclass(frozen=True)
+class Table:
+    """Every finalist beside the reference, in the order of the contenders, and the pair that the verdict is about."""
+
+    rows: tuple[Row, ...]
+    lead: Lead
+
+
+def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[str] = ()) -> Table:
+    """Every finalist beside the reference.
+
+    With k finalists a verdict is one of k + 1 claims: that a certain finalist is better than the reference, or that the
+    reference is better than the best of them. Holm's method is taken over these k + 1 one-sided p values. Over the k
+    two-sided ones it would pay for claims that no verdict makes: that a finalist is worse.
+    """
     from statsmodels.stats.multitest import multipletests  # takes a second to import
 
     finalists = [each for each in rule.contenders if each.id != reference.id]
     found = [rule.difference(each, reference) for each in finalists]
-    ps = np.array([_sortable_p(each.p_value(share_of_a_look(each.n))) for each in found])
+    top = int(np.argmax([_sortable(each.mean) for each in found]))
+    claims = [_one_sided(each) for each in [*found, found[top].reversed()]]
+    ps = np.array(claims + [1.0] * (rule.claims - len(claims)))
     holm = multipletests(ps, alpha=rule.alpha, method="holm")[1]
-    left = len(ps) - np.argsort(np.argsort(ps, kind="stable"), kind="stable")  # hypotheses that Holm still has at its turn
-    rows = []
-    for finalist, difference, p, adjusted, turn in zip(finalists, found, ps, holm, left, strict=True):
-        factor = max(adjusted / p, turn) if p > 0 else turn
-        others = {metric: rule.difference(finalist, reference, metric) for metric in beside}
-        rows.append(Row(finalist.id, difference, float(adjusted), rule.decisive(difference, float(factor)), others))
-    return tuple(rows)
+    left = len(ps) - np.argsort(np.argsort(ps, kind="stable"), kind="stable")  # claims that Holm still has at its turn
+    factors = np.maximum(np.divide(holm, ps, out=np.zeros_like(ps), where=ps > 0), left)
+    decisive = [rule.decisive(each, factor) for each, factor in zip(found, factors, strict=False)]
+    rows = tuple(
+        Row(
+            each.id, found[i], float(holm[i]), decisive[i], {name: rule.difference(each, reference, name) for name in beside}
+        )
+        for i, each in enumerate(finalists)
+    )
+    if _sortable(found[top].mean) > 0:
+        return Table(rows, Lead(finalists[top].id, reference.id, found[top], decisive[top]))
+    against = found[top].reversed()
+    return Table(rows, Lead(reference.id, finalists[top].id, against, rule.decisive(against, factors[len(found)])))
+
+
+def with_scores(contenders: Sequence[Contender], reference: str, metric: str) -> list[Contender]:
+    """The reference and the finalists that have a value of the metric: one that failed every time compares with nothing."""
+    return [each for each in contenders if each.id == reference or common_keys([each], metric)]
 
 
 def _simplest_like(best: Contender, rule: Rule) -> Contender:
@@ -141,5 +179,9 @@ def _sortable(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def _sortable_p(p: float) -> float:
-    return 1.0 if math.isnan(p) else p
+def _one_sided(difference: Difference) -> float:
+    """The p value of a mean above 0 that may be looked at after every seed; 1 where it is unknown."""
+    p = difference.p_value(share_of_a_look(difference.n))
+    if math.isnan(p):
+        return 1.0
+    return p / 2 if difference.mean > 0 else 1 - p / 2

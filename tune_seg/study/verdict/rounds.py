@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tune_seg.study.verdict.contender import Contender, Key
-from tune_seg.study.verdict.decision import compare_with_reference
+from tune_seg.study.verdict.decision import compare_with_reference, with_scores
 from tune_seg.study.verdict.looks import FIRST
 from tune_seg.study.verdict.paired import Difference
 from tune_seg.study.verdict.rule import Kind, Rule
@@ -64,7 +64,10 @@ def next_round(
         return _named(missing[:budget])
     if len(start) < 2 or count < FIRST:
         return []
-    pairs = _open_pairs(Rule(start, metric, margin, 1 - confidence, test_share), reference)
+    begun = with_scores(start, reference, metric)
+    if len(begun) < 2:
+        return []
+    pairs = _open_pairs(Rule(begun, metric, margin, 1 - confidence, test_share), reference)
     found: list[tuple[Contender, Key]] = []
     for more in range(1, len(keys) + 1):
         wanted = list(dict.fromkeys(training for pair in pairs for training in _first_missing(pair, keys, more)))
@@ -91,17 +94,16 @@ def _open_pairs(rule: Rule, reference: str) -> list[tuple[Contender, Contender]]
     """The best and the reference, and the best and its closest rival, as long as more seeds can decide one of the two."""
     by_id = {each.id: each for each in rule.contenders}
     plain = by_id[reference]
-    rows = {row.id: row for row in compare_with_reference(rule, plain)}
-    leads = {each.id: rows[each.id].difference.mean if each is not plain else 0.0 for each in rule.contenders}
-    best = by_id[max(leads, key=lambda id: -math.inf if math.isnan(leads[id]) else leads[id])]
+    table = compare_with_reference(rule, plain)
+    best = by_id[table.lead.best]
     rivals = []
     for each in rule.contenders:
         if each is best:
             continue
-        if plain in (best, each):
-            decisive = rows[each.id if best is plain else best.id].decisive
+        if each.id == table.lead.other:
+            decisive = table.lead.decisive
         else:
-            decisive = rule.decisive(rule.difference(best, each), rule.finalists)
+            decisive = rule.decisive(rule.difference(best, each), rule.claims)
         if rule.kind(decisive) is Kind.UNDECIDED and not rule.limited_by_images(decisive):
             rivals.append((_gap(decisive), each))
     if not rivals:
