@@ -158,6 +158,21 @@ def test_a_repeat_that_fails_ends_the_session_and_not_the_study(tmp_path: Path, 
     assert len(seeds) == len(set(seeds)) and len(rest) < len(seeds)
 
 
+def test_with_several_objectives_the_front_is_repeated_and_its_probability_known(tmp_path: Path, packed: PackedData) -> None:
+    config = study(40, objective=["recall", "accuracy"], search={"confirm": {"finalists": 2}})
+    records = opened(tmp_path, packed, config)
+    while (record := records.ask()) is not None:
+        # what finds more is less accurate, but for dice, which is worst in both
+        recall = 0.1 if record.config.loss.end == "dice" else score_of(record)
+        accuracy = 0.1 if record.config.loss.end == "dice" else 1 - score_of(record)
+        records.add(record.number, result(1, 0.5, recall=recall, accuracy=accuracy))
+        records.close(record.number, State.COMPLETED)
+    answer = Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values()))
+    assert answer is not None and set(answer.front) == set(answer.contenders)
+    assert not any(each.config.loss.end == "dice" for each in answer.contenders.values())
+    assert all(0.0 <= share <= 1.0 for share in answer.front.values()) and max(answer.front.values()) > 0.9
+
+
 def test_folds_take_turns(tmp_path: Path, packed: PackedData, monkeypatch: pytest.MonkeyPatch) -> None:
     class Folds:
         folds, num_classes = 3, packed.num_classes

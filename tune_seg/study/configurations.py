@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from tune_seg.config import ROW, TrialConfig
-from tune_seg.study.record import Record, State
+from tune_seg.study.record import Record, State, sortable
 
 SEED: Final = "training.seed"
 FOLD: Final = "fold"
@@ -87,3 +90,19 @@ def without_repeated(assignment: Mapping[str, Any]) -> dict[str, Any]:
 def is_plain_cross_entropy(config: TrialConfig) -> bool:
     """Whether cross entropy is the only loss, and no adaptive class weights are learned."""
     return [term.loss for term in config.components] == ["ce"] and not config.acw
+
+
+def pareto_front(found: Iterable[Configuration], objectives: Sequence[str]) -> list[Configuration]:
+    """The configurations that no other beats in one objective without losing in another, by their means."""
+    completed = [configuration for configuration in found if configuration.completed]
+    points = {each.id: tuple(sortable(mean_score(each, name)) for name in objectives) for each in completed}
+    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point is before it
+    scores = np.array(distinct)
+    best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
+    return [each for each in completed if points[each.id] in best]
+
+
+def mean_score(configuration: Configuration, metric: str) -> float:
+    """The mean of :meth:`Configuration.scores`; nan where there is none."""
+    scores = configuration.scores(metric)
+    return sum(scores) / len(scores) if scores else math.nan

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,14 @@ from tune_seg.study.configurations import (
     Configuration,
     configurations,
     is_plain_cross_entropy,
+    pareto_front,
     without_repeated,
 )
 from tune_seg.study.images import read_images
 from tune_seg.study.record import Record, State, sortable
 from tune_seg.study.verdict import Contender, Repeat, Verdict, decide
 from tune_seg.study.verdict.classes import metrics_beside
+from tune_seg.study.verdict.front import front_probabilities
 from tune_seg.study.verdict.rounds import next_round
 from tune_seg.study.verdict.simplicity import simplicity
 
@@ -53,12 +55,14 @@ class Answer:
         contenders: finalists and plain cross entropy, by id.
         measured: the same as the statistics take them.
         reference: the id of plain cross entropy.
+        front: with several objectives, the probability of each contender to be on the Pareto front, by id.
     """
 
     verdict: Verdict
     contenders: Mapping[str, Configuration]
     measured: Sequence[Contender]
     reference: str
+    front: Mapping[str, float] = field(default_factory=dict)
 
 
 class Confirmation:
@@ -133,7 +137,9 @@ class Confirmation:
             test_share=self._test_share,
             beside=metrics_beside(self._metric, measured[0]),
         )
-        return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id)
+        objectives = self._config.objectives
+        front = front_probabilities(measured, objectives) if len(objectives) > 1 else {}
+        return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id, front)
 
     def _contenders(self, records: Sequence[Record]) -> list[Configuration]:
         """Plain cross entropy, then the finalists: those that the search found best, and those that were repeated before."""
@@ -147,6 +153,9 @@ class Confirmation:
         plain = [configuration for configuration in ranked if is_plain_cross_entropy(configuration.config)]
         reference = plain[0] if plain else self._plain_like(ranked[0])
         others = [configuration for configuration in ranked if not is_plain_cross_entropy(configuration.config)]
+        if len(self._config.objectives) > 1:  # those that nothing beats come first
+            front = {each.id for each in pareto_front(others, self._config.objectives)}
+            others.sort(key=lambda each: each.id not in front)
         best, rest = others[: self.settings.finalists], others[self.settings.finalists :]
         return [reference, *best, *(configuration for configuration in rest if configuration.repeats)]
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from tests.support.epoch_results import result
 from tests.support.reported import record, scaled
 from tune_seg.config import StudyConfig, parse
-from tune_seg.study.configurations import configurations
-from tune_seg.study.output.report import Surroundings, final_report, pareto_front, ranked
+from tune_seg.study.configurations import configurations, pareto_front
+from tune_seg.study.output.report import Surroundings, final_report, ranked
 from tune_seg.study.record import Record, State
 from tune_seg.study.scoring import Scored
 

@@ -9,12 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from tune_seg.config import StudyConfig
-from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
+from tune_seg.study.configurations import (
+    Configuration,
+    configurations,
+    is_plain_cross_entropy,
+    mean_score,
+    pareto_front,
+)
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import CONFIGURATIONS
 from tune_seg.study.output.answer import answer_table, missed_lines, test_lines, verdict_text
 from tune_seg.study.output.words import cell, settings_of, short
-from tune_seg.study.record import Record, State, rank_key, sortable
+from tune_seg.study.record import Record, State, rank_key
 from tune_seg.study.scoring import Scored
 from tune_seg.training.result import ADJUSTED, SCALINGS, TEMPERATURE
 
@@ -68,7 +74,7 @@ def final_report(
     plain = next((each for each in completed if is_plain_cross_entropy(each.config)), None)
     metric = objective.rpartition("/")[2]
     shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
-    if any(math.isfinite(_mean(each, f"{ADJUSTED}/{metric}")) for each in shown):
+    if any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in shown):
         console.print(_free_after_training(shown, metric, surroundings.scored.ensemble), soft_wrap=True)
     missed: list[str] = []
     if plain is not None:
@@ -82,6 +88,9 @@ def final_report(
     cost = 2 * _seconds_of_a_training(records) / surroundings.slots
     console.print(verdict_text(answer, objective, settings.margin, cost), soft_wrap=True, highlight=False)
     console.print(answer_table(answer, objective, settings.confidence), soft_wrap=True)
+    if answer.front:
+        shares = (f"{answer.contenders[id].name} {share:.0%}" for id, share in answer.front.items())
+        _say(console, [f"Probability to be on the Pareto front, over seeds and images: {', '.join(shares)}."])
     _say(console, missed)
     if scored.test is not None:
         _say(console, test_lines(answer, objective, scored.test))
@@ -99,20 +108,10 @@ def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration
 
     def place(configuration: Configuration) -> tuple[bool, tuple[bool, int, float]]:
         best = min(configuration.trials, key=lambda trial: rank_key(trial.state, len(trial.history), trial.score(objective)))
-        score = _mean(configuration, objective) if configuration.completed else best.score(objective)
+        score = mean_score(configuration, objective) if configuration.completed else best.score(objective)
         return not configuration.repeats, rank_key(best.state, len(best.history), score)
 
     return sorted(found, key=place)
-
-
-def pareto_front(found: Iterable[Configuration], objectives: Sequence[str]) -> list[Configuration]:
-    """The configurations that no other beats in one objective without losing in another, by their means."""
-    completed = [configuration for configuration in found if configuration.completed]
-    points = {each.id: tuple(sortable(_mean(each, name)) for name in objectives) for each in completed}
-    distinct = sorted(set(points.values()), reverse=True)  # whatever beats a point is before it
-    scores = np.array(distinct)
-    best = {point for index, point in enumerate(distinct) if not (scores[:index] >= scores[index]).all(axis=1).any()}
-    return [each for each in completed if points[each.id] in best]
 
 
 def _ranking(config: StudyConfig, order: Sequence[Configuration], front: set[str], *, wide: bool) -> Table:
@@ -135,10 +134,10 @@ def _ranking(config: StudyConfig, order: Sequence[Configuration], front: set[str
             str(each.trials[0].number),
             each.name,
             settings,
-            cell(_mean(each, objective) if scores else last.score(objective)),
+            cell(mean_score(each, objective) if scores else last.score(objective)),
             cell(float(np.std(scores, ddof=1)) if len(scores) > 1 else None),
             str(len(scores)),
-            *(cell(_mean(each, name) if scores else last.score(name)) for name in metrics),
+            *(cell(mean_score(each, name) if scores else last.score(name)) for name in metrics),
             str(len(last.history)),
             last.state.value,
         )
@@ -157,7 +156,7 @@ def _free_after_training(shown: Sequence[Configuration], metric: str, ensemble: 
         table.add_row(
             each.name,
             str(len(each.scores(metric))),
-            *(cell(_mean(each, name)) for name in names),
+            *(cell(mean_score(each, name)) for name in names),
             cell(fitted.get(f"{TEMPERATURE}/T")),
             cell(fitted.get(f"{ADJUSTED}/tau")),
         )
@@ -169,10 +168,10 @@ def _free_after_training(shown: Sequence[Configuration], metric: str, ensemble: 
 
 def _of_single_runs(best: Configuration, plain: Configuration | None, objective: str) -> str:
     """What can be said where nothing was repeated."""
-    score = _mean(best, objective)
+    score = mean_score(best, objective)
     line = f"Best of single runs: trial {best.completed[0].number}, {best.name}, {objective} {score:.4f}"
     if plain is not None and plain is not best:
-        line += f"; plain cross entropy has {_mean(plain, objective):.4f}"
+        line += f"; plain cross entropy has {mean_score(plain, objective):.4f}"
     return (
         f"{line}. Not decided: with one seed each, nobody can tell a better loss from a lucky run; "
         "more trials, or `tune-seg confirm`, can."
@@ -183,8 +182,3 @@ def _seconds_of_a_training(records: Sequence[Record]) -> float:
     """The mean over those of which nothing was taken over from the store."""
     seconds = [record.seconds for record in records if record.state is State.COMPLETED and not record.replayed]
     return sum(seconds) / len(seconds) if seconds else 0.0
-
-
-def _mean(configuration: Configuration, metric: str) -> float:
-    scores = configuration.scores(metric)
-    return sum(scores) / len(scores) if scores else math.nan
