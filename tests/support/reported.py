@@ -1,6 +1,6 @@
 """Trials with chosen scores, as a report takes them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.support.epoch_results import result
@@ -34,7 +34,7 @@ def scaled(one: Mapping[str, float], each: Mapping[str, float], adjusted: Mappin
     }
 
 
-def answer_of(records: Iterable[Record], metric: str = "s_rec", margin: float = 0.01) -> Answer:
+def answer_of(records: Iterable[Record], metric: str = "s_rec", margin: float = 0.01, beside: Sequence[str] = ()) -> Answer:
     """What the repeats among the trials say."""
     found = [each for each in configurations(records) if each.repeats]
     measured = []
@@ -45,5 +45,5 @@ def answer_of(records: Iterable[Record], metric: str = "s_rec", margin: float = 
             repeats[repeat.key] = repeat
         measured.append(Contender(each.id, each.name, simplicity(each.config), repeats))
     (reference,) = (each.id for each in found if is_plain_cross_entropy(each.config))
-    verdict = decide(measured, reference, metric, margin=margin)
+    verdict = decide(measured, reference, metric, margin=margin, beside=beside)
     return Answer(verdict, {each.id: each for each in found}, measured, reference)

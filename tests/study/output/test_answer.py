@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tests.support.reported import answer_of, record
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.output.answer import answer_table, verdict_text
+from tune_seg.study.output.answer import answer_table, beside_lines, verdict_text
 from tune_seg.study.output.answer import test_lines as lines_of_the_test
 from tune_seg.study.record import Record
 from tune_seg.study.scoring import TestScores as Scores
@@ -73,6 +73,15 @@ def test_the_table_marks_what_to_take_and_has_the_difference_of_each() -> None:
     assert [line[1] for line in lines] == ["4", "4", "4"]
     assert lines[0][2] == "0.7025 ± 0.013" and lines[0][3].startswith("+0.2025 [+0.")
     assert lines[1][3] == "" and lines[2][3].startswith("-0.0925 [-0.")
+
+
+def test_what_is_gained_and_lost_beside_the_objective_is_said_with_intervals() -> None:
+    records = [
+        record(k, 0.5 + 0.01 * k, end="ce", seed=k, repeat=True, recall=0.4 + 0.01 * k, accuracy=0.9) for k in (1, 2, 3, 4)
+    ] + [record(10 + k, 0.7, end="focal", seed=k, repeat=True, recall=0.6, accuracy=0.8 + 0.01 * k) for k in (1, 2, 3, 4)]
+    (line,) = beside_lines(answer_of(records, beside=("recall", "accuracy")), ("road",))
+    assert line.startswith("focal minus plain cross entropy: recall +0.175 [+0.")
+    assert "; accuracy -0.075 [-0." in line and line.count("P(better)") == 2
 
 
 def test_the_test_split_is_set_beside_what_validation_promised() -> None:

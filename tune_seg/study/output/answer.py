@@ -71,6 +71,25 @@ def answer_table(answer: Answer, metric: str, confidence: float) -> Table:
     return table
 
 
+def beside_lines(answer: Answer, class_names: Sequence[str]) -> Iterator[str]:
+    """What the best finalist gains and loses beside the objective, and of each class that plain cross entropy misses."""
+    rows = {row.id: row for row in answer.verdict.table}
+    id = answer.verdict.best if answer.verdict.best in rows else answer.verdict.other
+    gains = [f"{_in_words(name, class_names)} {_gain(each)}" for name, each in rows[id].beside.items()]
+    if gains:
+        yield f"{_called(answer, id)} minus {_PLAIN}: {'; '.join(gains)}."
+
+
+def _in_words(metric: str, class_names: Sequence[str]) -> str:
+    scaling, _, name = metric.rpartition("/")
+    return f"recall of {class_names[int(name)]}" if scaling == "recall" else name
+
+
+def _gain(difference: Difference) -> str:
+    better = "" if math.isnan(difference.p_fresh) else f", P(better) {difference.p_fresh:.0%}"
+    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]{better}"
+
+
 def missed_lines(
     plain: Configuration, others: Sequence[Configuration], class_names: Sequence[str], absent: Sequence[str]
 ) -> Iterator[str]:
