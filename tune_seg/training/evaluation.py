@@ -136,7 +136,7 @@ def halves(groups: npt.NDArray[np.integer]) -> tuple[Half, Half]:
 
     Example:
         >>> [half.tolist() for half in halves(np.array([0, 1, 1, 1, 2, 3]))]
-        [[0, 4, 5], [1, 2, 3]]
+        [[1, 2, 3], [0, 4, 5]]
     """
     names, members = np.unique(groups, return_counts=True)
     if len(names) == 1:
