@@ -164,9 +164,9 @@ class TestPixelSample:
     def test_each_image_gives_as_many_pixels_evenly_spaced(self, device: torch.device) -> None:
         logits, target = self.numbered()
         sample = self.take(logits.to(device), target.to(device), limit=38)
-        assert sample.logits.shape == (36, 2)
-        assert sample.logits[:, 0].tolist() == [48 * image + 4 * place for image in range(3) for place in range(12)]
-        assert torch.equal(sample.logits[:, 1], -sample.logits[:, 0])
+        assert sample.pixels()[0].shape == (36, 2)
+        assert sample.pixels()[0][:, 0].tolist() == [48 * image + 4 * place for image in range(3) for place in range(12)]
+        assert torch.equal(sample.pixels()[0][:, 1], -sample.pixels()[0][:, 0])
 
     def test_only_valid_pixels_are_taken_and_no_more_than_there_are(self) -> None:
         logits, target = self.numbered()
@@ -174,9 +174,9 @@ class TestPixelSample:
         target[1, :, 1:] = IGNORE
         target[2, 3] = 1
         sample = self.take(logits, target, limit=3 * 24)
-        taken = sample.logits[:, 0].to(torch.int64)
+        taken = sample.pixels()[0][:, 0].to(torch.int64)
         assert taken.tolist() == [*range(48, 96, 8), *range(96, 144, 2)]
-        assert torch.equal(sample.target, target.flatten()[taken])
+        assert torch.equal(sample.pixels()[1], target.flatten()[taken])
 
     @settings(max_examples=30, deadline=None)
     @given(seed=st.integers(0, 10**6), limit=st.integers(1, 200), batch=st.integers(1, 3))
@@ -187,9 +187,9 @@ class TestPixelSample:
         state = torch.get_rng_state()
         sample = self.take(logits, target, batch, limit=limit)
         assert torch.equal(torch.get_rng_state(), state)
-        assert torch.equal(sample.logits, self.take(logits, target, limit=limit).logits)
+        assert torch.equal(sample.pixels()[0], self.take(logits, target, limit=limit).pixels()[0])
         share = max(1, limit // 3)
-        taken = sample.logits[:, 0].to(torch.int64).tolist()
+        taken = sample.pixels()[0][:, 0].to(torch.int64).tolist()
         for image in range(3):
             valid = (target[image] != IGNORE).flatten().nonzero().squeeze(1) + 48 * image
             places = [valid.tolist().index(number) for number in taken if number // 48 == image]
@@ -200,7 +200,7 @@ class TestPixelSample:
     def test_nothing_valid_is_an_empty_sample(self) -> None:
         logits, target = self.numbered()
         sample = self.take(logits, torch.full_like(target, IGNORE))
-        assert (sample.logits.shape, sample.target.shape) == ((0, 2), (0,))
+        assert (sample.pixels()[0].shape, sample.pixels()[1].shape) == ((0, 2), (0,))
 
     @pytest.mark.parametrize(("key", "arguments"), [("images", {"images": 0}), ("limit", {"images": 1, "limit": 0})])
     def test_refuses(self, key: str, arguments: dict[str, int]) -> None:

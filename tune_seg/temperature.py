@@ -16,8 +16,8 @@ _BOUNDS: Final = (1e-2, 1e2)
 _TOLERANCES: Final = {"ftol": 1e-14, "gtol": 1e-8}
 """L-BFGS-B's defaults stop too early: a rare class's temperature, on which little depends, would be a guess."""
 _COARSE: Final = 1e-3
-_FINE: Final = 1e-9
-"""Relative steps of 1/T at which Newton's method ends, on some of the pixels and on all."""
+_FINE: Final = 1e-6
+"""Relative steps of 1/T at which Newton's method ends, on some of the pixels and on all; the error is about their square."""
 _MAX_STEPS: Final = 100
 _STRIDE: Final = 8
 _MIN_PIXELS_IN_TWO_STAGES: Final = 2**13
@@ -178,13 +178,8 @@ class PixelSample:
         self._logits.append(chosen.transpose(0, 1).flatten(1).float())
         self._target.append(labels.gather(1, places).masked_fill_(number >= taken, self.ignore_index).flatten())
 
-    @property
-    def logits(self) -> Tensor:
-        """The logits of the pixels, float32 (M, C), in the order of the images."""
-        return torch.cat(self._logits, dim=1)[:, torch.cat(self._target) != self.ignore_index].T
-
-    @property
-    def target(self) -> Tensor:
-        """The labels of the pixels, int64 (M,)."""
+    def pixels(self) -> tuple[Tensor, Tensor]:
+        """What was taken, in the order of the images: logits, float32 (M, C), and labels, int64 (M,)."""
         target = torch.cat(self._target)
-        return target[target != self.ignore_index]
+        taken = (target != self.ignore_index).nonzero().squeeze(1)
+        return torch.cat(self._logits, dim=1).index_select(1, taken).T, target.index_select(0, taken)

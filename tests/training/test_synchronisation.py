@@ -24,15 +24,13 @@ from tune_seg.models import build_model
 from tune_seg.training import Trainer
 from tune_seg.training.step import CapturedStep
 
-READ, SENT, NUMBER, MASK = "read", "sent from the host", "_local_scalar_dense", "index with a mask"
+READ, SENT, NUMBER = "read", "sent from the host", "_local_scalar_dense"
 STEP = ("temperature.py:_newton", READ)
 """The slope and the curvature, from which the host finds the next temperature: as often as a search has steps."""
 EPOCH: dict[tuple[str, str], int] = {
     ("training/trainer.py:epoch", NUMBER): 1,  # the mean loss
     ("metrics.py:_read", READ): 2,  # all that the metrics have counted, of all pixels and of the sample with a temperature
-    # of each half twice, to fit a temperature and to measure with that of the other half: how many pixels the sample has
-    ("temperature.py:logits", MASK): 4,
-    ("temperature.py:target", MASK): 4,
+    ("temperature.py:pixels", "nonzero"): 2,  # how many pixels the sample of each half has
     # of each of two fits: how many pixels are valid, whether the logits are finite, and the temperature sent back
     ("temperature.py:fit_temperature", "nonzero"): 2,
     ("temperature.py:fit_temperature", NUMBER): 2,
@@ -45,8 +43,6 @@ FITS = 16
 LAST: dict[tuple[str, str], int] = {
     **EPOCH,
     ("metrics.py:_read", READ): 18,  # and with each strength in both halves, with a temperature a class, as adjusted
-    ("temperature.py:logits", MASK): 8,  # and of each half for the temperatures of the classes and for the adjustment
-    ("temperature.py:target", MASK): 8,
     ("temperature.py:fit_temperature", "nonzero"): FITS + 2,
     ("temperature.py:fit_temperature", NUMBER): FITS + 2,
     ("temperature.py:fit_temperature", SENT): FITS,

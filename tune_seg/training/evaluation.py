@@ -1,7 +1,7 @@
 """The metrics of a model over a validation split, as it is and with a temperature; after training, adjusted as well."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -89,15 +89,16 @@ def evaluate(
     if not all(len(half) for half in both):
         return _unknown(metrics, per_class, data.num_classes, final=final)
 
-    temperatures = [fit_temperature(sample.logits, sample.target).float() for sample in samples]
+    pixels = [sample.pixels() for sample in samples]
+    temperatures = [fit_temperature(*of_half).float() for of_half in pixels]
     scaled = ScaledScores(
-        with_calibration(metrics, _cross_fitted(samples, temperatures, data, config)), _mean_of(temperatures)
+        with_calibration(metrics, _cross_fitted(pixels, temperatures, data, config)), _mean_of(temperatures)
     )
     if not final:
         return Evaluation(metrics, per_class, {TEMPERATURE: scaled})
 
-    each_class = [fit_temperature(sample.logits, sample.target, per_class=True).float() for sample in samples]
-    adjustments = [_adjustment(sample, data, config) for sample in samples]
+    each_class = [fit_temperature(*of_half, per_class=True).float() for of_half in pixels]
+    adjustments = [_adjustment(*of_half, data, config) for of_half in pixels]
     class_scaled, adjusted = _metrics(data, config), _metrics(data, config)
     tally = ImageTally(data.num_classes)
     for half, fitted in zip(both, (1, 0), strict=True):
@@ -152,12 +153,12 @@ def halves(groups: npt.NDArray[np.integer]) -> tuple[Half, Half]:
 
 
 def _cross_fitted(
-    samples: list[PixelSample], temperatures: list[Tensor], data: PackedData, config: TrialConfig
+    pixels: Sequence[tuple[Tensor, Tensor]], temperatures: list[Tensor], data: PackedData, config: TrialConfig
 ) -> Mapping[str, float]:
     """The metrics of the sampled pixels, each half with the temperature of the other."""
     metrics = _metrics(data, config)
-    for sample, temperature in zip(samples, reversed(temperatures), strict=True):
-        _update(metrics, sample.logits / temperature, sample.target)
+    for (logits, target), temperature in zip(pixels, reversed(temperatures), strict=True):
+        _update(metrics, logits / temperature, target)
     return _by_kind(metrics)[0]
 
 
@@ -170,9 +171,8 @@ class _Adjustment:
     shift: Tensor
 
 
-def _adjustment(sample: PixelSample, data: PackedData, config: TrialConfig) -> _Adjustment:
+def _adjustment(logits: Tensor, target: Tensor, data: PackedData, config: TrialConfig) -> _Adjustment:
     """The adjustment that is best for the objective on these pixels."""
-    logits, target = sample.logits, sample.target
     # a class that no training image has is adjusted as if one pixel had it
     frequencies = np.maximum(data.train_pixels, 1) / data.train_pixels.sum()
     log_frequency = logits.new_tensor(np.log(frequencies))
