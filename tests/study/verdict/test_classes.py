@@ -4,11 +4,12 @@ import math
 
 from tune_seg.study.verdict import Contender, Repeat
 from tune_seg.study.verdict.classes import finders, mean_score, metrics_beside, missed_classes
+from tune_seg.study.verdict.contender import Key
 
 
 def contender(id: str, *recalls: tuple[float, ...]) -> Contender:
     """With the recall of each class for each seed; nan: the class has no pixels."""
-    repeats = {
+    repeats: dict[Key, Repeat] = {
         (seed, None): Repeat(seed, None, {f"recall/{c}": recall for c, recall in enumerate(row)})
         for seed, row in enumerate(recalls)
     }
