@@ -63,7 +63,8 @@ class ImageCounts:
         """A metric over choices of the images, as :class:`tune_seg.metrics.SegmentationMetrics` defines it.
 
         Args:
-            name: `s_rec`, `temperature/s_rec` or another of accuracy, recall, f1, miou, mdice, calibration, s_acc, s_rec.
+            name: `s_rec`, `temperature/s_rec` or another of accuracy, recall, f1, miou, mdice, calibration, s_acc, s_rec;
+                `recall/3`: the recall of class 3, nan where no pixel of it was chosen.
             weights: (choices, images), how often each image counts; None: a single choice, every image once.
 
         Returns:
@@ -106,6 +107,9 @@ class ImageCounts:
                 return _mean(hits / truths, seen)
             if metric == "f1":
                 return _mean(np.where(predictions > 0, 2 * hits / (truths + predictions), np.nan), seen)
+            if metric in (f"recall/{c}" for c in range(hits.shape[1])):
+                of_class = int(metric.removeprefix("recall/"))
+                return hits[:, of_class] / truths[:, of_class]  # type: ignore[no-any-return]
             if self.background is not None:
                 seen = seen & (np.arange(seen.shape[1]) != self.background)
             if metric == "miou":
@@ -113,8 +117,8 @@ class ImageCounts:
             if metric == "mdice":
                 return _mean(2 * hits / (truths + predictions), seen)
         raise InputError(
-            f"{metric} does not follow from the counts of images; known are accuracy, recall, f1, miou, mdice, calibration, "
-            "s_acc and s_rec, and the last three after temperature/"
+            f"{metric} does not follow from the counts of images; known are accuracy, recall, recall/CLASS, f1, miou, "
+            "mdice, calibration, s_acc and s_rec, each also after temperature/"
         )
 
     def to_bytes(self) -> bytes:

@@ -40,7 +40,6 @@ class Difference:
     Attributes:
         mean: nan without common repeats.
         low, high: the interval at `level`; nan with a single repeat.
-        p: two-sided, for a difference of 0, if the data is looked at once.
         sd: of the difference over the repeats; nan with a single one.
         n: the repeats in common.
         se_seeds: the standard error from the repeats; nan with a single one.
@@ -55,7 +54,6 @@ class Difference:
     mean: float
     low: float
     high: float
-    p: float
     sd: float
     n: int
     se_seeds: float
@@ -66,6 +64,11 @@ class Difference:
     level: float
     images_known: bool
     overlap: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided, for a difference of 0, if the data is looked at once; nan with a single repeat."""
+        return self.p_value()
 
     def half_width(self, alpha: float, look: float = 1.0) -> float:
         """Half of the interval that misses the truth with probability `alpha`; nan with a single repeat.
@@ -228,7 +231,6 @@ def _measure(
         mean=mean,
         low=math.nan,
         high=math.nan,
-        p=math.nan,
         sd=math.sqrt(own),
         n=n,
         se_seeds=math.sqrt(variance * (1 / n + overlap)) if n else math.nan,
@@ -240,7 +242,7 @@ def _measure(
         images_known=image_variance is not None,
         overlap=overlap,
     )
-    return replace(found.at(level), p=found.p_value())
+    return found.at(level)
 
 
 def _minus(a: Floats | None, b: Floats | None) -> Floats | None:

@@ -37,8 +37,8 @@ def next_round(
     apart from the reference and from its closest rival: each round is one more common seed for these. A finalist that is
     shown to be worse, or within the margin of the best, gets no more; nor does a pair that no number of seeds decides.
 
-    It follows from what is known alone, so that an interrupted study goes on as it would have. A repeat counts as done even
-    if it has no value of the metric: a training that fails would fail again.
+    It follows from what is known alone, so that an interrupted study goes on: what a round lacks comes first. A repeat is
+    done even if it has no value of the metric: a training that fails would fail again.
 
     Args:
         contenders: the reference and the finalists, the best of the screening first, with the repeats that they have.
@@ -71,6 +71,7 @@ def next_round(
     found: list[tuple[Contender, Key]] = []
     for more in range(1, len(keys) + 1):
         wanted = list(dict.fromkeys(training for pair in pairs for training in _first_missing(pair, keys, more)))
+        wanted.sort(key=lambda training: keys.index(training[1]))
         if len(wanted) == len(found) or len(wanted) > budget:
             break
         found = wanted

@@ -13,7 +13,7 @@ from tune_seg.study.verdict.paired import Difference, compare, spread_of_others
 
 MOST_SEEDS: Final = 200
 """More further seeds than this are not worth naming."""
-_SHOWN: Final = 0.75
+_SHOWN: Final = 0.6
 """The interval that is shown has this part of the error probability. At all of it, it has the truth in 92 to 96 per cent of
 simulated studies: the pair is chosen because its lead is large, and a study ends when that is so. At an eighth of it, where
 the verdict is taken, it would have the truth in 98 to 99.9."""

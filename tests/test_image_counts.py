@@ -1,0 +1,121 @@
+"""Metrics from the counts of images: the same as those of the pixels of the chosen images."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.test_metrics import IGNORE, random_batch
+from tune_seg.errors import InputError
+from tune_seg.image_counts import ImageCounts, Reliability
+from tune_seg.metrics import SegmentationMetrics
+
+METRICS = ("accuracy", "recall", "f1", "miou", "mdice", "calibration", "s_acc", "s_rec")
+TEMPERATURE = 1.7
+BINS = 10
+
+
+def reliability(logits: Tensor, target: Tensor) -> Reliability:
+    """The outputs of each image (N, C, H, W) in bins, counted one by one."""
+    outputs, gaps = np.zeros((len(target), BINS), np.int64), np.zeros((len(target), BINS))
+    shares = logits.softmax(dim=1, dtype=torch.float32).numpy().astype(np.float64)
+    for image, c, y, x in np.ndindex(shares.shape):
+        if target[image, y, x] != IGNORE:
+            share = shares[image, c, y, x]
+            cell = min(BINS - 1, int(share * BINS))
+            outputs[image, cell] += 1
+            gaps[image, cell] += share - (int(target[image, y, x]) == c)
+    return Reliability(outputs, gaps)
+
+
+def counted(logits: Tensor, target: Tensor, background: int | None = None) -> ImageCounts:
+    classes = range(logits.shape[1])
+    valid, predicted = target != IGNORE, logits.argmax(dim=1)
+
+    def each(what: Tensor) -> np.ndarray:
+        return np.array([[int((what & valid & (labels == c))[i].sum()) for c in classes] for i in range(len(target))])
+
+    labels = target
+    hits, truths = each(predicted == target), each(torch.ones_like(valid))
+    labels = predicted
+    predictions = each(torch.ones_like(valid))
+    raw, scaled = reliability(logits, target), reliability(logits / TEMPERATURE, target)
+    return ImageCounts(hits, truths, predictions, raw, scaled, background)
+
+
+def expected(logits: Tensor, target: Tensor, background: int | None) -> dict[str, object]:
+    metrics = SegmentationMetrics(logits.shape[1], num_bins=BINS, background=background)
+    metrics.update(logits, target)
+    return dict(metrics.compute())
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    classes=st.integers(2, 6),
+    signal=st.sampled_from([0.0, 2.0, 6.0]),
+    chosen=st.lists(st.integers(0, 3), min_size=1, max_size=6),
+    with_background=st.booleans(),
+)
+def test_every_metric_over_any_choice_of_images(
+    seed: int, classes: int, signal: float, chosen: list[int], with_background: bool
+) -> None:
+    logits, target = random_batch(seed, classes=classes, signal=signal)
+    background = 0 if with_background else None
+    counts = counted(logits, target, background)
+    weights = np.bincount(chosen, minlength=4)[None]
+    raw = expected(logits[chosen], target[chosen], background)
+    scaled = expected(logits[chosen] / TEMPERATURE, target[chosen], background)
+    for name in METRICS:
+        assert counts.score(name, weights) == pytest.approx(raw[name], abs=1e-6, nan_ok=True), name
+        assert counts.score(f"temperature/{name}", weights) == pytest.approx(scaled[name], abs=1e-6, nan_ok=True), name
+    for c, recall in enumerate(raw["class_recall"]):  # type: ignore[arg-type, var-annotated]
+        assert counts.score(f"recall/{c}", weights) == pytest.approx(recall, nan_ok=True)
+
+
+def test_all_images_count_once_where_nothing_is_chosen_and_choices_are_scored_side_by_side() -> None:
+    counts = counted(*random_batch(3))
+    weights = np.array([[1, 1, 1, 1], [2, 0, 0, 1], [0, 0, 0, 0]])
+    scores = counts.score("s_rec", weights)
+    assert scores.shape == (3,)
+    assert counts.score("s_rec") == pytest.approx(scores[:1])
+    assert np.isnan(scores[2])
+    assert len(counts) == 4
+
+
+def test_groups_are_the_sums_of_their_images() -> None:
+    logits, target = random_batch(4)
+    grouped = counted(logits, target, background=1).of_groups(np.array([1, 0, 1, 2]))
+    assert len(grouped) == 3
+    assert grouped.background == 1
+    chosen = [0, 2, 3]  # groups 1 and 2
+    for name in METRICS:
+        of_images = expected(logits[chosen], target[chosen], 1)[name]
+        assert grouped.score(name, np.array([[0, 1, 1]])) == pytest.approx(of_images, abs=1e-6, nan_ok=True), name
+
+
+@pytest.mark.parametrize("background", [None, 0])
+def test_the_text_holds_all_of_it(background: int | None) -> None:
+    counts = counted(*random_batch(5), background=background)
+    again = ImageCounts.from_json(counts.to_json())
+    assert again.background == background
+    weights = np.array([[1, 1, 1, 1], [3, 0, 1, 0]])
+    for name in METRICS:
+        for prefix in ("", "temperature/"):
+            before, after = counts.score(prefix + name, weights), again.score(prefix + name, weights)
+            np.testing.assert_allclose(after, before, atol=1e-6, err_msg=prefix + name)
+
+
+def test_counts_beyond_32_bits_survive() -> None:
+    many = np.array([[2**40, 1]])
+    sure = Reliability(many, np.zeros((1, 2)))
+    again = ImageCounts.from_json(ImageCounts(many, many, many, sure, sure).to_json())
+    np.testing.assert_array_equal(again.truths, many)
+
+
+@pytest.mark.parametrize("name", ["nll", "temperature/ece", "adjusted/s_rec", "recall/7", "recall/x"])
+def test_a_metric_that_does_not_follow_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="does not follow"):
+        counted(*random_batch(6)).score(name)
