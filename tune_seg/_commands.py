@@ -7,7 +7,7 @@ from typing import Final
 
 COMMANDS: Final = {
     "search": "search for the loss that serves your data",
-    "confirm": "train the best of a study with more seeds, to be sure of its answer",
+    "confirm": "train the best of a study again, with more seeds",
     "compare": "print a study's rows beside those of a published table",
     "losses": "list the losses: what they compute and what they take",
     "presets": "list the presets, which are ready search spaces",

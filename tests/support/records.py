@@ -17,6 +17,7 @@ SPACE: dict[str, Any] = {
     "loss.end": {"choice": ["ce", "focal"]},
     "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}},
     "augmentation.resize": {"choice": [[0.5, 2.0], [1.0, 1.0]]},
+    "training.momentum": {"float": [0.5, 0.9]},  # so that nothing is drawn twice
 }
 
 

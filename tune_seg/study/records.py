@@ -114,6 +114,7 @@ class Records:
         self._asked = sum(_is_of_the_search(trial) for trial in existing)
         self._known: set[str] = set()  # the assignments of the search
         self._decided = False  # whether more repeats would add nothing
+        self._numbered = 0  # the trials so far
         self._duplicates = 0  # that the sampler has suggested one after the other
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -171,7 +172,9 @@ class Records:
         with self._changed:
             if self._hopeless:
                 return True
-            return not self._ready and self._asked >= self.searched and not self._running and not self._round()
+            if self._ready or self._asked < self.searched:
+                return False
+            return self._confirmation is None or (not self._running and not self._round())
 
     @contextmanager
     def asking_ahead(self, slots: int) -> Iterator[None]:
@@ -399,8 +402,9 @@ class Records:
         else comes, the search ends.
         """
         trial = self._handles.pop(record.number)
+        self._numbered -= 1
         trial.set_user_attr(_DUPLICATE, True)
-        before = next(other for other in self.trials.values() if other.assignment == record.assignment)
+        before = next(other for other in (*self.trials.values(), *self._ready) if other.assignment == record.assignment)
         values = self._scores(before.history[-1]) if before.state is State.COMPLETED else None
         self._study.tell(trial, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
         self._duplicates += 1
@@ -412,8 +416,9 @@ class Records:
         trial = self._study.ask()
         trial.set_user_attr(_REPEAT, True)
         trial.set_user_attr("assignment", dict(assignment))
-        self._handles[trial.number] = trial
-        return Record(trial.number, assignment, self.config.trial(assignment), repeat=True)
+        record = Record(self._number(), assignment, self.config.trial(assignment), repeat=True)
+        self._handles[record.number] = trial
+        return record
 
     def _fixed(self, number: int) -> Mapping[str, Any]:
         """What is not left to the sampler: a baseline first, then the points of the grid in turn."""
@@ -426,10 +431,16 @@ class Records:
 
     def _adopt(self, trial: optuna.trial.Trial) -> Record:
         assignment = self._space.sample(trial)
-        record = Record(trial.number, assignment, self.config.trial(assignment), trial.number < len(self.config.baselines))
+        number = self._number()
+        record = Record(number, assignment, self.config.trial(assignment), number < len(self.config.baselines))
         trial.set_user_attr("assignment", assignment)
-        self._handles[trial.number] = trial
+        self._handles[number] = trial
         return record
+
+    def _number(self) -> int:
+        """The number of the next trial; those that were left out have none."""
+        self._numbered += 1
+        return self._numbered - 1
 
     def _load(self, frozen: FrozenTrial) -> None:
         """Take over a trial of an earlier session; a waiting one was never handed out, and the next ask returns it."""
@@ -438,11 +449,12 @@ class Records:
         if "assignment" in frozen.user_attrs:
             assignment = frozen.user_attrs["assignment"]
             outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": (), "error": ""})
-            self.trials[frozen.number] = record = Record(
-                frozen.number,
+            number = self._number()
+            self.trials[number] = record = Record(
+                number,
                 assignment,
                 self.config.trial(assignment),
-                frozen.number < len(self.config.baselines),
+                number < len(self.config.baselines),
                 State(outcome["state"]),
                 outcome["history"],
                 outcome["error"],
@@ -452,9 +464,10 @@ class Records:
             if not record.repeat:
                 self._known.add(_key(assignment))
             if not frozen.state.is_finished():
-                self._handles[frozen.number] = open_trial(self._study, frozen)
+                self._handles[number] = open_trial(self._study, frozen)
         else:  # the process ended between Optuna's ask and the first suggestion
-            self.trials[frozen.number] = record = self._adopt(open_trial(self._study, frozen))
+            record = self._adopt(open_trial(self._study, frozen))
+            self.trials[record.number] = record
         if not frozen.state.is_finished():
             self._finish_or_reopen(record)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tune_seg.config import TrialConfig
 from tune_seg.study.configuration import load_config
+from tune_seg.study.configurations import REPEATED
 from tune_seg.study.confirmation import Answer, Confirmation, repeats_of
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
 from tune_seg.study.output.live import LiveReport
@@ -166,11 +167,13 @@ def _confirmation(ready: Prepared, more: More | None) -> Confirmation | None:
     if more is not None and settings is not None:
         budget = (settings.finalists + 1) * settings.max_seeds
         return Confirmation(config, ready.directory, ready.packed, budget, ready.slots, more.until)
-    # every point of a grid is tried, however many trials there are
-    searched = len(ready.space.enumerate()) + len(config.baselines) if config.search.sampler == "grid" else 0
-    budget = repeats_of(config.search.trials, settings)
-    if searched:
-        budget = min(budget, max(0, config.search.trials - searched))
+    trials = config.search.trials
+    if settings is not None and config.search.sampler == "grid":
+        if REPEATED & {each.key for each in ready.space.varied}:
+            return None  # the grid repeats its configurations itself
+        points = len(ready.space.enumerate()) + len(config.baselines)
+        trials = max(points, min(trials, int(points / (1 - settings.share)))) if settings.share < 1 else trials
+    budget = repeats_of(trials, settings)
     return Confirmation(config, ready.directory, ready.packed, budget, ready.slots) if budget else None
 
 
