@@ -99,7 +99,7 @@ def test_groups_are_the_sums_of_their_images() -> None:
 @pytest.mark.parametrize("background", [None, 0])
 def test_the_text_holds_all_of_it(background: int | None) -> None:
     counts = counted(*random_batch(5), background=background)
-    again = ImageCounts.from_json(counts.to_json())
+    again = ImageCounts.from_bytes(counts.to_bytes())
     assert again.background == background
     weights = np.array([[1, 1, 1, 1], [3, 0, 1, 0]])
     for name in METRICS:
@@ -111,7 +111,7 @@ def test_the_text_holds_all_of_it(background: int | None) -> None:
 def test_counts_beyond_32_bits_survive() -> None:
     many = np.array([[2**40, 1]])
     sure = Reliability(many, np.zeros((1, 2)))
-    again = ImageCounts.from_json(ImageCounts(many, many, many, sure, sure).to_json())
+    again = ImageCounts.from_bytes(ImageCounts(many, many, many, sure, sure).to_bytes())
     np.testing.assert_array_equal(again.truths, many)
 
 

@@ -66,7 +66,12 @@ def truth(studies: Path, rows: dict[str, dict[str, Any]], seeds: int) -> "pd.Ser
         "baselines": [],
         "space": {"training.seed": {"grid": list(range(FIRST_SEED, FIRST_SEED + seeds))}},
     }
-    values["search"] = {"sampler": "grid", "trials": len(rows) * seeds, "early_stopping": {"kind": "none"}, "confirm": None}
+    values["search"] = {
+        "sampler": "grid",
+        "trials": len(rows) * seeds,
+        "early_stopping": {"kind": "none"},
+        "confirm": {"share": 0},
+    }
     config.write_text(yaml.safe_dump(values, sort_keys=False))
     name = f"truth_{len(rows)}_{seeds}"
     run(config, "--studies", studies, "--study", name)

@@ -30,7 +30,7 @@ from ray.tune.result import TRAINING_ITERATION
 from rich.console import Console
 
 from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyConfig, parse
-from tune_seg.study.output.report import LiveReport
+from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.results import ResultsFile
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.profiling import Profile

@@ -8,7 +8,7 @@ from tune_seg.config import StudyConfig, parse, schema
 from tune_seg.config.allowed import allowed
 from tune_seg.config.keys import set_key
 from tune_seg.errors import InputError
-from tune_seg.metric_names import METRICS
+from tune_seg.metric_names import OBJECTIVES
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ from tune_seg.metric_names import METRICS
         ("training.lr", float("inf"), "inf is not possible; allowed: a number > 0, and finite"),
         ("training", 3, "3 is not possible; allowed: a mapping with the keys epochs, batch_size, "),
         ("acw", "maybe", "'maybe' is not possible; allowed: true, false"),
-        ("objective", 3, f"3 is not possible; allowed: {', '.join(METRICS)} or a list of these"),
+        ("objective", 3, f"3 is not possible; allowed: {', '.join(OBJECTIVES)} or a list of these"),
         ("loss.end", 3, "3 is not possible; allowed: a loss"),
         ("loss.kind", "naiv", "'naiv' is not possible (did you mean naive?); allowed: static, compound, "),
         ("loss.alpha", [], "[] is not possible; allowed: a number ≥ 0 or a list of these, at least one, or null"),

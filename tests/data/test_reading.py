@@ -526,7 +526,7 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"split": {"test": 0.2}}, "data.split.test: of generated images it is published or null, got 0.2"),
         ({"split": {"seed": -1}}, "split.seed: -1 is not possible; allowed: a whole number ≥ 0"),
         ({"split": {"test": 1.0}, "root": "/"}, "split.test: 1.0 is not possible"),
-        ({"split": {"test": True}, "root": "/"}, "split.test: True is not possible"),
+        ({"split": {"test": True}, "root": "/"}, "split.test: true is not possible"),
     ],
 )
 def test_impossible_configurations_are_refused(values: dict[str, object], message: str) -> None:

@@ -126,7 +126,7 @@ def test_a_trial_begins_with_the_weights_that_a_former_study_ended_with(
         begun = Trainer(trial(model={**model, "weights": progress.checkpoint}), packed, CPU)
         ended = trainer.model.state_dict()
         assert same_weights(begun.model, {name[2:]: value for name, value in ended.items() if name.startswith("0.")})
-    (results,) = tmp_path.glob("*-last.pt")
+    (results,) = tmp_path.glob("*-last-*.pt")
     with pytest.raises(InputError, match=r"no weights; name the file .* the column .* where that is empty, .* --store$"):
         read_weights(results)
 

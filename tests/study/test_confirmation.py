@@ -57,7 +57,7 @@ def of_seed(record: Record) -> tuple[str, float, int]:
 def test_small_studies_keep_little_or_nothing_for_repeats(trials: int, repeats: int) -> None:
     settings = study().search.confirm
     assert repeats_of(trials, settings) == repeats
-    assert repeats_of(trials, None) == 0
+    assert repeats_of(trials, settings.model_copy(update={"share": 0.0})) == 0
 
 
 def test_the_best_and_plain_cross_entropy_are_repeated_with_the_same_fresh_seeds(tmp_path: Path, packed: PackedData) -> None:
@@ -127,7 +127,7 @@ def test_more_repeats_go_on_from_those_there_are_and_nothing_is_searched(tmp_pat
 
 
 def test_what_the_sampler_draws_again_is_neither_trained_nor_counted(tmp_path: Path, packed: PackedData) -> None:
-    config = study(12, space={"loss.end": {"choice": LOSSES}}, search={"confirm": None})
+    config = study(12, space={"loss.end": {"choice": LOSSES}}, search={"confirm": {"share": 0}})
     records = opened(tmp_path, packed, config)
     ran = run(records)
     assert sorted(record.config.loss.end for record in ran) == sorted(LOSSES)  # there are no more than eight

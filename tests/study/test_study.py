@@ -93,7 +93,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert search(config) == 0
     printed = capsys.readouterr().out
     directory = tmp_path / "studies" / "small"
-    assert "Winner: trial" in printed
+    assert "Best of single runs: trial" in printed and "Not decided" in printed
     assert f"-m mlflow ui --backend-store-uri {default_uri(directory)}" in printed
     rows = results(config)
     assert [row["trial"] for row in rows] == [0, 1, 2, 3]
@@ -267,7 +267,7 @@ def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Pa
 def test_several_objectives_give_a_pareto_front_and_stop_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path / "pareto.yaml", objective=["recall", "calibration"])
     assert search(config, "--trials", "3", "--epochs", "2") == 0
-    assert "Pareto front over recall, calibration: trials" in capsys.readouterr().out
+    assert "Pareto front over recall, calibration: trial" in capsys.readouterr().out
     assert {row["state"] for row in results(config)} == {"completed"}
 
 

@@ -174,7 +174,8 @@ def sections(annotation: Any) -> type[BaseModel] | None:
 
 
 def test_every_key_of_a_trial_is_tried() -> None:
-    assert set(MATTERS) == set(leaves(TrialConfig))
+    # the objective decides over the results of the last epoch alone, whose key has a suffix of its own
+    assert set(MATTERS) == set(leaves(TrialConfig)) - {"objective"}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ class ConfirmConfig(Section):
     """What makes the answer sure: the best configurations and plain cross entropy are trained again with fresh seeds."""
 
     share: Fraction = 0.4
-    """The share of `search.trials` that is kept for it. With fewer than 20 trials it shrinks, and below 16 none is kept."""
+    """The share of `search.trials` that is kept for it. With fewer than 20 trials it shrinks, and below 15 none is kept.
+    0: none."""
 
     finalists: Positive = 4
     """How many of the best configurations are compared with plain cross entropy, at most."""
@@ -71,8 +72,8 @@ class SearchConfig(Section):
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     """Which trials are stopped before their last epoch."""
 
-    confirm: ConfirmConfig | None = ConfirmConfig()
-    """How the best configurations are [compared](verdict.md) once they are found. null: not at all."""
+    confirm: ConfirmConfig = ConfirmConfig()
+    """How the best configurations are [compared](verdict.md) once they are found."""
 
     @field_validator("sampler")
     @classmethod

@@ -37,10 +37,8 @@ _MIN_REPEATS: Final = 4
 """Two seeds of two configurations: with fewer repeats nothing can be said."""
 
 
-def repeats_of(trials: int, settings: ConfirmConfig | None) -> int:
+def repeats_of(trials: int, settings: ConfirmConfig) -> int:
     """How many of the trials of a study are kept to be sure of its answer."""
-    if settings is None:
-        return 0
     share = settings.share * min(1.0, max(0.0, (trials - _NO_SHARE) / (_FULL_SHARE - _NO_SHARE)))
     repeats = math.floor(share * trials)
     return repeats if repeats >= _MIN_REPEATS else 0
@@ -71,7 +69,7 @@ class Confirmation:
     What comes next follows from the trials alone, so that a study that was interrupted goes on as if it had not been.
 
     Args:
-        config: the study; `search.confirm` is set.
+        config: the study.
         directory: of the study, where the counts of the images lie.
         packed: the data, whose groups and folds are used.
         budget: how many repeats there may be.
@@ -82,7 +80,6 @@ class Confirmation:
     def __init__(
         self, config: StudyConfig, directory: Path, packed: PackedData, budget: int, slots: int, until: float | None = None
     ) -> None:
-        assert config.search.confirm is not None
         self.budget = budget
         self.settings = config.search.confirm
         self._config = config

@@ -104,9 +104,7 @@ def confirm_study(
     Raises:
         InputError: as :func:`run_study`.
     """
-    path = directory / CONFIGURATION
-    off: dict[str, Any] = {} if load_config(path).search.confirm else {"search.confirm": {}}
-    config = load_config(path, overrides={**off, **overrides})
+    config = load_config(directory / CONFIGURATION, overrides=overrides)
     until = None if hours is None else time.monotonic() + 3600 * hours
     return run_study(plan_study(config, directory), console or study_console(), more=More(until))
 
@@ -164,11 +162,11 @@ def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
 def _confirmation(ready: Prepared, more: More | None) -> Confirmation | None:
     """What makes the study sure of its answer; None where nothing of its trials is kept for that."""
     config, settings = ready.config, ready.config.search.confirm
-    if more is not None and settings is not None:
+    if more is not None:
         budget = (settings.finalists + 1) * settings.max_seeds
         return Confirmation(config, ready.directory, ready.packed, budget, ready.slots, more.until)
     trials = config.search.trials
-    if settings is not None and config.search.sampler == "grid":
+    if config.search.sampler == "grid":
         if REPEATED & {each.key for each in ready.space.varied}:
             return None  # the grid repeats its configurations itself
         points = len(ready.space.enumerate()) + len(config.baselines)

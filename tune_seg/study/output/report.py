@@ -84,7 +84,6 @@ def final_report(
         _say(console, [_of_single_runs(completed[0], plain, objective), *missed])
         return
     settings, scored = config.search.confirm, surroundings.scored
-    assert settings is not None
     cost = 2 * _seconds_of_a_training(records) / surroundings.slots
     console.print(verdict_text(answer, objective, settings.margin, cost), soft_wrap=True, highlight=False)
     console.print(answer_table(answer, objective, settings.confidence), soft_wrap=True)
