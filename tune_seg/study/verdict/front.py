@@ -24,6 +24,7 @@ def front_probabilities(contenders: Sequence[Contender], metrics: Sequence[str])
         metrics: the objectives; larger is better.
 
     Example:
+        >>> from tune_seg.study.verdict import Repeat
         >>> def contender(name, *scores):
         ...     return Contender(name, name, (), {(0, None): Repeat(0, None, dict(zip(("recall", "accuracy"), scores)))})
         >>> front_probabilities([contender("ce", 0.6, 0.9), contender("wce", 0.8, 0.8)], ["recall", "accuracy"])
