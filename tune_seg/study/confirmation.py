@@ -96,7 +96,8 @@ class Confirmation:
 
     def next_round(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """The assignments of the trials that come next, all trials having ended; empty where there is nothing to add."""
-        if self._until is not None and time.monotonic() >= self._until:
+        budget = self.budget - sum(record.repeat for record in records)
+        if budget <= 0 or (self._until is not None and time.monotonic() >= self._until):
             return []
         found = self._contenders(records)
         if len(found) < 2:
@@ -108,7 +109,7 @@ class Confirmation:
             self._metric,
             margin=self.settings.margin,
             confidence=self.settings.confidence,
-            budget=self.budget - sum(record.repeat for record in records),
+            budget=budget,
             max_seeds=self.settings.max_seeds,
             seeds=self._seeds(records),
             folds=range(self._packed.folds) or (None,),

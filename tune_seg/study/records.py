@@ -174,7 +174,9 @@ class Records:
                 return True
             if self._ready or self._asked < self.searched:
                 return False
-            return self._confirmation is None or (not self._running and not self._round())
+            if self._confirmation is None or not self._confirmation.budget:
+                return True
+            return not self._running and not self._round()
 
     @contextmanager
     def asking_ahead(self, slots: int) -> Iterator[None]:
@@ -304,8 +306,8 @@ class Records:
         """Raise what has kept the study from going on, if anything has."""
         if isinstance(self._error, OSError):
             raise InputError(
-                f"{self._path} cannot be written ({self._error.strerror or self._error}); make space on its disk and run "
-                f"the same command again: what the file has is kept, and the study goes on from there"
+                f"{self._error.filename or self._path} cannot be written ({self._error.strerror or self._error}); make space on "
+                f"its disk and run the same command again: what the file has is kept, and the study goes on from there"
             ) from self._error
         if self._error is not None:
             raise self._error

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tune_seg.config import TrialConfig
+from tune_seg.config import ConfirmConfig, TrialConfig
 from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import REPEATED
 from tune_seg.study.confirmation import Answer, Confirmation, repeats_of
@@ -131,13 +131,15 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
             _run_trials(ready, records, data, profile, warner(console))
     finally:
         profile.trials_over()
-        written.write()
-        answer = None if confirmation is None else confirmation.answer(list(records.trials.values()))
-        write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
         outcome = _outcome(records)
-        _end(ready, tracker, outcome, profile)
+        try:
+            written.write()
+            answer = confirmation.answer(list(records.trials.values()))
+            write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
+        finally:
+            _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
-    scored = _scored(ready, answer) if answer is not None and finished else Scored()
+    scored = Scored() if answer is None or not finished else _scored(ready, answer)
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
@@ -159,20 +161,27 @@ def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
     return Surroundings(packed.class_names, absent, ready.slots, scored)
 
 
-def _confirmation(ready: Prepared, more: More | None) -> Confirmation | None:
-    """What makes the study sure of its answer; None where nothing of its trials is kept for that."""
+def _confirmation(ready: Prepared, more: More | None) -> Confirmation:
+    """What makes the study sure of its answer."""
+    budget = _budget(ready) if more is None else _most_repeats(ready.config.search.confirm)
+    until = None if more is None else more.until
+    return Confirmation(ready.config, ready.directory, ready.packed, budget, ready.slots, until)
+
+
+def _most_repeats(settings: ConfirmConfig) -> int:
+    return (settings.finalists + 1) * settings.max_seeds
+
+
+def _budget(ready: Prepared) -> int:
+    """How many of the study's trials are kept to repeat the best."""
     config, settings = ready.config, ready.config.search.confirm
-    if more is not None:
-        budget = (settings.finalists + 1) * settings.max_seeds
-        return Confirmation(config, ready.directory, ready.packed, budget, ready.slots, more.until)
     trials = config.search.trials
     if config.search.sampler == "grid":
         if REPEATED & {each.key for each in ready.space.varied}:
-            return None  # the grid repeats its configurations itself
+            return 0  # the grid repeats its configurations itself
         points = len(ready.space.enumerate()) + len(config.baselines)
         trials = max(points, min(trials, int(points / (1 - settings.share)))) if settings.share < 1 else trials
-    budget = repeats_of(trials, settings)
-    return Confirmation(config, ready.directory, ready.packed, budget, ready.slots) if budget else None
+    return repeats_of(trials, settings)
 
 
 def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def final_report(
         others = [each for each in completed if each is not plain]
         missed = list(missed_lines(plain, others, surroundings.class_names, surroundings.absent))
     if answer is None:
-        _say(console, [_of_single_runs(completed[0], plain, objective), *missed])
+        _say(console, [_without_verdict(completed[0], plain, objective), *missed])
         return
     settings, scored = config.search.confirm, surroundings.scored
     cost = 2 * _seconds_of_a_training(records) / surroundings.slots
@@ -166,16 +166,15 @@ def _free_after_training(shown: Sequence[Configuration], metric: str, ensemble: 
     return table
 
 
-def _of_single_runs(best: Configuration, plain: Configuration | None, objective: str) -> str:
-    """What can be said where nothing was repeated."""
-    score = mean_score(best, objective)
-    line = f"Best of single runs: trial {best.completed[0].number}, {best.name}, {objective} {score:.4f}"
+def _without_verdict(best: Configuration, plain: Configuration | None, objective: str) -> str:
+    """What can be said where nothing was repeated to be sure."""
+    n = len(best.scores(objective))
+    what = "Best of single runs" if n == 1 else f"Best mean of {n} trials"
+    line = f"{what}: trial {best.completed[0].number}, {best.name}, {objective} {mean_score(best, objective):.4f}"
     if plain is not None and plain is not best:
         line += f"; plain cross entropy has {mean_score(plain, objective):.4f}"
-    return (
-        f"{line}. Not decided: with one seed each, nobody can tell a better loss from a lucky run; "
-        "more trials, or `tune-seg confirm`, can."
-    )
+    why = "with one seed each, nobody can tell a better loss from a lucky run" if n == 1 else "the lead may be chance"
+    return f"{line}. Not decided: {why}; `tune-seg confirm` tells."
 
 
 def _seconds_of_a_training(records: Sequence[Record]) -> float:

@@ -36,7 +36,7 @@ def write_configurations(records: Iterable[Record], answer: Answer | None, path:
     cross entropy (`difference`, its interval `low` and `high`, `p`, `p_fresh`) and whether it is the one to take.
 
     Raises:
-        OSError: the file cannot be written.
+        InputError: the file cannot be written.
     """
     compared = {} if answer is None else {row.id: row for row in answer.verdict.table}
     rows = []
@@ -60,7 +60,10 @@ def write_configurations(records: Iterable[Record], answer: Answer | None, path:
                 "trials": [trial.number for trial in configuration.trials],
             }
         )
-    _write_table(rows, path)
+    try:
+        _write_table(rows, path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
 
 
 def write_study(config: StudyConfig, path: Path) -> None:
@@ -135,16 +138,20 @@ class ResultsFile:
         try:
             self._writer.submit(self._write).result()
         except OSError as error:
-            raise InputError(
-                f"{self._path} cannot be written ({error.strerror or error}); make space on its disk, or let it be written, "
-                f"and run the command again: the trials are kept"
-            ) from error
+            raise _unwritten(self._path, error) from error
 
     def _write(self) -> None:
         started = time.monotonic()
         rows = [_row(record) for _, record in sorted(list(self._records.trials.items()))]
         _write_table(rows, self._path)
         self._next = time.monotonic() + max(_MIN_PAUSE, _MIN_PAUSE_FACTOR * (time.monotonic() - started))
+
+
+def _unwritten(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror or error}); make space on its disk, or let it be written, and run the "
+        f"command again: the trials are kept"
+    )
 
 
 def _write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
