@@ -305,9 +305,10 @@ class Records:
     def _raise_error(self) -> None:
         """Raise what has kept the study from going on, if anything has."""
         if isinstance(self._error, OSError):
+            path = self._error.filename or self._path
             raise InputError(
-                f"{self._error.filename or self._path} cannot be written ({self._error.strerror or self._error}); make space on "
-                f"its disk and run the same command again: what the file has is kept, and the study goes on from there"
+                f"{path} cannot be written ({self._error.strerror or self._error}); make space on its disk and run the same "
+                f"command again: what the file has is kept, and the study goes on from there"
             ) from self._error
         if self._error is not None:
             raise self._error
