@@ -1,6 +1,8 @@
 """What the tests share."""
 
+import datetime
 import fcntl
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +15,43 @@ from tests.support.rows_study import ROWS_STUDY
 from tune_seg import search
 from tune_seg.config import DataConfig
 from tune_seg.data import PackedData, pack, read
+
+_SEED = "TUNE_SEG_TEST_SEED"
+_LONG_SHARE = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--whole`: all tests; otherwise one of three groups of those that take long, another choice every day."""
+    parser.addoption("--whole", action="store_true", help="run every test that takes long, not a third of them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The seed of the choice, the same for all processes of a run; a run can be repeated with the seed that it names."""
+    os.environ.setdefault(_SEED, str(datetime.date.today().toordinal()))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What is chosen."""
+    return "all tests" if _all(config) else f"long tests: a third of them, {_SEED}={os.environ[_SEED]}; all: --whole"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests that are not chosen."""
+    if _all(config):
+        return
+    left_out = [item for item in items if (mark := item.get_closest_marker("long")) and not _chosen(mark.args[0])]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _all(config: pytest.Config) -> bool:
+    """Whoever names files or tests gets them."""
+    return bool(config.getoption("whole")) or config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+
+
+def _chosen(group: str) -> bool:
+    digest = hashlib.blake2b(f"{os.environ[_SEED]} {group}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest) % _LONG_SHARE == 0
 
 
 @pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])

@@ -21,6 +21,8 @@ from tests.support.image_files import numbers, photo, write_image
 from tune_seg.config import DataConfig, TrialConfig, parse
 from tune_seg.data import pack, read
 
+pytestmark = pytest.mark.long("gpu bench")
+
 ROOT = CHECKOUT
 BENCH = ROOT / "scripts" / "bench"
 PHASES = ["correct", "step", "losses", "share", "papers", "record"]

@@ -381,6 +381,7 @@ def test_a_study_searches_a_loss_of_the_users_own(tmp_path: Path, place: str) ->
     assert trials(run, loss) == [(loss, "completed", 0.5), (loss, "completed", 4.0)]
 
 
+@pytest.mark.long("own losses path")
 def test_the_workers_look_where_the_command_looks(
     module: Callable[[str, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,6 +405,7 @@ def test_a_loss_that_is_none_ends_a_study_before_its_first_trial(tmp_path: Path)
     assert not (tmp_path / "studies" / "mine" / "trials.journal").exists()
 
 
+@pytest.mark.long("own losses")
 def test_a_loss_that_fails_for_one_choice_ends_a_study_before_its_first_trial(tmp_path: Path) -> None:
     text = TEMPERED.replace("return loss /", "return loss / (self.temperature < 4) /")
     (tmp_path / "mine_losses.py").write_text(HEADER + text)

@@ -125,6 +125,7 @@ def test_start_up_lasts_until_a_slots_first_step_and_idle_is_what_is_left() -> N
     )
 
 
+@pytest.mark.long("profile")
 def test_a_study_says_where_its_time_went(tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
     search = SMALL["search"] | {"early_stopping": {"kind": "none"}}

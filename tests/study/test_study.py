@@ -122,6 +122,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert (directory / "results.parquet").read_bytes() == before
 
 
+@pytest.mark.long("actors")
 def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path: Path) -> None:
     grid: dict[str, list[Any]] = {"loss.end": ["ce", "dice", "dual_focal"], "acw": [True, False]}
     orders = {
@@ -140,6 +141,7 @@ def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path:
         np.testing.assert_equal(seen["shuffled"][loss], expected)  # to the last bit, with nan equal to nan
 
 
+@pytest.mark.long("keyframes")
 def test_a_study_searches_the_keyframes_of_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     falling = [{"at": 0.0, "weight": 1.0}, {"at": 0.4, "weight": 0.5, "move": "cosine"}, {"at": 0.9, "weight": 0.0}]
     loss = {
@@ -339,6 +341,7 @@ def test_a_study_that_another_process_runs_is_refused(tmp_path: Path, capsys: py
         process.wait()
 
 
+@pytest.mark.long("bad files")
 def test_every_bad_file_is_named_at_once_and_keeps_no_other_data_set_of_a_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -388,6 +391,7 @@ def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, caps
     assert "Expected more than 1 value per channel" in bad["error"]
 
 
+@pytest.mark.long("lost worker")
 def test_a_trial_that_loses_its_worker_begins_again(tmp_path: Path) -> None:
     space = {"training.seed": {"grid": [0, 1]}}
     config = write_config(tmp_path / "lost.yaml", space=space, baselines=[], training=SMALL["training"] | {"epochs": 40})
@@ -492,6 +496,7 @@ def running_cluster(directory: Path) -> Iterator[str]:
         process.wait(30)
 
 
+@pytest.mark.long("cluster")
 def test_a_study_runs_on_a_running_cluster(tmp_path: Path) -> None:
     config = write_config(tmp_path / "cluster.yaml")
     with running_cluster(tmp_path) as address:

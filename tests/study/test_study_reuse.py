@@ -23,6 +23,7 @@ def distinct_epochs(rows: list[dict[str, Any]]) -> int:
     return len(keys)
 
 
+@pytest.mark.long("shared prefixes")
 def test_a_grid_computes_each_epoch_once_and_a_second_study_none(
     rows_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
