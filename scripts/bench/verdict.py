@@ -120,8 +120,9 @@ def power(difference: float, image_se: float, number: int) -> tuple[float, ...]:
     """One finalist of three is better than the others and the reference by so many noise standard deviations.
 
     Returns:
-        for each number of seeds, whether the verdict is that this one is better, or any where none is; whether a t test on three seeds of the
-        one with the best mean says so, and whether it has the best single run; whether these two claim anything.
+        for each number of seeds, whether the verdict is that this one is better, or any where none is; whether a t test on
+        three seeds of the one with the best mean says so, and whether it has the best single run; whether these two claim
+        anything.
     """
     generator = np.random.default_rng([round(difference * 10), round(image_se * 1e4), number])
     study = Study(generator, np.full(4, 0.6), image_se)
