@@ -7,14 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.test_metrics import IGNORE, random_batch
 from tune_seg.errors import InputError
 from tune_seg.image_counts import ImageCounts, Reliability
 from tune_seg.metrics import SegmentationMetrics
 
+IGNORE = 255
 METRICS = ("accuracy", "recall", "f1", "miou", "mdice", "calibration", "s_acc", "s_rec")
 TEMPERATURE = 1.7
 BINS = 10
+
+
+def random_batch(seed: int, *, classes: int = 5, signal: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Logits (4, C, 8, 7) that lean towards the target; some pixels are ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(0, classes, (4, 8, 7), generator=generator)
+    logits = torch.randn(4, classes, 8, 7, generator=generator) * 2
+    logits.scatter_add_(1, target.unsqueeze(1), torch.full((4, 1, 8, 7), signal))
+    target[torch.rand(target.shape, generator=generator) < 0.2] = IGNORE
+    return logits, target
 
 
 def reliability(logits: Tensor, target: Tensor) -> Reliability:

@@ -120,8 +120,9 @@ def power(difference: float, image_se: float, number: int) -> tuple[float, ...]:
     """One finalist of three is better than the others and the reference by so many noise standard deviations.
 
     Returns:
-        for each number of seeds, whether the verdict is that this one is better; whether a t test on three seeds of the
-        one with the best mean says so, and whether it has the best single run; whether these two claim anything.
+        for each number of seeds, whether the verdict is that this one is better, or any where none is; whether a t test on
+        three seeds of the one with the best mean says so, and whether it has the best single run; whether these two claim
+        anything.
     """
     generator = np.random.default_rng([round(difference * 10), round(image_se * 1e4), number])
     study = Study(generator, np.full(4, 0.6), image_se)
@@ -132,7 +133,7 @@ def power(difference: float, image_se: float, number: int) -> tuple[float, ...]:
     for n in SEEDS:
         some = [Contender(each.id, each.name, each.simplicity, {r.key: r for r in trained[each.id][:n]}) for each in full]
         verdict = decide(some, "0", METRIC, margin=MARGIN)
-        said.append(verdict.kind is Kind.BETTER and verdict.best == "1")
+        said.append(verdict.kind is Kind.BETTER and (verdict.best == "1" or difference == 0))
     scores = np.array([[repeat.scores[METRIC] for repeat in trained[each.id][:3]] for each in full])
     best = int(np.argmax(scores.mean(axis=1)))
     other = 0 if best else 1 + int(np.argmax(scores[1:].mean(axis=1)))

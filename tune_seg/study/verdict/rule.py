@@ -15,8 +15,8 @@ MOST_SEEDS: Final = 200
 """More further seeds than this are not worth naming."""
 _SHOWN: Final = 0.6
 """The interval that is shown has this part of the error probability. At all of it, it has the truth in 92 to 96 per cent of
-simulated studies: the pair is chosen because its lead is large, and a study ends when that is so. At an eighth of it, where
-the verdict is taken, it would have the truth in 98 to 99.9."""
+simulated studies, as the pair is chosen for its large lead and a study ends when it is large; at this part in 93 to 97. The
+interval that decides has it in 95 to 99.8."""
 _FEWEST_CLAIMS: Final = 3
 """A single finalist is one of many that were screened on the same validation images, whose luck stays with it."""
 
