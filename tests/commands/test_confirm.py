@@ -68,6 +68,8 @@ def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split(config: Path, 
     assert found == {row["configuration"] for row in rows}
     study = Study("default", name=config.stem, studies=config.parent / "studies")
     assert list(study.configurations["n"]) == [3, 3]
+    (taken,) = (row["configuration"] for row in table if row["recommended"])
+    assert study.best["configuration"] == taken
 
     # again: nothing is trained, and nobody looks at the test split anew
     assert confirm(config, "--seeds", "3", "--finalists", "1") == 0

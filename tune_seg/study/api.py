@@ -162,7 +162,10 @@ class Study:
 
     @property
     def best(self) -> "pd.Series[Any]":
-        """The trial with the best score of those that ran to their end; with several objectives, the best in the first.
+        """The trial to take: of the configuration that the verdict recommends, the best one that ran to its end.
+
+        Where nothing was repeated to be sure, it is the best trial of all, which is also the luckiest. With several objectives
+        the first one counts.
 
         Raises:
             InputError: no trial has run to its end yet.
@@ -170,6 +173,12 @@ class Study:
         trials = self.trials
         if trials["state"][0] != State.COMPLETED:
             raise InputError(f"study {self.directory}: no trial has run to its end yet; run the study first")
+        if (self.directory / CONFIGURATIONS).is_file():
+            configurations = _table(self.directory / CONFIGURATIONS)
+            taken = configurations["configuration"][configurations["recommended"]]
+            same = trials[trials["configuration"].isin(taken) & (trials["state"] == State.COMPLETED)]
+            if len(same):
+                return same.iloc[0]
         return trials.iloc[0]
 
 
