@@ -164,8 +164,8 @@ class Study:
     def best(self) -> "pd.Series[Any]":
         """The trial to take: of the configuration that the verdict recommends, the best one that ran to its end.
 
-        Where nothing was repeated to be sure, it is the best trial of all, which is also the luckiest. With several objectives
-        the first one counts.
+        Where nothing was repeated to be sure, it is the best trial of all, which is also the luckiest. Of several objectives
+        the first counts.
 
         Raises:
             InputError: no trial has run to its end yet.
