@@ -165,7 +165,7 @@ def _after_looks(verdict: Verdict) -> str:
 
 def _more(verdict: Verdict, cost: float) -> str:
     if verdict.images_limit:
-        return f"more seeds cannot decide it, more validation images can; the two are known to agree within {verdict.bound:.3f}"
+        return f"more seeds cannot decide it, more validation images can; they are known to agree within {verdict.bound:.3f}"
     if verdict.more_seeds is None:
         return f"more than {MOST_SEEDS} further seeds would be needed"
     duration = timedelta(seconds=round(verdict.more_seeds * cost))
