@@ -113,7 +113,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert more[:4] == rows or [scores(a) == scores(b) for a, b in zip(more, rows, strict=False)]
     assert [row["trial"] for row in more] == list(range(6))
     assert mlflow_trials(directory) == list(range(6))
-    assert mlflow_artifacts(directory) == ["classes.png", "results.parquet", "study.yaml"]
+    assert mlflow_artifacts(directory) == ["classes.png", "configurations.parquet", "results.parquet", "study.yaml"]
 
     # the same study under another configuration is rejected, and nothing of it changes
     before = (directory / "results.parquet").read_bytes()
