@@ -169,7 +169,8 @@ def _more(verdict: Verdict, cost: float) -> str:
     if verdict.more_seeds is None:
         return f"more than {MOST_SEEDS} further seeds would be needed"
     duration = timedelta(seconds=round(verdict.more_seeds * cost))
-    return f"about {verdict.more_seeds} more seeds ({duration}) would decide it"
+    seeds = "1 more seed" if verdict.more_seeds == 1 else f"{verdict.more_seeds} more seeds"
+    return f"about {seeds} ({duration}) would decide it"
 
 
 def _advice(answer: Answer) -> str:
