@@ -17,7 +17,7 @@ _ROUNDING: Final = 1e-9
 _LOG_SMALLEST_P: Final = -60.0
 _BORROWED: Final = 4.0
 """At most so many degrees of freedom are taken from other contenders. More would give more power with three seeds; with
-four, false claims stay at 5 per cent even where plain ce scatters three times as much as all others."""
+four, false claims stay at 5 per cent even where plain ce scatters 2.5 times as much as all others."""
 
 
 @dataclass(frozen=True)
