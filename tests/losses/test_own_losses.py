@@ -368,6 +368,7 @@ def trials(directory: Path, loss: str) -> list[tuple[Any, ...]]:
     return [(row["loss"], row["state"], row[f"loss.params.{loss}.temperature"]) for row in rows]
 
 
+@pytest.mark.long("own losses study")
 @pytest.mark.parametrize("place", ["directory", "PYTHONPATH"])
 def test_a_study_searches_a_loss_of_the_users_own(tmp_path: Path, place: str) -> None:
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"

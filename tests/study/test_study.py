@@ -232,6 +232,7 @@ def test_losses_that_cannot_take_the_classes_are_refused_before_an_image_is_read
     assert search(config, "--data", str(root), "--dry-run") == 0
 
 
+@pytest.mark.long("stopped halfway")
 def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:
     # with two slots, one trial runs when the other has ended
     longer = {"training": SMALL["training"] | {"epochs": 6}, "compute": {"max_concurrent": 2}}
@@ -266,6 +267,7 @@ def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Pa
     assert mlflow_trials(directory) == [0, 1, 2, 3]
 
 
+@pytest.mark.long("several objectives")
 def test_several_objectives_give_a_pareto_front_and_stop_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path / "pareto.yaml", objective=["recall", "calibration"])
     assert search(config, "--trials", "3", "--epochs", "2") == 0
@@ -380,6 +382,7 @@ def test_every_bad_file_is_named_at_once_and_keeps_no_other_data_set_of_a_table(
     assert not (tmp_path / "studies" / "table_mri" / "trials.journal").exists()
 
 
+@pytest.mark.long("failing trials")
 def test_trials_that_fail_leave_the_others_and_their_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # batch normalisation over one pixel, at the bottom of this network, fails in the worker where the batch is one image
     space = {"training.batch_size": {"grid": [4, 1]}}

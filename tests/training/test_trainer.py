@@ -32,6 +32,7 @@ def test_two_runs_agree_to_the_last_bit_whatever_ran_before(packed: PackedData) 
     assert first[0].train_loss != first[1].train_loss
 
 
+@pytest.mark.long("two processes")
 def test_two_processes_agree_to_the_last_bit(packed: PackedData) -> None:
     code = (
         "import json\nfrom tests.support.epoch_results import text\nfrom tests.support.trials import SCHEDULED, run, trial\n"
