@@ -17,12 +17,12 @@ from tune_seg.config import DataConfig
 from tune_seg.data import PackedData, pack, read
 
 _SEED = "TUNE_SEG_TEST_SEED"
-_LONG_SHARE = 3
+_LONG_SHARE = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--whole`: all tests; otherwise one of three groups of those that take long, another choice every day."""
-    parser.addoption("--whole", action="store_true", help="run every test that takes long, not a third of them")
+    """`--whole`: all tests; otherwise one of four groups of those that take long, another choice every day."""
+    parser.addoption("--whole", action="store_true", help="run every test that takes long, not a quarter of them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What is chosen."""
-    return "all tests" if _all(config) else f"long tests: a third of them, {_SEED}={os.environ[_SEED]}; all: --whole"
+    return "all tests" if _all(config) else f"long tests: a quarter of them, {_SEED}={os.environ[_SEED]}; all: --whole"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

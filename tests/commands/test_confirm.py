@@ -40,6 +40,7 @@ def confirm(config: Path, *options: str) -> int:
     return main([config.stem, "--studies", str(config.parent / "studies"), *options])
 
 
+@pytest.mark.long("confirm")
 def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert confirm(config, "--seeds", "2", "--finalists", "1") == 0
     capsys.readouterr()

@@ -230,6 +230,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.long("server away")
 def test_what_a_server_missed_is_sent_when_the_study_is_continued(study: Path, tmp_path: Path) -> None:
     port = free_port()
     with tracked(study, f"http://127.0.0.1:{port}", search={"trials": 2}) as (records, tracker):  # nobody listens there
