@@ -81,7 +81,9 @@ def test_every_metric_over_any_choice_of_images(
     for name in METRICS:
         assert counts.score(name, weights) == pytest.approx(raw[name], abs=1e-6, nan_ok=True), name
         assert counts.score(f"temperature/{name}", weights) == pytest.approx(scaled[name], abs=1e-6, nan_ok=True), name
-    for c, recall in enumerate(raw["class_recall"]):  # type: ignore[arg-type, var-annotated]
+    recalls = raw["class_recall"]
+    assert isinstance(recalls, list)
+    for c, recall in enumerate(recalls):
         assert counts.score(f"recall/{c}", weights) == pytest.approx(recall, nan_ok=True)
 
 

@@ -9,10 +9,13 @@ import json
 import pickle
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
+
+from tune_seg.errors import InputError
 
 # Ctrl-C reaches every process of the terminal, but is meant for the parent, which then ends its children.
 _CODE = """\
@@ -69,6 +72,19 @@ class Child:
     def wait(self) -> int:
         """Wait for the process to end; its exit status, negative if a signal ended it."""
         return self._process.wait()
+
+
+def answer(connection: Connection, function: Callable[[], Any]) -> None:
+    """Send what `function` returns, or what it raises: InputError as it is, anything else with its traceback as a text."""
+    value: Any
+    try:
+        value = function()
+    except InputError as error:
+        value = error
+    except Exception:  # not every exception can be pickled
+        value = RuntimeError(traceback.format_exc())
+    with contextlib.suppress(OSError):  # the parent has ended
+        connection.send(value)
 
 
 def _options() -> list[str]:

@@ -1,9 +1,12 @@
 """The commands, how one is run, and what is said where a module that is none is run."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Final
+
+from tune_seg.errors import InputError
 
 COMMANDS: Final = {
     "search": "search for the loss that serves your data",
@@ -30,6 +33,22 @@ def run(main: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     return status
+
+
+def reported(study: Callable[[], int]) -> int:
+    """Call what runs a study; its exit status. Wrong input and Ctrl-C are said in a line. SIGTERM is treated as Ctrl-C."""
+    # a batch system ends a job with SIGTERM: like Ctrl-C it keeps what was computed
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return study()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def exit_if_no_command() -> None:

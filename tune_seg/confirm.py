@@ -3,14 +3,12 @@
 It goes on where the study's own repeats ended, and the same command again goes on where it ended itself.
 """
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tune_seg._arguments import Parser
-from tune_seg._commands import run
-from tune_seg.errors import InputError
+from tune_seg._commands import reported, run
 from tune_seg.study.files import existing_study
 
 _OPTIONS = {
@@ -26,25 +24,17 @@ _OPTIONS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the confirm command; the exit status is that of `tune-seg search`."""
     arguments = parser().parse_args(argv)
-    try:
+    overrides = {
+        key: getattr(arguments, option) for option, key in _OPTIONS.items() if getattr(arguments, option) is not None
+    }
+
+    def confirm() -> int:
         directory = existing_study(arguments.study, arguments.studies)
-        overrides = {
-            key: getattr(arguments, option) for option, key in _OPTIONS.items() if getattr(arguments, option) is not None
-        }
         from tune_seg.study.run import confirm_study
 
-        # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
-        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        try:
-            return confirm_study(directory, overrides, arguments.hours).value
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
+        return confirm_study(directory, overrides, arguments.hours).value
+
+    return reported(confirm)
 
 
 def parser() -> Parser:

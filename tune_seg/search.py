@@ -5,7 +5,6 @@ NAME=ROOT`, once for each, runs a study of each and prints it beside the paper.
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_seg._arguments import Parser
-from tune_seg._commands import run
+from tune_seg._commands import reported, run
 from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
 from tune_seg.study.files import CONFIGURATION, STUDIES, directory_of
@@ -45,19 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     began = time.perf_counter()
     arguments = parser().parse_args(argv)
-    try:
+
+    def search() -> int:
         studies = _requested(arguments)
         if arguments.dry_run:
             for study in studies:
                 _dry_run(study)
             return 0
         return _search(studies, profile_from=began if arguments.profile else None)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
+
+    return reported(search)
 
 
 @dataclass(frozen=True)
@@ -138,28 +134,23 @@ def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
     from tune_seg.study.run import Outcome, run_study
 
     console = study_console()
-    # a batch system ends a job with SIGTERM: treat it like Ctrl-C, which keeps what was computed
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     status, ended = 0, []
-    try:
-        plans = [plan_study(study.config, study.directory) for study in studies]
-        for plan in plans:
-            check_same_study(plan.config, plan.directory / CONFIGURATION)
-        for study, plan in zip(studies, plans, strict=True):
-            try:
-                outcome = run_study(plan, console, profile_from=profile_from)
-            except InputError as error:
-                where = f"{study.directory.name}: " if len(studies) > 1 else ""
-                print(f"error: {where}{error}", file=sys.stderr)
-                status = 2
-                continue
-            if outcome is Outcome.INTERRUPTED:
-                return outcome.value
-            status = max(status, outcome.value)
-            ended.append(study)
-            profile_from = None if profile_from is None else time.perf_counter()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    plans = [plan_study(study.config, study.directory) for study in studies]
+    for plan in plans:
+        check_same_study(plan.config, plan.directory / CONFIGURATION)
+    for study, plan in zip(studies, plans, strict=True):
+        try:
+            outcome = run_study(plan, console, profile_from=profile_from)
+        except InputError as error:
+            where = f"{study.directory.name}: " if len(studies) > 1 else ""
+            print(f"error: {where}{error}", file=sys.stderr)
+            status = 2
+            continue
+        if outcome is Outcome.INTERRUPTED:
+            return outcome.value
+        status = max(status, outcome.value)
+        ended.append(study)
+        profile_from = None if profile_from is None else time.perf_counter()
     for study in ended:
         if study.config.paper is not None:
             _compare(study)

@@ -1,13 +1,12 @@
 """The check of a study's models, in a process of its own: the process that steers the study need not load torch."""
 
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from threading import Thread
 
-from tune_seg._child import Child
+from tune_seg._child import Child, answer
 from tune_seg.config import ModelConfig
 from tune_seg.errors import InputError
 
@@ -50,15 +49,7 @@ def _receive(child: Child, result: "Future[list[str]]") -> None:
 
 def _answer(connection: Connection, sizes: Sizes, in_channels: int) -> None:
     """What the process does: it sends the notes, or the error."""
-    answer: list[str] | Exception
-    try:
-        answer = _check(sizes, in_channels)
-    except InputError as error:
-        answer = error
-    except Exception:  # not every exception can be pickled
-        answer = RuntimeError(traceback.format_exc())
-    with suppress(OSError):  # the study has ended
-        connection.send(answer)
+    answer(connection, lambda: _check(sizes, in_channels))
 
 
 def _check(sizes: Sizes, in_channels: int) -> list[str]:

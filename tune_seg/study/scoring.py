@@ -5,15 +5,13 @@ Both need trained models, which a process of its own loads: the process that ste
 
 import json
 import os
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from tune_seg._child import Child
+from tune_seg._child import Child, answer
 from tune_seg.errors import InputError
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import TEST
@@ -174,26 +172,18 @@ def _elsewhere(tasks: Sequence[_Task]) -> list[Any]:
     """
     child = Child(_answer, list(tasks))
     try:
-        answer = child.connection.recv()
+        found = child.connection.recv()
     except (EOFError, OSError):
-        answer = InputError("the process that scores the models has ended, most likely because memory was short")
+        found = InputError("the process that scores the models has ended, most likely because memory was short")
     finally:
         child.kill()
-    if isinstance(answer, Exception):
-        raise answer
-    return list(answer)
+    if isinstance(found, Exception):
+        raise found
+    return list(found)
 
 
 def _answer(connection: Connection, tasks: Sequence[_Task]) -> None:
-    answer: Any
-    try:
-        answer = [function(*arguments) for function, arguments in tasks]
-    except InputError as error:
-        answer = error
-    except Exception:  # not every exception can be pickled
-        answer = RuntimeError(traceback.format_exc())
-    with suppress(OSError):  # the study has ended
-        connection.send(answer)
+    answer(connection, lambda: [function(*arguments) for function, arguments in tasks])
 
 
 def _ensemble(config: Any, checkpoints: Sequence[str], pack: str) -> Evaluation:

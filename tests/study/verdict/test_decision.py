@@ -1,13 +1,14 @@
 """The verdict: which of the three it is, what it recommends, and what it says to do next."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.support.contenders import METRIC, contender, counted
 from tune_seg.errors import InputError
-from tune_seg.study.verdict import Contender, Kind, decide
+from tune_seg.study.verdict import Contender, Kind, Repeat, decide
 from tune_seg.study.verdict.rule import MOST_SEEDS
 
 NOISE = np.random.default_rng(0).normal(0, 0.02, (5, 12))
@@ -127,10 +128,11 @@ def test_a_finalist_that_never_had_a_score_is_left_out() -> None:
 
 
 def test_the_table_has_other_metrics_beside() -> None:
-    contenders = [around("ce", 0.6, 0), around("wce", 0.72, 1)]
-    for each, recall in zip(contenders, (0.2, 0.5), strict=True):
-        for repeat in each.repeats.values():
-            repeat.scores["recall/3"] = recall  # type: ignore[index]
+    def with_recall(each: Contender, recall: float) -> Contender:
+        found = {key: Repeat(*key, {**repeat.scores, "recall/3": recall}) for key, repeat in each.repeats.items()}
+        return replace(each, repeats=found)
+
+    contenders = [with_recall(around("ce", 0.6, 0), 0.2), with_recall(around("wce", 0.72, 1), 0.5)]
     (row,) = decide(contenders, "ce", METRIC, margin=0.01, beside=["recall/3", "calibration"]).table
     assert row.beside["recall/3"].mean == pytest.approx(0.3)
     assert row.beside["calibration"].n == 0

@@ -19,7 +19,10 @@ class Trial:
 
     def __init__(self, *means: float, folds: tuple[int | None, ...] = (None,)) -> None:
         self.means, self.folds = means, folds
-        self.contenders = [Contender("ce" if i == 0 else f"f{i}", "", (i,), {}) for i in range(len(means))]
+        self.repeats: list[dict[Key, Repeat]] = [{} for _ in means]
+        self.contenders = [
+            Contender("ce" if i == 0 else f"f{i}", "", (i,), repeats) for i, repeats in enumerate(self.repeats)
+        ]
 
     def next(self, budget: int, *, max_seeds: int = 20, margin: float = 0.01, slots: int = 1) -> list[Training]:
         return next_round(
@@ -40,13 +43,12 @@ class Trial:
         for id, seed, fold in trainings:
             i = by_id[id]
             score = self.means[i] + NOISE[i, SEEDS.index(seed)]
-            repeats: dict[Key, Repeat] = self.contenders[i].repeats  # type: ignore[assignment]
-            assert (seed, fold) not in repeats
-            repeats[seed, fold] = Repeat(seed, fold, {METRIC: float(score)})
+            assert (seed, fold) not in self.repeats[i]
+            self.repeats[i][seed, fold] = Repeat(seed, fold, {METRIC: float(score)})
 
-    def run(self, budget: int, **given: float) -> list[list[Training]]:
+    def run(self, budget: int, *, max_seeds: int = 20, margin: float = 0.01, slots: int = 1) -> list[list[Training]]:
         rounds = []
-        while trainings := self.next(budget, **given):  # type: ignore[arg-type]
+        while trainings := self.next(budget, max_seeds=max_seeds, margin=margin, slots=slots):
             assert len(trainings) <= budget
             self.train(trainings)
             budget -= len(trainings)
@@ -114,9 +116,8 @@ def test_an_interrupted_study_goes_on() -> None:
 def test_a_training_that_failed_is_not_asked_for_again() -> None:
     trial = Trial(0.6, 0.63, 0.62)
     trial.train(trial.next(30))
-    failed = trial.contenders[1]
-    for key in list(failed.repeats):
-        failed.repeats[key] = Repeat(*key, {METRIC: math.nan})  # type: ignore[index]
+    for key in trial.repeats[1]:
+        trial.repeats[1][key] = Repeat(*key, {METRIC: math.nan})
     assert {id for id, _, _ in trial.next(20)} <= {"ce", "f2"}
 
 
