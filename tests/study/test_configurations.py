@@ -4,7 +4,13 @@ from typing import Any
 
 from tests.support.epoch_results import result
 from tune_seg.config import StudyConfig, parse
-from tune_seg.study.configurations import configuration_id, configurations, is_plain_cross_entropy, without_repeated
+from tune_seg.study.configurations import (
+    configuration_id,
+    configurations,
+    is_plain_cross_entropy,
+    score_of_diverged,
+    without_repeated,
+)
 from tune_seg.study.record import Record, State
 
 STUDY = parse(StudyConfig, {"data": {"root": ".", "format": "folder", "split": {"folds": 3}}})
@@ -46,7 +52,8 @@ def test_the_scores_are_those_of_the_repeats_where_there_are_any() -> None:
     diverged = trial(3, 0.1, State.DIVERGED, repeat=True, training_seed=3)
     running = trial(4, 0.2, State.RUNNING, repeat=True, training_seed=4)
     (both,) = configurations([search, one, two, diverged, running])
-    assert both.scores("s_rec") == [0.5, 0.7]
+    assert both.scores("s_rec") == [0.5, 0.7, 0.0]  # the verdict counts it so too
+    assert [score_of_diverged(name) for name in ("temperature/recall", "nll")] == [0.0, None]  # nll is best at 0
     assert [record.number for record in both.repeats] == [1, 2, 3]
 
 

@@ -12,10 +12,12 @@ from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.study.configurations import configurations
 from tune_seg.study.confirmation import Confirmation, repeats_of
+from tune_seg.study.output.answer import diverged_lines
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
 from tune_seg.study.verdict import Kind
+from tune_seg.study.verdict.classes import mean_score
 
 LOSSES = ["ce", "wce", "focal", "dice", "wdice", "dual_focal", "tversky", "poly1"]
 WORTH = {"ce": 0.5, "wce": 0.7, "focal": 0.55, "dice": 0.6}
@@ -138,6 +140,15 @@ def test_what_the_sampler_draws_again_is_neither_trained_nor_counted(tmp_path: P
     assert not run(again)
 
 
+def test_beside_a_grid_a_point_with_nothing_new_leaves_its_turns_to_the_others(tmp_path: Path, packed: PackedData) -> None:
+    space = {"acw": {"grid": [False, True]}, "loss.end": {"choice": LOSSES, "when": {"acw": [True]}}}
+    records = opened(tmp_path, packed, study(20, space=space, search={"confirm": {"share": 0}}))
+    ran = run(records)
+    assert sorted(r.config.loss.end for r in ran if r.config.acw) == sorted(LOSSES)
+    assert sum(not r.config.acw for r in ran) == 1
+    assert records.finished and records.target == 9
+
+
 def test_a_repeat_that_fails_ends_the_session_and_not_the_study(tmp_path: Path, packed: PackedData) -> None:
     config = study(20)
     records = opened(tmp_path, packed, config)
@@ -198,3 +209,13 @@ def test_a_training_that_diverged_counts_as_nothing_found(tmp_path: Path, packed
     answer = Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values()))
     assert answer is not None
     assert answer.contenders[answer.verdict.recommended].config.loss.end != "wce"
+    lines = list(diverged_lines(answer))
+    for id, each in answer.contenders.items():
+        (measured,) = (contender for contender in answer.measured if contender.id == id)
+        for name in ("s_rec", "recall"):  # the table shows what the statistics take
+            assert mean_score(measured, name) == pytest.approx(np.mean(each.scores(name)))
+        if each.config.loss.end == "wce":
+            assert each.scores("s_rec") == [0.0] * len(each.repeats)
+            n = len(each.repeats)
+            assert f"wce diverged in {n} of {n} repeats; each counts as 0." in lines
+    assert lines

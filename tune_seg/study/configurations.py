@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tune_seg.config import ROW, TrialConfig
+from tune_seg.metric_names import CATALOGUE
 from tune_seg.study.record import Record, State, sortable
 
 SEED: Final = "training.seed"
@@ -50,19 +51,22 @@ class Configuration:
         """The trials that were made to be sure, and have ended. One that diverged is among them."""
         return tuple(trial for trial in self.trials if trial.repeat and trial.state.ended)
 
+    @property
+    def scored(self) -> Sequence[Record]:
+        """The trials that its means are of: the repeats, where there are any, and otherwise the completed trials."""
+        return self.repeats or self.completed
+
     def scores(self, metric: str) -> list[float]:
-        """A metric after the last epoch of each completed trial; of the repeats alone, where there are any."""
-        found = (trial.score(metric) for trial in self._scored)
+        """A metric after the last epoch of each of :attr:`scored`; of a repeat that diverged :func:`score_of_diverged`."""
+        found = (
+            score_of_diverged(metric) if trial.state is State.DIVERGED else trial.score(metric) for trial in self.scored
+        )
         return [score for score in found if score is not None]
 
-    @property
-    def _scored(self) -> Sequence[Record]:
-        return [trial for trial in self.repeats if trial.state is State.COMPLETED] or self.completed
-
     def class_recalls(self, number: int) -> list[float]:
-        """The recall of a class in each trial that :meth:`scores` takes, where the validation images have the class."""
-        recalls = (trial.history[-1].evaluation.per_class["class_recall"][number] for trial in self._scored)
-        return [recall for recall in recalls if recall == recall]
+        """The recall of a class in each of :attr:`scored`, where the validation images have the class; 0 if it diverged."""
+        recalls = ((trial, trial.history[-1].evaluation.per_class["class_recall"][number]) for trial in self.scored)
+        return [0.0 if trial.state is State.DIVERGED else recall for trial, recall in recalls if recall == recall]
 
 
 def configurations(records: Iterable[Record]) -> list[Configuration]:
@@ -85,6 +89,11 @@ def configuration_id(record: Record) -> str:
 def without_repeated(assignment: Mapping[str, Any]) -> dict[str, Any]:
     """`assignment` without seed and fold."""
     return {key: value for key, value in assignment.items() if key not in REPEATED}
+
+
+def score_of_diverged(metric: str) -> float | None:
+    """What a repeat that diverged is worth: 0, as a loss that may diverge is worth less; None of what is best at 0."""
+    return 0.0 if CATALOGUE[metric.rpartition("/")[2]].maximise else None
 
 
 def is_plain_cross_entropy(config: TrialConfig) -> bool:

@@ -19,6 +19,7 @@ from tune_seg.study.configurations import (
     configurations,
     is_plain_cross_entropy,
     pareto_front,
+    score_of_diverged,
     without_repeated,
 )
 from tune_seg.study.images import read_images
@@ -173,16 +174,20 @@ class Confirmation:
         )
 
     def _repeat(self, record: Record) -> Repeat:
-        """A trial that diverged counts as 0: that a loss may diverge is part of what it is worth."""
-        config = record.config
-        result = record.last
+        """What a trial scored, with 0 for f1 where it is undefined; of one that diverged :func:`score_of_diverged`."""
+        config, result = record.config, record.last
         assert result is not None
-        bad = record.state is State.DIVERGED
-        known = {**result.evaluation.metrics, **result.evaluation.scaled_metrics}
-        scores = {name: 0.0 if bad or math.isnan(value) else value for name, value in known.items()}
+        scores = {**result.evaluation.metrics, **result.evaluation.scaled_metrics}
         recalls = result.evaluation.per_class.get("class_recall", ())
-        scores |= {f"recall/{c}": recall for c, recall in enumerate(recalls) if not math.isnan(recall)}
-        return Repeat(config.training.seed, config.fold, scores, None if bad else self._images(record.number, config.fold))
+        of_classes = {c: recall for c, recall in enumerate(recalls) if not math.isnan(recall)}
+        if record.state is State.DIVERGED:
+            worth = {name: score_of_diverged(name) for name in scores}
+            scores = {name: value for name, value in worth.items() if value is not None}
+            of_classes = dict.fromkeys(of_classes, 0.0)
+        scores = {name: 0.0 if math.isnan(value) else value for name, value in scores.items()}
+        scores |= {f"recall/{c}": recall for c, recall in of_classes.items()}
+        images = None if record.state is State.DIVERGED else self._images(record.number, config.fold)
+        return Repeat(config.training.seed, config.fold, scores, images)
 
     def _images_of(self, number: int, fold: int | None) -> ImageCounts | None:
         counts = read_images(self._directory, number)

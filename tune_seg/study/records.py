@@ -116,6 +116,7 @@ class Records:
         self._decided = False  # whether more repeats would add nothing
         self._numbered = 0  # the trials so far
         self._duplicates = 0  # that the sampler has suggested one after the other
+        self._used_up: set[int] = set()  # the places in `points` beside which the sampler draws nothing new any more
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._pace = Pace()
@@ -402,7 +403,7 @@ class Records:
         """Leave out a trial of the search that is the same as one before it: it would tell nothing new.
 
         The sampler gets the score of the one before where that has ended, so that it draws something else. Where nothing
-        else comes, the search ends.
+        else comes, the next of the points takes its turn, and after the last of them the search ends.
         """
         trial = self._handles.pop(record.number)
         self._numbered -= 1
@@ -412,7 +413,10 @@ class Records:
         self._study.tell(trial, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
         self._duplicates += 1
         if self._duplicates >= _MAX_DUPLICATES:
-            self.searched = self._asked
+            self._duplicates = 0
+            self._used_up.add(self._turn(self._asked))
+            if len(self._used_up) == len(self._points):
+                self.searched = self._asked
 
     def _repeat(self, assignment: Mapping[str, Any]) -> Record:
         """A trial that repeats a configuration; the sampler takes no part in it."""
@@ -430,7 +434,12 @@ class Records:
             return baselines[number]
         if self._left is not None:
             return next(iter(self._left.values()))
-        return self._points[(number - len(baselines)) % len(self._points)]
+        return self._points[self._turn(number)]
+
+    def _turn(self, number: int) -> int:
+        """Which of the points a trial takes: each in turn, without those that are used up."""
+        turns = ((number - len(self.config.baselines) + step) % len(self._points) for step in range(len(self._points)))
+        return next(turn for turn in turns if turn not in self._used_up)
 
     def _adopt(self, trial: optuna.trial.Trial) -> Record:
         assignment = self._space.sample(trial)

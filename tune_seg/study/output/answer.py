@@ -10,7 +10,7 @@ from rich.text import Text
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.words import cell, settings_of, short
-from tune_seg.study.record import sortable
+from tune_seg.study.record import State, sortable
 from tune_seg.study.scoring import TestScores
 from tune_seg.study.verdict import Difference, Kind, Verdict
 from tune_seg.study.verdict.classes import FOUND
@@ -69,6 +69,14 @@ def answer_table(answer: Answer, metric: str, confidence: float) -> Table:
         name = mark + _called(answer, id, settings=True)
         table.add_row(name, str(len(scores)), f"{_mean(scores):.4f} ± {_sd(scores):.3f}", against, chance, *means)
     return table
+
+
+def diverged_lines(answer: Answer) -> Iterator[str]:
+    """Which contenders diverged with some seeds, and what that counts."""
+    for id, configuration in answer.contenders.items():
+        diverged = sum(trial.state is State.DIVERGED for trial in configuration.repeats)
+        if diverged:
+            yield f"{_called(answer, id)} diverged in {diverged} of {len(configuration.repeats)} repeats; each counts as 0."
 
 
 def beside_lines(answer: Answer, class_names: Sequence[str]) -> Iterator[str]:
@@ -134,7 +142,7 @@ def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
 
 
 def _seeds(configuration: Configuration) -> str:
-    seeds = len(configuration.repeats or configuration.completed)
+    seeds = len(configuration.scored)
     return "1 seed" if seeds == 1 else f"{seeds} seeds"
 
 

@@ -18,7 +18,14 @@ from tune_seg.study.configurations import (
 )
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import CONFIGURATIONS
-from tune_seg.study.output.answer import answer_table, beside_lines, missed_lines, test_lines, verdict_text
+from tune_seg.study.output.answer import (
+    answer_table,
+    beside_lines,
+    diverged_lines,
+    missed_lines,
+    test_lines,
+    verdict_text,
+)
 from tune_seg.study.output.words import cell, settings_of, short
 from tune_seg.study.record import Record, State, rank_key
 from tune_seg.study.scoring import Scored
@@ -87,6 +94,7 @@ def final_report(
     cost = 2 * _seconds_of_a_training(records) / surroundings.slots
     console.print(verdict_text(answer, objective, settings.margin, cost), soft_wrap=True, highlight=False)
     console.print(answer_table(answer, objective, settings.confidence), soft_wrap=True)
+    _say(console, diverged_lines(answer))
     _say(console, beside_lines(answer, surroundings.class_names))
     if answer.front:
         shares = (f"{answer.contenders[id].name} {share:.0%}" for id, share in answer.front.items())
