@@ -104,6 +104,14 @@ class Dataset(ABC):
         """
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for granted about the files, a sentence each, such as which value is ignored.
+
+        Complete once :meth:`find_classes` has returned.
+        """
+        return ()
+
+    @property
     def masks_to_scan(self) -> int:
         """The number of masks that must be read before the classes are known."""
         return 0

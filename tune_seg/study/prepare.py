@@ -14,6 +14,7 @@ from rich.progress import Progress
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest, pack
+from tune_seg.data.packing.write import packed_origin
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
@@ -129,7 +130,7 @@ def _prepare(
     compute = _with_gpu_share(plan, packed, machines.result())
     config = _resolved(plan.config, packed, test, compute)
     check_same_study(config, plan.directory / CONFIGURATION)
-    say_notes(console, notes)
+    say_notes(console, [*_data_notes(plan), *notes])
     return Prepared(config, compute, plan.space, packed, plan.directory, store, test)
 
 
@@ -161,6 +162,11 @@ def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Pack
                     check.result()
 
         return PackedData(pack(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size, progress=progress))
+
+
+def _data_notes(plan: Plan) -> Sequence[str]:
+    origin = packed_origin(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size)
+    return [] if origin is None else origin.notes
 
 
 def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ from PIL import Image
 from tests.support import CHECKOUT
 from tune_seg.config import DataConfig
 from tune_seg.data import Dataset, PackedData, PackedTest, pack, read, read_test
+from tune_seg.data.images.files import FileDataset
 from tune_seg.data.packing import file_format
+from tune_seg.data.packing.write import packed_origin
 from tune_seg.errors import InputError
 
 SIZE = (8, 10)
@@ -702,8 +704,8 @@ def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, 
                 writer.write_batch(rows)
         with pytest.raises(InputError, match="without its summary"):
             PackedData(bad)
-    bad.write_bytes(whole.replace(b'{"version": 3', b'{"version": 9'))
-    with pytest.raises(InputError, match="a pack of version 9, this program reads version 3"):
+    bad.write_bytes(whole.replace(f'{{"version": {file_format.FORMAT_VERSION}'.encode(), b'{"version": 9'))
+    with pytest.raises(InputError, match=f"a pack of version 9, this program reads version {file_format.FORMAT_VERSION}"):
         PackedData(bad)
     with pytest.raises(InputError, match="incomplete pack"):
         PackedData(tmp_path)
@@ -730,3 +732,16 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     few, many = (int(line) * 1024 for line in done.stdout.split())
     assert many - few < 400 * 256 * 256 * 4 / 4
+
+
+def test_what_was_taken_for_granted_is_known_without_packing_again(tmp_path: Path) -> None:
+    class Noted(FileDataset):
+        notes = ("255 is ignored",)
+
+    silent, other = dataset(build(tmp_path / "a")), dataset(build(tmp_path / "b"))
+    noted = Noted(**{field.name: getattr(other, field.name) for field in fields(other)})
+    assert packed_origin(noted, tmp_path, SIZE) is None
+    assert pack(noted, tmp_path, SIZE) == pack(silent, tmp_path, SIZE)  # equal content has one pack
+    for each, notes in ((noted, ["255 is ignored"]), (silent, [])):
+        origin = packed_origin(each, tmp_path, SIZE)
+        assert origin is not None and list(origin.notes) == notes

@@ -42,6 +42,7 @@ from tune_seg.data.packing.file_format import (
     open_pack,
     unfinished,
 )
+from tune_seg.data.packing.origin import Origin, read_origin, write_origin
 from tune_seg.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -82,7 +83,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
     """
     directory = Path(directory)
     key = _source_key(dataset, size)
-    note = directory / f"source-{key}.json"
+    note = _origin_path(directory, key)
     known = _recall(note)
     if known is not None:
         return known
@@ -104,9 +105,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
                 raise
             path = directory / f"{content_id}{SUFFIX}"
             # before the pack is there, so that whoever waits for it finds both
-            noted = directory / f".{uuid4().hex}{_PARTIAL}"
-            noted.write_text(json.dumps({"pack": path.name}), encoding="utf-8")
-            os.replace(noted, note)
+            write_origin(note, Origin(path.name, dataset.notes))
             if _is_whole(path):  # one that is there stays, because running trials share its pages
                 partial.unlink()
             else:
@@ -373,13 +372,20 @@ def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def packed_origin(dataset: Dataset, directory: Path | str, size: tuple[int, int]) -> Origin | None:
+    """What was found out about the files when :func:`pack` packed them with the same arguments; None where it did not."""
+    return read_origin(_origin_path(Path(directory), _source_key(dataset, size)))
+
+
+def _origin_path(directory: Path, key: str) -> Path:
+    return directory / f"source-{key}.json"
+
+
 def _recall(note: Path) -> Path | None:
     """The pack that these sources gave before, if it is still there."""
-    try:
-        path = note.parent / json.loads(note.read_text(encoding="utf-8"))["pack"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return path if _is_whole(path) else None
+    origin = read_origin(note)
+    path = None if origin is None else note.parent / origin.pack
+    return path if path is not None and _is_whole(path) else None
 
 
 def _is_whole(path: Path) -> bool:

@@ -45,9 +45,9 @@ def warner(console: Console) -> Callable[[str], None]:
 
 
 def say_notes(console: Console, notes: Iterable[str]) -> None:
-    """Print what there is to say of the models."""
+    """Print what there is to say of the data and the models."""
     for note in notes:
-        _say(console, f"Note: {note}.")
+        _say(console, f"Note: {note.rstrip('.')}.")
 
 
 def warn_of_classes(console: Console, packed: PackedData) -> None:
