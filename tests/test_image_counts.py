@@ -1,5 +1,7 @@
 """Metrics from the counts of images: the same as those of the pixels of the chosen images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,24 @@ def test_groups_are_the_sums_of_their_images() -> None:
     for name in METRICS:
         of_images = expected(logits[chosen], target[chosen], 1)[name]
         assert grouped.score(name, np.array([[0, 1, 1]])) == pytest.approx(of_images, abs=1e-6, nan_ok=True), name
+
+
+def test_with_a_temperature_calibration_is_the_mean_of_the_halves() -> None:
+    logits, target = random_batch(6)
+    counts = replace(counted(logits, target), half=np.array([0, 1, 0, 1]))
+    for chosen in ([0, 1, 2, 3], [0, 0, 1], [0, 2]):
+        parts = [[image for image in chosen if image % 2 == half] for half in (0, 1)]
+        each = [expected(logits[part] / TEMPERATURE, target[part], None)["calibration"] for part in parts if part]
+        weights = np.bincount(chosen, minlength=4)[None]
+        assert counts.score("temperature/calibration", weights) == pytest.approx(np.mean(np.array(each)), abs=1e-6)
+        assert counts.score("calibration", weights) == pytest.approx(
+            expected(logits[chosen], target[chosen], None)["calibration"], abs=1e-6
+        )
+    again = ImageCounts.from_bytes(counts.to_bytes())
+    assert again.half is not None and again.half.tolist() == [0, 1, 0, 1]
+    groups = counts.of_groups(np.array([0, 1, 0, 1])).half
+    assert groups is not None and groups.tolist() == [0, 1]
+    assert np.isnan(counts.score("temperature/calibration", np.zeros((1, 4))))
 
 
 @pytest.mark.parametrize("background", [None, 0])

@@ -52,8 +52,16 @@ class ImageTally:
         self._pixels.append(torch.stack(pixels, dim=1))
         self._outputs.append(torch.stack(outputs, dim=1))
 
-    def counts(self, order: npt.NDArray[np.integer], background: int | None) -> ImageCounts:
-        """What was counted; image k is the one that came as number `order[k]`."""
+    def counts(
+        self, order: npt.NDArray[np.integer], background: int | None, half: npt.NDArray[np.integer] | None = None
+    ) -> ImageCounts:
+        """What was counted; image k is the one that came as number `order[k]`.
+
+        Args:
+            order: (images,).
+            background: the class that `miou` and `mdice` leave out.
+            half: (images,), of each image, in the order in which they came; None: there is one half.
+        """
         hits, truths, predictions = torch.cat(self._pixels).cpu().numpy()[order].transpose(1, 0, 2).astype(np.int64)
         outputs, gaps, scaled_outputs, scaled_gaps = torch.cat(self._outputs).cpu().numpy()[order].transpose(1, 0, 2)
         return ImageCounts(
@@ -63,6 +71,7 @@ class ImageTally:
             Reliability(outputs.astype(np.int64), gaps),
             Reliability(scaled_outputs.astype(np.int64), scaled_gaps),
             background,
+            None if half is None else half[order].astype(np.int64),
         )
 
     def _reliability(self, output: Tensor, truth: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
