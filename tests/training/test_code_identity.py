@@ -220,7 +220,7 @@ def test_what_no_result_depends_on_keeps_the_identity(copied: Path, file: str, c
         ("losses/dice.py", code),
         ("losses/_fused.py", code),
         ("training/step.py", replaced("set_to_none=True", "set_to_none=False")),
-        ("training/evaluation.py", replaced("_SAMPLED_PIXELS: Final = 2**17", "_SAMPLED_PIXELS: Final = 2**16")),
+        ("training/evaluation.py", replaced("_SAMPLED_PIXELS: Final = 2**16", "_SAMPLED_PIXELS: Final = 2**15")),
         ("training/lr_schedule.py", replaced("1.0 - progress", "0.9 - progress")),
         ("models/unet_2015.py", code),
         ("models/weights.py", code),

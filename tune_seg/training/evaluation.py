@@ -19,7 +19,7 @@ from tune_seg.training.frozen_features import Features
 from tune_seg.training.image_tally import ImageTally
 from tune_seg.training.result import ADJUSTED, CLASS_TEMPERATURE, TEMPERATURE, Evaluation, ScaledScores
 
-_SAMPLED_PIXELS: Final = 2**17
+_SAMPLED_PIXELS: Final = 2**16
 """Pixels of both halves to which temperatures are fitted, and on which calibration with a temperature is measured."""
 _SPARSE: Final = 4
 """Where few pixels are labelled, at most so many times the memory of the sampled pixels is used to find them."""
