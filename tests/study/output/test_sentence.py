@@ -52,7 +52,7 @@ def test_plain_cross_entropy_may_be_the_better_one() -> None:
 def test_within_the_margin_the_simpler_one_is_to_be_taken() -> None:
     text = words(answer_of([*repeats("ce", EVEN, 0), *wavering("focal", 10, 0.0005)]))
     assert "are indistinguishable in s_rec within the margin of 0.01" in text and ", 8 seeds each). Take plain" in text
-    answer = answer_of([*repeats("ce", [score - 0.001 for score in EVEN], 0), *wavering("focal", 10, 0.0005)])
+    answer = answer_of([*repeats("ce", [score - 0.001 for score in EVEN], 0), *wavering("focal", 10, 0.003)])
     assert answer.verdict.kind is Kind.INDISTINGUISHABLE
     text = words(answer)
     assert text.startswith("Verdict: focal and plain cross entropy are indistinguishable in s_rec within")
@@ -65,18 +65,14 @@ def test_who_is_better_and_who_is_to_be_taken_may_be_two_and_both_are_named() ->
     alike = [*repeats("ce", low, 0), *wavering("focal", 10, 0.0005), *repeats("wdice", [s + 0.001 for s in EVEN], 20)]
     answer = answer_of(alike)
     best, taken = (answer.contenders[id].name for id in (answer.verdict.best, answer.verdict.recommended))
-    assert (best, taken) == ("wdice", "focal") or best != taken
+    assert (best, taken) == ("wdice", "focal")
     text = words(answer)
     assert text.startswith(f"Verdict: {best} is better than plain cross entropy in s_rec by 0.2")
     assert text.endswith(f" {taken} is within the margin of {best} and simpler: take {taken}.")
     undecided = words(verdict_of(answer, kind=Kind.UNDECIDED, more_seeds=2))
-    assert f"Best so far: {best}; {taken} is within the margin of it and simpler." in undecided.replace(
-        f"margin of {best}", "margin of it"
-    )
-    plain = verdict_of(answer, recommended=answer.reference)
-    assert words(plain).endswith(
-        f"Plain cross entropy is within the margin of {best} and simpler: take plain cross entropy."
-    )
+    assert f"Best so far: {best}; {taken} is within the margin of {best} and simpler." in undecided
+    plain = words(verdict_of(answer, recommended=answer.reference))
+    assert plain.endswith(f"Plain cross entropy is within the margin of {best} and simpler: take plain cross entropy.")
 
 
 def test_two_of_one_name_are_told_apart_by_their_settings() -> None:
