@@ -235,7 +235,7 @@ def _without_verdict(
 ) -> Iterator[str]:
     """What can be said where nothing was repeated to be sure; `completed` is ranked."""
     best, objective = completed[0], objectives[0]
-    found = f"trial {best.completed[0].number}, {names[best.id]}, {_score(best, objective)}"
+    found = f"trial {best.completed[0].number}, {names[best.id]}, {objective} {_score(best, objective)}"
     if len(completed) == 1:
         yield f"One configuration ran to its end: {found}. There is nothing to compare it with."
         return
@@ -251,4 +251,4 @@ def _without_verdict(
 
 def _score(configuration: Configuration, objective: str) -> str:
     score = mean_score(configuration, objective)
-    return f"{objective} {score:.4f}" if math.isfinite(score) else f"{objective} undefined, as a class is never predicted"
+    return f"{score:.4f}" if math.isfinite(score) else "undefined, as a class is never predicted"
