@@ -62,6 +62,8 @@ def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split(config: Path, 
     table = pq.read_table(directory / "configurations.parquet").to_pylist()
     assert [(row["name"], row["n"]) for row in table] == [("ce", 3), ("wce", 3)]
     assert sum(row["recommended"] for row in table) == 1
+    kept = Study(directory / "study.yaml").config.search.confirm
+    assert (kept.max_seeds, kept.finalists) == (20, 4)  # options are for their session
     looks = read_looks(directory)
     assert len(looks) == 2  # other trials were scored after the first command
     assert f"Test split, {len(images.samples)} images that no trial has seen (scored 2 times" in printed

@@ -33,7 +33,7 @@ class EarlyStoppingConfig(Section):
 
 
 class ConfirmConfig(Section):
-    """What makes the answer sure: the best configurations and plain cross entropy are trained again with fresh seeds."""
+    """What makes the answer sure: the best configurations and plain cross entropy are trained again with new seeds."""
 
     share: Fraction = 0.4
     """The share of `search.trials` that is kept for it. With fewer than 20 trials it shrinks, and below 15 none is kept.

@@ -27,7 +27,8 @@ from tune_seg.study.output.messages import (
     warn_of_groups,
     warner,
 )
-from tune_seg.study.output.report import Surroundings, final_report
+from tune_seg.study.output.next_step import next_lines
+from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan, plan_study
@@ -111,7 +112,8 @@ def confirm_study(
 
 def _session(ready: Prepared, console: Console, profile: Profile, more: More | None) -> Outcome:
     config, directory, packed = ready.config, ready.directory, ready.packed
-    write_study(config, directory / CONFIGURATION)
+    if more is None:  # what is said to `tune-seg confirm` is for that session alone
+        write_study(config, directory / CONFIGURATION)
     data = TrainingData.of(packed)
     confirmation = _confirmation(ready, more)
     records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
@@ -144,7 +146,8 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     if finished:
-        say_next(console, directory, answer, generated=config.data.root is None)
+        found = list(records.trials.values())
+        say_next(console, next_lines(config, directory, found, answer, training_cost(found, ready.slots)))
     return outcome
 
 

@@ -32,7 +32,7 @@ _MIN_PAUSE_FACTOR = 50
 def write_configurations(records: Iterable[Record], answer: Answer | None, path: Path) -> None:
     """Write a row for each configuration: its settings, how often it was trained, mean and sd of each metric.
 
-    Where configurations were repeated, these are of the repeats, and a row says how the configuration compares with plain
+    Where configurations were repeated (`repeats`), these are of the repeats, and a row says how it compares with plain
     cross entropy (`difference`, its interval `low` and `high`, `p`, `p_fresh`) and whether it is the one to take.
 
     Raises:
@@ -49,6 +49,7 @@ def write_configurations(records: Iterable[Record], answer: Answer | None, path:
                 "name": configuration.name,
                 **{key: value for key, value in configuration.trials[0].params.items() if key not in REPEATED},
                 "n": len(scores[OBJECTIVES[0]]),
+                "repeats": len(configuration.repeats),
                 **{name: float(np.mean(values)) if values else None for name, values in scores.items()},
                 **{f"{name}/sd": float(np.std(v, ddof=1)) if len(v) > 1 else None for name, v in scores.items()},
                 "recommended": answer is not None and answer.verdict.recommended == configuration.id,
