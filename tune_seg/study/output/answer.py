@@ -131,7 +131,7 @@ def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
     yield f"Test split, {test.images} images that no trial has seen ({looked}):"
     for id, scores in test.scores.items():
         found = _mean([each[metric] for each in scores])
-        promised = _mean(answer.contenders[id].scores(metric))
+        promised = test.promised[id]
         yield (
             f"  {_called(answer, id)}: {metric} {found:.4f} ({metric.rpartition('/')[2]} as trained "
             f"{_mean([each[metric.rpartition('/')[2]] for each in scores]):.4f}), {len(scores)} seeds; validation had "

@@ -102,6 +102,8 @@ def final_report(
     _say(console, missed)
     if scored.test is not None:
         _say(console, test_lines(answer, objective, scored.test))
+    if scored.unopened:
+        _say(console, ["The test split stays unopened until there is a decision."])
     if scored.problem:
         _say(console, [f"Warning: {scored.problem}."])
 
