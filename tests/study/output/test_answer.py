@@ -88,9 +88,10 @@ def test_the_test_split_is_set_beside_what_validation_promised() -> None:
     answer = answer_of([*repeats("ce", [0.50, 0.51, 0.49, 0.50], 0), *repeats("focal", [0.70, 0.72, 0.69, 0.70], 10)])
     winner = answer.verdict.recommended
     scores = {winner: [{"s_rec": 0.68}] * 4, answer.reference: [{"s_rec": 0.5}] * 4}
-    first, focal, plain = lines_of_the_test(answer, "s_rec", Scores(233, 1, scores, None))
+    promised = {winner: 0.7025, answer.reference: 0.5}
+    first, focal, plain = lines_of_the_test(answer, "s_rec", Scores(233, 1, scores, promised, None))
     assert first == "Test split, 233 images that no trial has seen (scored once):"
     assert "focal: s_rec 0.6800" in focal and "4 seeds; validation had 0.7025, +0.0225" in focal
     assert "plain cross entropy: s_rec 0.5000" in plain
-    again, *_ = lines_of_the_test(answer, "s_rec", Scores(233, 2, scores, None))
+    again, *_ = lines_of_the_test(answer, "s_rec", Scores(233, 2, scores, promised, None))
     assert "scored 2 times: each further look makes it less of a test" in again
