@@ -193,7 +193,8 @@ class _HeldOut:
         difference: Difference | None = None
         if len(contenders) > 1:
             share = 1 / self._packed.folds if self._packed.folds else None
-            difference = compare(*contenders, self._metric, test_share=share)
+            winner, plain = contenders
+            difference = compare(winner, plain, self._metric, test_share=share)
         return TestScores(len(self._test.val), looks, scores, promised, difference)
 
     def _repeat(self, trial: Record, known: Mapping[int, HeldOutScore]) -> Repeat:
