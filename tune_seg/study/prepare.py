@@ -14,6 +14,7 @@ from rich.progress import Progress
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest, pack
+from tune_seg.data.packing.common import common_images
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
@@ -26,6 +27,9 @@ from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
+
+_NAMED = 3
+"""Images that are held out and used that a message names."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,8 @@ def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
     """Pack the test split, unless that was done before.
 
     Raises:
-        InputError: as :func:`tune_seg.data.pack`, or it has other classes, or another content than it had.
+        InputError: as :func:`tune_seg.data.pack`, or it has other classes, another content than it had, or images that
+            train or validate as well.
     """
     if plan.test is None:
         return None
@@ -176,6 +181,13 @@ def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
         raise InputError(
             f"data.split.test: its images have the classes {', '.join(test.class_names)}, the others "
             f"{', '.join(packed.class_names)}; name the classes with data.classes"
+        )
+    common = [f"{held_out} is {used}" for used, held_out in common_images(packed, test)]
+    if common:
+        raise InputError(
+            f"data.split.test: {len(common)} of the {len(test)} images that are held out train or validate as well, under "
+            f"another name or in another place: {', '.join(common[:_NAMED])}{', ...' if len(common) > _NAMED else ''}; take "
+            "them out of the one or the other, for instance with lists (data.split.train, .val, .test)"
         )
     content = plan.config.data.test_content
     if content not in (None, test.content_id):

@@ -141,7 +141,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
         finally:
             _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
-    scored = Scored() if answer is None or not finished else _scored(ready, answer)
+    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id)
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
@@ -151,9 +151,8 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     return outcome
 
 
-def _scored(ready: Prepared, answer: Answer) -> Scored:
-    test = None if ready.test is None else ready.test.path
-    return score_afterwards(answer, ready.config.objectives[0], ready.packed.path, test, ready.directory)
+def _scored(ready: Prepared, answer: Answer, study: str) -> Scored:
+    return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study)
 
 
 def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -101,8 +102,12 @@ def beside(**values: Any) -> str:
     names = ("recall", "accuracy", "temperature/calibration", "recall/1", "recall/2")
     records = []
     for k in range(1, 5):
-        ce = {"recall": 0.4 + 0.01 * k, "accuracy": 0.9, "class_recall": [0.9, 0.0, 0.1 + 0.02 * k]}
-        focal = {"recall": 0.6, "accuracy": 0.8 + 0.01 * k, "class_recall": [0.8, [0.0, 0.05, 0.0, 0.3][k - 1], 0.4]}
+        ce: dict[str, Any] = {"recall": 0.4 + 0.01 * k, "accuracy": 0.9, "class_recall": [0.9, 0.0, 0.1 + 0.02 * k]}
+        focal: dict[str, Any] = {
+            "recall": 0.6,
+            "accuracy": 0.8 + 0.01 * k,
+            "class_recall": [0.8, [0.0, 0.05, 0.0, 0.3][k - 1], 0.4],
+        }
         of = [scaled({"calibration": value}, {}, {}) for value in (0.9 + 0.01 * k, 0.7)]
         records.append(record(k, 0.5 + 0.01 * k, end="ce", seed=k, repeat=True, scaled=of[0], **ce))
         records.append(record(10 + k, 0.7, end="focal", seed=k, repeat=True, scaled=of[1], **focal))
@@ -129,13 +134,9 @@ def test_intervals_end_where_no_score_can_go_and_nothing_is_worse_than_0() -> No
 
 def with_test(scores: list[dict[str, float]], plain: dict[str, float], metric: str, looks: int = 1) -> list[str]:
     answer = answer_of(THREE)
-    return list(
-        lines_of_the_test(
-            answer,
-            metric,
-            Scores(233, looks, {answer.verdict.best: scores, answer.reference: [plain] * 4}, answer.verdict.difference),
-        )
-    )
+    of_test = {answer.verdict.best: scores, answer.reference: [plain] * 4}
+    promised = {id: fmean(answer.contenders[id].scores(metric)) for id in of_test}
+    return list(lines_of_the_test(answer, metric, Scores(233, looks, of_test, promised, answer.verdict.difference)))
 
 
 def test_the_test_split_is_set_beside_what_validation_promised() -> None:

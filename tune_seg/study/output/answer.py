@@ -119,7 +119,7 @@ def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
     yield f"Test split, {test.images} images that no trial has seen ({looked}):"
     for id, scores in test.scores.items():
         found = _mean([each[metric] for each in scores])
-        promised = _mean(_counted(answer.contenders[id], metric))
+        promised = test.promised[id]
         yield (
             f"  {names[id]}: {metric} {cell(found)}{_otherwise(metric, found, scores)}, {counted(len(scores), 'seed')}; "
             f"validation {cell(promised)}, validation minus test {promised - found:+.4f}"

@@ -103,6 +103,8 @@ def final_report(
         _say(console, missed_lines(plain, others, surroundings.class_names, surroundings.absent, chosen))
     if answer is not None and surroundings.scored.test is not None:
         _say(console, test_lines(answer, objective, surroundings.scored.test))
+    if surroundings.scored.unopened:
+        _say(console, ["The test split stays unopened until there is a decision."])
     if surroundings.scored.problem:
         _say(console, [f"Warning: {surroundings.scored.problem}."])
 

@@ -92,6 +92,8 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     # known once the data are packed and the machines asked
     unknown = {"data.content": None, "data.test_content": None, "training.device": "auto"}
     open_yet = {key for key, value in unknown.items() if now[key] == value}
+    if before.get("data.test_content") is None:  # it was run without its test split, which says nothing about its trials
+        open_yet.add("data.test_content")
     # a study of before the contents of files were noted has none; another file is another `model.weights`
     open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
