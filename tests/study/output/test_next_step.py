@@ -1,6 +1,7 @@
 """What to type next, after every ending."""
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import pytest
 from tests.support.reported import answer_of, record, repeats
 from tune_seg.config import StudyConfig, parse
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.output import next_step
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.sentence import Cost
 from tune_seg.study.record import Record, State
@@ -81,7 +81,7 @@ def test_the_command_is_one_that_this_terminal_knows(tmp_path: Path, monkeypatch
     python.parent.mkdir(parents=True)
     script = python.with_name("tune-seg")
     script.touch(mode=0o755)
-    monkeypatch.setattr(next_step.sys, "executable", str(python))
+    monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.chdir(tmp_path)
     records = [record(0, 0.5, end="ce"), record(1, 0.7, end="focal")]
     monkeypatch.setenv("PATH", str(tmp_path))  # as after scripts/search.sh: the environment is not active
