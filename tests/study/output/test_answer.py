@@ -101,13 +101,9 @@ def beside(**values: Any) -> str:
     """What `focal` gains, with a scatter of its own in each seed."""
     names = ("recall", "accuracy", "temperature/calibration", "recall/1", "recall/2")
     records = []
-    for k in range(1, 5):
+    for k, pole in enumerate((0.0, 0.05, 0.0, 0.3), 1):
         ce: dict[str, Any] = {"recall": 0.4 + 0.01 * k, "accuracy": 0.9, "class_recall": [0.9, 0.0, 0.1 + 0.02 * k]}
-        focal: dict[str, Any] = {
-            "recall": 0.6,
-            "accuracy": 0.8 + 0.01 * k,
-            "class_recall": [0.8, [0.0, 0.05, 0.0, 0.3][k - 1], 0.4],
-        }
+        focal: dict[str, Any] = {"recall": 0.6, "accuracy": 0.8 + 0.01 * k, "class_recall": [0.8, pole, 0.4]}
         of = [scaled({"calibration": value}, {}, {}) for value in (0.9 + 0.01 * k, 0.7)]
         records.append(record(k, 0.5 + 0.01 * k, end="ce", seed=k, repeat=True, scaled=of[0], **ce))
         records.append(record(10 + k, 0.7, end="focal", seed=k, repeat=True, scaled=of[1], **focal))

@@ -1,6 +1,7 @@
 """What to type next, after every ending."""
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def test_the_command_is_one_that_this_terminal_knows(tmp_path: Path, monkeypatch
     python.parent.mkdir(parents=True)
     script = python.with_name("tune-seg")
     script.touch(mode=0o755)
-    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.chdir(tmp_path)
     records = [record(0, 0.5, end="ce"), record(1, 0.7, end="focal")]
     monkeypatch.setenv("PATH", str(tmp_path))  # as after scripts/search.sh: the environment is not active
