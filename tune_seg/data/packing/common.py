@@ -16,10 +16,6 @@ def common_images(first: PackedData, second: PackedData) -> list[tuple[str, str]
     An image of one colour, such as an empty slice of a volume, tells nothing about another, and is left out.
 
     Only the middle row of an image is read, unless that is one of the other pack as well.
-
-    Example:
-        >>> common_images(packed, packed_test)  # doctest: +SKIP
-        [('train/0001', 'test/0001')]
     """
     rows = {_middle(first.image(number)) for number in range(len(first))}
     suspected = [number for number in range(len(second)) if _middle(second.image(number)) in rows]
