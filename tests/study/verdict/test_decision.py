@@ -112,6 +112,24 @@ def test_fewer_than_three_seeds_decide_nothing(n: int) -> None:
     assert math.isnan(verdict.difference.low) == (n == 1)
 
 
+@pytest.mark.parametrize("lead", [0.5, 1e-15])
+def test_two_seeds_that_do_not_scatter_decide_nothing(lead: float) -> None:
+    verdict = decide([contender("ce", [0.0, 0.0]), contender("wce", [lead, lead])], "ce", METRIC, margin=0.01)
+    assert (verdict.kind, verdict.recommended, verdict.more_seeds) == (Kind.UNDECIDED, "wce", 1)
+    assert verdict.table[0].p == 1
+    three = decide([contender("ce", [0.0] * 3), contender("wce", [lead] * 3)], "ce", METRIC, margin=0)
+    assert three.kind is (Kind.BETTER if lead == 0.5 else Kind.INDISTINGUISHABLE)  # what rounding does is no difference
+
+
+def test_a_difference_that_is_there_and_smaller_than_the_margin_is_not_better() -> None:
+    noise = [-1e-4, 0.0, 1e-4, 0.0]
+    contenders = [contender("ce", [0.6] * 4), contender("wce", [0.604 + each for each in noise])]
+    verdict = decide(contenders, "ce", METRIC, margin=0.01)
+    assert verdict.decisive.low > 0
+    assert (verdict.kind, verdict.best, verdict.recommended) == (Kind.INDISTINGUISHABLE, "wce", "ce")
+    assert decide(contenders, "ce", METRIC, margin=0.004).kind is Kind.BETTER
+
+
 def test_the_same_lead_counts_for_less_among_more_finalists() -> None:
     two, five = (
         decide([around("ce", 0.6, 0), around("wce", 0.63, 1), *rest], "ce", METRIC, margin=0.01)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tune_seg.errors import InputError
 from tune_seg.study.verdict.contender import Contender, common_keys
-from tune_seg.study.verdict.looks import share_of_a_look
+from tune_seg.study.verdict.looks import FIRST, share_of_a_look
 from tune_seg.study.verdict.paired import Difference
 from tune_seg.study.verdict.rule import Kind, Rule
 
@@ -75,9 +75,10 @@ def decide(
 ) -> Verdict:
     """The verdict over all contenders, valid however often it is asked for and whenever the study stops.
 
-    *Better*: the interval `decisive` of the pair lies above 0. It counts the number of finalists (Holm), and that every
-    further seed is a new look (:func:`tune_seg.study.verdict.looks.share_of_a_look`). *Indistinguishable*: the interval
-    of the pair, which counts the looks, lies within the margin on both sides. *Not decided*: neither.
+    *Indistinguishable*: the interval of the pair, which counts the looks, lies within the margin on both sides, so that the
+    difference does not matter, be it there or not. *Better*: the interval `decisive` lies above 0, and the other does not lie
+    within the margin. It counts the number of finalists (Holm), and that every further seed is a new look
+    (:func:`tune_seg.study.verdict.looks.share_of_a_look`). *Not decided*: neither, or fewer than three common repeats.
 
     Args:
         contenders: finalists and the reference, with their repeats; a finalist without any value of the metric is left out.
@@ -180,8 +181,8 @@ def _sortable(value: float) -> float:
 
 
 def _one_sided(difference: Difference) -> float:
-    """The p value of a mean above 0 that may be looked at after every seed; 1 where it is unknown."""
+    """The p value of a mean above 0 that may be looked at after every seed; 1 where it is unknown or too early to tell."""
     p = difference.p_value(share_of_a_look(difference.n))
-    if math.isnan(p):
+    if difference.n < FIRST or math.isnan(p):
         return 1.0
     return p / 2 if difference.mean > 0 else 1 - p / 2

@@ -12,7 +12,7 @@ from scipy.special import stdtr, stdtrit
 from tune_seg.errors import InputError
 from tune_seg.study.verdict.contender import Contender, Floats, Key, Repeat, common_keys
 
-_ROUNDING: Final = 1e-9
+ROUNDING: Final = 1e-9
 """Scores that differ by less are the same score."""
 _LOG_SMALLEST_P: Final = -60.0
 _BORROWED: Final = 4.0
@@ -95,7 +95,7 @@ class Difference:
         if math.isnan(self.se_seeds):
             return math.nan
         distance = abs(self.mean)
-        if distance < _ROUNDING:
+        if distance < ROUNDING:
             return 1.0
         if self.half_width(math.exp(_LOG_SMALLEST_P), look) <= distance:
             return 0.0
@@ -289,6 +289,6 @@ def _chance(mean: float, sd: float, df: float) -> float:
     """The probability of a value above 0."""
     if math.isnan(sd):
         return math.nan
-    if sd < _ROUNDING:
-        return 0.5 if abs(mean) < _ROUNDING else float(mean > 0)
+    if sd < ROUNDING:
+        return 0.5 if abs(mean) < ROUNDING else float(mean > 0)
     return float(stdtr(df, mean / sd))

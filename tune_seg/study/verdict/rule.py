@@ -9,7 +9,7 @@ from typing import Final
 
 from tune_seg.study.verdict.contender import Contender
 from tune_seg.study.verdict.looks import FIRST, share_of_a_look
-from tune_seg.study.verdict.paired import Difference, compare, spread_of_others
+from tune_seg.study.verdict.paired import ROUNDING, Difference, compare, spread_of_others
 
 MOST_SEEDS: Final = 200
 """More further seeds than this are not worth naming."""
@@ -72,15 +72,20 @@ class Rule:
         return difference.at(1 - min(2 * self.alpha / factor, self.shown), share_of_a_look(difference.n))
 
     def kind(self, decisive: Difference) -> Kind:
-        """The verdict on one pair; BETTER for either direction."""
+        """The verdict on one pair; BETTER for either direction.
+
+        A difference that is shown to be smaller than the margin does not matter, even where it is shown to be there.
+        """
+        if decisive.n < FIRST:
+            return Kind.UNDECIDED
+        if self.within_margin(decisive):
+            return Kind.INDISTINGUISHABLE
         half = decisive.half_width(1 - decisive.level, share_of_a_look(decisive.n))
-        if abs(decisive.mean) > half:
-            return Kind.BETTER
-        return Kind.INDISTINGUISHABLE if self.within_margin(decisive) else Kind.UNDECIDED
+        return Kind.BETTER if abs(decisive.mean) > max(half, ROUNDING) else Kind.UNDECIDED
 
     def within_margin(self, difference: Difference) -> bool:
-        """Whether the difference is shown to be smaller than the margin."""
-        return self.bound(difference) <= self.margin
+        """Whether the difference is shown to be smaller than the margin, or is none but for rounding."""
+        return difference.n >= FIRST and self.bound(difference) <= max(self.margin, ROUNDING)
 
     def bound(self, difference: Difference) -> float:
         """The smallest margin that the difference is shown to be within, after any number of looks; nan with one repeat.
