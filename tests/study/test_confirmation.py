@@ -10,8 +10,9 @@ import pytest
 from tests.support.epoch_results import result
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData
+from tune_seg.study.budget import repeats_of
 from tune_seg.study.configurations import configurations
-from tune_seg.study.confirmation import Confirmation, repeats_of
+from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.output.answer import diverged_lines
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
@@ -30,9 +31,10 @@ def study(trials: int = 24, **values: Any) -> StudyConfig:
 
 
 def opened(directory: Path, packed: PackedData, config: StudyConfig, budget: int | None = None, **arguments: Any) -> Records:
-    wanted = repeats_of(config.search.trials, config.search.confirm) if budget is None else budget
+    space = Space(config)
+    wanted = repeats_of(config, space) if budget is None else budget
     confirmation = Confirmation(config, directory, packed, wanted, 2) if wanted else None
-    return Records(directory, config, Space(config), confirmation=confirmation, **arguments)
+    return Records(directory, config, space, confirmation=confirmation, **arguments)
 
 
 def score_of(record: Record, noise: float = 0.01) -> float:
@@ -53,13 +55,6 @@ def run(records: Records, most: int = 1000, score: Callable[[Record], float] = s
 
 def of_seed(record: Record) -> tuple[str, float, int]:
     return record.config.loss.end, record.config.training.lr, record.config.training.seed
-
-
-@pytest.mark.parametrize(("trials", "repeats"), [(2, 0), (5, 0), (12, 0), (15, 4), (16, 4), (20, 8), (30, 12), (100, 40)])
-def test_small_studies_keep_little_or_nothing_for_repeats(trials: int, repeats: int) -> None:
-    settings = study().search.confirm
-    assert repeats_of(trials, settings) == repeats
-    assert repeats_of(trials, settings.model_copy(update={"share": 0.0})) == 0
 
 
 def test_the_best_and_plain_cross_entropy_are_repeated_with_the_same_fresh_seeds(tmp_path: Path, packed: PackedData) -> None:
@@ -219,3 +214,38 @@ def test_a_training_that_diverged_counts_as_nothing_found(tmp_path: Path, packed
             n = len(each.repeats)
             assert f"wce diverged in {n} of {n} repeats; each counts as 0." in lines
     assert lines
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_plain_cross_entropy_that_always_diverges_is_worth_nothing_and_does_not_take_the_whole_budget(
+    tmp_path: Path, packed: PackedData, tried: bool
+) -> None:
+    space = {"loss.end": {"choice": ["ce"] * tried + ["wce"]}, "training.lr": {"grid": [0.001, 0.002]}}
+    config = study(20, space=space, search={"sampler": "grid"})
+    records = opened(tmp_path, packed, config)
+    while (record := records.ask()) is not None:
+        bad = record.config.loss.end == "ce"
+        records.add(record.number, result(1, score_of(record), diverged=bad))
+        records.close(record.number, State.DIVERGED if bad else State.COMPLETED)
+    plain = [of_seed(each) for each in records.trials.values() if each.repeat and each.config.loss.end == "ce"]
+    assert len(plain) == len(set(plain)) == 3
+    answer = Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values()))
+    assert answer is not None and answer.verdict.kind is Kind.BETTER
+    assert answer.verdict.difference.mean == pytest.approx(0.7, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("trials", "searched", "repeats"), [(5, 5, 0), (12, 12, 0), (14, 12, 0), (16, 12, 4), (30, 12, 18), (500, 12, 100)]
+)
+def test_a_grid_is_searched_first_and_the_other_trials_are_repeats(
+    tmp_path: Path, packed: PackedData, trials: int, searched: int, repeats: int
+) -> None:
+    space = {"loss.end": {"choice": ["ce", "wce", "focal"]}, "training.lr": {"grid": [0.001, 0.002, 0.003, 0.004]}}
+    baselines = [{"loss.end": "ce", "training.lr": 0.001}]  # which is a point of the grid
+    config = study(trials, space=space, search={"sampler": "grid"}, baselines=baselines)
+    assert repeats_of(config, Space(config)) == repeats
+    records = opened(tmp_path, packed, config)
+    assert records.target == searched + repeats <= trials
+    ran = run(records)
+    assert len({of_seed(record) for record in ran if not record.repeat}) == searched
+    assert any(record.repeat for record in ran) == bool(repeats) and records.finished

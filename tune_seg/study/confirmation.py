@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tune_seg.config import StudyConfig
-from tune_seg.config.study import ConfirmConfig
 from tune_seg.data import PackedData
 from tune_seg.image_counts import ImageCounts
 from tune_seg.study.configurations import (
@@ -29,20 +28,6 @@ from tune_seg.study.verdict.classes import metrics_beside
 from tune_seg.study.verdict.front import front_probabilities
 from tune_seg.study.verdict.rounds import next_round
 from tune_seg.study.verdict.simplicity import simplicity
-
-_FULL_SHARE: Final = 20
-"""Trials from which on the whole share of them is kept for repeats."""
-_NO_SHARE: Final = 5
-"""Trials of which none is kept: the search needs them all."""
-_MIN_REPEATS: Final = 4
-"""Two seeds of two configurations: with fewer repeats nothing can be said."""
-
-
-def repeats_of(trials: int, settings: ConfirmConfig) -> int:
-    """How many of the trials of a study are kept to be sure of its answer."""
-    share = settings.share * min(1.0, max(0.0, (trials - _NO_SHARE) / (_FULL_SHARE - _NO_SHARE)))
-    repeats = math.floor(share * trials)
-    return repeats if repeats >= _MIN_REPEATS else 0
 
 
 @dataclass(frozen=True)
@@ -150,7 +135,7 @@ class Confirmation:
         if not ranked:
             return []
         plain = [configuration for configuration in ranked if is_plain_cross_entropy(configuration.config)]
-        reference = plain[0] if plain else self._plain_like(ranked[0])
+        reference = plain[0] if plain else self._plain_like(ranked[0], found)
         others = [configuration for configuration in ranked if not is_plain_cross_entropy(configuration.config)]
         if len(self._config.objectives) > 1:  # those that nothing beats come first
             front = {each.id for each in pareto_front(others, self._config.objectives)}
@@ -158,14 +143,13 @@ class Confirmation:
         best, rest = others[: self.settings.finalists], others[self.settings.finalists :]
         return [reference, *best, *(configuration for configuration in rest if configuration.repeats)]
 
-    def _plain_like(self, best: Configuration) -> Configuration:
-        """Plain cross entropy, otherwise as `best`, for a study whose search never tried it."""
+    def _plain_like(self, best: Configuration, found: Sequence[Configuration]) -> Configuration:
+        """Plain cross entropy, otherwise as `best`, for a study in which it never ran to its end."""
         assignment = {key: value for key, value in best.assignment.items() if key.split(".")[0] not in _OF_THE_LOSS}
         assignment |= {"loss.kind": "static", "loss.end": "ce", "acw": False}
-        config = self._config.trial(assignment)
-        record = Record(-1, assignment, config)
-        (configuration,) = configurations([record])
-        return configuration
+        (never_tried,) = configurations([Record(-1, assignment, self._config.trial(assignment))])
+        # all of its trials may have diverged
+        return next((each for each in found if each.id == never_tried.id), never_tried)
 
     def _contender(self, configuration: Configuration) -> Contender:
         repeats = [self._repeat(record) for record in configuration.repeats]

@@ -123,8 +123,9 @@ def test_a_reference_that_is_decided_does_not_take_the_rest_from_the_rival_that_
 def test_a_rival_without_further_seeds_leaves_them_to_the_next() -> None:
     trial = Trial(0.6, 0.62, 0.62, 0.6)
     trial.train(trial.next(12))
-    both = [(id, seed, None) for seed in SEEDS[3:6] for id in ("ce", "f1", "f2")]
-    trial.train(both)  # nothing but f3 can have a seed that it lacks
+    trial.train(
+        [(id, seed, None) for seed in SEEDS[3:6] for id in ("ce", "f1", "f2")]
+    )  # nothing but f3 can have a seed that it lacks
     rounds = trial.run(20, max_seeds=6)
     assert {id for trainings in rounds for id, _, _ in trainings} == {"f3"}
 

@@ -76,8 +76,8 @@ def decide(
     """The verdict over all contenders, valid however often it is asked for and whenever the study stops.
 
     *Indistinguishable*: the interval of the pair, which counts the looks, lies within the margin on both sides, so that the
-    difference does not matter, be it there or not. *Better*: the interval `decisive` lies above 0, and the other does not lie
-    within the margin. It counts the number of finalists (Holm), and that every further seed is a new look
+    difference does not matter, be it there or not. *Better*: it does not, and the interval `decisive` lies above 0. That one
+    counts the number of finalists (Holm), and that every further seed is a new look
     (:func:`tune_seg.study.verdict.looks.share_of_a_look`). *Not decided*: neither, or fewer than three common repeats.
 
     Args:
