@@ -164,14 +164,15 @@ class Confirmation:
         scores = {**result.evaluation.metrics, **result.evaluation.scaled_metrics}
         recalls = result.evaluation.per_class.get("class_recall", ())
         of_classes = {c: recall for c, recall in enumerate(recalls) if not math.isnan(recall)}
-        if record.state is State.DIVERGED:
+        diverged = record.state is State.DIVERGED
+        if diverged:
             worth = {name: score_of_diverged(name) for name in scores}
             scores = {name: value for name, value in worth.items() if value is not None}
             of_classes = dict.fromkeys(of_classes, 0.0)
         scores = {name: 0.0 if math.isnan(value) else value for name, value in scores.items()}
         scores |= {f"recall/{c}": recall for c, recall in of_classes.items()}
-        images = None if record.state is State.DIVERGED else self._images(record.number, config.fold)
-        return Repeat(config.training.seed, config.fold, scores, images)
+        images = None if diverged else self._images(record.number, config.fold)
+        return Repeat(config.training.seed, config.fold, scores, images, diverged)
 
     def _images_of(self, number: int, fold: int | None) -> ImageCounts | None:
         counts = read_images(self._directory, number)

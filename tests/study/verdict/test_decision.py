@@ -162,6 +162,29 @@ def test_a_reference_and_a_finalist_are_needed(ids: tuple[str, ...]) -> None:
         decide([around(id, 0.6, 0) for id in ids], "ce", METRIC, margin=0.01)
 
 
+def test_a_finalist_that_diverged_once_does_not_undo_the_verdict_on_the_others() -> None:
+    generator = np.random.default_rng(4)
+    ce, wce = (contender(id, list(mean + generator.normal(0, 0.02, 8))) for id, mean in (("ce", 0.6), ("wce", 0.72)))
+    broken = {
+        (seed, None): Repeat(seed, None, {METRIC: score}, None, not score) for seed, score in enumerate((0.6, 0.62, 0.0))
+    }
+    verdict = decide([ce, wce, Contender("focal", "focal", (1,), broken)], "ce", METRIC, margin=0.01)
+    assert (verdict.kind, verdict.best) == (Kind.BETTER, "wce")
+
+
+def test_finalists_that_are_nearly_the_same_are_hardly_ever_called_better_where_nothing_is() -> None:
+    """Whose scatter among themselves is no measure of that of their differences from the reference."""
+    generator = np.random.default_rng(5)
+    said = 0
+    for _ in range(200):
+        shared = generator.standard_normal(3)
+        finalists = 0.6 + 0.03 * (math.sqrt(0.97) * shared + math.sqrt(0.03) * generator.standard_normal((3, 3)))
+        table = np.vstack([0.6 + 0.03 * generator.standard_normal(3), finalists])
+        contenders = [contender(id, list(row)) for id, row in zip(("ce", "a", "b", "c"), table, strict=True)]
+        said += decide(contenders, "ce", METRIC, margin=0.01).kind is Kind.BETTER
+    assert said <= 6
+
+
 def test_equal_configurations_are_hardly_ever_told_apart() -> None:
     generator = np.random.default_rng(2)
     said = 0

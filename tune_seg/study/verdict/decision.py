@@ -98,8 +98,8 @@ def decide(
         raise InputError(
             f"verdict: {reference} and a finalist with {metric} are needed, got {', '.join(by_id) or 'nothing'}"
         )
-    rule = Rule(list(by_id.values()), metric, margin, 1 - confidence, test_share)
-    table = compare_with_reference(rule, by_id[reference], beside)
+    rule = Rule(list(by_id.values()), reference, metric, margin, 1 - confidence, test_share)
+    table = compare_with_reference(rule, beside)
     lead = table.lead
     kind = rule.kind(lead.decisive)
     more = rule.more_seeds(lead.decisive) if kind is Kind.UNDECIDED else None
@@ -135,7 +135,7 @@ class Table:
     lead: Lead
 
 
-def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[str] = ()) -> Table:
+def compare_with_reference(rule: Rule, beside: Sequence[str] = ()) -> Table:
     """Every finalist beside the reference.
 
     With k finalists a verdict is one of k + 1 claims: that a certain finalist is better than the reference, or that the
@@ -144,7 +144,8 @@ def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[st
     """
     from statsmodels.stats.multitest import multipletests  # takes a second to import
 
-    finalists = [each for each in rule.contenders if each.id != reference.id]
+    (reference,) = (each for each in rule.contenders if each.id == rule.reference)
+    finalists = [each for each in rule.contenders if each is not reference]
     found = [rule.difference(each, reference) for each in finalists]
     top = int(np.argmax([_sortable(each.mean) for each in found]))
     claims = [_one_sided(each) for each in [*found, found[top].reversed()]]

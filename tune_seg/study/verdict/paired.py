@@ -17,7 +17,8 @@ ROUNDING: Final = 1e-9
 _LOG_SMALLEST_P: Final = -60.0
 _BORROWED: Final = 4.0
 """At most so many degrees of freedom are taken from other contenders. More would give more power with three seeds; with
-four, false claims stay at 5 per cent even where plain ce scatters 2.5 times as much as all others."""
+four, false claims stay at 5 per cent even where plain ce scatters 2.5 times as much as all others, or where the finalists
+are nearly the same (scripts/bench/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -190,23 +191,44 @@ def estimate(contender: Contender, metric: str, *, level: float = 0.95, test_sha
 
 
 def spread_of_others(contenders: Sequence[Contender], a: Contender, b: Contender, metric: str) -> Spread | None:
-    """What all contrasts between the contenders but a - b say about the scatter of a - b; None where there are none.
+    """What the other contenders' differences from `b` say about the scatter of a - b; None where they say nothing.
 
     With three seeds the scatter of one pair is hardly known: its two degrees of freedom ask for 4.3 standard errors at
-    95 per cent. Four contenders on common seeds have four further ones, independent of these (the residuals of a table
-    of contenders by seeds, without the contrast a - b). They count for at most 4, as contenders may scatter differently.
-    The way is that of moderated t statistics (Smyth 2004, doi 10.2202/1544-6115.1027) with the prior's weight fixed.
+    95 per cent. The differences of the others from `b` on the same seeds are taken as further ones, for at most 4 degrees of
+    freedom, as contenders may scatter differently. The way is that of moderated t statistics (Smyth 2004, doi
+    10.2202/1544-6115.1027) with the prior's weight fixed.
+
+    All of these have the scatter of `b` in them. Where the others and `a` go up and down together, they repeat what a - b
+    says; so they count by what they scatter among themselves, as a part of what they scatter around `b`. A contender that
+    has diverged says nothing about the scatter of those that have not.
+
+    Args:
+        contenders: all, `a` and `b` among them.
+        a: of a pair with the reference, the finalist.
+        b: of a pair with the reference, the reference.
+        metric: a key of the repeats' scores.
     """
-    keys = common_keys(contenders, metric)
-    n, k = len(keys), len(contenders)
-    if n < 2 or k < 3:
+    alike = [each for each in contenders if not any(repeat.diverged for repeat in each.repeats.values())]
+    others = [each for each in alike if each is not a and each is not b]
+    if not others or a not in alike or b not in alike:
         return None
-    scores = np.array([[each.repeats[key].scores[metric] for key in keys] for each in contenders])
-    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
-    pair = np.array([a.repeats[key].scores[metric] - b.repeats[key].scores[metric] for key in keys])
-    squares = max(0.0, float((rest**2).sum() - ((pair - pair.mean()) ** 2).sum() / 2))
-    df = (k - 2) * (n - 1)
-    return Spread(2 * squares / df, min(_BORROWED, df))
+    keys = common_keys([a, b, *others], metric)
+    n = len(keys)
+    if n < 2:
+        return None
+    scores = np.array([[each.repeats[key].scores[metric] for key in keys] for each in (b, a, *others)])
+    around = _centred(scores[1:] - scores[0])
+    variances = (around**2).sum(axis=1) / (n - 1)
+    if not variances.any():
+        return None
+    df = len(others) * (n - 1)
+    among = 2 * float(((around - around.mean(axis=0)) ** 2).sum()) / df
+    of_their_own = min(1.0, among / float(variances.mean()))
+    return Spread(float(variances[1:].mean()), of_their_own * min(_BORROWED, df))
+
+
+def _centred(rows: Floats) -> Floats:
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
 
 
 def _measure(

@@ -68,7 +68,7 @@ def next_round(
     begun = with_scores(start, reference, metric)
     if len(begun) < 2:
         return []
-    pairs = _open_pairs(Rule(begun, metric, margin, 1 - confidence, test_share), reference, keys)
+    pairs = _open_pairs(Rule(begun, reference, metric, margin, 1 - confidence, test_share), keys)
     return _named(_common_seeds(pairs, keys, budget, slots) or _common_seeds(pairs[:1], keys, budget, slots))
 
 
@@ -83,15 +83,15 @@ def _start(contenders: Sequence[Contender], reference: str, budget: int) -> tupl
     return [each for each in contenders if each.id == reference or each in chosen], count
 
 
-def _open_pairs(rule: Rule, reference: str, keys: Sequence[Key]) -> list[tuple[Contender, Contender]]:
+def _open_pairs(rule: Rule, keys: Sequence[Key]) -> list[tuple[Contender, Contender]]:
     """The best and the reference, and the best and its closest rival, as long as more seeds can decide one of the two.
 
     The pair that is undecided comes first, and of two that are, the one with the reference. A rival that shares all `keys`
     with the best has no more seeds to come.
     """
     by_id = {each.id: each for each in rule.contenders}
-    plain = by_id[reference]
-    table = compare_with_reference(rule, plain)
+    plain = by_id[rule.reference]
+    table = compare_with_reference(rule)
     best = by_id[table.lead.best]
     rivals = []
     for each in rule.contenders:

@@ -35,6 +35,7 @@ class Rule:
 
     Attributes:
         contenders: the finalists and the reference.
+        reference: the reference's id.
         metric: the objective.
         margin: a smaller difference does not matter.
         alpha: the error probability.
@@ -42,6 +43,7 @@ class Rule:
     """
 
     contenders: Sequence[Contender]
+    reference: str
     metric: str
     margin: float
     alpha: float
@@ -60,7 +62,8 @@ class Rule:
     def difference(self, a: Contender, b: Contender, metric: str | None = None) -> Difference:
         """a - b with the interval that is shown."""
         metric = metric or self.metric
-        spread = spread_of_others(self.contenders, a, b, metric)
+        finalist, other = (b, a) if a.id == self.reference else (a, b)
+        spread = spread_of_others(self.contenders, finalist, other, metric)
         return compare(a, b, metric, level=1 - self.shown, test_share=self.test_share, spread=spread)
 
     def decisive(self, difference: Difference, factor: float) -> Difference:
