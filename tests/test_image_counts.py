@@ -1,5 +1,7 @@
 """Metrics from the counts of images: the same as those of the pixels of the chosen images."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,20 @@ def test_groups_are_the_sums_of_their_images() -> None:
     for name in METRICS:
         of_images = expected(logits[chosen], target[chosen], 1)[name]
         assert grouped.score(name, np.array([[0, 1, 1]])) == pytest.approx(of_images, abs=1e-6, nan_ok=True), name
+
+
+def test_many_small_groups_take_no_more_memory_than_their_counts() -> None:
+    images = 3000
+    one, sure = np.ones((images, 2), np.int64), Reliability(np.ones((images, 10), np.int64), np.zeros((images, 10)))
+    counts = ImageCounts(one, one, one, sure, sure)
+    tracemalloc.start()
+    try:
+        grouped = counts.of_groups(np.arange(images) // 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (grouped.hits == 2).all() and len(grouped) == images // 2
+    assert peak < 10 * 2**20  # a table of images by groups has 34 MiB
 
 
 @pytest.mark.parametrize("background", [None, 0])

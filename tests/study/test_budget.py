@@ -44,10 +44,10 @@ def test_the_plan_says_how_the_trials_divide(tmp_path: Path, sampler: str, trial
 
 
 @pytest.mark.parametrize("key", ["training.seed", "fold"])
-def test_a_grid_over_seeds_or_folds_repeats_its_configurations_itself(key: str) -> None:
+def test_a_grid_over_seeds_or_folds_repeats_its_configurations_itself(tmp_path: Path, key: str) -> None:
     space = {"loss.end": {"choice": ["ce", "wce"]}, key: {"grid": [0, 1]}}
-    values = {"data": {**SYNTHETIC, "split": {"folds": 2}}} if key == "fold" else {}
-    config = parse(StudyConfig, {"space": space, "search": {"sampler": "grid", "trials": 40}, **values})
+    data = {"root": str(tmp_path), "format": "folder", "split": {"folds": 2}}
+    config = parse(StudyConfig, {"data": data, "space": space, "search": {"sampler": "grid", "trials": 40}})
     assert repeats_of(config, Space(config)) == 0
 
 

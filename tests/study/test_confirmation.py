@@ -19,6 +19,7 @@ from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
 from tune_seg.study.verdict import Kind
 from tune_seg.study.verdict.classes import mean_score
+from tune_seg.training.result import ScaledScores
 
 LOSSES = ["ce", "wce", "focal", "dice", "wdice", "dual_focal", "tversky", "poly1"]
 WORTH = {"ce": 0.5, "wce": 0.7, "focal": 0.55, "dice": 0.6}
@@ -205,8 +206,9 @@ def test_a_training_that_diverged_counts_as_nothing_found(tmp_path: Path, packed
     assert answer is not None
     assert answer.contenders[answer.verdict.recommended].config.loss.end != "wce"
     lines = list(diverged_lines(answer))
-    for id, each in answer.contenders.items():
-        (measured,) = (contender for contender in answer.measured if contender.id == id)
+    confirmation = Confirmation(config, tmp_path, packed, 16, 2)
+    for each in answer.contenders.values():
+        measured = confirmation._contender(each)
         for name in ("s_rec", "recall"):  # the table shows what the statistics take
             assert mean_score(measured, name) == pytest.approx(np.mean(each.scores(name)))
         if each.config.loss.end == "wce":
@@ -249,3 +251,56 @@ def test_a_grid_is_searched_first_and_the_other_trials_are_repeats(
     ran = run(records)
     assert len({of_seed(record) for record in ran if not record.repeat}) == searched
     assert any(record.repeat for record in ran) == bool(repeats) and records.finished
+
+
+def test_what_is_unknown_is_no_score_of_nothing(tmp_path: Path, packed: PackedData) -> None:
+    config = study(40, objective="temperature/s_rec")
+    records = opened(tmp_path, packed, config)
+    nan = float("nan")
+    while (record := records.ask()) is not None:
+        scaled = {"temperature": ScaledScores({"s_rec": nan, "f1": nan, "recall": 0.5}, nan)}
+        records.add(record.number, result(1, score_of(record), scaled=scaled))
+        records.close(record.number, State.COMPLETED)
+    assert any(record.repeat for record in records.trials.values()) and records.finished
+    assert Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values())) is None
+
+
+def test_with_several_objectives_the_finalists_stay_whatever_their_repeats_say(tmp_path: Path, packed: PackedData) -> None:
+    config = study(60, objective=["recall", "accuracy"], search={"confirm": {"finalists": 2}})
+    records = opened(tmp_path, packed, config)
+    while (record := records.ask()) is not None:
+        worth = score_of(record, 0.001) - record.repeat * 0.3  # the search was lucky for all of them
+        records.add(record.number, result(1, 0.5, recall=worth, accuracy=worth))
+        records.close(record.number, State.COMPLETED)
+    found = {of_seed(record)[:2] for record in records.trials.values() if record.repeat}
+    assert len(found) == 3  # with plain cross entropy
+
+
+def test_seeds_begin_again_after_the_largest_one(tmp_path: Path, packed: PackedData) -> None:
+    config = study(20, training={"epochs": 1, "seed": 2**31 - 2})
+    records = opened(tmp_path, packed, config)
+    ran = run(records, score=lambda record: score_of(record, noise=0.2))
+    assert records.finished
+    found = dict.fromkeys(record.config.training.seed for record in ran if record.repeat)
+    assert list(found)[:3] == [2**31 - 1, 0, 1]
+
+
+def test_repeats_keep_their_seeds_where_the_search_goes_on_over_seeds(tmp_path: Path, packed: PackedData) -> None:
+    space = {"loss.end": {"choice": ["ce", "wce"]}, "training.seed": {"int": [0, 1000]}}
+    config = study(20, space=space)
+
+    def noisy(record: Record) -> float:
+        return score_of(record, noise=0.3)
+
+    before = [record for record in run(opened(tmp_path, packed, config), score=noisy) if record.repeat]
+    seeds = [record.config.training.seed for record in before]
+    after = run(opened(tmp_path, packed, study(60, space=space)), score=noisy)
+    assert max(record.config.training.seed for record in after if not record.repeat) > max(seeds)
+    again = [of_seed(record) for record in after if record.repeat]
+    assert again and not set(again) & {of_seed(record) for record in before}
+    confirmation = Confirmation(config, tmp_path, packed, 24, 2)
+    answer = confirmation.answer([*opened(tmp_path, packed, config).trials.values()])
+    assert answer is not None
+    assert answer.verdict.difference.n == sum(
+        record.config.loss.end == "wce" for record in (*before, *after) if record.repeat
+    )

@@ -46,4 +46,4 @@ def answer_of(records: Iterable[Record], metric: str = "s_rec", margin: float = 
         measured.append(Contender(each.id, each.name, simplicity(each.config), repeats))
     (reference,) = (each.id for each in found if is_plain_cross_entropy(each.config))
     verdict = decide(measured, reference, metric, margin=margin, beside=beside)
-    return Answer(verdict, {each.id: each for each in found}, measured, reference)
+    return Answer(verdict, {each.id: each for each in found}, reference)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.contenders import METRIC, contender, counted
 from tune_seg.errors import InputError
 from tune_seg.study.verdict import Contender, Kind, Repeat, decide
+from tune_seg.study.verdict.contender import Key
 from tune_seg.study.verdict.rule import MOST_SEEDS
 
 NOISE = np.random.default_rng(0).normal(0, 0.02, (5, 12))
@@ -91,6 +92,33 @@ def test_more_seeds_than_are_worth_naming() -> None:
     assert MOST_SEEDS == 200
 
 
+def on_folds(lead: float) -> list[Contender]:
+    noise = (-0.02, 0.02, -0.02, 0.02, 0.0)
+    scores: dict[Key, float] = {(fold, fold): 0.6 + lead + each for fold, each in enumerate(noise)}
+    return [contender("ce", dict.fromkeys(scores, 0.6)), contender("wce", scores)]
+
+
+def test_a_few_more_seeds_may_decide_what_very_many_do_not() -> None:
+    """Each look costs more beyond 20 seeds, and what overlapping training sets leave does not shrink."""
+    verdict = decide(on_folds(0.04), "ce", METRIC, margin=0.001, test_share=0.2)
+    assert (verdict.kind, verdict.more_seeds, verdict.folds_limit) == (Kind.UNDECIDED, 9, False)
+
+
+def test_overlapping_training_sets_are_named_where_they_are_why_seeds_do_not_decide() -> None:
+    verdict = decide(on_folds(0.02), "ce", METRIC, margin=0.001, test_share=0.2)
+    assert (verdict.kind, verdict.more_seeds) == (Kind.UNDECIDED, None)
+    assert verdict.folds_limit and not verdict.images_limit
+    assert not decide(on_folds(0.0001), "ce", METRIC, margin=0.001, test_share=0.2).folds_limit  # too small in any case
+
+
+@pytest.mark.parametrize("finalists", [1, 2, 4])
+def test_the_p_value_and_the_interval_that_decides_agree(finalists: int) -> None:
+    for lead in np.linspace(0.02, 0.06, 81):
+        rest = [around(str(row), 0.58, row) for row in range(2, finalists + 1)]
+        for row in decide([around("ce", 0.6, 0), around("wce", 0.6 + lead, 1), *rest], "ce", METRIC, margin=0).table:
+            assert (row.p < 0.05) == (row.decisive.low > 0)
+
+
 def test_the_images_limit_what_seeds_can_show() -> None:
     generator = np.random.default_rng(1)
     effects = generator.normal(0, 0.3, (2, 30)) - 0.01
@@ -158,8 +186,10 @@ def test_the_table_has_other_metrics_beside() -> None:
 
 @pytest.mark.parametrize("ids", [("ce",), ("wce", "focal")])
 def test_a_reference_and_a_finalist_are_needed(ids: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="ce"):
-        decide([around(id, 0.6, 0) for id in ids], "ce", METRIC, margin=0.01)
+    unknown = contender("ce" if "ce" not in ids else "wce", [math.nan] * 8)
+    for contenders in ([around(id, 0.6, 0) for id in ids], [*(around(id, 0.6, 0) for id in ids), unknown]):
+        with pytest.raises(InputError, match="ce"):
+            decide(contenders, "ce", METRIC, margin=0.01)
 
 
 def test_a_finalist_that_diverged_once_does_not_undo_the_verdict_on_the_others() -> None:

@@ -128,10 +128,21 @@ def test_folds_of_their_own_have_the_images_in_their_scatter() -> None:
     assert found.se_images < 0.5 * found.se_seeds
 
 
-def test_images_are_unknown_where_one_repeat_lacks_them_or_the_metric_does_not_follow() -> None:
+def test_counts_that_are_lost_are_made_up_for_by_the_other_repeats() -> None:
+    effect = np.random.default_rng(8).normal(0.05, 0.08, 80)
+    whole, other = counted("a", np.tile(0.5 + effect, (4, 1))), counted("b", np.full((4, 80), 0.5))
+    lost = replace(whole, repeats={**whole.repeats, (0, None): Repeat(0, None, whole.repeats[0, None].scores)})
+    found, known = (compare(each, other, METRIC) for each in (lost, whole))
+    assert found.images_known and found.n == 4
+    assert (found.se_images, found.df_images) == pytest.approx((known.se_images, known.df_images))
+    assert known.se_images > 0.005
+
+
+def test_images_are_unknown_where_no_repeat_has_them_or_the_metric_does_not_follow() -> None:
     whole = counted("a", np.random.default_rng(12).uniform(0.4, 0.6, (3, 20)))
     bare = contender("b", [0.5, 0.5, 0.5])
-    assert not compare(whole, bare, METRIC).images_known
+    found = compare(whole, bare, METRIC)
+    assert (found.images_known, found.se_images, found.df_images) == (False, 0, 0)
     for repeat in whole.repeats.values():
         assert repeat.resampled("nll") is None
     alone = Repeat(0, None, {METRIC: 0.5}, counted("c", np.array([[0.5]])).repeats[0, None].images)

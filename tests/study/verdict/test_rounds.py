@@ -123,9 +123,8 @@ def test_a_reference_that_is_decided_does_not_take_the_rest_from_the_rival_that_
 def test_a_rival_without_further_seeds_leaves_them_to_the_next() -> None:
     trial = Trial(0.6, 0.62, 0.62, 0.6)
     trial.train(trial.next(12))
-    trial.train(
-        [(id, seed, None) for seed in SEEDS[3:6] for id in ("ce", "f1", "f2")]
-    )  # nothing but f3 can have a seed that it lacks
+    trial.train([(id, seed, None) for seed in SEEDS[3:6] for id in ("ce", "f1", "f2")])
+    # nothing but f3 lacks a seed
     rounds = trial.run(20, max_seeds=6)
     assert {id for trainings in rounds for id, _, _ in trainings} == {"f3"}
 
@@ -151,6 +150,14 @@ def test_a_training_that_failed_is_not_asked_for_again() -> None:
     for key in trial.repeats[1]:
         trial.repeats[1][key] = Repeat(*key, {METRIC: math.nan})
     assert {id for id, _, _ in trial.next(20)} <= {"ce", "f2"}
+
+
+def test_nothing_is_asked_for_where_the_reference_has_no_score() -> None:
+    trial = Trial(0.6, 0.63, 0.62)
+    trial.train(trial.next(30))
+    for key in trial.repeats[0]:
+        trial.repeats[0][key] = Repeat(*key, {METRIC: math.nan})
+    assert trial.next(20) == []
 
 
 def test_folds_take_turns() -> None:

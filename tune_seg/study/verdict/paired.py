@@ -1,7 +1,7 @@
 """The difference between two configurations, from repeats on the same seeds, folds and images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -48,7 +48,7 @@ class Difference:
         df_seeds, df_images: their degrees of freedom.
         p_fresh: the probability that the first is better with one more seed, on the same images.
         level: of the interval, such as 0.95.
-        images_known: whether there were counts of the images.
+        images_known: whether any repeat had counts of the images; without, the interval is over the seeds alone.
         overlap: the part of the variance on one seed that more repeats do not remove, as training sets overlap.
     """
 
@@ -152,7 +152,8 @@ def compare(
 
     What the choice of the images does to one seed and not to another is in the scatter over the repeats already, and is
     taken out of ``v``; that is all of it where each repeat has a fold of its own. A bootstrap variance is too small by the
-    factor (m - 1)/m for m images, which is put right.
+    factor (m - 1)/m for m images, which is put right. Where the counts of some repeats are missing, ``v`` is that of the
+    others; where all are, the interval is over the seeds alone, and ``images_known`` is False.
 
     Args:
         a, b: the configurations.
@@ -173,8 +174,8 @@ def compare(
     """
     keys = common_keys([a, b], metric)
     values = np.array([a.repeats[key].scores[metric] - b.repeats[key].scores[metric] for key in keys])
-    drawn = [_minus(a.repeats[key].resampled(metric), b.repeats[key].resampled(metric)) for key in keys]
-    return _measure(values, keys, drawn, _images(a, keys), level, test_share, spread)
+    drawn = {key: _minus(a.repeats[key].resampled(metric), b.repeats[key].resampled(metric)) for key in keys}
+    return _measure(values, keys, _image_variance(a, drawn), level, test_share, spread)
 
 
 def estimate(contender: Contender, metric: str, *, level: float = 0.95, test_share: float | None = None) -> Estimate:
@@ -185,8 +186,8 @@ def estimate(contender: Contender, metric: str, *, level: float = 0.95, test_sha
     """
     keys = common_keys([contender], metric)
     values = np.array([contender.repeats[key].scores[metric] for key in keys])
-    drawn = [contender.repeats[key].resampled(metric) for key in keys]
-    found = _measure(values, keys, drawn, _images(contender, keys), level, test_share, None)
+    drawn = {key: contender.repeats[key].resampled(metric) for key in keys}
+    found = _measure(values, keys, _image_variance(contender, drawn), level, test_share, None)
     return Estimate(found.mean, found.low, found.high, found.sd, found.n)
 
 
@@ -234,13 +235,12 @@ def _centred(rows: Floats) -> Floats:
 def _measure(
     values: Floats,
     keys: Sequence[Key],
-    drawn: Sequence[Floats | None],
-    images: Sequence[int],
+    of_images: tuple[float, int] | None,
     level: float,
     test_share: float | None,
     spread: Spread | None,
 ) -> Difference:
-    """The mean of `values` (one a key), given their bootstrap samples and the number of images of each fold."""
+    """The mean of `values` (one a key), given the variance of that mean from the images, and its degrees of freedom."""
     n = len(values)
     mean = float(values.mean()) if n else math.nan
     own = float(values.var(ddof=1)) if n > 1 else math.nan
@@ -248,7 +248,7 @@ def _measure(
     if n > 1 and spread is not None:
         variance, df = (df * own + spread.df * spread.variance) / (df + spread.df), df + spread.df
     overlap = _overlap(keys, test_share)
-    image_variance = _image_variance(drawn, images)
+    image_variance, df_images = (0.0, 0) if of_images is None else of_images
     found = Difference(
         mean=mean,
         low=math.nan,
@@ -256,12 +256,12 @@ def _measure(
         sd=math.sqrt(own),
         n=n,
         se_seeds=math.sqrt(variance * (1 / n + overlap)) if n else math.nan,
-        se_images=math.sqrt(image_variance or 0.0),
+        se_images=math.sqrt(image_variance),
         df_seeds=df,
-        df_images=sum(images) - len(images),
+        df_images=df_images,
         p_fresh=_chance(mean, math.sqrt(variance * (1 + 1 / n)), df) if n else math.nan,
         level=level,
-        images_known=image_variance is not None,
+        images_known=of_images is not None,
         overlap=overlap,
     )
     return found.at(level)
@@ -271,18 +271,17 @@ def _minus(a: Floats | None, b: Floats | None) -> Floats | None:
     return None if a is None or b is None else a - b
 
 
-def _images(contender: Contender, keys: Sequence[Key]) -> list[int]:
-    """The number of images, or of groups of them, of each fold."""
-    repeats: list[Repeat] = [contender.repeats[key] for key in keys]
-    return list({repeat.fold: len(repeat.images) for repeat in repeats if repeat.images is not None}.values())
+def _image_variance(contender: Contender, drawn: Mapping[Key, Floats | None]) -> tuple[float, int] | None:
+    """The variance of the mean from the choice of the images, with its degrees of freedom; None where it is unknown.
 
-
-def _image_variance(drawn: Sequence[Floats | None], images: Sequence[int]) -> float | None:
-    """The variance of the mean from the choice of the images; None where it is unknown."""
-    known = [samples for samples in drawn if samples is not None]
-    if not known or len(known) < len(drawn):
+    Args:
+        contender: whose repeats tell how many images each fold has.
+        drawn: for each repeat the bootstrap samples of the images; those that are None are left out.
+    """
+    known = {key: samples for key, samples in drawn.items() if samples is not None}
+    if not known:
         return None
-    errors = np.array(known)
+    errors = np.array(list(known.values()))
     errors = errors[:, np.isfinite(errors).all(axis=0)]
     if errors.shape[1] < 2:
         return None
@@ -290,8 +289,15 @@ def _image_variance(drawn: Sequence[Floats | None], images: Sequence[int]) -> fl
     variance = float(errors.mean(axis=0).var(ddof=1))
     if len(errors) > 1:
         variance -= float(errors.var(axis=0, ddof=1).mean()) / len(errors)
+    images = _images(contender, list(known))
     factor = float(np.mean([each / (each - 1) for each in images]))
-    return max(0.0, factor * variance)
+    return max(0.0, factor * variance), sum(images) - len(images)
+
+
+def _images(contender: Contender, keys: Sequence[Key]) -> list[int]:
+    """The number of images, or of groups of them, of each fold."""
+    repeats: list[Repeat] = [contender.repeats[key] for key in keys]
+    return list({repeat.fold: len(repeat.images) for repeat in repeats if repeat.images is not None}.values())
 
 
 def _overlap(keys: Sequence[Key], test_share: float | None) -> float:

@@ -35,8 +35,8 @@ def next_round(
     Every contender first gets the same three seeds. With a budget for fewer, the last finalists are left out, so that those
     that stay get three; with one for fewer than six trainings there is one finalist with two seeds. Then the best is told
     apart from the reference and from its closest rival: each round is one more common seed for these. A budget that is too
-    small for that goes to the pair that the verdict is about. A finalist that is shown to be worse, or within the margin of
-    the best, gets no more; nor does a pair that no number of seeds decides.
+    small for that goes to one of the two pairs, that of the verdict first. A finalist that is shown to be worse, or within
+    the margin of the best, gets no more; nor does a pair that no number of seeds decides.
 
     It follows from what is known alone, so that an interrupted study goes on: what a round lacks comes first. A repeat is
     done even if it has no value of the metric: a training that fails would fail again.
@@ -65,11 +65,13 @@ def next_round(
         return _named(missing[:budget])
     if len(start) < 2 or count < FIRST:
         return []
-    begun = with_scores(start, reference, metric)
-    if len(begun) < 2:
+    begun = with_scores(start, metric)
+    if len(begun) < 2 or reference not in {each.id for each in begun}:
         return []
     pairs = _open_pairs(Rule(begun, reference, metric, margin, 1 - confidence, test_share), keys)
-    return _named(_common_seeds(pairs, keys, budget, slots) or _common_seeds(pairs[:1], keys, budget, slots))
+    together = _common_seeds(pairs, keys, budget, slots)
+    alone = (_common_seeds([pair], keys, budget, slots) for pair in pairs)
+    return _named(together or next(filter(None, alone), []))
 
 
 def _start(contenders: Sequence[Contender], reference: str, budget: int) -> tuple[list[Contender], int]:
@@ -101,7 +103,7 @@ def _open_pairs(rule: Rule, keys: Sequence[Key]) -> list[tuple[Contender, Conten
             decisive = table.lead.decisive
         else:
             decisive = rule.decisive(rule.difference(best, each), rule.claims)
-        if rule.kind(decisive) is Kind.UNDECIDED and not rule.limited_by_images(decisive):
+        if rule.kind(decisive) is Kind.UNDECIDED and not rule.limited(decisive):
             rivals.append((_gap(decisive), each))
     if not rivals:
         return []

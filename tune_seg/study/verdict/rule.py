@@ -1,7 +1,6 @@
 """When a difference decides, and when it never will."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +18,8 @@ simulated studies, as the pair is chosen for its large lead and a study ends whe
 interval that decides has it in 95 to 99.8."""
 _FEWEST_CLAIMS: Final = 3
 """A single finalist is one of many that were screened on the same validation images, whose luck stays with it."""
+_FEWEST_FACTOR: Final = 2 / _SHOWN
+"""By so much one of several claims is adjusted at least, or the interval that decides would be shorter than that shown."""
 
 
 class Kind(StrEnum):
@@ -72,7 +73,11 @@ class Rule:
         A claim has a direction: only one end of the interval is used, so each end may err with alpha / factor. It is never
         shorter than the one that is shown.
         """
-        return difference.at(1 - min(2 * self.alpha / factor, self.shown), share_of_a_look(difference.n))
+        return difference.at(1 - 2 * self.alpha / max(factor, _FEWEST_FACTOR), share_of_a_look(difference.n))
+
+    def adjusted(self, p: float, factor: float) -> float:
+        """A one-sided p value that is below alpha where the interval that decides leaves out 0."""
+        return min(1.0, p * max(factor, _FEWEST_FACTOR))
 
     def kind(self, decisive: Difference) -> Kind:
         """The verdict on one pair; BETTER for either direction.
@@ -101,12 +106,15 @@ class Rule:
         """How many further seeds decide, mean and scatter being as they are; None: more than MOST_SEEDS."""
         if math.isnan(decisive.se_seeds):
             return FIRST - decisive.n
+        # one after the other: beyond 20 seeds each look costs more, and where folds overlap more seeds may undo a decision
         numbers = range(1, MOST_SEEDS + 1)
-        more = bisect_left(numbers, True, key=lambda more: self.kind(decisive.with_more(more)) is not Kind.UNDECIDED)
-        return numbers[more] if more < MOST_SEEDS else None
+        return next((more for more in numbers if self.kind(decisive.with_more(more)) is not Kind.UNDECIDED), None)
 
-    def limited_by_images(self, decisive: Difference) -> bool:
-        """Whether no number of seeds decides, wherever in its 95 % interval of the seeds alone the mean may end up."""
+    def limited(self, decisive: Difference) -> bool:
+        """Whether no number of seeds decides, wherever in its 95 % interval of the seeds alone the mean may end up.
+
+        What is left is what the choice of the images does, and with folds that the training sets overlap.
+        """
         if math.isnan(decisive.se_seeds):
             return False
         doubt = 2 * decisive.se_seeds
