@@ -195,10 +195,9 @@ def test_a_reference_and_a_finalist_are_needed(ids: tuple[str, ...]) -> None:
 def test_a_finalist_that_diverged_once_does_not_undo_the_verdict_on_the_others() -> None:
     generator = np.random.default_rng(4)
     ce, wce = (contender(id, list(mean + generator.normal(0, 0.02, 8))) for id, mean in (("ce", 0.6), ("wce", 0.72)))
-    broken = {
-        (seed, None): Repeat(seed, None, {METRIC: score}, None, not score) for seed, score in enumerate((0.6, 0.62, 0.0))
-    }
-    verdict = decide([ce, wce, Contender("focal", "focal", (1,), broken)], "ce", METRIC, margin=0.01)
+    focal = contender("focal", [0.6, 0.62, 0.0])
+    focal = replace(focal, repeats={key: replace(each, diverged=key[0] == 2) for key, each in focal.repeats.items()})
+    verdict = decide([ce, wce, focal], "ce", METRIC, margin=0.01)
     assert (verdict.kind, verdict.best) == (Kind.BETTER, "wce")
 
 
