@@ -1,5 +1,6 @@
 """Metrics from the counts of images: the same as those of the pixels of the chosen images."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -126,6 +127,20 @@ def test_with_a_temperature_calibration_is_the_mean_of_the_halves() -> None:
     groups = counts.of_groups(np.array([0, 1, 0, 1])).half
     assert groups is not None and groups.tolist() == [0, 1]
     assert np.isnan(counts.score("temperature/calibration", np.zeros((1, 4))))
+
+
+def test_many_small_groups_take_no_more_memory_than_their_counts() -> None:
+    images = 3000
+    one, sure = np.ones((images, 2), np.int64), Reliability(np.ones((images, 10), np.int64), np.zeros((images, 10)))
+    counts = ImageCounts(one, one, one, sure, sure)
+    tracemalloc.start()
+    try:
+        grouped = counts.of_groups(np.arange(images) // 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (grouped.hits == 2).all() and len(grouped) == images // 2
+    assert peak < 10 * 2**20  # a table of images by groups has 34 MiB
 
 
 @pytest.mark.parametrize("background", [None, 0])

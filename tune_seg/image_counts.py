@@ -92,12 +92,11 @@ class ImageCounts:
 
     def of_groups(self, groups: npt.NDArray[np.integer]) -> "ImageCounts":
         """The same counted by group, such as a patient: `groups` (images,) has the number of each image's group, from 0."""
-        membership = np.eye(int(groups.max()) + 1, dtype=np.int64)[groups].T
 
         def summed(reliability: Reliability) -> Reliability:
-            return Reliability(membership @ reliability.outputs, membership @ reliability.gaps)
+            return Reliability(_by_group(reliability.outputs, groups), _by_group(reliability.gaps, groups))
 
-        hits, truths, predictions = (membership @ each for each in (self.hits, self.truths, self.predictions))
+        hits, truths, predictions = (_by_group(each, groups) for each in (self.hits, self.truths, self.predictions))
         half = None if self.half is None else self.half[np.unique(groups, return_index=True)[1]]
         return ImageCounts(hits, truths, predictions, summed(self.raw), summed(self.scaled), self.background, half)
 
@@ -156,6 +155,12 @@ class ImageCounts:
             raise ValueError(f"these are no counts of images ({error!r})") from error
         of_images = half if half.size else None
         return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background, of_images)
+
+
+def _by_group(of_images: npt.NDArray[Any], groups: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+    total = np.zeros((int(groups.max()) + 1, of_images.shape[1]), of_images.dtype)
+    np.add.at(total, groups, of_images)
+    return total
 
 
 def _arrays(counts: ImageCounts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The test split before a study: what it may not have in common with what trains and validates."""
+"""What is refused once the data are packed, before a trial starts."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from tune_seg.data import PackedData, pack
 from tune_seg.errors import InputError
 from tune_seg.study.output.results import check_same_study, write_study
 from tune_seg.study.plan import plan_study
-from tune_seg.study.prepare import _packed_test
+from tune_seg.study.prepare import _check_data, _packed_test
 
 
 def study(root: Path, **data: Any) -> StudyConfig:
@@ -53,3 +53,19 @@ def test_a_study_that_was_run_without_its_test_split_may_have_it_back(tmp_path: 
     write_study(with_test, described)
     with pytest.raises(InputError, match=r"data\.test_content: t0 in the study, t1 now"):
         check_same_study(study(tmp_path, content="c0", test_content="t1"), described)
+
+
+@pytest.mark.parametrize(("objective", "images"), [("temperature/s_rec", 1), (["recall", "temperature/f1"], 1)])
+def test_a_temperature_needs_two_validation_images(tmp_path: Path, objective: str | list[str], images: int) -> None:
+    data = {"format": "synthetic", "size": [16, 16], "max_train": 2, "max_val": images}
+    plan = plan_study(parse(StudyConfig, {"data": data, "objective": objective}), tmp_path)
+    packed = PackedData(pack(plan.dataset, tmp_path, plan.config.data.size))
+    with pytest.raises(InputError, match=r"objective temperature/.*a single validation image.*validate at least two"):
+        _check_data(plan, packed)
+
+
+@pytest.mark.parametrize(("objective", "images"), [("temperature/s_rec", 2), ("s_rec", 1)])
+def test_what_has_the_images_that_it_needs_is_taken(tmp_path: Path, objective: str, images: int) -> None:
+    data = {"format": "synthetic", "size": [16, 16], "max_train": 2, "max_val": images}
+    plan = plan_study(parse(StudyConfig, {"data": data, "objective": objective}), tmp_path)
+    _check_data(plan, PackedData(pack(plan.dataset, tmp_path, plan.config.data.size)))

@@ -37,7 +37,7 @@ class ConfirmConfig(Section):
 
     share: Fraction = 0.4
     """The share of `search.trials` that is kept for it. With fewer than 20 trials it shrinks, and below 15 none is kept.
-    0: none."""
+    Of a grid all points come first, and what they leave of the trials is kept. 0: none."""
 
     finalists: Positive = 4
     """How many of the best configurations are compared with plain cross entropy, at most."""

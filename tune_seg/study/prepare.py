@@ -202,7 +202,8 @@ def _check_data(plan: Plan, packed: PackedData) -> None:
     """Check what depends on the content of the data or on the number of classes.
 
     Raises:
-        InputError: the data are others than the study was made with, or a loss or the background does not go with them.
+        InputError: the data are others than the study was made with, or a loss, the background or an objective does not go
+            with them.
     """
     content = plan.config.data.content
     if content not in (None, packed.content_id):
@@ -215,7 +216,25 @@ def _check_data(plan: Plan, packed: PackedData) -> None:
         if background not in (None, *packed.class_names):
             raise InputError(f"evaluation.background: no class {background!r}; they are {', '.join(packed.class_names)}")
         trial.loss.check(packed.num_classes)
+    _check_objectives(plan.config.objectives, packed)
     _check_own_losses(plan.space.probes, packed)
+
+
+def _check_objectives(objectives: Sequence[str], packed: PackedData) -> None:
+    """Check that there are images enough for what a temperature is fitted for.
+
+    Raises:
+        InputError: there are not.
+    """
+    scaled = [name for name in objectives if "/" in name]
+    folds: list[PackedData] = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    fewest = min(len(data.val) for data in folds)
+    if scaled and fewest < 2:
+        where = "a fold has a single validation image" if packed.folds else "there is a single validation image"
+        raise InputError(
+            f"objective {scaled[0]}: {where}, and a temperature is fitted to half of the images and judged on the others; "
+            f"validate at least two (data.split, data.max_val), or set objective to {scaled[0].rpartition('/')[2]}"
+        )
 
 
 def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None:

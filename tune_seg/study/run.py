@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from tune_seg.config import ConfirmConfig, TrialConfig
+from tune_seg.config import TrialConfig
+from tune_seg.study.budget import most_repeats, repeats_of
 from tune_seg.study.configuration import load_config
-from tune_seg.study.configurations import REPEATED
-from tune_seg.study.confirmation import Answer, Confirmation, repeats_of
+from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
@@ -165,25 +165,9 @@ def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
 
 def _confirmation(ready: Prepared, more: More | None) -> Confirmation:
     """What makes the study sure of its answer."""
-    budget = _budget(ready) if more is None else _most_repeats(ready.config.search.confirm)
+    budget = repeats_of(ready.config, ready.space) if more is None else most_repeats(ready.config.search.confirm)
     until = None if more is None else more.until
     return Confirmation(ready.config, ready.directory, ready.packed, budget, ready.slots, until)
-
-
-def _most_repeats(settings: ConfirmConfig) -> int:
-    return (settings.finalists + 1) * settings.max_seeds
-
-
-def _budget(ready: Prepared) -> int:
-    """How many of the study's trials are kept to repeat the best."""
-    config, settings = ready.config, ready.config.search.confirm
-    trials = config.search.trials
-    if config.search.sampler == "grid":
-        if REPEATED & {each.key for each in ready.space.varied}:
-            return 0  # the grid repeats its configurations itself
-        points = len(ready.space.enumerate()) + len(config.baselines)
-        trials = max(points, min(trials, int(points / (1 - settings.share)))) if settings.share < 1 else trials
-    return repeats_of(trials, settings)
 
 
 def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:
