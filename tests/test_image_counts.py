@@ -1,5 +1,8 @@
 """Metrics from the counts of images: the same as those of the pixels of the chosen images."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +109,38 @@ def test_groups_are_the_sums_of_their_images() -> None:
     for name in METRICS:
         of_images = expected(logits[chosen], target[chosen], 1)[name]
         assert grouped.score(name, np.array([[0, 1, 1]])) == pytest.approx(of_images, abs=1e-6, nan_ok=True), name
+
+
+def test_with_a_temperature_calibration_is_the_mean_of_the_halves() -> None:
+    logits, target = random_batch(6)
+    counts = replace(counted(logits, target), half=np.array([0, 1, 0, 1]))
+    for chosen in ([0, 1, 2, 3], [0, 0, 1], [0, 2]):
+        parts = [[image for image in chosen if image % 2 == half] for half in (0, 1)]
+        each = [expected(logits[part] / TEMPERATURE, target[part], None)["calibration"] for part in parts if part]
+        weights = np.bincount(chosen, minlength=4)[None]
+        assert counts.score("temperature/calibration", weights) == pytest.approx(np.mean(np.array(each)), abs=1e-6)
+        assert counts.score("calibration", weights) == pytest.approx(
+            expected(logits[chosen], target[chosen], None)["calibration"], abs=1e-6
+        )
+    again = ImageCounts.from_bytes(counts.to_bytes())
+    assert again.half is not None and again.half.tolist() == [0, 1, 0, 1]
+    groups = counts.of_groups(np.array([0, 1, 0, 1])).half
+    assert groups is not None and groups.tolist() == [0, 1]
+    assert np.isnan(counts.score("temperature/calibration", np.zeros((1, 4))))
+
+
+def test_many_small_groups_take_no_more_memory_than_their_counts() -> None:
+    images = 3000
+    one, sure = np.ones((images, 2), np.int64), Reliability(np.ones((images, 10), np.int64), np.zeros((images, 10)))
+    counts = ImageCounts(one, one, one, sure, sure)
+    tracemalloc.start()
+    try:
+        grouped = counts.of_groups(np.arange(images) // 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (grouped.hits == 2).all() and len(grouped) == images // 2
+    assert peak < 10 * 2**20  # a table of images by groups has 34 MiB
 
 
 @pytest.mark.parametrize("background", [None, 0])

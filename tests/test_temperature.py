@@ -1,7 +1,6 @@
 """Temperatures against known ones, against the condition for the optimum, and at their bounds; which pixels are sampled."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -155,54 +154,68 @@ class TestPixelSample:
         number = torch.arange(images * height * width, dtype=torch.float32).view(images, 1, height, width)
         return torch.cat([number, -number], dim=1), torch.zeros(images, height, width, dtype=torch.int64)
 
-    def take(self, logits: Tensor, target: Tensor, batch: int = 3, **arguments: Any) -> PixelSample:
-        sample = PixelSample(len(logits), **arguments)
+    def take(self, logits: Tensor, target: Tensor, share: float = 0.25, batch: int = 3) -> PixelSample:
+        sample = PixelSample(share)
         for start in range(0, len(logits), batch):
             sample.update(logits[start : start + batch], target[start : start + batch])
         return sample
 
-    def test_each_image_gives_as_many_pixels_evenly_spaced(self, device: torch.device) -> None:
+    def test_each_image_gives_its_share_one_pixel_out_of_each_stretch(self, device: torch.device) -> None:
         logits, target = self.numbered()
-        sample = self.take(logits.to(device), target.to(device), limit=38)
+        sample = self.take(logits.to(device), target.to(device))
         assert sample.pixels()[0].shape == (36, 2)
-        assert sample.pixels()[0][:, 0].tolist() == [48 * image + 4 * place for image in range(3) for place in range(12)]
+        taken = sample.pixels()[0][:, 0].view(3, 12).long().cpu()
+        assert torch.equal(taken // 4, torch.arange(36).view(3, 12))
         assert torch.equal(sample.pixels()[0][:, 1], -sample.pixels()[0][:, 0])
 
-    def test_only_valid_pixels_are_taken_and_no_more_than_there_are(self) -> None:
+    def test_an_image_counts_as_much_as_among_all_pixels_and_only_valid_ones_are_taken(self) -> None:
         logits, target = self.numbered()
         target[0] = IGNORE
         target[1, :, 1:] = IGNORE
         target[2, 3] = 1
-        sample = self.take(logits, target, limit=3 * 24)
+        sample = self.take(logits, target, share=0.5)
         taken = sample.pixels()[0][:, 0].to(torch.int64)
-        assert taken.tolist() == [*range(48, 96, 8), *range(96, 144, 2)]
+        assert torch.bincount(taken // 48).tolist() == [0, 3, 24]
         assert torch.equal(sample.pixels()[1], target.flatten()[taken])
+        assert (sample.pixels()[1] != IGNORE).all()
+
+    def test_all_valid_pixels_are_a_share_of_one(self) -> None:
+        logits, target = self.numbered()
+        target[1, 2:] = IGNORE
+        expected = (target != IGNORE).flatten().nonzero().squeeze(1)
+        assert torch.equal(self.take(logits, target, share=1.0).pixels()[0][:, 0].long(), expected)
+
+    @pytest.mark.parametrize(("height", "width", "share"), [(256, 256, 1 / 512), (224, 224, 1 / 448), (64, 128, 1 / 64)])
+    def test_the_pixels_are_not_all_in_a_few_columns(self, height: int, width: int, share: float) -> None:
+        logits, target = self.numbered(1, height, width)
+        column = self.take(logits, target, share=share).pixels()[0][:, 0].long() % width
+        assert torch.histc(column.double(), bins=4, min=0, max=width).min() >= 0.2 * len(column)
 
     @settings(max_examples=30, deadline=None)
-    @given(seed=st.integers(0, 10**6), limit=st.integers(1, 200), batch=st.integers(1, 3))
-    def test_the_batches_do_not_matter_nor_does_the_generator(self, seed: int, limit: int, batch: int) -> None:
+    @given(seed=st.integers(0, 10**6), share=st.floats(0.01, 1.0), batch=st.integers(1, 3))
+    def test_the_batches_do_not_matter_nor_does_the_generator(self, seed: int, share: float, batch: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         logits, target = self.numbered()
         target[torch.rand(target.shape, generator=generator) < 0.4] = IGNORE
         state = torch.get_rng_state()
-        sample = self.take(logits, target, batch, limit=limit)
+        sample = self.take(logits, target, share, batch)
         assert torch.equal(torch.get_rng_state(), state)
-        assert torch.equal(sample.pixels()[0], self.take(logits, target, limit=limit).pixels()[0])
-        share = max(1, limit // 3)
+        assert torch.equal(sample.pixels()[0], self.take(logits, target, share).pixels()[0])
         taken = sample.pixels()[0][:, 0].to(torch.int64).tolist()
         for image in range(3):
-            valid = (target[image] != IGNORE).flatten().nonzero().squeeze(1) + 48 * image
-            places = [valid.tolist().index(number) for number in taken if number // 48 == image]
-            assert len(places) == min(share, len(valid))
-            steps = np.diff([*places, len(valid)])
-            assert len(steps) == 1 or steps.max() - steps.min() <= 1
+            valid = ((target[image] != IGNORE).flatten().nonzero().squeeze(1) + 48 * image).tolist()
+            places = [valid.index(number) for number in taken if number // 48 == image]
+            wanted = math.ceil(len(valid) * share)
+            stretches = np.linspace(0, len(valid), wanted + 1)
+            assert len(places) == wanted
+            assert all(low - 1 < place < high for place, low, high in zip(places, stretches, stretches[1:], strict=False))
 
     def test_nothing_valid_is_an_empty_sample(self) -> None:
         logits, target = self.numbered()
         sample = self.take(logits, torch.full_like(target, IGNORE))
         assert (sample.pixels()[0].shape, sample.pixels()[1].shape) == ((0, 2), (0,))
 
-    @pytest.mark.parametrize(("key", "arguments"), [("images", {"images": 0}), ("limit", {"images": 1, "limit": 0})])
-    def test_refuses(self, key: str, arguments: dict[str, int]) -> None:
-        with pytest.raises(InputError, match=f"{key} = 0"):
-            PixelSample(**arguments)
+    @pytest.mark.parametrize("share", [0.0, -0.5, 1.01, float("nan")])
+    def test_refuses(self, share: float) -> None:
+        with pytest.raises(InputError, match="share = "):
+            PixelSample(share)

@@ -1,6 +1,7 @@
 """The confirm command: `tune-seg confirm STUDY`: train the best configurations of a study with more seeds.
 
-It goes on where the study's own repeats ended, and the same command again goes on where it ended itself.
+It goes on where the study's own repeats ended, and the same command again goes on where it ended itself. What its options
+say is for the session alone; the study keeps its configuration.
 """
 
 import sys
@@ -46,9 +47,9 @@ def parser() -> Parser:
     )
     parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
     parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
-    parser.add_argument("--finalists", type=int, metavar="N", help="how many configurations beside plain cross entropy")
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds of each configuration, at most (20)")
-    parser.add_argument("--margin", type=float, metavar="D", help="a difference that does not matter (0.01)")
+    parser.add_argument("--finalists", type=int, metavar="N", help="configurations beside ce, at most (those of the study)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds of each configuration, at most (those of the study)")
+    parser.add_argument("--margin", type=float, metavar="D", help="a difference that does not matter (that of the study)")
     parser.add_argument("--hours", type=float, metavar="H", help="begin no further seed after so many hours")
     parser.add_argument("--max-concurrent", type=int, metavar="N", help="how many trials run at once, at most")
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")

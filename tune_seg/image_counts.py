@@ -41,6 +41,8 @@ class ImageCounts:
         raw: the outputs of the model.
         scaled: the same with the temperature that was fitted on the half of the images that an image is not in.
         background: the class that `miou` and `mdice` leave out.
+        half: int64 (images,), 0 or 1, the half of the images that each is in; None: all are in one. The calibration with a
+            temperature is the mean of the halves.
     """
 
     hits: Counts
@@ -49,6 +51,7 @@ class ImageCounts:
     raw: Reliability
     scaled: Reliability
     background: int | None = None
+    half: Counts | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -81,21 +84,30 @@ class ImageCounts:
         """
         chosen = np.ones((1, len(self))) if weights is None else np.asarray(weights, np.float64)
         metric = name.removeprefix(_TEMPERATURE)
-        reliability = self.scaled if name.startswith(_TEMPERATURE) else self.raw
+        with_temperature = name.startswith(_TEMPERATURE)
         if metric in ("s_acc", "s_rec"):
             share = self._of_classes("accuracy" if metric == "s_acc" else "recall", chosen)
-            return _harmonic_mean(_calibration(reliability, chosen), share)
-        return _calibration(reliability, chosen) if metric == "calibration" else self._of_classes(metric, chosen)
+            return _harmonic_mean(self._calibration(chosen, with_temperature), share)
+        return self._calibration(chosen, with_temperature) if metric == "calibration" else self._of_classes(metric, chosen)
 
     def of_groups(self, groups: npt.NDArray[np.integer]) -> "ImageCounts":
         """The same counted by group, such as a patient: `groups` (images,) has the number of each image's group, from 0."""
-        membership = np.eye(int(groups.max()) + 1, dtype=np.int64)[groups].T
 
         def summed(reliability: Reliability) -> Reliability:
-            return Reliability(membership @ reliability.outputs, membership @ reliability.gaps)
+            return Reliability(_by_group(reliability.outputs, groups), _by_group(reliability.gaps, groups))
 
-        hits, truths, predictions = (membership @ each for each in (self.hits, self.truths, self.predictions))
-        return ImageCounts(hits, truths, predictions, summed(self.raw), summed(self.scaled), self.background)
+        hits, truths, predictions = (_by_group(each, groups) for each in (self.hits, self.truths, self.predictions))
+        half = None if self.half is None else self.half[np.unique(groups, return_index=True)[1]]
+        return ImageCounts(hits, truths, predictions, summed(self.raw), summed(self.scaled), self.background, half)
+
+    def _calibration(self, weights: Floats, with_temperature: bool) -> Floats:
+        if not with_temperature:
+            return _calibration(self.raw, weights)
+        if self.half is None:
+            return _calibration(self.scaled, weights)
+        both = np.array([_calibration(self.scaled, weights * (self.half == half)) for half in (0, 1)])
+        known = ~np.isnan(both)  # a half without a chosen pixel says nothing
+        return np.where(known, both, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)  # type: ignore[no-any-return]
 
     def _of_classes(self, metric: str, weights: Floats) -> Floats:
         hits, truths, predictions = (weights @ each for each in (self.hits, self.truths, self.predictions))
@@ -138,14 +150,22 @@ class ImageCounts:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 hits, truths, predictions = (file[name].astype(np.int64) for name in ("hits", "truths", "predictions"))
                 raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
-                background = int(file["background"])
+                background, half = int(file["background"]), file["half"].astype(np.int64)
         except Exception as error:  # of zip files alone, damage has seven classes of errors
             raise ValueError(f"these are no counts of images ({error!r})") from error
-        return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background)
+        of_images = half if half.size else None
+        return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background, of_images)
+
+
+def _by_group(of_images: npt.NDArray[Any], groups: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+    total = np.zeros((int(groups.max()) + 1, of_images.shape[1]), of_images.dtype)
+    np.add.at(total, groups, of_images)
+    return total
 
 
 def _arrays(counts: ImageCounts) -> dict[str, Any]:
     arrays: dict[str, Any] = {"background": -1 if counts.background is None else counts.background}
+    arrays["half"] = np.array([] if counts.half is None else counts.half, np.int8)
     for name in ("hits", "truths", "predictions"):
         arrays[name] = _small(getattr(counts, name))
     for name in ("raw", "scaled"):

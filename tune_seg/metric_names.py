@@ -13,7 +13,7 @@ class Metric:
     """A metric that is one number.
 
     Attributes:
-        meaning: what it says, in one sentence.
+        meaning: what it says; docs/metrics.md has it.
         maximise: whether larger is better.
         objective: whether a study may search for the best value of it.
     """
@@ -25,33 +25,49 @@ class Metric:
 
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
     {
-        "s_rec": Metric("Harmonic mean of recall and calibration (Taubert, section 5.1)."),
-        "s_acc": Metric("Harmonic mean of accuracy and calibration (Taubert, section 5.1)."),
-        "recall": Metric("The share of a class's pixels that is found, averaged over the classes that occur."),
-        "accuracy": Metric("The share of all pixels whose class is predicted."),
-        "calibration": Metric("How well outputs can be read as probabilities; 1 at best (Taubert eq. (7))."),
-        "f1": Metric("F1 averaged over the classes that occur; nan where one of them is never predicted."),
+        "s_rec": Metric("Harmonic mean of recall and calibration: high only when both are (Taubert, section 5.1)."),
+        "s_acc": Metric("Harmonic mean of accuracy and calibration: high only when both are (Taubert, section 5.1)."),
+        "recall": Metric(
+            "The share of a class's pixels that is found, averaged over the classes: missing a rare class costs "
+            "as much as missing a frequent one."
+        ),
+        "accuracy": Metric("The share of all pixels that are right: the frequent classes decide it."),
+        "calibration": Metric("Whether outputs can be read as probabilities; 1 at best (Taubert eq. (7))."),
+        "f1": Metric(
+            "F1, averaged over the classes that occur. It is `nan` while one of them is never predicted: that is "
+            "no fault in the results."
+        ),
         "miou": Metric("Intersection over union, averaged over the classes that occur."),
         "mdice": Metric("Dice similarity, averaged over the classes that occur."),
         "ece": Metric(
-            "Expected calibration error, of the output of the predicted class (Guo et al. 2017).",
+            "Expected calibration error: the gap between accuracy and the output of the predicted class, over ten "
+            "equal bins of that output, weighted by their pixels (Guo et al. 2017).",
             maximise=False,
             objective=False,
         ),
         "sce": Metric(
-            "Static calibration error, of the outputs of all classes (Nixon et al. 2019).", maximise=False, objective=False
+            "Static calibration error: the same for the output of every class against the share of its pixels, a "
+            "mean over the classes (Nixon et al. 2019).",
+            maximise=False,
+            objective=False,
         ),
         "ace": Metric(
-            "Adaptive calibration error: as `sce`, in ranges that hold equally many pixels (Nixon et al. 2019).",
+            "Adaptive calibration error: as `sce`, with ten ranges that hold equally many pixels. Nearly all "
+            "outputs of a rare class fall into the first equal bin; here they are looked at as closely as any. "
+            "Two outputs count as equal if they differ by less than about 1 % (2^-7) of their distance from 0 or "
+            "1 (Nixon et al. 2019).",
             maximise=False,
             objective=False,
         ),
         "brier": Metric(
-            "Squared distance between the outputs and the one-hot truth, a mean over pixels (Brier 1950).",
+            "Squared distance between the outputs and the one-hot truth, summed over the classes, a mean over "
+            "pixels: 0 to 2 (Brier 1950).",
             maximise=False,
             objective=False,
         ),
-        "nll": Metric("Negative log-likelihood of the truth, a mean over pixels.", maximise=False, objective=False),
+        "nll": Metric(
+            "Negative log-likelihood of the truth, a mean over pixels: what `ce` minimises.", maximise=False, objective=False
+        ),
     }
 )
 """The metrics of :class:`tune_seg.metrics.SegmentationMetrics` that are one number."""

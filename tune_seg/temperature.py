@@ -18,6 +18,7 @@ _TOLERANCES: Final = {"ftol": 1e-14, "gtol": 1e-8}
 _COARSE: Final = 1e-3
 _FINE: Final = 1e-6
 """Relative steps of 1/T at which Newton's method ends, on some of the pixels and on all; the error is about their square."""
+_GOLDEN_RATIO: Final = (5**0.5 - 1) / 2
 _MAX_STEPS: Final = 100
 _STRIDE: Final = 8
 _MIN_PIXELS_IN_TWO_STAGES: Final = 2**13
@@ -63,6 +64,12 @@ def fit_temperature(logits: Tensor, target: Tensor, *, per_class: bool = False, 
         return scores.new_full(shape, float("nan"))
     inverse = _one_per_class(scores, truth) if per_class else scores.new_tensor(_one_for_all(scores, truth))
     return 1 / inverse
+
+
+def is_extreme(temperature: float) -> bool:
+    """Whether a T that was fitted is one of its bounds: the pixels say that it is beyond them, and not what it is."""
+    smallest, largest = _BOUNDS
+    return not smallest * (1 + _COARSE) < 1 / temperature < largest * (1 - _COARSE)
 
 
 def _one_for_all(scores: Tensor, truth: Tensor) -> float:
@@ -132,25 +139,25 @@ def _read(number: Tensor, numbers: Tensor) -> tuple[float, NDArray[np.float64]]:
 
 
 class PixelSample:
-    """Some pixels of a known number of images: the same number from each, at evenly spaced places among its valid ones.
+    """A share of the valid pixels of each image: one out of each of as many equal stretches of them, row by row.
 
-    Which pixels are taken depends on the targets alone; no random number is drawn.
+    So an image counts as much as it does among all pixels. Where in its stretch a pixel lies changes from stretch to stretch
+    by the golden ratio, as places that are evenly spaced could all be in one column. Which pixels are taken depends on the
+    targets alone; no random number is drawn.
 
     Args:
-        images: How many images :meth:`update` will be shown in all, at least 1.
-        limit: How many pixels to take at most. Each image gives at most ``limit // images`` of them, but one at least.
+        share: of the valid pixels of each image, above 0 and at most 1; what is taken is rounded up.
         ignore_index: Label of the pixels that count nowhere.
 
     Raises:
-        InputError: An argument is not possible.
+        InputError: The share is not possible.
     """
 
-    def __init__(self, images: int, limit: int = 2**18, ignore_index: int = 255) -> None:
-        for key, value in (("images", images), ("limit", limit)):
-            if value < 1:
-                raise InputError(f"temperature: {key} = {value!r} is not possible; allowed: a whole number >= 1")
+    def __init__(self, share: float, ignore_index: int = 255) -> None:
+        if not 0 < share <= 1:
+            raise InputError(f"temperature: share = {share!r} is not possible; allowed: above 0 and at most 1")
         self.ignore_index = ignore_index
-        self._share = max(1, limit // images)
+        self._share = share
         self._logits: list[Tensor] = []
         self._target: list[Tensor] = []
 
@@ -163,13 +170,14 @@ class PixelSample:
             target: (N, H, W), int64.
         """
         scores, labels = logits.flatten(2), target.flatten(1)
+        pixels = labels.shape[1]
         valid = labels != self.ignore_index
         count = valid.sum(dim=1, keepdim=True)
-        taken = count.clamp_max(self._share)
+        taken = (count.double() * self._share).ceil().long()
         # As many of each image as there may be at most; those that there are not, are ignored: nothing is read back.
-        pixels = labels.shape[1]
-        number = torch.arange(min(self._share, pixels), device=labels.device)
-        rank = number * count // taken.clamp_min(1)
+        number = torch.arange(math.ceil(pixels * self._share), device=labels.device)
+        within = (number.double() * _GOLDEN_RATIO).frac_()
+        rank = (number + within).mul(count.double() / taken.clamp_min(1)).long().clamp_max_(pixels)
         # the places of the valid pixels, one after the other, and behind them that of one that is not
         entry = valid.cumsum(dim=1).sub_(1).masked_fill_(~valid, pixels)
         place = torch.arange(pixels, device=labels.device).expand_as(entry)

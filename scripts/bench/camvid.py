@@ -33,7 +33,6 @@ from tune_seg.study.verdict.contender import Key, bootstrap_weights
 from tune_seg.training.held_out import score_on_test
 
 RAW, CALIBRATED, ADJUSTED = "s_rec", "temperature/s_rec", "adjusted/s_rec"
-HALVES = {"loss.weights": {"start": 0.5, "end": 0.5}}
 ROWS: dict[str, dict[str, Any]] = {
     "ce": {"loss.end": "ce"},
     "wce": {"loss.end": "wce"},
@@ -42,8 +41,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "dual_focal (Hossain)": {"loss.end": "dual_focal"},
     "dual_focal acw = ADFL (Hossain)": {"loss.end": "dual_focal", "acw": True},
     "ce acw (Hossain)": {"loss.end": "ce", "acw": True},
-    "wdice+ce (Taubert)": {"loss.kind": "compound", "loss.start": "wdice", "loss.end": "ce"} | HALVES,
-    "wdice+wce (Taubert)": {"loss.kind": "compound", "loss.start": "wdice", "loss.end": "wce"} | HALVES,
+    "wdice+ce (Taubert)": {"loss.kind": "compound", "loss.start": "wdice", "loss.end": "ce"},
+    "wdice+wce (Taubert)": {"loss.kind": "compound", "loss.start": "wdice", "loss.end": "wce"},
     "dice>ce naive (Taubert)": {"loss.kind": "naive", "loss.start": "dice", "loss.end": "ce"},
     "dice>wce naive (Taubert)": {"loss.kind": "naive", "loss.start": "dice", "loss.end": "wce"},
     "dice>wce alternating (Taubert)": {"loss.kind": "alternating", "loss.start": "dice", "loss.end": "wce"},
@@ -73,15 +72,19 @@ def main() -> None:
 def train(camvid: Path, studies: Path, seeds: int) -> Path:
     """The study of all rows and seeds; what it has already is not trained again."""
     studies.mkdir(parents=True, exist_ok=True)
-    test: str | Path = "published"
+    split: dict[str, str] = {"test": "published"}
     if not (camvid / "test").is_dir():
-        test = (studies / "held_out.txt").absolute()
-        frames = sorted(path.name for path in (camvid / "train").iterdir() if path.name.startswith(DRIVE))
-        test.write_text("\n".join(frames) + "\n")
+        frames = {side: sorted(path.stem for path in (camvid / side).glob("*.png")) for side in ("train", "val")}
+        frames["test"] = [frame for frame in frames["train"] if frame.startswith(DRIVE)]
+        frames["train"] = [frame for frame in frames["train"] if not frame.startswith(DRIVE)]
+        split = {side: str((studies / f"{side}.txt").absolute()) for side in frames}
+        for side, names in frames.items():
+            Path(split[side]).write_text("\n".join(names) + "\n")
     values: dict[str, Any] = {
-        "data": {"root": str(camvid.absolute()), "size": [96, 96], "max_train": 128, "split": {"test": str(test)}},
+        "data": {"root": str(camvid.absolute()), "size": [96, 96], "max_train": 128, "split": split},
         "model": {"architecture": "Unet", "encoder": "resnet18", "weights": "none"},
         "training": {"epochs": 12, "batch_size": 8, "optimizer": "adam", "lr": 1e-3, "lr_schedule": "linear"},
+        "loss": {"weights": {"start": 0.5, "end": 0.5}},  # of compound losses
         "augmentation": {"flip": 0.5, "resize": [0.5, 2.0]},
         "objective": CALIBRATED,
         "rows": ROWS,

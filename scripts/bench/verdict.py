@@ -36,13 +36,30 @@ SEED_AND_IMAGE = 0.05
 SIZES = ((1, 40), (3, 12), (3, 40), (4, 60))
 """Finalists and trainings for them and the reference."""
 SEEDS = (3, 5, 8, 12, 20)
+CONFIRMATIONS = {  # sd of the true scores, noise of the reference times, correlation of all others
+    "equal": (0.0, 1.0, 0.0),
+    "unequal": (0.02, 1.0, 0.0),
+    "noisy": (0.0, 2.5, 0.0),
+    "alike": (0.0, 1.0, 0.97),
+    "alike-noisy": (0.0, 2.0, 0.9),
+}
+ROWS = [*CONFIRMATIONS, "margin", "power", "bootstrap"]
 
 
 class Study:
-    """Configurations with known scores, of which the first is the reference, and their trainings."""
+    """Configurations with known scores, of which the first is the reference, and their trainings.
+
+    All but the reference may be alike: what a seed does to one of them, and the choice of the images, it does to the others,
+    with this correlation.
+    """
 
     def __init__(
-        self, generator: np.random.Generator, truths: np.ndarray, image_se: float, noise_of_reference: float = 1.0
+        self,
+        generator: np.random.Generator,
+        truths: np.ndarray,
+        image_se: float,
+        noise_of_reference: float = 1.0,
+        alike: float = 0.0,
     ) -> None:
         self.truths, count = truths, len(truths)
         self.sd = generator.uniform(0.02, 0.04, count)
@@ -53,6 +70,11 @@ class Study:
         # what single images do to a seed is part of its noise
         self.noise = noise * np.sqrt(self.sd**2 - SEED_AND_IMAGE**2 / IMAGES)[:, None]
         self.images = generator.normal(0.0, image_se / np.sqrt(2) * np.sqrt(IMAGES), (count, IMAGES))
+        if alike:
+            for table in (self.noise, self.images):
+                spread = table[1:].std()
+                common = spread * generator.standard_normal(table.shape[1])
+                table[1:] = np.sqrt(alike) * common + np.sqrt(1 - alike) * table[1:]
         self.generator = generator
 
     def screen(self, finalists: int) -> list[int]:
@@ -75,7 +97,7 @@ class Study:
 
 
 def confirm(
-    finalists: int, budget: int, image_se: float, truth_sd: float, noise_of_reference: float, number: int
+    finalists: int, budget: int, image_se: float, truth_sd: float, noise_of_reference: float, alike: float, number: int
 ) -> tuple[float, ...]:
     """A whole confirmation, round by round.
 
@@ -85,7 +107,7 @@ def confirm(
     """
     generator = np.random.default_rng([finalists, budget, round(image_se * 1e4), round(truth_sd * 1e4), number])
     truths = 0.6 + truth_sd * generator.standard_normal(SCREENED)
-    study = Study(generator, truths, image_se, noise_of_reference)
+    study = Study(generator, truths, image_se, noise_of_reference, alike)
     contenders = study.contenders(study.screen(finalists))
     repeats = {each.id: each.repeats for each in contenders}
     left, ever = budget, False
@@ -190,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", nargs="+", default=["equal", "unequal", "noisy", "margin", "power", "bootstrap"])
+    parser.add_argument("--only", nargs="+", default=ROWS)
     given = parser.parse_args()
     gc.freeze()  # multipletests collects garbage at every call, which costs more than all else
     with ProcessPoolExecutor(given.processes, initializer=gc.freeze) as pool:
@@ -198,9 +220,9 @@ def main() -> None:
         def run(cell: Callable[[int], tuple[float, ...]]) -> np.ndarray:
             return np.array(list(pool.map(cell, range(given.studies), chunksize=25)), dtype=float)
 
-        for name, truth_sd, noise in (("equal", 0.0, 1.0), ("unequal", 0.02, 1.0), ("noisy", 0.0, 2.5)):
+        for name in CONFIRMATIONS:
             if name in given.only:
-                _confirmations(run, name, truth_sd, noise)
+                _confirmations(run, name)
         if "margin" in given.only:
             _margin(run)
         if "power" in given.only:
@@ -209,13 +231,16 @@ def main() -> None:
             _bootstrap(run)
 
 
-def _confirmations(run: Callable[..., np.ndarray], name: str, truth_sd: float, noise_of_reference: float) -> None:
-    print(f"\n{name}: sd of the true scores {truth_sd}, noise of the reference times {noise_of_reference}\n")
+def _confirmations(run: Callable[..., np.ndarray], name: str) -> None:
+    truth_sd, noise_of_reference, similar = CONFIRMATIONS[name]
+    print(
+        f"\n{name}: sd of the true scores {truth_sd}, noise of the reference times {noise_of_reference}, others {similar}\n"
+    )
     print("| finalists, budget | se images | better | false | at any look | equal | shown | decisive | seeds | trained |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for finalists, budget in SIZES if noise_of_reference == 1 else [(3, 40)]:
+    for finalists, budget in SIZES if name in ("equal", "unequal") else [(3, 40)]:
         for image_se in (0.005, 0.015):
-            found = run(partial(confirm, finalists, budget, image_se, truth_sd, noise_of_reference))
+            found = run(partial(confirm, finalists, budget, image_se, truth_sd, noise_of_reference, similar))
             better, false, ever, alike, shown, decisive, seeds, trained = found.T
             any_look = "" if truth_sd else share(ever)
             print(

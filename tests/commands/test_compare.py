@@ -1,5 +1,6 @@
 """The compare command: a study's rows beside the paper's, their ranks, and how far the two orders agree."""
 
+import dataclasses
 import itertools
 import math
 import os
@@ -153,6 +154,18 @@ def test_an_unfinished_study_says_how_many_runs_stand_behind_a_mean(
     assert "they did not run to their end: 5 failed" in printed
     assert "s_rec: no rank correlation of 1 rows (too few)" in printed
     assert "WCE is not ranked: the paper's row is counted for CE" in printed
+
+
+def test_what_was_trained_to_be_sure_of_an_answer_is_no_run_of_a_table(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, {"CE": [0.5, 0.7], "FL": [0.25, 0.35]}))
+    repeats = [{**trial, "repeat": True, "s_rec": 1.0} for trial in study.trials]
+    table = load_table("taubert_table1")
+    both = dataclasses.replace(study, trials=[*study.trials, *repeats])
+    rows = compared(both, table, "VOC", "fcn_resnet101", "fcn_resnet101")
+    assert {row.name: (row.runs, list(row.here["s_rec"])) for row in rows} == {
+        "CE": (2, [0.5, 0.7]),
+        "FL": (2, [0.25, 0.35]),
+    }
 
 
 def test_a_study_of_a_part_of_its_grid_promises_no_more_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

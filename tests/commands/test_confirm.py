@@ -1,6 +1,5 @@
 """A real study whose best configurations are trained with more seeds, and its test split."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from tune_seg import Study
 from tune_seg.config import DataConfig
 from tune_seg.confirm import main
 from tune_seg.data import read_test
+from tune_seg.study.files import LOOKS, TEST
+from tune_seg.study.held_out import read_looks
 from tune_seg.study.output.tracking import default_uri
-from tune_seg.study.scoring import read_looks
 
 SPACE: dict[str, Any] = {"loss.end": {"choice": ["ce", "wce"]}, "acw": {"choice": [False]}}
 DATA = {**SMALL["data"], "split": {"test": "published"}}
@@ -22,17 +22,21 @@ DATA = {**SMALL["data"], "split": {"test": "published"}}
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a study of two trials, plain cross entropy and its weighted form, which has ended."""
+    """The file of a study that has tried plain cross entropy and its weighted form, and repeated both three times."""
     path = write_config(
         tmp_path_factory.mktemp("confirmed") / "short.yaml",
         data=DATA,
         objective="temperature/s_rec",
         space=SPACE,
         training=SMALL["training"] | {"epochs": 1},
-        search={"sampler": "grid", "trials": 2, "early_stopping": {"kind": "none"}},
+        search={
+            "sampler": "random",
+            "trials": 16,  # the space has two
+            "early_stopping": {"kind": "none"},
+            "confirm": {"share": 0.6, "finalists": 1, "margin": 0.5},
+        },
         baselines=[{"loss.end": "ce", "acw": False}],
     )
-    assert search(path) == 0
     return path
 
 
@@ -41,41 +45,51 @@ def confirm(config: Path, *options: str) -> int:
 
 
 @pytest.mark.long("confirm")
-def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert confirm(config, "--seeds", "2", "--finalists", "1") == 0
-    capsys.readouterr()
-    assert confirm(config, "--seeds", "3", "--finalists", "1") == 0  # goes on
+def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split_after_it(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search(config) == 0
+    directory = config.parent / "studies" / config.stem
     printed = capsys.readouterr().out
-    assert "Verdict: " in printed and "3 seeds each" in printed
+    assert "Verdict: not decided" in printed and "3 seeds each" in printed
+    assert "The test split stays unopened until there is a decision." in printed and "Test split," not in printed
+    assert not (directory.parent / LOOKS).exists()
+    assert confirm(config, "--seeds", "4") == 0  # goes on, and there will be no more
+    printed = capsys.readouterr().out
+    assert "Verdict: " in printed and "4 seeds each" in printed
     assert "ce, mean output of its seeds" in printed
     images = read_test(DataConfig.model_validate(DATA))
     assert images is not None
     rows = results(config)
     repeats = [row for row in rows if row["repeat"]]
-    assert len(rows) == 8 and {row["state"] for row in rows} == {"completed"}
+    assert len(rows) == 10 and {row["state"] for row in rows} == {"completed"}
     assert sorted((row["loss"], row["training.seed"]) for row in repeats) == [
-        (loss, seed) for loss in ("ce", "wce") for seed in (1, 2, 3)
+        (loss, seed) for loss in ("ce", "wce") for seed in (1, 2, 3, 4)
     ]
     assert len({row["configuration"] for row in rows}) == 2
 
-    directory = config.parent / "studies" / config.stem
     table = pq.read_table(directory / "configurations.parquet").to_pylist()
-    assert [(row["name"], row["n"]) for row in table] == [("ce", 3), ("wce", 3)]
+    assert [(row["name"], row["n"]) for row in table] == [("ce", 4), ("wce", 4)]
     assert sum(row["recommended"] for row in table) == 1
-    looks = read_looks(directory)
-    assert len(looks) == 2  # other trials were scored after the first command
-    assert f"Test split, {len(images.samples)} images that no trial has seen (scored 2 times" in printed
+    kept = Study(directory / "study.yaml").config.search.confirm
+    assert (kept.max_seeds, kept.finalists) == (20, 1)  # options are for their session
+    (looks,) = (directory.parent / LOOKS).iterdir()
+    (look,) = read_looks(looks)
+    winner_and_plain = {row["configuration"] for row in table if row["recommended"] or row["name"] == "ce"}
+    assert look.trials == {row["trial"] for row in repeats if row["configuration"] in winner_and_plain}
+    assert f"Test split, {len(images.samples)} images that no trial has seen (scored once)" in printed
+    scored = (directory / TEST).read_bytes()
     found = {run.data.tags["configuration"] for run in runs(directory)}
     assert found == {row["configuration"] for row in rows}
     study = Study("default", name=config.stem, studies=config.parent / "studies")
-    assert list(study.configurations["n"]) == [3, 3]
+    assert list(study.configurations["n"]) == [4, 4]
     (taken,) = (row["configuration"] for row in table if row["recommended"])
     assert study.best["configuration"] == taken
 
     # again: nothing is trained, and nobody looks at the test split anew
-    assert confirm(config, "--seeds", "3", "--finalists", "1") == 0
-    assert "(scored 2 times" in capsys.readouterr().out
-    assert len(results(config)) == 8 and json.dumps(read_looks(directory)) == json.dumps(looks)
+    assert confirm(config) == 0
+    assert "(scored once)" in capsys.readouterr().out
+    assert len(results(config)) == 10 and len(read_looks(looks)) == 1 and (directory / TEST).read_bytes() == scored
 
 
 def runs(directory: Path) -> list[Any]:

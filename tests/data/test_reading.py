@@ -303,11 +303,11 @@ def test_split_by_folders(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_test_images_is_held_out_on_demand(tmp_path: Path) -> None:
-    for split, values in (("train", [0, 1]), ("val", [0, 1]), ("test", [0, 1, 7])):
+    for split, values in (("train", [0, 1]), ("val", [0, 1, 7]), ("test", [0, 1])):
         write(tmp_path / "images" / split / "a.png", photo())
         write(tmp_path / "masks" / split / "a.png", labels(values))
     assert read_test(config(tmp_path)) is None
-    assert read(config(tmp_path)).class_names == ("class 0", "class 1")
+    assert read(config(tmp_path)).class_names == ("class 0", "class 1", "class 7")
     asked = config(tmp_path, split={"test": "published"}, max_train=1, max_val=1)
     dataset, test = read(asked), read_test(asked)
     assert test is not None
@@ -326,6 +326,19 @@ def test_a_folder_of_test_images_is_held_out_on_demand(tmp_path: Path) -> None:
     (tmp_path / "masks" / "test").rmdir()
     with pytest.raises(InputError, match="has no published test images with labels"):
         read(asked)
+
+
+def test_masks_that_are_held_out_name_no_class(tmp_path: Path) -> None:
+    for split, values in (("train", [0, 1]), ("val", [0, 1]), ("test", [0, 1, 7])):
+        write(tmp_path / "images" / split / f"{split}.png", photo())
+        write(tmp_path / "masks" / split / f"{split}.png", labels(values))
+    alone, asked = config(tmp_path), config(tmp_path, split={"test": "published"})
+    test = read_test(asked)
+    assert test is not None and read(asked).class_names == test.class_names == ("class 0", "class 1")
+    packs = [pack(read(each), tmp_path / "packs", (10, 12)) for each in (alone, asked)]
+    assert packs[0] == packs[1]  # the trials' data are the same whatever is held out
+    with pytest.raises(InputError, match=r"masks/test/test\.png: unknown label value 7 .* declare what they mean with"):
+        pack(test, tmp_path / "packs", (10, 12))
 
 
 def test_folds_are_made_of_what_is_not_held_out(tmp_path: Path) -> None:

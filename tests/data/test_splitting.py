@@ -251,6 +251,16 @@ def test_an_image_of_the_published_split_that_a_list_holds_out_is_refused(tmp_pa
     assert [sample.id for sample in divide(samples, SplitConfig(test=Path("list")), tmp_path)] == ["a", "b", "c"]
 
 
+def test_names_that_train_and_val_share_do_not_keep_a_list_from_holding_out_others(tmp_path: Path) -> None:
+    samples = [Sample("a", "train"), Sample("a", "val"), Sample("c", "test")]
+    (tmp_path / "list").write_text("c\n")
+    divided = divide(samples, SplitConfig(test=Path("list")), tmp_path)
+    assert [(sample.id, sample.split) for sample in divided] == [("a", "train"), ("a", "val"), ("c", "test")]
+    (tmp_path / "list").write_text("a\n")
+    with pytest.raises(InputError, match=r"train or validate in the published split.*\n  a\n  a$"):
+        divide(samples, SplitConfig(test=Path("list")), tmp_path)
+
+
 @pytest.mark.parametrize("way", [{"folds": 2}, {"val_fraction": 0.3}])
 def test_a_patient_of_whom_a_part_is_held_out_is_refused(tmp_path: Path, way: dict[str, Any]) -> None:
     (tmp_path / "list").write_text("b/1\nc\n")

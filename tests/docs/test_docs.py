@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support import CHECKOUT
+from tune_seg import confirm
 from tune_seg.config import StudyConfig, parse
 from tune_seg.losses import LOSSES
 from tune_seg.metric_names import CATALOGUE, METRICS
@@ -135,12 +136,18 @@ def test_a_table_that_is_not_current_is_found_and_written(tmp_path: Path) -> Non
 
 
 def test_the_table_of_the_search_command_has_what_its_help_says() -> None:
-    section = (ROOT / "docs" / "command.md").read_text().partition("## tune-seg search")[2]
+    section = (ROOT / "docs" / "command.md").read_text().partition("## tune-seg search")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` \| (.*) \|$", section, re.MULTILINE))
     options = {action.option_strings[0]: action for action in parser()._actions if action.option_strings}
     assert [*rows] == [option for option in options if option != "-h"]
     assert rows["--studies"] == "the folder of the studies (default: studies)"
     assert rows["--max-concurrent"] == options["--max-concurrent"].help
+
+
+def test_the_table_of_the_confirm_command_has_what_its_help_says() -> None:
+    section = (ROOT / "docs" / "command.md").read_text().partition("## tune-seg confirm")[2]
+    rows = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` \| (.*) \|$", section, re.MULTILINE))
+    assert rows == {a.option_strings[0]: a.help for a in confirm.parser()._actions if a.option_strings and a.dest != "help"}
 
 
 def test_the_page_of_losses_has_each_with_its_formula_and_parameters() -> None:

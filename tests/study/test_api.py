@@ -106,7 +106,7 @@ def test_to_plan_a_study_writes_nothing(tmp_path: Path) -> None:
     study = Study(TINY, name="x", studies=tmp_path, overrides={"training.epochs": 3})
     assert study.plan().steps_per_trial == 6
     grid = {"search.sampler": "grid", "search.trials": 9, "search.early_stopping.kind": "none"}
-    assert Study(TINY, name="x", studies=tmp_path, overrides=grid).plan().trials == 2
+    assert Study(TINY, name="x", studies=tmp_path, overrides=grid).plan().searched == 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,6 +125,19 @@ def test_trials_are_ranked_by_the_first_objective_and_the_best_one_has_finished(
     assert study.trials["trial"].tolist() == [2, 1, 4, 5, 0, 3]
     assert list(study.trials.index) == list(range(6))
     assert (study.best["trial"], study.best["recall"]) == (2, 0.4)
+
+
+def test_configurations_that_were_repeated_come_first_plain_cross_entropy_among_them(tmp_path: Path) -> None:
+    study = Study(TINY, name="x", studies=tmp_path)
+    rows = [
+        {"name": "ce", "n": 4, "repeats": 4, "s_rec": 0.6, "difference": None, "recommended": False},
+        {"name": "stopped early", "n": 0, "repeats": 0, "s_rec": None, "difference": None, "recommended": False},
+        {"name": "lucky", "n": 1, "repeats": 0, "s_rec": 0.9, "difference": None, "recommended": False},
+        {"name": "focal", "n": 4, "repeats": 4, "s_rec": 0.7, "difference": 0.1, "recommended": True},
+    ]
+    study.directory.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), study.directory / "configurations.parquet")
+    assert study.configurations["name"].tolist() == ["focal", "ce", "lucky", "stopped early"]
 
 
 def test_a_study_shows_its_name_its_folder_and_how_many_trials_have_ended(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ import pytest
 from tests.support.epoch_results import result
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData
+from tune_seg.study.budget import repeats_of
 from tune_seg.study.configurations import configurations
-from tune_seg.study.confirmation import Confirmation, repeats_of
+from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.output.answer import diverged_lines
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
 from tune_seg.study.verdict import Kind
 from tune_seg.study.verdict.classes import mean_score
+from tune_seg.training.result import ScaledScores
 
 LOSSES = ["ce", "wce", "focal", "dice", "wdice", "dual_focal", "tversky", "poly1"]
 WORTH = {"ce": 0.5, "wce": 0.7, "focal": 0.55, "dice": 0.6}
@@ -30,9 +32,10 @@ def study(trials: int = 24, **values: Any) -> StudyConfig:
 
 
 def opened(directory: Path, packed: PackedData, config: StudyConfig, budget: int | None = None, **arguments: Any) -> Records:
-    wanted = repeats_of(config.search.trials, config.search.confirm) if budget is None else budget
+    space = Space(config)
+    wanted = repeats_of(config, space) if budget is None else budget
     confirmation = Confirmation(config, directory, packed, wanted, 2) if wanted else None
-    return Records(directory, config, Space(config), confirmation=confirmation, **arguments)
+    return Records(directory, config, space, confirmation=confirmation, **arguments)
 
 
 def score_of(record: Record, noise: float = 0.01) -> float:
@@ -53,13 +56,6 @@ def run(records: Records, most: int = 1000, score: Callable[[Record], float] = s
 
 def of_seed(record: Record) -> tuple[str, float, int]:
     return record.config.loss.end, record.config.training.lr, record.config.training.seed
-
-
-@pytest.mark.parametrize(("trials", "repeats"), [(2, 0), (5, 0), (12, 0), (15, 4), (16, 4), (20, 8), (30, 12), (100, 40)])
-def test_small_studies_keep_little_or_nothing_for_repeats(trials: int, repeats: int) -> None:
-    settings = study().search.confirm
-    assert repeats_of(trials, settings) == repeats
-    assert repeats_of(trials, settings.model_copy(update={"share": 0.0})) == 0
 
 
 def test_the_best_and_plain_cross_entropy_are_repeated_with_the_same_fresh_seeds(tmp_path: Path, packed: PackedData) -> None:
@@ -210,12 +206,101 @@ def test_a_training_that_diverged_counts_as_nothing_found(tmp_path: Path, packed
     assert answer is not None
     assert answer.contenders[answer.verdict.recommended].config.loss.end != "wce"
     lines = list(diverged_lines(answer))
-    for id, each in answer.contenders.items():
-        (measured,) = (contender for contender in answer.measured if contender.id == id)
+    for each, measured in zip(answer.contenders.values(), answer.measured, strict=True):
         for name in ("s_rec", "recall"):  # the table shows what the statistics take
             assert mean_score(measured, name) == pytest.approx(np.mean(each.scores(name)))
         if each.config.loss.end == "wce":
             assert each.scores("s_rec") == [0.0] * len(each.repeats)
             n = len(each.repeats)
-            assert f"wce diverged in {n} of {n} repeats; each counts as 0." in lines
+            assert any(
+                line.startswith("wce ") and f" diverged in {n} of {n} repeats; each counts as 0." in line for line in lines
+            )
     assert lines
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_plain_cross_entropy_that_always_diverges_is_worth_nothing_and_does_not_take_the_whole_budget(
+    tmp_path: Path, packed: PackedData, tried: bool
+) -> None:
+    space = {"loss.end": {"choice": ["ce"] * tried + ["wce"]}, "training.lr": {"grid": [0.001, 0.002]}}
+    config = study(20, space=space, search={"sampler": "grid"})
+    records = opened(tmp_path, packed, config)
+    while (record := records.ask()) is not None:
+        bad = record.config.loss.end == "ce"
+        records.add(record.number, result(1, score_of(record), diverged=bad))
+        records.close(record.number, State.DIVERGED if bad else State.COMPLETED)
+    plain = [of_seed(each) for each in records.trials.values() if each.repeat and each.config.loss.end == "ce"]
+    assert len(plain) == len(set(plain)) == 3
+    answer = Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values()))
+    assert answer is not None and answer.verdict.kind is Kind.BETTER
+    assert answer.verdict.difference.mean == pytest.approx(0.7, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("trials", "searched", "repeats"), [(5, 5, 0), (12, 12, 0), (14, 12, 0), (16, 12, 4), (30, 12, 18), (500, 12, 100)]
+)
+def test_a_grid_is_searched_first_and_the_other_trials_are_repeats(
+    tmp_path: Path, packed: PackedData, trials: int, searched: int, repeats: int
+) -> None:
+    space = {"loss.end": {"choice": ["ce", "wce", "focal"]}, "training.lr": {"grid": [0.001, 0.002, 0.003, 0.004]}}
+    baselines = [{"loss.end": "ce", "training.lr": 0.001}]  # which is a point of the grid
+    config = study(trials, space=space, search={"sampler": "grid"}, baselines=baselines)
+    assert repeats_of(config, Space(config)) == repeats
+    records = opened(tmp_path, packed, config)
+    assert records.target == searched + repeats <= trials
+    ran = run(records)
+    assert len({of_seed(record) for record in ran if not record.repeat}) == searched
+    assert any(record.repeat for record in ran) == bool(repeats) and records.finished
+
+
+def test_what_is_unknown_is_no_score_of_nothing(tmp_path: Path, packed: PackedData) -> None:
+    config = study(40, objective="temperature/s_rec")
+    records = opened(tmp_path, packed, config)
+    nan = float("nan")
+    while (record := records.ask()) is not None:
+        scaled = {"temperature": ScaledScores({"s_rec": nan, "f1": nan, "recall": 0.5}, nan)}
+        records.add(record.number, result(1, score_of(record), scaled=scaled))
+        records.close(record.number, State.COMPLETED)
+    assert any(record.repeat for record in records.trials.values()) and records.finished
+    assert Confirmation(config, tmp_path, packed, 16, 2).answer(list(records.trials.values())) is None
+
+
+def test_with_several_objectives_the_finalists_stay_whatever_their_repeats_say(tmp_path: Path, packed: PackedData) -> None:
+    config = study(60, objective=["recall", "accuracy"], search={"confirm": {"finalists": 2}})
+    records = opened(tmp_path, packed, config)
+    while (record := records.ask()) is not None:
+        worth = score_of(record, 0.001) - record.repeat * 0.3  # the search was lucky for all of them
+        records.add(record.number, result(1, 0.5, recall=worth, accuracy=worth))
+        records.close(record.number, State.COMPLETED)
+    found = {of_seed(record)[:2] for record in records.trials.values() if record.repeat}
+    assert len(found) == 3  # with plain cross entropy
+
+
+def test_seeds_begin_again_after_the_largest_one(tmp_path: Path, packed: PackedData) -> None:
+    config = study(20, training={"epochs": 1, "seed": 2**31 - 2})
+    records = opened(tmp_path, packed, config)
+    ran = run(records, score=lambda record: score_of(record, noise=0.2))
+    assert records.finished
+    found = dict.fromkeys(record.config.training.seed for record in ran if record.repeat)
+    assert list(found)[:3] == [2**31 - 1, 0, 1]
+
+
+def test_repeats_keep_their_seeds_where_the_search_goes_on_over_seeds(tmp_path: Path, packed: PackedData) -> None:
+    space = {"loss.end": {"choice": ["ce", "wce"]}, "training.seed": {"int": [0, 1000]}}
+    config = study(20, space=space)
+
+    def noisy(record: Record) -> float:
+        return score_of(record, noise=0.3)
+
+    before = [record for record in run(opened(tmp_path, packed, config), score=noisy) if record.repeat]
+    seeds = [record.config.training.seed for record in before]
+    after = run(opened(tmp_path, packed, study(60, space=space)), score=noisy)
+    assert max(record.config.training.seed for record in after if not record.repeat) > max(seeds)
+    again = [of_seed(record) for record in after if record.repeat]
+    assert again and not set(again) & {of_seed(record) for record in before}
+    confirmation = Confirmation(config, tmp_path, packed, 24, 2)
+    answer = confirmation.answer([*opened(tmp_path, packed, config).trials.values()])
+    assert answer is not None
+    assert answer.verdict.difference.n == sum(
+        record.config.loss.end == "wce" for record in (*before, *after) if record.repeat
+    )

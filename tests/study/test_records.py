@@ -56,6 +56,16 @@ def test_an_undefined_f1_is_the_least_there_is(tmp_path: Path) -> None:
     assert optuna_trials(tmp_path)[0].value == 0.0
 
 
+def test_an_objective_that_is_unknown_is_told_as_a_failure(tmp_path: Path) -> None:
+    records = open_records(tmp_path, objective="miou")
+    record = asked(records)
+    run_to_the_end(records, record, float("nan"))
+    (trial,) = optuna_trials(tmp_path)
+    assert (trial.state, trial.value, trial.intermediate_values) == (TrialState.FAIL, None, {})
+    assert record.state is State.COMPLETED
+    assert open_records(tmp_path).trials[0].state is State.COMPLETED
+
+
 def test_several_objectives_reach_optuna_together(tmp_path: Path) -> None:
     records = open_records(tmp_path, objective=["recall", "calibration"])
     record = asked(records)

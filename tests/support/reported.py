@@ -1,5 +1,6 @@
 """Trials with chosen scores, as a report takes them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,11 @@ def record(
     return Record(number, assignment, config, False, state, history, repeat=repeat)
 
 
+def repeats(end: str, scores: Sequence[float], first: int, **values: Any) -> list[Record]:
+    """Repeats of one loss with the seeds from 1 on; `first` is the number of the first trial."""
+    return [record(first + k, score, end=end, seed=k + 1, repeat=True, **values) for k, score in enumerate(scores)]
+
+
 def scaled(one: Mapping[str, float], each: Mapping[str, float], adjusted: Mapping[str, float]) -> dict[str, ScaledScores]:
     """What a last epoch adds: the metrics with one temperature, with one per class, of adjusted logits."""
     return {
@@ -41,9 +47,16 @@ def answer_of(records: Iterable[Record], metric: str = "s_rec", margin: float = 
     for each in found:
         repeats = {}
         for trial in each.repeats:
-            repeat = Repeat(trial.config.training.seed, None, trial.history[-1].evaluation.metrics)
+            repeat = Repeat(trial.config.training.seed, None, _scores(trial))
             repeats[repeat.key] = repeat
         measured.append(Contender(each.id, each.name, simplicity(each.config), repeats))
     (reference,) = (each.id for each in found if is_plain_cross_entropy(each.config))
     verdict = decide(measured, reference, metric, margin=margin, beside=beside)
     return Answer(verdict, {each.id: each for each in found}, measured, reference)
+
+
+def _scores(trial: Record) -> dict[str, float]:
+    evaluation = trial.history[-1].evaluation
+    classes = enumerate(evaluation.per_class["class_recall"])
+    found = {**evaluation.metrics, **evaluation.scaled_metrics, **{f"recall/{c}": recall for c, recall in classes}}
+    return {name: 0.0 if math.isnan(score) else score for name, score in found.items()}

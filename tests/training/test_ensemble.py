@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support.largest_tensor import LargestTensor
 from tune_seg.config import TrialConfig, parse
 from tune_seg.data import PackedData, batches
 from tune_seg.metrics import SegmentationMetrics
@@ -13,17 +14,43 @@ from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.ensemble import MeanOutput, score_ensemble
 from tune_seg.training.held_out import trained_model
 from tune_seg.training.resume import StoredTraining
+from tune_seg.training.trainer import autocast
 
 CPU = torch.device("cpu")
 
 
-def test_the_output_is_the_mean_softmax() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_output_is_the_mean_softmax(precision: str) -> None:
     torch.manual_seed(0)
     models = [nn.Conv2d(3, 4, 1) for _ in range(3)]
     images = 50 * torch.randn(2, 3, 5, 6)
-    with torch.no_grad():
-        expected = torch.stack([model(images).softmax(dim=1) for model in models]).mean(dim=0)
-        torch.testing.assert_close(MeanOutput(models)(images).softmax(dim=1), expected)
+    mean = MeanOutput(nn.Conv2d(3, 4, 1), [model.state_dict() for model in models])
+    # as an evaluation calls it: autocast keeps copies of some weights, and these must not be those of another model
+    with torch.inference_mode(), autocast("cpu", precision):
+        expected = torch.stack([model(images).float().softmax(dim=1) for model in models]).mean(dim=0)
+        torch.testing.assert_close(mean(images).softmax(dim=1), expected)
+
+
+def test_what_is_improbable_for_all_models_stays_finite() -> None:
+    states = [{"weight": torch.tensor([[[[-1e4]]], [[[0.0]]]])} for _ in range(2)]
+    output = MeanOutput(nn.Conv2d(1, 2, 1, bias=False), states)(torch.ones(1, 1, 1, 1))
+    assert output.flatten().tolist() == [-1e4, 0.0]
+
+
+def test_its_memory_is_that_of_one_model_however_many_there_are() -> None:
+    model = nn.Conv2d(3, 4, 1)
+    few, many = (MeanOutput(model, [model.state_dict()] * count) for count in (2, 20))
+    assert len(list(few.parameters())) == len(list(many.parameters())) == 2
+    images = torch.randn(2, 3, 5, 6)
+    sizes = [_largest(mean, images) for mean in (few, many)]
+    assert sizes == [2 * 4 * 5 * 6] * 2
+
+
+def _largest(model: nn.Module, images: torch.Tensor) -> int:
+    """The number of elements of the largest tensor that the model makes."""
+    with LargestTensor() as seen, torch.inference_mode():
+        model(images)
+    return seen.elements
 
 
 def test_the_scores_are_those_of_the_mean_output_of_the_stored_models(packed: PackedData, tmp_path: Path) -> None:

@@ -66,6 +66,20 @@ def measured(data: PackedData, logits: Tensor, target: Tensor) -> dict[str, Any]
     return metrics.compute()
 
 
+OF_OUTPUTS = ("calibration", "ece", "sce", "ace", "brier", "nll")
+
+
+def with_mean_reliability(data: PackedData, logits: Tensor, target: Tensor) -> dict[str, Any]:
+    """The metrics of all images, those of outputs as the mean of both halves."""
+    metrics = measured(data, logits, target)
+    halves_of = [measured(data, logits[start::2], target[start::2]) for start in (0, 1)]
+    metrics |= {name: sum(half[name] for half in halves_of) / 2 for name in OF_OUTPUTS}
+    calibration = metrics["calibration"]
+    for name, share in (("s_acc", metrics["accuracy"]), ("s_rec", metrics["recall"])):
+        metrics[name] = 2 * calibration * share / (calibration + share) if calibration > 0 else 0.0
+    return metrics
+
+
 def pixels(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return logits.movedim(1, -1).flatten(0, 2), target.flatten()
 
@@ -105,7 +119,7 @@ def test_each_half_has_the_temperatures_of_the_other(seven: PackedData, device: 
         scaled = logits.clone()
         for half, other in ((even, odd), (odd, even)):
             scaled[half] /= fitted[other.start].float().view(-1, 1, 1) if per_class else fitted[other.start].float()
-        expected = measured(seven, scaled, target)
+        expected = with_mean_reliability(seven, scaled, target)
         for name, value in results.scaled[kind].metrics.items():
             assert value == pytest.approx(expected[name], rel=1e-3, abs=1e-4), (kind, name)
         mean = (fitted[0] * fitted[1]).sqrt().tolist()
@@ -149,7 +163,7 @@ def test_adjusted_logits_are_those_of_the_tau_that_is_best_on_the_other_half(
         chosen.append(tau)
     assert results.fitted["adjusted/tau"] == pytest.approx(sum(chosen) / 2)
     assert max(chosen) > 0.0
-    expected = measured(seven, scaled, target)
+    expected = with_mean_reliability(seven, scaled, target)
     assert results.scaled["adjusted"].metrics == pytest.approx(
         {name: expected[name] for name in results.scaled["adjusted"].metrics}, rel=1e-3, abs=1e-4, nan_ok=True
     )
@@ -169,6 +183,46 @@ def test_the_counts_of_the_images_are_in_their_order_and_add_up(seven: PackedDat
     expected = measured(seven, logits[2:3], target[2:3])
     for metric in ("accuracy", "recall", "calibration"):
         assert counts.score(metric, third) == pytest.approx([expected[metric]], rel=1e-5), metric
+
+
+class Confident(nn.Module):
+    """The class that is said of each pixel, one-hot, times a number that each image has for itself."""
+
+    def __init__(self, factors: Tensor, said: Tensor, classes: int, order: Tensor) -> None:
+        super().__init__()
+        self.factors, self.said, self.classes, self.order, self.seen = factors, said, classes, order, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        shown = self.order[(self.seen + torch.arange(len(images))) % len(self.order)]
+        self.seen += len(images)
+        sure = nn.functional.one_hot(self.said[shown], self.classes).movedim(-1, 1)
+        return sure.float() * self.factors[shown].view(-1, 1, 1, 1)
+
+
+def confident(data: PackedData, factors: list[float], error: list[float]) -> Confident:
+    """A model that is wrong in the share `error` of each image's pixels, and as sure of itself as `factors`."""
+    arguments: dict[str, Any] = {"epoch": 0, "seed": 0, "device": "cpu", "train": False}
+    ((_, target),) = batches(data.val, batch_size=len(data.val), augmentation=CONFIG.augmentation, **arguments)
+    drawn = torch.rand(target.shape, generator=torch.Generator().manual_seed(0))
+    wrong, other = drawn < torch.tensor(error).view(-1, 1, 1), (target + 1) % data.num_classes
+    said = torch.where(wrong, other, target).clamp_max(data.num_classes - 1)
+    order = torch.from_numpy(np.concatenate(halves(data.val_groups)))
+    return Confident(torch.tensor(factors), said, data.num_classes, order)
+
+
+def test_too_high_outputs_of_one_half_do_not_make_up_for_too_low_ones_of_the_other(seven: PackedData) -> None:
+    alike = scores(confident(seven, [5.0] * 7, [0.2] * 7), seven).find("temperature/calibration")
+    apart = scores(confident(seven, [5.0, 2.5] * 3 + [5.0], [0.2] * 7), seven).find("temperature/calibration")
+    assert alike is not None and apart is not None
+    assert alike > 0.99  # either half's temperature is right for the other
+    assert apart < 0.9  # and here one is too sure and the other not sure enough
+
+
+def test_a_half_without_an_error_gets_the_temperature_of_all_pixels(seven: PackedData) -> None:
+    found = scores(confident(seven, [5.0] * 7, [0.0, 0.2] * 3 + [0.0]), seven, final=True)
+    assert 0.1 < found.fitted["temperature/T"] < 10  # type: ignore[operator]
+    calibration = found.find("temperature/calibration")
+    assert calibration is not None and calibration > 0.5  # with the T of the faultless half it would be below 0
 
 
 def test_one_image_is_too_few_to_score_what_was_fitted(tmp_path: Path) -> None:

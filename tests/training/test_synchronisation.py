@@ -29,27 +29,30 @@ STEP = ("temperature.py:_newton", READ)
 """The slope and the curvature, from which the host finds the next temperature: as often as a search has steps."""
 EPOCH: dict[tuple[str, str], int] = {
     ("training/trainer.py:epoch", NUMBER): 1,  # the mean loss
-    ("metrics.py:_read", READ): 2,  # all that the metrics have counted, of all pixels and of the sample with a temperature
+    (
+        "metrics.py:_read",
+        READ,
+    ): 3,  # all that the metrics have counted, of all pixels, and of the sample of each half with a temperature
     ("temperature.py:pixels", "nonzero"): 2,  # how many pixels the sample of each half has
     # of each of two fits: how many pixels are valid, whether the logits are finite, and the temperature sent back
     ("temperature.py:fit_temperature", "nonzero"): 2,
     ("temperature.py:fit_temperature", NUMBER): 2,
     ("temperature.py:fit_temperature", SENT): 2,
-    ("training/evaluation.py:_mean_of", READ): 1,  # the temperature, for the results
+    ("training/evaluation.py:evaluate", READ): 1,  # the temperatures, to see whether they are known, and for the results
 }
 """Beside the steps of the searches."""
 FITS = 16
 """Searches for one temperature in the last epoch: of each half as it is, and with each of seven strengths of adjustment."""
 LAST: dict[tuple[str, str], int] = {
     **EPOCH,
-    ("metrics.py:_read", READ): 18,  # and with each strength in both halves, with a temperature a class, as adjusted
+    ("metrics.py:_read", READ): 23,  # and with each strength in both halves, with a temperature a class, as adjusted
     ("temperature.py:fit_temperature", "nonzero"): FITS + 2,
     ("temperature.py:fit_temperature", NUMBER): FITS + 2,
     ("temperature.py:fit_temperature", SENT): FITS,
     ("temperature.py:_one_per_class", READ): 2,  # where each of two searches for the temperatures of the classes begins
     ("temperature.py:_one_per_class", SENT): 2,  # what it has found
     ("training/evaluation.py:_adjustment", SENT): 2,  # the frequencies of the classes
-    ("training/evaluation.py:_mean_of", READ): 3,  # the temperatures, for the results
+    ("training/evaluation.py:evaluate", READ): 3,  # the temperatures, for the results
     ("training/image_tally.py:counts", READ): 2,  # what was counted of each image, in whole numbers and in others
 }
 """The last planned epoch, beside the steps of the searches."""

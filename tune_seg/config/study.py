@@ -33,11 +33,11 @@ class EarlyStoppingConfig(Section):
 
 
 class ConfirmConfig(Section):
-    """What makes the answer sure: the best configurations and plain cross entropy are trained again with fresh seeds."""
+    """What makes the answer sure: the best configurations and plain cross entropy are trained again with new seeds."""
 
     share: Fraction = 0.4
     """The share of `search.trials` that is kept for it. With fewer than 20 trials it shrinks, and below 15 none is kept.
-    0: none."""
+    Of a grid all points come first, and what they leave of the trials is kept. 0: none."""
 
     finalists: Positive = 4
     """How many of the best configurations are compared with plain cross entropy, at most."""

@@ -109,8 +109,8 @@ class Study:
         """Train the best configurations and plain cross entropy with more seeds, until they are told apart.
 
         Args:
-            finalists: how many configurations beside plain cross entropy; those of `search.confirm.finalists`.
-            seeds: of each configuration, at most; `search.confirm.max_seeds`.
+            finalists: how many configurations beside plain cross entropy; `search.confirm.finalists` of the study.
+            seeds: of each configuration, at most; `search.confirm.max_seeds` of the study.
             hours: after so many no further seed begins.
 
         Returns:
@@ -147,17 +147,20 @@ class Study:
 
     @property
     def configurations(self) -> "pd.DataFrame":
-        """The configurations, one a row, with the columns of `configurations.parquet`, best mean of the objective first.
+        """The configurations, one a row, with the columns of `configurations.parquet`, in the order of the report.
 
-        A configuration is what a trial is without its seed and fold; `n` says how many trials the means are of: the repeats
-        with fresh seeds where there are any. `recommended` marks the one to take, as far as the study was confirmed.
+        Those that were repeated with new seeds come first, plain cross entropy among them; then those that ran to their end
+        once, whose best is also the luckiest; then those that were stopped early. Each of the three begins with the best
+        mean of the objective. A configuration is what a trial is without its seed and fold; `n` says how many trials the
+        means are of: the repeats where there are any. `recommended` marks the one to take, as far as the study was
+        confirmed.
 
         Raises:
             InputError: no session of the study has ended yet.
         """
         table = _table(self.directory / CONFIGURATIONS)
-        order = {"repeated": table["difference"].notna() | table["recommended"], "score": table[self.config.objectives[0]]}
-        keys = table.assign(**order).sort_values(["repeated", "score"], ascending=False, kind="stable").index
+        order = {"repeated": table["repeats"] > 0, "ended": table["n"] > 0, "score": table[self.config.objectives[0]]}
+        keys = table.assign(**order).sort_values([*order], ascending=False, kind="stable").index
         return table.loc[keys].reset_index(drop=True)
 
     @property

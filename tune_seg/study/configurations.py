@@ -96,6 +96,16 @@ def score_of_diverged(metric: str) -> float | None:
     return 0.0 if CATALOGUE[metric.rpartition("/")[2]].maximise else None
 
 
+def known_score(metric: str, value: float) -> float | None:
+    """What a training that has not diverged counts in a metric: of f1 the least there is where it is nan, else None.
+
+    f1 is nan where a class is never predicted. All else is nan where nothing is known: no temperature without two images.
+    """
+    if not math.isnan(value):
+        return value
+    return 0.0 if metric.rpartition("/")[2] == "f1" else None
+
+
 def is_plain_cross_entropy(config: TrialConfig) -> bool:
     """Whether cross entropy is the only loss, and no adaptive class weights are learned."""
     return [term.loss for term in config.components] == ["ce"] and not config.acw

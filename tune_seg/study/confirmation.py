@@ -4,12 +4,11 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
 from tune_seg.config import StudyConfig
-from tune_seg.config.study import ConfirmConfig
 from tune_seg.data import PackedData
 from tune_seg.image_counts import ImageCounts
 from tune_seg.study.configurations import (
@@ -18,6 +17,7 @@ from tune_seg.study.configurations import (
     Configuration,
     configurations,
     is_plain_cross_entropy,
+    known_score,
     pareto_front,
     score_of_diverged,
     without_repeated,
@@ -26,23 +26,10 @@ from tune_seg.study.images import read_images
 from tune_seg.study.record import Record, State, sortable
 from tune_seg.study.verdict import Contender, Repeat, Verdict, decide
 from tune_seg.study.verdict.classes import metrics_beside
+from tune_seg.study.verdict.decision import with_scores
 from tune_seg.study.verdict.front import front_probabilities
 from tune_seg.study.verdict.rounds import next_round
 from tune_seg.study.verdict.simplicity import simplicity
-
-_FULL_SHARE: Final = 20
-"""Trials from which on the whole share of them is kept for repeats."""
-_NO_SHARE: Final = 5
-"""Trials of which none is kept: the search needs them all."""
-_MIN_REPEATS: Final = 4
-"""Two seeds of two configurations: with fewer repeats nothing can be said."""
-
-
-def repeats_of(trials: int, settings: ConfirmConfig) -> int:
-    """How many of the trials of a study are kept to be sure of its answer."""
-    share = settings.share * min(1.0, max(0.0, (trials - _NO_SHARE) / (_FULL_SHARE - _NO_SHARE)))
-    repeats = math.floor(share * trials)
-    return repeats if repeats >= _MIN_REPEATS else 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ class Confirmation:
         self._packed = packed
         self._slots = slots
         self._until = until
-        self._images = lru_cache(maxsize=None)(self._images_of)
+        self._measured: dict[int, Repeat] = {}  # by trial; each knows its bootstrap samples, which take long to draw
 
     def planned(self, records: Iterable[Record]) -> int:
         """How many repeats there will be, as far as that is known: those there are, or the whole budget."""
@@ -121,12 +108,15 @@ class Confirmation:
         return [_with(assignments[id], seed, fold) for id, seed, fold in wanted]
 
     def answer(self, records: Sequence[Record]) -> Answer | None:
-        """What the repeats say; None where there are too few."""
+        """What the repeats say; None where there are too few, or none has a score."""
         contenders = [configuration for configuration in self._contenders(records) if configuration.repeats]
         if len(contenders) < 2 or not is_plain_cross_entropy(contenders[0].config):
             return None
         reference = contenders[0]
         measured = [self._contender(configuration) for configuration in contenders]
+        scored = {each.id for each in with_scores(measured, self._metric)}
+        if len(scored) < 2 or reference.id not in scored:
+            return None
         verdict = decide(
             measured,
             reference.id,
@@ -150,44 +140,46 @@ class Confirmation:
         if not ranked:
             return []
         plain = [configuration for configuration in ranked if is_plain_cross_entropy(configuration.config)]
-        reference = plain[0] if plain else self._plain_like(ranked[0])
+        reference = plain[0] if plain else self._plain_like(ranked[0], found)
         others = [configuration for configuration in ranked if not is_plain_cross_entropy(configuration.config)]
-        if len(self._config.objectives) > 1:  # those that nothing beats come first
-            front = {each.id for each in pareto_front(others, self._config.objectives)}
+        if len(self._config.objectives) > 1:  # those that nothing that was searched beats come first, whatever repeats say
+            searched = configurations(record for record in records if not record.repeat)
+            rivals = [each for each in searched if not is_plain_cross_entropy(each.config)]
+            front = {each.id for each in pareto_front(rivals, self._config.objectives)}
             others.sort(key=lambda each: each.id not in front)
         best, rest = others[: self.settings.finalists], others[self.settings.finalists :]
         return [reference, *best, *(configuration for configuration in rest if configuration.repeats)]
 
-    def _plain_like(self, best: Configuration) -> Configuration:
-        """Plain cross entropy, otherwise as `best`, for a study whose search never tried it."""
+    def _plain_like(self, best: Configuration, found: Sequence[Configuration]) -> Configuration:
+        """Plain cross entropy, otherwise as `best`, for a study in which it never ran to its end."""
         assignment = {key: value for key, value in best.assignment.items() if key.split(".")[0] not in _OF_THE_LOSS}
         assignment |= {"loss.kind": "static", "loss.end": "ce", "acw": False}
-        config = self._config.trial(assignment)
-        record = Record(-1, assignment, config)
-        (configuration,) = configurations([record])
-        return configuration
+        (never_tried,) = configurations([Record(-1, assignment, self._config.trial(assignment))])
+        # all of its trials may have diverged
+        return next((each for each in found if each.id == never_tried.id), never_tried)
 
     def _contender(self, configuration: Configuration) -> Contender:
-        repeats = [self._repeat(record) for record in configuration.repeats]
+        for record in configuration.repeats:
+            if record.number not in self._measured:
+                self._measured[record.number] = self._repeat(record)
+        repeats = [self._measured[record.number] for record in configuration.repeats]
         return Contender(
             configuration.id, configuration.name, simplicity(configuration.config), {each.key: each for each in repeats}
         )
 
     def _repeat(self, record: Record) -> Repeat:
-        """What a trial scored, with 0 for f1 where it is undefined; of one that diverged :func:`score_of_diverged`."""
+        """What a trial scored (:func:`known_score`); of one that diverged :func:`score_of_diverged`."""
         config, result = record.config, record.last
         assert result is not None
         scores = {**result.evaluation.metrics, **result.evaluation.scaled_metrics}
         recalls = result.evaluation.per_class.get("class_recall", ())
         of_classes = {c: recall for c, recall in enumerate(recalls) if not math.isnan(recall)}
-        if record.state is State.DIVERGED:
-            worth = {name: score_of_diverged(name) for name in scores}
-            scores = {name: value for name, value in worth.items() if value is not None}
-            of_classes = dict.fromkeys(of_classes, 0.0)
-        scores = {name: 0.0 if math.isnan(value) else value for name, value in scores.items()}
-        scores |= {f"recall/{c}": recall for c, recall in of_classes.items()}
-        images = None if record.state is State.DIVERGED else self._images(record.number, config.fold)
-        return Repeat(config.training.seed, config.fold, scores, images)
+        diverged = record.state is State.DIVERGED
+        worth = {name: score_of_diverged(name) if diverged else known_score(name, value) for name, value in scores.items()}
+        scores = {name: value for name, value in worth.items() if value is not None}
+        scores |= {f"recall/{c}": 0.0 if diverged else recall for c, recall in of_classes.items()}
+        images = None if diverged else self._images_of(record.number, config.fold)
+        return Repeat(config.training.seed, config.fold, scores, images, diverged)
 
     def _images_of(self, number: int, fold: int | None) -> ImageCounts | None:
         counts = read_images(self._directory, number)
@@ -195,15 +187,23 @@ class Confirmation:
         return None if counts is None or len(counts) != len(groups) else counts.of_groups(groups)
 
     def _seeds(self, records: Sequence[Record]) -> Sequence[int]:
-        """Seeds that no trial of the search has had."""
-        first = 1 + max(record.config.training.seed for record in records if not record.repeat)
-        return range(first, first + self.settings.max_seeds)
+        """The seeds that repeats have had, in their order, and then those that no trial has had, from the last one on.
+
+        A study whose space has seeds may be searched further after its first repeats: these keep their seeds.
+        """
+        had = dict.fromkeys(record.config.training.seed for record in records if record.repeat)
+        searched = {record.config.training.seed for record in records if not record.repeat}
+        after = ((max(searched) + step) % _SEEDS for step in count(1))
+        fresh = (seed for seed in after if seed not in searched and seed not in had)
+        return [*had, *islice(fresh, max(0, self.settings.max_seeds - len(had)))]
 
     @property
     def _test_share(self) -> float | None:
         return 1 / self._packed.folds if self._packed.folds else None
 
 
+_SEEDS: Final = 2**31
+"""How many seeds there are (:data:`tune_seg.config.Seed`)."""
 _OF_THE_LOSS: Final = frozenset({"loss", "schedule", "acw", "acw_options", "row"})
 
 

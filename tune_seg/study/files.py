@@ -16,7 +16,10 @@ CONFIGURATIONS: Final = "configurations.parquet"
 """A row for each configuration: what a trial is without its seed and fold."""
 
 TEST: Final = "test.json"
-"""What was scored on the test split, each time that somebody looked."""
+"""What each trial has scored on the test split."""
+
+ENSEMBLE: Final = "ensemble.json"
+"""What the mean output of the repeats of plain cross entropy has scored."""
 
 CLASSES: Final = "classes.png"
 """A picture of the class frequencies."""
@@ -39,7 +42,10 @@ PACKS: Final = "packs"
 STORE: Final = "store"
 """The folder of the checkpoints of all studies, beside their directories, unless they are kept elsewhere."""
 
-BESIDE: Final = (PACKS, STORE)
+LOOKS: Final = "looks"
+"""The folder that says how often each test split was looked at, by all studies, beside their directories."""
+
+BESIDE: Final = (PACKS, STORE, LOOKS)
 """What lies beside the directories of studies."""
 
 NAME: Final = r"\w[\w. -]*"

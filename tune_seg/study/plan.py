@@ -9,6 +9,7 @@ from tune_seg.config import StudyConfig
 from tune_seg.data import Dataset, read, read_test
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
+from tune_seg.study.budget import grid_trials, repeats_of
 from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
@@ -49,12 +50,22 @@ class Plan:
         """The trials of a grid: the baselines, then its points. Of another sampler's trials nothing is known; empty."""
         if self.config.search.sampler != "grid":
             return []
-        return [*self.config.baselines, *self.space.enumerate()][: self.config.search.trials]
+        return grid_trials(self.config, self.space)[: self.config.search.trials]
+
+    @cached_property
+    def repeats(self) -> int:
+        """How many trials there may be at most to repeat the best configurations."""
+        return repeats_of(self.config, self.space)
+
+    @property
+    def searched(self) -> int:
+        """How many trials the search has; with the sampler `grid` at most as many as baselines and points."""
+        return len(self.planned) if self.config.search.sampler == "grid" else self.config.search.trials - self.repeats
 
     @property
     def trials(self) -> int:
-        """How many trials the study has; with the sampler `grid` at most as many as baselines and points."""
-        return len(self.planned) if self.config.search.sampler == "grid" else self.config.search.trials
+        """How many trials the study has at most."""
+        return self.searched + self.repeats
 
     def __repr__(self) -> str:
         """What will run, for a person."""
@@ -63,6 +74,7 @@ class Plan:
         return (
             f"study: {self.directory}\n"
             f"trials: {self.trials}, up to {epochs} epochs each, on {self.train_images} training images\n"
+            f"of these: {self.searched} to search, {self.repeats} to repeat the best and plain cross entropy\n"
             f"objective: {', '.join(self.config.objectives)}\n"
             f"training steps: {self.steps_per_trial} per trial, up to {self.trials * self.steps_per_trial} in all\n"
             f"varied:\n{varied}"

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest, pack
+from tune_seg.data.packing.common import common_images
 from tune_seg.data.packing.write import packed_origin
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
@@ -27,6 +28,9 @@ from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
+
+_NAMED = 3
+"""Images that are held out and used that a message names."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,8 @@ def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
     """Pack the test split, unless that was done before.
 
     Raises:
-        InputError: as :func:`tune_seg.data.pack`, or it has other classes, or another content than it had.
+        InputError: as :func:`tune_seg.data.pack`, or it has other classes, another content than it had, or images that
+            train or validate as well.
     """
     if plan.test is None:
         return None
@@ -182,6 +187,13 @@ def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
         raise InputError(
             f"data.split.test: its images have the classes {', '.join(test.class_names)}, the others "
             f"{', '.join(packed.class_names)}; name the classes with data.classes"
+        )
+    common = [f"{held_out} is {used}" for used, held_out in common_images(packed, test)]
+    if common:
+        raise InputError(
+            f"data.split.test: {len(common)} of the {len(test)} images that are held out train or validate as well, under "
+            f"another name or in another place: {', '.join(common[:_NAMED])}{', ...' if len(common) > _NAMED else ''}; take "
+            "them out of the one or the other, for instance with lists (data.split.train, .val, .test)"
         )
     content = plan.config.data.test_content
     if content not in (None, test.content_id):
@@ -196,7 +208,8 @@ def _check_data(plan: Plan, packed: PackedData) -> None:
     """Check what depends on the content of the data or on the number of classes.
 
     Raises:
-        InputError: the data are others than the study was made with, or a loss or the background does not go with them.
+        InputError: the data are others than the study was made with, or a loss, the background or an objective does not go
+            with them.
     """
     content = plan.config.data.content
     if content not in (None, packed.content_id):
@@ -209,7 +222,25 @@ def _check_data(plan: Plan, packed: PackedData) -> None:
         if background not in (None, *packed.class_names):
             raise InputError(f"evaluation.background: no class {background!r}; they are {', '.join(packed.class_names)}")
         trial.loss.check(packed.num_classes)
+    _check_objectives(plan.config.objectives, packed)
     _check_own_losses(plan.space.probes, packed)
+
+
+def _check_objectives(objectives: Sequence[str], packed: PackedData) -> None:
+    """Check that there are images enough for what a temperature is fitted for.
+
+    Raises:
+        InputError: there are not.
+    """
+    scaled = [name for name in objectives if "/" in name]
+    folds: list[PackedData] = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    fewest = min(len(data.val) for data in folds)
+    if scaled and fewest < 2:
+        where = "a fold has a single validation image" if packed.folds else "there is a single validation image"
+        raise InputError(
+            f"objective {scaled[0]}: {where}, and a temperature is fitted to half of the images and judged on the others; "
+            f"validate at least two (data.split, data.max_val), or set objective to {scaled[0].rpartition('/')[2]}"
+        )
 
 
 def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None:

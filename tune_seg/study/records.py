@@ -6,7 +6,6 @@ ended is simply still open in the journal; it is handed out again before any new
 """
 
 import json
-import math
 import threading
 import time
 import uuid
@@ -23,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
+from tune_seg.study.configurations import known_score
 from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.files import JOURNAL
 from tune_seg.study.images import write_images
@@ -292,16 +292,22 @@ class Records:
         if len(self.config.objectives) == 1:
             told = self._storage.get_trial(trial_id(trial)).intermediate_values
             for result in record.history:
-                if result.epoch not in told:  # by a process that ended before it had told all
-                    trial.report(self._scores(result)[0], step=result.epoch)
-        values = self._scores(record.history[-1]) if record.state is State.COMPLETED else None
-        self._study.tell(trial, values, state=_OPTUNA_STATES[record.state])
+                scores = self._scores(result)
+                if scores and result.epoch not in told:  # by a process that ended before it had told all
+                    trial.report(scores[0], step=result.epoch)
+        values = self._values(record)
+        failed = record.state is State.COMPLETED and values is None
+        self._study.tell(trial, values, state=TrialState.FAIL if failed else _OPTUNA_STATES[record.state])
 
-    def _scores(self, result: EpochResult) -> list[float]:
-        # Optuna rejects nan. Of a trial that has not diverged only f1 can be undefined (a class is never predicted), and 0
-        # is the least that it can be.
-        scores = (result.score(name) for name in self.config.objectives)
-        return [0.0 if math.isnan(score) else score for score in scores]
+    def _values(self, record: Record) -> list[float] | None:
+        """What the sampler is told of a trial that ran to its end; None of another, and where an objective is unknown."""
+        return self._scores(record.history[-1]) if record.state is State.COMPLETED else None
+
+    def _scores(self, result: EpochResult) -> list[float] | None:
+        """The objectives, none of which is nan: Optuna rejects that. None where one is unknown."""
+        known = [known_score(name, result.score(name)) for name in self.config.objectives]
+        scores = [score for score in known if score is not None]
+        return scores if len(scores) == len(known) else None
 
     def _raise_error(self) -> None:
         """Raise what has kept the study from going on, if anything has."""
@@ -409,7 +415,7 @@ class Records:
         self._numbered -= 1
         trial.set_user_attr(_DUPLICATE, True)
         before = next(other for other in (*self.trials.values(), *self._ready) if other.assignment == record.assignment)
-        values = self._scores(before.history[-1]) if before.state is State.COMPLETED else None
+        values = self._values(before)
         self._study.tell(trial, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
         self._duplicates += 1
         if self._duplicates >= _MAX_DUPLICATES:

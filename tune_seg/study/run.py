@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from tune_seg.config import ConfirmConfig, TrialConfig
+from tune_seg.config import TrialConfig
+from tune_seg.study.budget import most_repeats, repeats_of
 from tune_seg.study.configuration import load_config
-from tune_seg.study.configurations import REPEATED
-from tune_seg.study.confirmation import Answer, Confirmation, repeats_of
+from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
@@ -27,7 +27,8 @@ from tune_seg.study.output.messages import (
     warn_of_groups,
     warner,
 )
-from tune_seg.study.output.report import Surroundings, final_report
+from tune_seg.study.output.next_step import next_lines
+from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan, plan_study
@@ -111,7 +112,8 @@ def confirm_study(
 
 def _session(ready: Prepared, console: Console, profile: Profile, more: More | None) -> Outcome:
     config, directory, packed = ready.config, ready.directory, ready.packed
-    write_study(config, directory / CONFIGURATION)
+    if more is None:  # what is said to `tune-seg confirm` is for that session alone
+        write_study(config, directory / CONFIGURATION)
     data = TrainingData.of(packed)
     confirmation = _confirmation(ready, more)
     records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
@@ -139,18 +141,18 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
         finally:
             _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
-    scored = Scored() if answer is None or not finished else _scored(ready, answer)
+    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id)
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     if finished:
-        say_next(console, directory, answer, generated=config.data.root is None)
+        found = list(records.trials.values())
+        say_next(console, next_lines(config, directory, found, answer, training_cost(found, ready.slots)))
     return outcome
 
 
-def _scored(ready: Prepared, answer: Answer) -> Scored:
-    test = None if ready.test is None else ready.test.path
-    return score_afterwards(answer, ready.config.objectives[0], ready.packed.path, test, ready.directory)
+def _scored(ready: Prepared, answer: Answer, study: str) -> Scored:
+    return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study)
 
 
 def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
@@ -163,25 +165,9 @@ def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
 
 def _confirmation(ready: Prepared, more: More | None) -> Confirmation:
     """What makes the study sure of its answer."""
-    budget = _budget(ready) if more is None else _most_repeats(ready.config.search.confirm)
+    budget = repeats_of(ready.config, ready.space) if more is None else most_repeats(ready.config.search.confirm)
     until = None if more is None else more.until
     return Confirmation(ready.config, ready.directory, ready.packed, budget, ready.slots, until)
-
-
-def _most_repeats(settings: ConfirmConfig) -> int:
-    return (settings.finalists + 1) * settings.max_seeds
-
-
-def _budget(ready: Prepared) -> int:
-    """How many of the study's trials are kept to repeat the best."""
-    config, settings = ready.config, ready.config.search.confirm
-    trials = config.search.trials
-    if config.search.sampler == "grid":
-        if REPEATED & {each.key for each in ready.space.varied}:
-            return 0  # the grid repeats its configurations itself
-        points = len(ready.space.enumerate()) + len(config.baselines)
-        trials = max(points, min(trials, int(points / (1 - settings.share)))) if settings.share < 1 else trials
-    return repeats_of(trials, settings)
 
 
 def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:

@@ -1,28 +1,37 @@
 """What is scored once the decision has been made: the seed ensemble of plain cross entropy, and the held-out test split.
 
-Both need trained models, which a process of its own loads: the process that steers a study does without torch.
+Both need trained models, which a process of its own loads: the process that steers a study does without torch. The report of
+the study comes after this, so that whatever fails here is a line of the report.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tune_seg._child import Child, answer
+from tune_seg.config import StudyConfig, TrialConfig
+from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError
+from tune_seg.study.configurations import score_of_diverged
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.files import TEST
+from tune_seg.study.files import ENSEMBLE
+from tune_seg.study.held_out import HeldOutScore, note_look, read_scores, write_scores
 from tune_seg.study.record import Record, State
-from tune_seg.study.verdict import Contender, Difference, Repeat, compare
+from tune_seg.study.verdict import Contender, Difference, Kind, Repeat, compare
 from tune_seg.study.verdict.contender import Key
 from tune_seg.training.result import TEMPERATURE, Evaluation
 
-_Task = tuple[Callable[..., Any], Sequence[Any]]
 _MIN_MODELS: Final = 2
 """Models of an ensemble."""
+_GONE: Final = "its weights are not stored any more"
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -31,14 +40,17 @@ class TestScores:
 
     Attributes:
         images: how many there are.
-        looks: how often the split was scored, this time included.
-        scores: by configuration, of each seed in turn, the metrics by name.
+        looks: how often the split was scored, by all studies, this time included.
+        scores: by configuration, of each repeat in turn, the metrics by name; of one that diverged
+            :func:`~tune_seg.study.configurations.score_of_diverged`.
+        promised: by configuration, the mean objective of the same repeats on the validation images.
         difference: winner minus plain cross entropy in the objective; None where plain cross entropy is the winner.
     """
 
     images: int
     looks: int
     scores: Mapping[str, Sequence[Mapping[str, float]]]
+    promised: Mapping[str, float]
     difference: Difference | None
 
 
@@ -48,160 +60,268 @@ class Scored:
 
     Attributes:
         ensemble: the metrics of the mean output of the repeats of plain cross entropy, and `seeds`, how many they are; None
-            where fewer than two of them have weights in the checkpoint store.
-        test: of the test split; None where there is none, or no weights are left.
-        problem: why something is missing that was asked for; empty where nothing is.
+            where there are no two such models.
+        test: of the test split; None where there is none, or it could not be scored, or `unopened`.
+        unopened: whether the test split was left alone because more seeds can still decide.
+        problem: why something is missing; empty where nothing is.
     """
 
     ensemble: Mapping[str, float] | None = None
     test: TestScores | None = None
+    unopened: bool = False
     problem: str = ""
 
 
-def score_afterwards(answer: Answer, metric: str, pack: Path, test: Path | None, directory: Path) -> Scored:
+def score_afterwards(
+    answer: Answer, config: StudyConfig, packed: PackedData, test: PackedTest | None, directory: Path, study: str
+) -> Scored:
     """Score the seed ensemble of plain cross entropy, and winner and plain cross entropy on the test split, all their seeds.
 
-    What was scored on the test split before for the same trials counts as no further look.
+    The test split is left alone while nothing is decided and more seeds can decide. What was scored before is not scored
+    again.
 
     Args:
         answer: the decision.
-        metric: the objective.
-        pack: the packed data.
+        config: the study.
+        packed: the packed data.
         test: the packed test split; None: there is none.
-        directory: of the study, where the looks are noted.
+        directory: of the study, where the scores are kept.
+        study: its id, under which its looks at the test split are noted.
     """
-    plain = _with_weights(answer.contenders[answer.reference].repeats)
-    plain = [trial for trial in plain if trial.config.fold == plain[0].config.fold]
-    chosen = dict.fromkeys((answer.verdict.recommended, answer.reference)) if test is not None else {}
-    trials = {id: _with_weights(answer.contenders[id].repeats) for id in chosen}
-    missing = not all(trials.values())
-    tasks: list[_Task] = []
-    if len(plain) >= _MIN_MODELS:
-        tasks.append((_ensemble, (plain[0].config, [trial.checkpoint for trial in plain], str(pack))))
-    if not missing:
-        tasks += [
-            (_on_test, ([(trial.config, trial.checkpoint, _temperature(trial)) for trial in found], str(test)))
-            for found in trials.values()
-        ]
+    problems: list[str] = []
+
+    def tried(what: str, function: Callable[[], _Found]) -> _Found | None:
+        try:
+            return function()
+        except Exception as error:  # whatever it is, the study has an answer that must be printed
+            problems.append(f"{what}: {_reason(error)}")
+            return None
+
+    unopened = test is not None and _may_be_decided(answer, config.search.confirm.max_seeds)
+    elsewhere = _Elsewhere()
+    scores: TestScores | None = None
     try:
-        answers = _elsewhere(tasks) if tasks else []
-    except InputError as error:
-        return Scored(problem=str(error))
-    ensemble: dict[str, float] | None = None
-    if len(plain) >= _MIN_MODELS:
-        found: Evaluation = answers.pop(0)
-        ensemble = {**found.metrics, **found.scaled_metrics, "seeds": len(plain)}
-    if missing:
-        return Scored(
-            ensemble, problem="the test split was not scored: the weights of the finalists are not stored any more"
+        if test is not None and not unopened:
+            held_out = _HeldOut(answer, config.objectives[0], packed, test, directory, study)
+            scores = tried("the test split was not scored", partial(held_out.scores, elsewhere))
+            problems += held_out.left_out()
+        ensemble = tried(
+            "there is no seed ensemble of plain cross entropy", partial(_seed_ensemble, answer, packed, directory, elsewhere)
         )
-    scores = _test_scores(answer, metric, trials, dict(zip(trials, answers, strict=True)), directory) if trials else None
-    return Scored(ensemble, scores)
+    finally:
+        elsewhere.end()
+    return Scored(ensemble, scores, unopened, "; ".join(problems))
 
 
-def _test_scores(
-    answer: Answer,
-    metric: str,
-    trials: Mapping[str, Sequence[Record]],
-    evaluations: Mapping[str, Sequence[Evaluation]],
-    directory: Path,
-) -> TestScores:
-    scores = {id: [{**each.metrics, **each.scaled_metrics} for each in found] for id, found in evaluations.items()}
-    wanted = {id: [trial.number for trial in found] for id, found in trials.items()}
-    looks = read_looks(directory)
-    if not looks or looks[-1]["trials"] != wanted:
-        looks.append({"trials": wanted, "scores": scores})
-        _write_looks(directory, looks)
-    first = next(iter(evaluations.values()))[0]
-    images = 0 if first.images is None else len(first.images)
-    return TestScores(images, len(looks), scores, _difference(answer, metric, trials, evaluations))
+def _may_be_decided(answer: Answer, max_seeds: int) -> bool:
+    """Whether nothing is decided, and seeds that there may still be can decide."""
+    verdict = answer.verdict
+    seeds_left = any(len(answer.contenders[id].repeats) < max_seeds for id in (verdict.best, verdict.other))
+    return verdict.kind is Kind.UNDECIDED and verdict.more_seeds is not None and seeds_left
 
 
-def read_looks(directory: Path) -> list[dict[str, Any]]:
-    """What was scored on the test split of a study so far, the oldest first."""
-    try:
-        looks: list[dict[str, Any]] = json.loads((directory / TEST).read_text())
-        return looks
-    except (OSError, ValueError):
-        return []
+class _HeldOut:
+    """Scores winner and plain cross entropy on the test split."""
+
+    def __init__(
+        self, answer: Answer, metric: str, packed: PackedData, test: PackedTest, directory: Path, study: str
+    ) -> None:
+        self._answer, self._metric = answer, metric
+        self._packed, self._test = packed, test
+        self._directory, self._study = directory, study
+        chosen = dict.fromkeys((answer.verdict.recommended, answer.reference))
+        self._repeats = {id: answer.contenders[id].repeats for id in chosen}
+        self._missing: dict[int, str] = {}  # why a trial has no score, by its number
+
+    def scores(self, elsewhere: "_Elsewhere") -> TestScores:
+        """Score what was not scored before.
+
+        Raises:
+            InputError: nothing can be scored of one of the two, or what was noted before is damaged.
+        """
+        content = self._test.content_id
+        known = read_scores(self._directory, content)
+        trials = [trial for repeats in self._repeats.values() for trial in repeats if trial.state is not State.DIVERGED]
+        self._missing = {each.number: _GONE for each in trials if each.number not in known and not _has_weights(each)}
+        self._check_both()  # before anybody looks
+        scorable = [trial for trial in trials if trial.number not in self._missing]
+        looks = note_look(self._directory, content, self._study, (trial.number for trial in scorable))
+        for trial in scorable:
+            if trial.number in known:
+                continue
+            try:
+                known[trial.number] = self._scored(trial, elsewhere)
+            except Exception as error:  # the others may do
+                self._missing[trial.number] = _reason(error)
+            else:
+                write_scores(self._directory, content, known)
+        self._check_both()
+        return self._table(known, looks)
+
+    def left_out(self) -> list[str]:
+        """Which repeats have no score, and why."""
+        lines = []
+        for id, repeats in self._repeats.items():
+            missing = [trial for trial in repeats if trial.number in self._missing]
+            if missing and len(missing) < len(repeats):
+                named = ", ".join(f"trial {trial.number} ({self._missing[trial.number]})" for trial in missing)
+                name = self._answer.contenders[id].name
+                lines.append(f"{len(missing)} of {len(repeats)} repeats of {name} are left out of the test: {named}")
+        return lines
+
+    def _check_both(self) -> None:
+        for id, repeats in self._repeats.items():
+            if all(trial.number in self._missing for trial in repeats):
+                reasons = " and ".join(dict.fromkeys(self._missing[trial.number] for trial in repeats))
+                raise InputError(f"no repeat of {self._answer.contenders[id].name} can be scored ({reasons})")
+
+    def _scored(self, trial: Record, elsewhere: "_Elsewhere") -> HeldOutScore:
+        temperature = trial.history[-1].evaluation.scaled[TEMPERATURE].temperature
+        found: Evaluation = elsewhere(_on_test, trial.config, trial.checkpoint, str(self._test.path), temperature)
+        assert found.images is not None
+        return HeldOutScore({**found.metrics, **found.scaled_metrics}, found.images)
+
+    def _table(self, known: Mapping[int, HeldOutScore], looks: int) -> TestScores:
+        measured = {each.id: each for each in self._answer.measured}
+        contenders, promised = [], {}
+        for id, repeats in self._repeats.items():
+            found = {_key(trial): self._repeat(trial, known) for trial in repeats if trial.number not in self._missing}
+            contenders.append(Contender(id, self._answer.contenders[id].name, (), found))
+            validated = measured[id].repeats
+            promised[id] = sum(validated[key].scores[self._metric] for key in found) / len(found)
+        scores = {each.id: [repeat.scores for repeat in each.repeats.values()] for each in contenders}
+        difference: Difference | None = None
+        if len(contenders) > 1:
+            share = 1 / self._packed.folds if self._packed.folds else None
+            winner, plain = contenders
+            difference = compare(winner, plain, self._metric, test_share=share)
+        return TestScores(len(self._test.val), looks, scores, promised, difference)
+
+    def _repeat(self, trial: Record, known: Mapping[int, HeldOutScore]) -> Repeat:
+        """What a trial scored on the test images, which are the same whatever fold has validated: so without a fold."""
+        seed = trial.config.training.seed
+        if trial.state is State.DIVERGED:
+            evaluation = trial.history[-1].evaluation
+            worth = {name: score_of_diverged(name) for name in (*evaluation.metrics, *evaluation.scaled_metrics)}
+            return Repeat(seed, None, {name: value for name, value in worth.items() if value is not None})
+        score = known[trial.number]
+        metrics = {name: 0.0 if math.isnan(value) else value for name, value in score.metrics.items()}
+        return Repeat(seed, None, metrics, score.images.of_groups(self._test.val_groups))
 
 
-def _write_looks(directory: Path, looks: Sequence[Mapping[str, Any]]) -> None:
-    partial = (directory / TEST).with_suffix(".partial")
-    partial.write_text(json.dumps(looks))
-    os.replace(partial, directory / TEST)
+def _key(trial: Record) -> Key:
+    return trial.config.training.seed, trial.config.fold
 
 
-def _difference(
-    answer: Answer, metric: str, trials: Mapping[str, Sequence[Record]], evaluations: Mapping[str, Sequence[Evaluation]]
-) -> Difference | None:
-    if len(trials) < 2:
-        return None
-    contenders = []
-    for id, found in trials.items():
-        repeats: dict[Key, Repeat] = {}
-        for trial, evaluation in zip(found, evaluations[id], strict=True):
-            key: Key = (trial.config.training.seed, None)  # whatever fold validated, the test images are the same
-            repeats[key] = Repeat(*key, {**evaluation.metrics, **evaluation.scaled_metrics}, evaluation.images)
-        contenders.append(Contender(id, answer.contenders[id].name, (), repeats))
-    winner, plain = contenders
-    return compare(winner, plain, metric)
-
-
-def _with_weights(repeats: Sequence[Record]) -> list[Record]:
-    return [
-        trial
-        for trial in repeats
-        if trial.state is State.COMPLETED
-        and trial.checkpoint is not None
-        and ("://" in trial.checkpoint or Path(trial.checkpoint).is_file())
-    ]
-
-
-def _temperature(trial: Record) -> float:
-    temperature = trial.history[-1].evaluation.scaled[TEMPERATURE].temperature
-    assert isinstance(temperature, float)
-    return temperature
-
-
-def _elsewhere(tasks: Sequence[_Task]) -> list[Any]:
-    """What the functions return, called one after the other in a process of its own.
+def _seed_ensemble(
+    answer: Answer, packed: PackedData, directory: Path, elsewhere: "_Elsewhere"
+) -> Mapping[str, float] | None:
+    """Score the repeats of plain cross entropy on one fold, the one with most of them; None where only one was trained.
 
     Raises:
-        InputError: a function has raised it, or the process has ended without an answer.
+        InputError: there are no two models of one fold.
     """
-    child = Child(_answer, list(tasks))
+    repeats = answer.contenders[answer.reference].repeats
+    if len(repeats) < _MIN_MODELS:
+        return None
+    stored = [trial for trial in repeats if trial.state is State.COMPLETED and _has_weights(trial)]
+    by_fold: dict[int | None, list[Record]] = {}
+    for trial in stored:
+        by_fold.setdefault(trial.config.fold, []).append(trial)
+    alike = max(by_fold.values(), key=len, default=[])
+    numbers = [trial.number for trial in alike]
+    known = _read_ensemble(directory)
+    if known is not None and set(numbers) <= set(known["trials"]):
+        return {**known["metrics"], "seeds": len(known["trials"])}
+    if len(alike) < _MIN_MODELS and len(stored) > len(alike):
+        raise InputError(f"each of its {len(repeats)} repeats validates on a fold of its own")
+    if len(alike) < _MIN_MODELS:
+        raise InputError(f"{len(stored)} of its {len(repeats)} repeats has run to its end and has its weights stored")
+    found: Evaluation = elsewhere(_mean_output, alike[0].config, [trial.checkpoint for trial in alike], str(packed.path))
+    metrics = {**found.metrics, **found.scaled_metrics}
+    _write_ensemble(directory, {"trials": numbers, "metrics": metrics})
+    return {**metrics, "seeds": len(alike)}
+
+
+def _read_ensemble(directory: Path) -> dict[str, Any] | None:
+    """What was scored before; None where that is not known, so that it is scored again."""
     try:
-        found = child.connection.recv()
-    except (EOFError, OSError):
-        found = InputError("the process that scores the models has ended, most likely because memory was short")
-    finally:
-        child.kill()
-    if isinstance(found, Exception):
-        raise found
-    return list(found)
+        values = json.loads((directory / ENSEMBLE).read_text(encoding="utf-8"))
+        return {"trials": list(values["trials"]), "metrics": dict(values["metrics"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _answer(connection: Connection, tasks: Sequence[_Task]) -> None:
-    answer(connection, lambda: [function(*arguments) for function, arguments in tasks])
+def _write_ensemble(directory: Path, values: Mapping[str, Any]) -> None:
+    partial = (directory / ENSEMBLE).with_suffix(".partial")
+    partial.write_text(json.dumps(values), encoding="utf-8")
+    os.replace(partial, directory / ENSEMBLE)
 
 
-def _ensemble(config: Any, checkpoints: Sequence[str], pack: str) -> Evaluation:
-    import torch
-
-    from tune_seg.data import PackedData
-    from tune_seg.training import ensemble
-
-    return ensemble.score_ensemble(config, checkpoints, PackedData(pack, config.fold), torch.device(config.training.device))
+def _has_weights(trial: Record) -> bool:
+    return trial.checkpoint is not None and ("://" in trial.checkpoint or Path(trial.checkpoint).is_file())
 
 
-def _on_test(models: Sequence[tuple[Any, str, float]], test: str) -> list[Evaluation]:
-    import torch
+def _reason(error: Exception) -> str:
+    """What an exception says in one line: the last one where it has brought the traceback of another process."""
+    return str(error).strip().rpartition("\n")[2] or type(error).__name__
 
-    from tune_seg.data import PackedTest
+
+class _Elsewhere:
+    """Calls functions in a process of its own, which begins with the first call; after one that has died, in another."""
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns.
+
+        Raises:
+            InputError: the function has raised it, or the process has ended without an answer.
+            RuntimeError: the function has raised something else.
+        """
+        if self._child is None:
+            self._child = Child(_serve)
+        try:
+            self._child.connection.send((function, arguments))
+            found = self._child.connection.recv()
+        except (EOFError, OSError):
+            self.end()
+            raise InputError("the process that scores has ended, most likely because memory was short") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def end(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
+def _serve(connection: Connection) -> None:
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer(connection, partial(function, *arguments))
+
+
+def _mean_output(config: TrialConfig, checkpoints: Sequence[str], pack: str) -> Evaluation:
+    from tune_seg.training.ensemble import score_ensemble
+
+    return score_ensemble(config, checkpoints, PackedData(pack, config.fold), _device(config))
+
+
+def _on_test(config: TrialConfig, checkpoint: str, test: str, temperature: float) -> Evaluation:
     from tune_seg.training.held_out import score_on_test
 
-    return [
-        score_on_test(config, checkpoint, PackedTest(test), torch.device(config.training.device), temperature=temperature)
-        for config, checkpoint, temperature in models
-    ]
+    return score_on_test(config, checkpoint, PackedTest(test), _device(config), temperature=temperature)
+
+
+def _device(config: TrialConfig) -> Any:
+    """That of the training, as far as this machine has it: where Ray's head has no GPU, the CPU scores."""
+    import torch
+
+    return torch.device("cuda" if config.training.device == "cuda" and torch.cuda.is_available() else "cpu")

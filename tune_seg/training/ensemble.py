@@ -1,7 +1,9 @@
 """The seed ensemble: the mean output of models that were trained alike but for their seeds."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +19,28 @@ from tune_seg.training.trainer import autocast
 class MeanOutput(nn.Module):
     """The logarithm of the mean softmax of several models, as logits (Lakshminarayanan et al. 2017).
 
+    One of them is on the device at a time: however many they are, they take the memory of one and of its output.
+
     Args:
-        models: each takes images (N, 3, h, w) to logits (N, C, h, w).
+        model: takes images (N, 3, h, w) to logits (N, C, h, w). Its parameters ask for no gradient afterwards.
+        states: the weights of each, on the host, as :meth:`torch.nn.Module.load_state_dict` takes them.
     """
 
-    def __init__(self, models: Sequence[nn.Module]) -> None:
+    def __init__(self, model: nn.Module, states: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
-        self.models = nn.ModuleList(models)
+        # autocast keeps a copy of parameters that ask for a gradient, and would not see that they become those of another
+        self.model = model.requires_grad_(False)
+        self.states = states
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits (N, C, h, w), float32."""
-        outputs = torch.stack([model(images).float().log_softmax(dim=1) for model in self.models])
-        return outputs.logsumexp(dim=0) - torch.tensor(float(len(self.models)), device=outputs.device).log()
+        total: Tensor | None = None
+        for state in self.states:
+            self.model.load_state_dict(state)
+            output = self.model(images).float().log_softmax(dim=1)
+            total = output if total is None else torch.logaddexp(total, output)
+        assert total is not None
+        return total - math.log(len(self.states))
 
 
 def score_ensemble(config: TrialConfig, checkpoints: Sequence[str], data: PackedData, device: torch.device) -> Evaluation:
@@ -45,7 +57,8 @@ def score_ensemble(config: TrialConfig, checkpoints: Sequence[str], data: Packed
     """
     if device.type == "cpu" and config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
-    models = [trained_model(config, checkpoint, data) for checkpoint in checkpoints]
-    model: nn.Module = MeanOutput(models).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    states = [trained_model(config, checkpoint, data).state_dict() for checkpoint in checkpoints]
+    model = trained_model(config, checkpoints[0], data)  # another one, that no state shares its weights with
+    mean: nn.Module = MeanOutput(model, states).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     context: AbstractContextManager[None] = autocast(device.type, config.training.precision)
-    return evaluate(model, data, config, device=device, autocast=context)
+    return evaluate(mean, data, config, device=device, autocast=context)

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches
 from tune_seg.metrics import SegmentationMetrics, with_calibration
-from tune_seg.temperature import PixelSample, fit_temperature
+from tune_seg.temperature import PixelSample, fit_temperature, is_extreme
 from tune_seg.training.frozen_features import Features
 from tune_seg.training.image_tally import ImageTally
 from tune_seg.training.result import ADJUSTED, CLASS_TEMPERATURE, TEMPERATURE, Evaluation, ScaledScores
 
 _SAMPLED_PIXELS: Final = 2**16
-"""Pixels of each half to which temperatures are fitted and on which calibration with a temperature is measured."""
+"""Pixels of both halves to which temperatures are fitted, and on which calibration with a temperature is measured."""
+_SPARSE: Final = 4
+"""Where few pixels are labelled, at most so many times the memory of the sampled pixels is used to find them."""
 _TAUS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Strengths of the logit adjustment out of which the best is chosen."""
 
@@ -42,10 +44,13 @@ def evaluate(
 
     The images are divided into two halves (:func:`halves`). A temperature
     (:func:`~tune_seg.temperature.fit_temperature`) is fitted to each half, and the outputs of each are divided by that of
-    the other, so that no image is judged with a temperature that knows its labels. The metrics with a temperature are
-    those of all images together: the mean of two halves would leave a rare class out of the half that lacks it. One
-    temperature changes no prediction, so that only the calibration and its errors are measured anew, on a sample of the
-    pixels (:class:`~tune_seg.temperature.PixelSample`).
+    the other, so that no image is judged with a temperature that knows its labels. Where a half does not tell its
+    temperature, as it has no labelled pixel, or no error, both halves get that of all pixels.
+
+    With a temperature the calibration and its errors are the mean of those of the two halves: together, one half's outputs
+    that are too high would make up for the other's that are too low. What counts predictions is of all images together, as
+    a half may lack a rare class. One temperature changes no prediction, so that only the calibration and its errors are
+    measured anew, on a sample of the pixels (:class:`~tune_seg.temperature.PixelSample`).
 
     Args:
         model: images (N, 3, h, w) to logits (N, C, h, w); left in evaluation mode.
@@ -78,7 +83,7 @@ def evaluate(
     model.eval()
     both = halves(data.val_groups)
     whole = _metrics(data, config)
-    samples = [PixelSample(max(1, len(half)), _SAMPLED_PIXELS) for half in both]
+    samples = [PixelSample(_share(data)) for _ in both]
     # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
     # measured in its last epoch.
     for half, sample in zip(both, samples, strict=True):
@@ -91,39 +96,48 @@ def evaluate(
 
     pixels = [sample.pixels() for sample in samples]
     temperatures = [fit_temperature(*of_half).float() for of_half in pixels]
-    scaled = ScaledScores(
-        with_calibration(metrics, _cross_fitted(pixels, temperatures, data, config)), _mean_of(temperatures)
-    )
+    fitted = torch.stack(temperatures).tolist()
+    sources = pixels  # what the temperature of each half is fitted to
+    if any(is_extreme(one) or not len(target) for one, (_, target) in zip(fitted, pixels, strict=True)):
+        everything = torch.cat([logits for logits, _ in pixels]), torch.cat([target for _, target in pixels])
+        sources = [everything, everything]
+        temperatures = [fit_temperature(*everything).float()] * 2
+        fitted = torch.stack(temperatures).tolist()
+    scaled = ScaledScores(with_calibration(metrics, _cross_fitted(pixels, temperatures, data, config)), _mean_of(fitted))
     if not final:
         return Evaluation(metrics, per_class, {TEMPERATURE: scaled})
 
-    each_class = [fit_temperature(*of_half, per_class=True).float() for of_half in pixels]
-    adjustments = [_adjustment(*of_half, data, config) for of_half in pixels]
-    class_scaled, adjusted = _metrics(data, config), _metrics(data, config)
+    each_class = [fit_temperature(*source, per_class=True).float() for source in sources]
+    adjustments = [_adjustment(*source, data, config) for source in sources]
+    class_scaled, adjusted = ([_metrics(data, config) for _ in both] for _ in range(2))
     tally = ImageTally(data.num_classes)
-    for half, fitted in zip(both, (1, 0), strict=True):
-        adjustment = adjustments[fitted]
-        for logits, target in outputs(half):
+    for this, other in ((0, 1), (1, 0)):
+        adjustment = adjustments[other]
+        for logits, target in outputs(both[this]):
             logits = logits.float()
-            class_scaled.update(logits / each_class[fitted].view(-1, 1, 1), target)
-            adjusted.update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target)
-            tally.update(logits, temperatures[fitted], target)
-    class_metrics, class_recalls = _by_kind(class_scaled)
-    adjusted_metrics, adjusted_per_class = _by_kind(adjusted)
+            class_scaled[this].update(logits / each_class[other].view(-1, 1, 1), target)
+            adjusted[this].update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target)
+            tally.update(logits, temperatures[other], target)
+    class_metrics, class_recalls = _of_both(class_scaled)
+    adjusted_metrics, adjusted_per_class = _of_both(adjusted)
+    order = np.argsort(np.concatenate(both))
+    half = np.repeat([0, 1], [len(images) for images in both])
     return Evaluation(
         metrics,
         per_class,
         {
             TEMPERATURE: scaled,
-            CLASS_TEMPERATURE: ScaledScores(class_metrics, _mean_of(each_class), class_recall=class_recalls["class_recall"]),
+            CLASS_TEMPERATURE: ScaledScores(
+                class_metrics, _mean_of(torch.stack(each_class).tolist()), class_recall=class_recalls["class_recall"]
+            ),
             ADJUSTED: ScaledScores(
                 adjusted_metrics,
-                _mean_of([adjustment.temperature for adjustment in adjustments]),
+                _mean_of(torch.stack([adjustment.temperature for adjustment in adjustments]).tolist()),
                 tau=sum(adjustment.tau for adjustment in adjustments) / len(adjustments),
                 class_recall=adjusted_per_class["class_recall"],
             ),
         },
-        tally.counts(np.argsort(np.concatenate(both)), whole.background),
+        tally.counts(order, whole.background, half),
     )
 
 
@@ -152,14 +166,37 @@ def halves(groups: npt.NDArray[np.integer]) -> tuple[Half, Half]:
     return np.flatnonzero(side == 0), np.flatnonzero(side == 1)
 
 
+def _share(data: PackedData) -> float:
+    """The share of the pixels of each image that is sampled."""
+    labelled, all_pixels = int(data.val_pixels.sum()), len(data.val) * math.prod(data.size)
+    return min(1.0, _SAMPLED_PIXELS / max(1, labelled), _SPARSE * _SAMPLED_PIXELS / max(1, all_pixels))
+
+
 def _cross_fitted(
     pixels: Sequence[tuple[Tensor, Tensor]], temperatures: list[Tensor], data: PackedData, config: TrialConfig
 ) -> Mapping[str, float]:
-    """The metrics of the sampled pixels, each half with the temperature of the other."""
-    metrics = _metrics(data, config)
+    """The calibration and its errors over the sampled pixels, each half with the temperature of the other."""
+    found = []
     for (logits, target), temperature in zip(pixels, reversed(temperatures), strict=True):
+        metrics = _metrics(data, config)
         _update(metrics, logits / temperature, target)
-    return _by_kind(metrics)[0]
+        found.append(_by_kind(metrics)[0])
+    return _mean_of_halves(found)
+
+
+def _of_both(halves: Sequence[SegmentationMetrics]) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """The metrics of two halves, as :func:`_by_kind` gives them: what takes outputs for probabilities as a mean."""
+    reliability = _mean_of_halves([_by_kind(half)[0] for half in halves])
+    first, second = halves
+    first.merge(second)
+    metrics, per_class = _by_kind(first)
+    return with_calibration(metrics, reliability), per_class
+
+
+def _mean_of_halves(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric; of one half, where the other has no labelled pixel."""
+    known = [metrics for metrics in found if not math.isnan(metrics["accuracy"])] or found
+    return {name: sum(metrics[name] for metrics in known) / len(known) for name in known[0]}
 
 
 @dataclass(frozen=True)
@@ -191,9 +228,9 @@ def _update(metrics: SegmentationMetrics, logits: Tensor, target: Tensor) -> Non
     metrics.update(logits.T[None, :, :, None], target[None, :, None])
 
 
-def _mean_of(temperatures: list[Tensor]) -> float | tuple[float, ...]:
-    """The geometric mean of the temperatures of both halves: one number, or one a class."""
-    values = torch.stack(temperatures).log().mean(dim=0).exp().tolist()
+def _mean_of(temperatures: Sequence[Any]) -> Any:
+    """The geometric mean of the temperatures of both halves: a number, or, where each has one a class, one a class."""
+    values = np.exp(np.log(np.array(temperatures)).mean(axis=0)).tolist()
     return tuple(values) if isinstance(values, list) else values
 
 

@@ -3,19 +3,22 @@
 import io
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.support.epoch_results import result
-from tests.support.reported import record, scaled
+from tests.support.reported import answer_of, record, repeats, scaled
 from tune_seg.config import StudyConfig, parse
 from tune_seg.study.configurations import configurations, pareto_front
 from tune_seg.study.output.report import Surroundings, final_report, ranked
 from tune_seg.study.record import Record, State
 from tune_seg.study.scoring import Scored
+from tune_seg.training.result import ScaledScores
 
 CLASSES = ("road", "pole", "light")
 
@@ -62,10 +65,21 @@ def test_seeds_of_a_configuration_are_one_row_with_their_mean_and_scatter() -> N
     assert third[1:3] == ["1", "dice"]
 
 
+def test_a_configuration_that_is_alone_is_the_best_of_nothing() -> None:
+    text = printed([record(0, 0.5, end="ce")])
+    assert "One configuration ran to its end: trial 0, ce, s_rec 0.5000. There is nothing to compare it with." in text
+    assert "nobody can tell" not in text
+
+
+def test_an_f1_that_is_undefined_is_no_number() -> None:
+    text = printed([record(0, math.nan, end="ce"), record(1, math.nan, end="dice")], objective="f1")
+    assert "f1 undefined, as a class is never predicted" in text and "nan" not in text
+
+
 def test_single_runs_decide_nothing_and_it_is_said() -> None:
     text = printed([record(0, 0.5, end="ce"), record(1, 0.75, end="focal", gamma=1.5)])
     assert "Best of single runs: trial 1, focal, s_rec 0.7500; plain cross entropy has 0.5000. Not decided: " in text
-    assert "tune-seg confirm" in text and "inner" not in text
+    assert "inner" not in text
     assert " gamma 1.5000" in text
 
 
@@ -78,7 +92,7 @@ def test_what_plain_cross_entropy_misses_and_who_finds_it() -> None:
         ]
     )
     assert "Plain cross entropy (1 seed) misses 2 of 3 classes (recall below 0.25):" in text
-    assert "pole, recall 0.000: found by dice (0.600, 1 seed), focal (0.400, 1 seed)" in text
+    assert "pole, recall 0.000: found by dice (0.600, 1 seed), focal (0.400, 1 seed)" in text  # nobody is recommended
     assert "light, recall 0.200: nothing that was tried finds it" in text
 
 
@@ -99,9 +113,22 @@ def test_the_settings_name_a_parameter_without_the_section_that_it_lies_in() -> 
     assert re.search(r"(?<![.\w])a\.params\.gamma 1\.5000", text)
 
 
-def test_a_narrow_terminal_still_shows_rank_score_and_state() -> None:
-    text = printed([record(0, 0.5, end="ce")], width=100)
-    assert "0.5000" in text and "completed" in text and "miou" not in text
+@pytest.mark.parametrize(
+    ("width", "lacks"),
+    [(80, {"sd", "accuracy", "epochs", "f1", "miou"}), (100, {"epochs", "f1", "miou"}), (160, set())],
+)
+def test_a_narrow_terminal_shows_fewer_columns_and_each_of_them_whole(width: int, lacks: set[str]) -> None:
+    records = [
+        record(0, 0.5, end="ce"),
+        record(1, 0.7, State.PRUNED, end="dual_focal"),
+        record(12, 0.6, end="focal", gamma=1.23456),
+    ]
+    text = printed(records, width=width).partition("Best of")[0]
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    header = [cell.strip() for cell in [line for line in text.splitlines() if "┃" in line][-1].split("┃")[1:-1]]
+    assert {"rank", "trial", "loss", "settings", "s_rec", "n"} <= {*header}
+    assert not lacks & {*header} and (lacks or "miou" in header)
+    assert rows(text)[0][header.index("loss")] == "focal" and "1.2346" in rows(text)[0][header.index("settings")]
 
 
 def test_the_best_and_plain_cross_entropy_are_shown_with_what_is_free_after_training() -> None:
@@ -116,7 +143,7 @@ def test_the_best_and_plain_cross_entropy_are_shown_with_what_is_free_after_trai
     ensemble = {"s_rec": 0.55, "temperature/s_rec": 0.58, "seeds": 4}
     text = printed(records, surroundings=Surroundings(CLASSES, scored=Scored(ensemble)))
     _, _, after = text.partition("What is free after training")
-    assert "each half of the validation images with what was fitted to the other half" in after
+    assert "Each half of the validation images with what was fitted to the other half" in after
     found = rows(after)
     assert [row[0] for row in found] == ["focal", "dice", "wdice", "ce", "ce, mean output of its seeds"]
     assert found[0][1:] == ["1", "0.7500", "0.7600", "0.7800", "0.7900", "1.3200", "0.2500"]
@@ -152,7 +179,7 @@ def test_the_pareto_front_holds_what_nothing_beats() -> None:
     front = pareto_front(configurations(records), ("recall", "calibration"))
     assert [each.trials[0].number for each in front] == [0, 1, 3]
     text = printed(records, objective=["recall", "calibration"])
-    assert "Pareto front over recall, calibration: trial 1, trial 3, trial 0 (marked *)." in text
+    assert "Pareto front over recall, calibration: trial 1, trial 3, trial 0 (marked ^)." in text
 
 
 SCORES = st.sampled_from([math.nan, 0.0, 0.25, 0.5, 0.75, 1.0])
@@ -172,3 +199,51 @@ def test_the_pareto_front_is_what_comparing_every_pair_leaves(points: list[tuple
 
     front = pareto_front(configurations(trials), names)
     assert [each.trials[0].number for each in front] == [n for n, point in enumerate(plain) if not beaten(point)]
+
+
+def test_temperature_and_tau_are_means_over_the_trials_that_the_scores_are_of() -> None:
+    def free(temperature: float, tau: float) -> dict[str, Any]:
+        scores = {"s_rec": 0.6}
+        kinds = ("temperature", "class_temperature", "adjusted")
+        return {"scaled": {kind: ScaledScores(scores, temperature, tau=tau) for kind in kinds}}
+
+    records = [record(0, 0.9, end="ce", **free(9.0, 1.5))]
+    records += [record(k, 0.5, end="ce", seed=k, repeat=True, **free(float(k), k / 4)) for k in (1, 2)]
+    (row,) = (row for row in rows(printed(records)) if len(row) == 8 and row[0] == "ce")
+    assert row[1] == "2" and row[6:] == ["1.5000", "0.3750"]
+
+
+def verdict(records: list[Record], **config: Any) -> str:
+    """The report of a study whose repeats say something."""
+    objective = config.get("objective", "s_rec")
+    answer = answer_of(records, objective if isinstance(objective, str) else objective[0])
+    if not isinstance(objective, str):
+        answer = replace(answer, front=dict.fromkeys(answer.contenders, 0.99))
+    console = Console(width=160, record=True, file=io.StringIO())
+    final_report(console, parse(StudyConfig, config), records, answer, Surroundings(CLASSES))
+    return console.export_text()
+
+
+FINDS = {"class_recall": [0.8, 0.1, 0.6]}
+MISSES = {"class_recall": [0.9, 0.0, 0.2]}
+RECORDS = [
+    *repeats("ce", [0.50, 0.51, 0.49], 0, **MISSES),
+    *repeats("dice", [0.60, 0.62, 0.61], 10, class_recall=[0.8, 0.5, 0.3]),
+    *repeats("focal", [0.70, 0.72, 0.69], 20, **FINDS),
+    record(30, 0.9, end="wdice", class_recall=[0.9, 0.9, 0.9]),
+]
+
+
+def test_the_recall_of_the_one_to_take_is_said_of_each_missed_class_found_or_not() -> None:
+    text = verdict(RECORDS)
+    assert "Plain cross entropy (3 seeds) misses 2 of 3 classes (recall below 0.25):" in text
+    # those with repeats before the single run, however good that was
+    assert "  pole, recall 0.000, focal 0.100: found by dice (0.500, 3 seeds), wdice (0.900, 1 seed)" in text
+    assert "  light, recall 0.200, focal 0.600: found by focal (0.600, 3 seeds), dice (0.300, 3 seeds), wdice" in text
+
+
+def test_with_several_objectives_the_front_has_its_probabilities_and_nothing_is_to_be_taken() -> None:
+    text = verdict(RECORDS, objective=["s_rec", "accuracy"])
+    assert "Verdict: focal is better than plain cross entropy in s_rec by " in text and "Take " not in text
+    front = "Probability to be on the Pareto front, over seeds and images: plain cross entropy 99%, dice 99%, focal 99%."
+    assert front in text

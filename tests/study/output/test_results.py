@@ -105,7 +105,7 @@ def test_a_configuration_is_a_row_with_mean_scatter_and_how_it_compares(tmp_path
     write_configurations(records, answer, path)
     plain, focal, dice = rows(path)
     assert [row["name"] for row in (plain, focal, dice)] == ["ce", "focal", "dice"]
-    assert [row["n"] for row in (plain, focal, dice)] == [4, 4, 1]
+    assert [(row["n"], row["repeats"]) for row in (plain, focal, dice)] == [(4, 4), (4, 4), (1, 0)]
     assert focal["s_rec"] == pytest.approx(0.71) and focal["s_rec/sd"] == pytest.approx(0.00816, rel=1e-2)
     assert (focal["trials"], dice["trials"]) == ([1, 21, 22, 23, 24], [30])
     assert focal["recommended"] and not plain["recommended"]

@@ -7,10 +7,13 @@ import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.pretended_gpu import pretended_gpu
+from tests.support.trials import trial
 from tune_seg.config import ComputeConfig, TrialConfig, parse
+from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.study.ray_tune import cluster
-from tune_seg.study.ray_tune.gpu_share import Measurement, choose, measure
+from tune_seg.study.ray_tune.gpu_share import Measurement, _Copy, choose, measure
 
 GIB = 2**30
 
@@ -54,6 +57,17 @@ def test_auto_is_no_gpu_where_there_is_none_and_a_whole_one_before_it_is_measure
     assert cluster.allot(compute, "auto", [{"CPU": 4.0, "GPU": 1.0}]).gpus_per_trial == 1.0
     with pytest.raises(InputError, match="gpus_per_trial"):
         parse(ComputeConfig, {"gpus_per_trial": "some"})
+
+
+def test_the_evaluation_after_the_last_epoch_is_part_of_what_is_measured(packed: PackedData) -> None:
+    config = trial(model={"architecture": "Unet", "encoder": "tu-test_resnet"}, training={"precision": "float32"})
+    seen: list[int] = []
+    with pretended_gpu():
+        copy = _Copy(config.model_dump(mode="json"), str(packed.path), [])
+        model = copy._trainer.model
+        model.register_forward_pre_hook(lambda model, inputs: None if model.training else seen.append(len(inputs[0])))
+        copy.warm_up()
+    assert sum(seen) > len(packed.val)  # which is what an epoch alone evaluates
 
 
 def test_a_training_that_cannot_be_measured_is_said_in_a_sentence(tmp_path: Path) -> None:

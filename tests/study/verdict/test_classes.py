@@ -1,9 +1,9 @@
-"""The classes that are missed, and who finds them."""
+"""The classes that are missed, and what is shown beside the objective."""
 
 import math
 
 from tune_seg.study.verdict import Contender, Repeat
-from tune_seg.study.verdict.classes import finders, mean_score, metrics_beside, missed_classes
+from tune_seg.study.verdict.classes import mean_score, metrics_beside, missed_classes
 from tune_seg.study.verdict.contender import Key
 
 
@@ -22,15 +22,6 @@ CE = contender("ce", (0.99, 0.02, 0.3, math.nan), (0.98, 0.0, 0.1, math.nan))
 def test_a_class_is_missed_by_its_mean_and_an_absent_one_is_not() -> None:
     assert list(missed_classes(CE)) == [1, 2]
     assert missed_classes(CE)[1] == 0.01
-
-
-def test_the_best_finder_comes_first_and_a_recall_of_a_few_per_cent_finds_nothing() -> None:
-    wce, dice, chance = (
-        contender(id, (0.9, *of)) for id, of in (("wce", (0.6, 0.5)), ("dice", (0.8, 0.1)), ("x", (0.05, 0.1)))
-    )
-    assert [each.id for each in finders([CE, wce, dice, chance], 1)] == ["dice", "wce"]
-    assert [each.id for each in finders([CE, wce, dice, chance], 2)] == ["wce"]
-    assert finders([CE], 3) == []
 
 
 def test_what_is_shown_beside_keeps_the_prefix_of_the_objective() -> None:

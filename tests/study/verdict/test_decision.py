@@ -9,6 +9,7 @@ import pytest
 from tests.support.contenders import METRIC, contender, counted
 from tune_seg.errors import InputError
 from tune_seg.study.verdict import Contender, Kind, Repeat, decide
+from tune_seg.study.verdict.contender import Key
 from tune_seg.study.verdict.rule import MOST_SEEDS
 
 NOISE = np.random.default_rng(0).normal(0, 0.02, (5, 12))
@@ -91,6 +92,33 @@ def test_more_seeds_than_are_worth_naming() -> None:
     assert MOST_SEEDS == 200
 
 
+def on_folds(lead: float) -> list[Contender]:
+    noise = (-0.02, 0.02, -0.02, 0.02, 0.0)
+    scores: dict[Key, float] = {(fold, fold): 0.6 + lead + each for fold, each in enumerate(noise)}
+    return [contender("ce", dict.fromkeys(scores, 0.6)), contender("wce", scores)]
+
+
+def test_a_few_more_seeds_may_decide_what_very_many_do_not() -> None:
+    """Each look costs more beyond 20 seeds, and what overlapping training sets leave does not shrink."""
+    verdict = decide(on_folds(0.04), "ce", METRIC, margin=0.001, test_share=0.2)
+    assert (verdict.kind, verdict.more_seeds, verdict.folds_limit) == (Kind.UNDECIDED, 9, False)
+
+
+def test_overlapping_training_sets_are_named_where_they_are_why_seeds_do_not_decide() -> None:
+    verdict = decide(on_folds(0.02), "ce", METRIC, margin=0.001, test_share=0.2)
+    assert (verdict.kind, verdict.more_seeds) == (Kind.UNDECIDED, None)
+    assert verdict.folds_limit and not verdict.images_limit
+    assert not decide(on_folds(0.0001), "ce", METRIC, margin=0.001, test_share=0.2).folds_limit  # too small in any case
+
+
+@pytest.mark.parametrize("finalists", [1, 2, 4])
+def test_the_p_value_and_the_interval_that_decides_agree(finalists: int) -> None:
+    for lead in np.linspace(0.02, 0.06, 81):
+        rest = [around(str(row), 0.58, row) for row in range(2, finalists + 1)]
+        for row in decide([around("ce", 0.6, 0), around("wce", 0.6 + lead, 1), *rest], "ce", METRIC, margin=0).table:
+            assert (row.p < 0.05) == (row.decisive.low > 0)
+
+
 def test_the_images_limit_what_seeds_can_show() -> None:
     generator = np.random.default_rng(1)
     effects = generator.normal(0, 0.3, (2, 30)) - 0.01
@@ -110,6 +138,24 @@ def test_fewer_than_three_seeds_decide_nothing(n: int) -> None:
     assert (verdict.kind, verdict.recommended) == (Kind.UNDECIDED, "wce")
     assert verdict.more_seeds is not None and verdict.more_seeds >= 1
     assert math.isnan(verdict.difference.low) == (n == 1)
+
+
+@pytest.mark.parametrize("lead", [0.5, 1e-15])
+def test_two_seeds_that_do_not_scatter_decide_nothing(lead: float) -> None:
+    verdict = decide([contender("ce", [0.0, 0.0]), contender("wce", [lead, lead])], "ce", METRIC, margin=0.01)
+    assert (verdict.kind, verdict.recommended, verdict.more_seeds) == (Kind.UNDECIDED, "wce", 1)
+    assert verdict.table[0].p == 1
+    three = decide([contender("ce", [0.0] * 3), contender("wce", [lead] * 3)], "ce", METRIC, margin=0)
+    assert three.kind is (Kind.BETTER if lead == 0.5 else Kind.INDISTINGUISHABLE)  # what rounding does is no difference
+
+
+def test_a_difference_that_is_there_and_smaller_than_the_margin_is_not_better() -> None:
+    noise = [-1e-4, 0.0, 1e-4, 0.0]
+    contenders = [contender("ce", [0.6] * 4), contender("wce", [0.604 + each for each in noise])]
+    verdict = decide(contenders, "ce", METRIC, margin=0.01)
+    assert verdict.decisive.low > 0
+    assert (verdict.kind, verdict.best, verdict.recommended) == (Kind.INDISTINGUISHABLE, "wce", "ce")
+    assert decide(contenders, "ce", METRIC, margin=0.004).kind is Kind.BETTER
 
 
 def test_the_same_lead_counts_for_less_among_more_finalists() -> None:
@@ -140,8 +186,32 @@ def test_the_table_has_other_metrics_beside() -> None:
 
 @pytest.mark.parametrize("ids", [("ce",), ("wce", "focal")])
 def test_a_reference_and_a_finalist_are_needed(ids: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="ce"):
-        decide([around(id, 0.6, 0) for id in ids], "ce", METRIC, margin=0.01)
+    unknown = contender("ce" if "ce" not in ids else "wce", [math.nan] * 8)
+    for contenders in ([around(id, 0.6, 0) for id in ids], [*(around(id, 0.6, 0) for id in ids), unknown]):
+        with pytest.raises(InputError, match="ce"):
+            decide(contenders, "ce", METRIC, margin=0.01)
+
+
+def test_a_finalist_that_diverged_once_does_not_undo_the_verdict_on_the_others() -> None:
+    generator = np.random.default_rng(4)
+    ce, wce = (contender(id, list(mean + generator.normal(0, 0.02, 8))) for id, mean in (("ce", 0.6), ("wce", 0.72)))
+    focal = contender("focal", [0.6, 0.62, 0.0])
+    focal = replace(focal, repeats={key: replace(each, diverged=key[0] == 2) for key, each in focal.repeats.items()})
+    verdict = decide([ce, wce, focal], "ce", METRIC, margin=0.01)
+    assert (verdict.kind, verdict.best) == (Kind.BETTER, "wce")
+
+
+def test_finalists_that_are_nearly_the_same_are_hardly_ever_called_better_where_nothing_is() -> None:
+    """Whose scatter among themselves is no measure of that of their differences from the reference."""
+    generator = np.random.default_rng(5)
+    said = 0
+    for _ in range(200):
+        shared = generator.standard_normal(3)
+        finalists = 0.6 + 0.03 * (math.sqrt(0.97) * shared + math.sqrt(0.03) * generator.standard_normal((3, 3)))
+        table = np.vstack([0.6 + 0.03 * generator.standard_normal(3), finalists])
+        contenders = [contender(id, list(row)) for id, row in zip(("ce", "a", "b", "c"), table, strict=True)]
+        said += decide(contenders, "ce", METRIC, margin=0.01).kind is Kind.BETTER
+    assert said <= 6
 
 
 def test_equal_configurations_are_hardly_ever_told_apart() -> None:

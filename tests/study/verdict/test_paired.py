@@ -1,6 +1,7 @@
 """The difference between two configurations, against other libraries and against what was put in."""
 
 import math
+from dataclasses import replace
 
 import baycomp
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 from tests.support.contenders import METRIC, contender, counted
 from tune_seg.errors import InputError
-from tune_seg.study.verdict import Repeat, compare, estimate
+from tune_seg.study.verdict import Contender, Repeat, compare, estimate
 from tune_seg.study.verdict.paired import Spread, spread_of_others
 
 
@@ -127,10 +128,21 @@ def test_folds_of_their_own_have_the_images_in_their_scatter() -> None:
     assert found.se_images < 0.5 * found.se_seeds
 
 
-def test_images_are_unknown_where_one_repeat_lacks_them_or_the_metric_does_not_follow() -> None:
+def test_counts_that_are_lost_are_made_up_for_by_the_other_repeats() -> None:
+    effect = np.random.default_rng(8).normal(0.05, 0.08, 80)
+    whole, other = counted("a", np.tile(0.5 + effect, (4, 1))), counted("b", np.full((4, 80), 0.5))
+    lost = replace(whole, repeats={**whole.repeats, (0, None): Repeat(0, None, whole.repeats[0, None].scores)})
+    found, known = (compare(each, other, METRIC) for each in (lost, whole))
+    assert found.images_known and found.n == 4
+    assert (found.se_images, found.df_images) == pytest.approx((known.se_images, known.df_images))
+    assert known.se_images > 0.005
+
+
+def test_images_are_unknown_where_no_repeat_has_them_or_the_metric_does_not_follow() -> None:
     whole = counted("a", np.random.default_rng(12).uniform(0.4, 0.6, (3, 20)))
     bare = contender("b", [0.5, 0.5, 0.5])
-    assert not compare(whole, bare, METRIC).images_known
+    found = compare(whole, bare, METRIC)
+    assert (found.images_known, found.se_images, found.df_images) == (False, 0, 0)
     for repeat in whole.repeats.values():
         assert repeat.resampled("nll") is None
     alone = Repeat(0, None, {METRIC: 0.5}, counted("c", np.array([[0.5]])).repeats[0, None].images)
@@ -163,19 +175,50 @@ def test_the_p_value_and_the_interval_agree_after_every_look() -> None:
     assert found.p_value(0.1) > found.p_value()
 
 
-def test_the_others_scatter_is_that_of_all_contrasts_but_one() -> None:
+def test_the_others_scatter_is_that_of_their_differences_from_the_same_contender() -> None:
     generator = np.random.default_rng(19)
     table = generator.normal(0.6, 0.03, (4, 6)) + generator.normal(0, 0.1, 6)
-    contenders = [contender(str(i), list(row)) for i, row in enumerate(table)]
-    spread = spread_of_others(contenders, contenders[0], contenders[1], METRIC)
-    others = np.stack([(table[2] - table[3]) / 2**0.5, (table[0] + table[1] - table[2] - table[3]) / 2])
+    b, a, *others = (contender(str(i), list(row)) for i, row in enumerate(table))
+    spread = spread_of_others([b, a, *others], a, b, METRIC)
     assert spread is not None
-    assert spread.variance == pytest.approx(2 * others.var(axis=1, ddof=1).mean())
-    assert spread.df == 4
-    found = compare(contenders[0], contenders[1], METRIC, spread=Spread(spread.variance, 4))
+    around = table[1:] - table[0]
+    assert spread.variance == pytest.approx(around[1:].var(axis=1, ddof=1).mean())
+    pairs = [table[i] - table[j] for i, j in ((1, 2), (1, 3), (2, 3))]
+    of_their_own = np.var(pairs, axis=1, ddof=1).mean() / around.var(axis=1, ddof=1).mean()
+    assert spread.df == pytest.approx(4 * min(1, of_their_own))
+    found = compare(a, b, METRIC, spread=Spread(spread.variance, 4))
     own = (table[0] - table[1]).var(ddof=1)
     assert found.se_seeds == pytest.approx(math.sqrt((5 * own + 4 * spread.variance) / 9 / 6))
     assert found.df_seeds == 9
+
+
+def test_others_that_go_up_and_down_together_are_no_further_witnesses() -> None:
+    generator = np.random.default_rng(20)
+    df = {}
+    for alike in (0.0, 0.97, 1.0):
+        table = 0.6 + 0.03 * (
+            math.sqrt(alike) * generator.standard_normal((400, 1, 3))
+            + math.sqrt(1 - alike) * generator.standard_normal((400, 4, 3))
+        )
+        table[:, 0] = 0.6 + 0.03 * generator.standard_normal((400, 3))
+        found = []
+        for scores in table:
+            contenders = [contender(str(i), list(row)) for i, row in enumerate(scores)]
+            spread = spread_of_others(contenders, contenders[1], contenders[0], METRIC)
+            assert spread is not None
+            found.append(spread.df)
+        df[alike] = np.mean(found)
+    assert df[0.0] > 3 > 0.5 > df[0.97] > df[1.0] == pytest.approx(0)
+
+
+def test_one_that_diverged_says_nothing_about_the_scatter_of_the_others() -> None:
+    a, b, c = (contender(id, scores(seed, 3)) for seed, id in ((21, "a"), (22, "b"), (23, "c")))
+    broken = contender("d", [0.6, 0.62, 0.0])
+    last = broken.repeats[2, None]
+    diverged = Contender("d", "d", (), {**broken.repeats, last.key: replace(last, diverged=True)})
+    assert spread_of_others([a, b, c, diverged], a, b, METRIC) == spread_of_others([a, b, c], a, b, METRIC)
+    assert spread_of_others([a, b, diverged], a, b, METRIC) is None
+    assert spread_of_others([a, b, c, diverged], diverged, b, METRIC) is None  # nor they about its own
 
 
 def test_two_contenders_have_nobody_to_borrow_from() -> None:

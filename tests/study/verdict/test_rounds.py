@@ -95,7 +95,38 @@ def test_it_ends_at_the_most_seeds_and_within_the_budget() -> None:
     trial = Trial(0.6, 0.6, 0.6)
     trial.run(100, max_seeds=6)
     assert max(len(each.repeats) for each in trial.contenders) == 6
-    assert sum(map(len, Trial(0.6, 0.6, 0.6).run(17))) in (15, 16, 17)
+    assert sum(map(len, Trial(0.6, 0.6, 0.6).run(17))) == 17
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_a_budget_that_is_too_small_for_a_round_goes_to_the_pair_of_the_verdict(slots: int) -> None:
+    trial = Trial(0.6, 0.63, 0.625)
+    rounds = trial.run(14, slots=slots)  # as in the default study: three seeds of three, and five trainings for the rest
+    assert sum(map(len, rounds)) == 14
+    assert {id for id, _, _ in rounds[-1]} == {"ce", "f1"}
+    assert [len(each.repeats) for each in trial.contenders] == [5, 5, 4]
+
+
+def test_a_rest_that_brings_no_pair_a_common_seed_is_not_spent() -> None:
+    trial = Trial(0.6, 0.63, 0.625)
+    trial.train(trial.next(13))
+    assert trial.next(1) == []
+
+
+def test_a_reference_that_is_decided_does_not_take_the_rest_from_the_rival_that_is_not() -> None:
+    trial = Trial(0.1, 0.63, 0.625)
+    trial.train(trial.next(30))
+    assert [id for id, _, _ in trial.next(3)] == ["f1", "f2", "ce"]
+    assert [id for id, _, _ in trial.next(2)] == ["f1", "f2"]
+
+
+def test_a_rival_without_further_seeds_leaves_them_to_the_next() -> None:
+    trial = Trial(0.6, 0.62, 0.62, 0.6)
+    trial.train(trial.next(12))
+    trial.train([(id, seed, None) for seed in SEEDS[3:6] for id in ("ce", "f1", "f2")])
+    # nothing but f3 lacks a seed
+    rounds = trial.run(20, max_seeds=6)
+    assert {id for trainings in rounds for id, _, _ in trainings} == {"f3"}
 
 
 def test_an_interrupted_study_goes_on() -> None:
@@ -119,6 +150,14 @@ def test_a_training_that_failed_is_not_asked_for_again() -> None:
     for key in trial.repeats[1]:
         trial.repeats[1][key] = Repeat(*key, {METRIC: math.nan})
     assert {id for id, _, _ in trial.next(20)} <= {"ce", "f2"}
+
+
+def test_nothing_is_asked_for_where_the_reference_has_no_score() -> None:
+    trial = Trial(0.6, 0.63, 0.62)
+    trial.train(trial.next(30))
+    for key in trial.repeats[0]:
+        trial.repeats[0][key] = Repeat(*key, {METRIC: math.nan})
+    assert trial.next(20) == []
 
 
 def test_folds_take_turns() -> None:

@@ -102,6 +102,10 @@ class PackedData:
         """
         return self if _checked(fold, self.folds) == self.fold else PackedData(self.path, fold)
 
+    def ids(self) -> list[str]:
+        """The id of each sample, by the number of its row."""
+        return [names.id for batch in self._batches for names in batch.names()]
+
     def image(self, number: int) -> Image:
         """A read-only view (H, W, C) in the mapped file, by the number of the row, or a decompressed copy."""
         batch, row = self._at(number)

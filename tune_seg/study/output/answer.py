@@ -1,200 +1,200 @@
-"""The answer of a study in words: the verdict, the finalists beside plain cross entropy, what it misses, what to do next."""
+"""The finalists beside plain cross entropy: their scores, what they gain and lose, and what the test split says of them."""
 
 import math
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
 
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.output.words import cell, settings_of, short
-from tune_seg.study.record import State, sortable
+from tune_seg.study.output.fitting import fitting_table, heading
+from tune_seg.study.output.sentence import PLAIN, called, interval
+from tune_seg.study.output.words import cell, counted, settings_of
+from tune_seg.study.record import State
 from tune_seg.study.scoring import TestScores
-from tune_seg.study.verdict import Difference, Kind, Verdict
-from tune_seg.study.verdict.classes import FOUND
-from tune_seg.study.verdict.rule import MOST_SEEDS
+from tune_seg.study.verdict import Difference, Kind
+from tune_seg.training.result import TEMPERATURE
 
-_PLAIN = "plain cross entropy"
-_MAX_FINDERS = 3
-"""Configurations that are named for finding a class."""
+_CHANCE = "P(better)"
+_UNCHANGED = ("recall", "accuracy")
+"""Shown metrics that one temperature does not change."""
+_SAME = 1e-9
+"""Scores that differ by less are the same score."""
 
 
-def verdict_text(answer: Answer, metric: str, margin: float, cost: float) -> Text:
-    """The sentence that a study ends with.
+def columns_beside(objectives: Sequence[str]) -> tuple[str, ...]:
+    """What a table shows beside the first objective: the other ones, recall, accuracy, and calibration with a temperature.
 
-    Args:
-        answer: what the repeats say.
-        metric: the objective.
-        margin: below which a difference does not matter.
-        cost: seconds that one more seed of two configurations takes.
+    One temperature changes neither recall nor accuracy: they stand there once.
     """
-    verdict = answer.verdict
-    best, other = (_called(answer, id) for id in (verdict.best, verdict.other))
-    difference = (
-        f"{metric} {verdict.difference.mean:+.4f} {_interval(verdict.difference)}, {verdict.difference.n} seeds each"
-    )
-    text = Text()
-    if verdict.kind is Kind.BETTER:
-        text.append(f"Verdict: {best} is better than {other}", style="bold")
-        text.append(f" ({difference}).")
-    elif verdict.kind is Kind.INDISTINGUISHABLE:
-        text.append(f"Verdict: {best} and {other} are indistinguishable within the margin of {margin:g}", style="bold")
-        text.append(f" ({difference}).")
-    else:
-        text.append(f"Verdict: not decided between {best} and {other}", style="bold")
-        text.append(f" ({difference}{_after_looks(verdict)}): {_more(verdict, cost)}.")
-    text.append(" " + _advice(answer))
-    return text
+    first = objectives[0]
+    names = dict.fromkeys((*objectives[1:], "recall", "accuracy", f"{TEMPERATURE}/calibration"))
+    return tuple(name for name in names if name not in (first, first.removeprefix(f"{TEMPERATURE}/")))
 
 
-def answer_table(answer: Answer, metric: str, confidence: float) -> Table:
+def answer_table(console: Console, answer: Answer, objectives: Sequence[str], confidence: float) -> Table:
     """The contenders: how often each was trained, its scores, and how it compares with plain cross entropy."""
-    prefix = metric.rpartition("/")[0]
-    names = [f"{prefix}/{name}" if prefix else name for name in ("recall", "accuracy", "calibration")]
-    title = f"Finalists, trained with fresh seeds; minus ce: with its {confidence:.0%} interval over seeds and images"
-    table = Table(title=title, title_justify="left")
-    table.add_column("configuration")
-    for name in ("n", metric, "minus ce", "P(better)", *(name.rpartition("/")[2] for name in names)):
-        table.add_column(name, justify="right")
+    metric, names = objectives[0], columns_beside(objectives)
     rows = {row.id: row for row in answer.verdict.table}
-    for id, configuration in sorted(answer.contenders.items(), key=lambda item: -_mean(item[1].scores(metric))):
-        scores = configuration.scores(metric)
-        row = rows.get(id)
-        chance = "" if row is None or math.isnan(row.difference.p_fresh) else f"{row.difference.p_fresh:.0%}"
-        against = "" if row is None else f"{row.difference.mean:+.4f} {_interval(row.difference)}"
-        means = (f"{_mean(configuration.scores(name)):.4f}" for name in names)
-        mark = "* " if id == answer.verdict.recommended else "  "
-        name = mark + _called(answer, id, settings=True)
-        table.add_row(name, str(len(scores)), f"{_mean(scores):.4f} ± {_sd(scores):.3f}", against, chance, *means)
-    return table
+    marked = None if len(objectives) > 1 else answer.verdict.recommended
+    order = sorted(answer.contenders.values(), key=lambda each: -_mean(_counted(each, metric)))
+
+    def make(optional: Sequence[str]) -> Table:
+        table = Table(title=_title(answer, confidence, marked), title_justify="left")
+        # a name is never broken; its settings may be
+        table.add_column("configuration", min_width=2 + max(len(each.name) for each in order))
+        shown = [name for name in names if name in optional]
+        chance = [_CHANCE] if _CHANCE in optional else []
+        for title in ("n", f"{heading(metric)}\nmean ± sd", "minus ce", *chance, *map(heading, shown)):
+            table.add_column(title, justify="right", no_wrap=True)
+        for each in order:
+            scores, row = _counted(each, metric), rows.get(each.id)
+            table.add_row(
+                ("* " if each.id == marked else "  ") + _in_a_table(answer, each),
+                str(len(scores)),
+                f"{cell(_mean(scores))} ± {stdev(scores):.3f}" if len(scores) > 1 else cell(_mean(scores)),
+                "" if row is None else f"{row.difference.mean:+.4f} {interval(row.difference)}".rstrip(),
+                *(["" if row is None else _probability(row.difference.p_fresh)] if chance else []),
+                *(cell(_mean(_counted(each, name))) for name in shown),
+            )
+        return table
+
+    return fitting_table(console, make, (*names, _CHANCE))
 
 
 def diverged_lines(answer: Answer) -> Iterator[str]:
     """Which contenders diverged with some seeds, and what that counts."""
+    names = called(answer)
     for id, configuration in answer.contenders.items():
         diverged = sum(trial.state is State.DIVERGED for trial in configuration.repeats)
         if diverged:
-            yield f"{_called(answer, id)} diverged in {diverged} of {len(configuration.repeats)} repeats; each counts as 0."
+            yield f"{names[id]} diverged in {diverged} of {len(configuration.repeats)} repeats; each counts as 0."
 
 
-def beside_lines(answer: Answer, class_names: Sequence[str]) -> Iterator[str]:
-    """What the best finalist gains and loses beside the objective, and of each class that plain cross entropy misses."""
-    rows = {row.id: row for row in answer.verdict.table}
-    id = answer.verdict.best if answer.verdict.best in rows else answer.verdict.other
-    gains = [f"{_in_words(name, class_names)} {_gain(each)}" for name, each in rows[id].beside.items()]
-    if gains:
-        yield f"{_called(answer, id)} minus {_PLAIN}: {'; '.join(gains)}."
+def undefined_lines(answer: Answer, metric: str) -> Iterator[str]:
+    """Which contenders have repeats whose score is undefined, and what that counts."""
+    names = called(answer)
+    for id, configuration in answer.contenders.items():
+        undefined = sum(math.isnan(score) for score in configuration.scores(metric))
+        if undefined and _is_f1(metric):
+            repeats = f"{undefined} of {len(configuration.repeats)} repeats"
+            yield f"{metric} of {names[id]} is undefined in {repeats}, as a class is never predicted; each counts as 0."
 
 
-def _in_words(metric: str, class_names: Sequence[str]) -> str:
-    scaling, _, name = metric.rpartition("/")
-    return f"recall of {class_names[int(name)]}" if scaling == "recall" else name
+def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -> Table | None:
+    """What the one to take gains and loses beside the objective, and of each class that plain cross entropy misses.
 
-
-def _gain(difference: Difference) -> str:
-    better = "" if math.isnan(difference.p_fresh) else f", P(better) {difference.p_fresh:.0%}"
-    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]{better}"
-
-
-def missed_lines(
-    plain: Configuration, others: Sequence[Configuration], class_names: Sequence[str], absent: Sequence[str]
-) -> Iterator[str]:
-    """What plain cross entropy misses, and who finds it, by the mean recall of the trials of each configuration.
-
-    Args:
-        plain: plain cross entropy.
-        others: what it is compared with.
-        class_names: by class index.
-        absent: classes that no validation image has.
+    Where plain cross entropy is to be taken, it is the best of the others that is shown. None where nothing is known.
     """
-    if absent:
-        yield f"No validation image has {', '.join(absent)}: whether a loss finds that is not known."
-    recalls = {number: _mean(plain.class_recalls(number)) for number in range(len(class_names))}
-    missed = {number: recall for number, recall in recalls.items() if recall < FOUND}
-    called = f"{_PLAIN.capitalize()} ({_seeds(plain)})"
-    if not missed:
-        yield f"{called} finds every {'other ' if absent else ''}class (recall of at least {FOUND:g})."
-        return
-    yield f"{called} misses {len(missed)} of {len(class_names) - len(absent)} classes (recall below {FOUND:g}):"
-    for number, recall in missed.items():
-        found = sorted(((_mean(each.class_recalls(number)), each) for each in others), key=lambda pair: -sortable(pair[0]))
-        finders = [f"{each.name} ({mean:.3f}, {_seeds(each)})" for mean, each in found if mean >= FOUND][:_MAX_FINDERS]
-        who = f"found by {', '.join(finders)}" if finders else "nothing that was tried finds it"
-        yield f"  {class_names[number]}, recall {recall:.3f}: {who}"
+    rows, verdict = {row.id: row for row in answer.verdict.table}, answer.verdict
+    id = next(id for id in (verdict.recommended, verdict.best, verdict.other) if id in rows)
+    if not rows[id].beside:
+        return None
+    shown, plain = answer.contenders[id], answer.contenders[answer.reference]
+
+    def make(optional: Sequence[str]) -> Table:
+        table = Table(title=f"What {called(answer)[id]} gains and loses beside {PLAIN}", title_justify="left")
+        table.add_column("")
+        for name in ("mean", "ce", "minus ce", *optional):
+            table.add_column(name, justify="right", no_wrap=True)
+        for name, difference in rows[id].beside.items():
+            reference = _of(plain, name)
+            means = (f"{_mean(_of(shown, name)):.3f}", f"{_mean(reference):.3f}")
+            row = [*means, _gain(_possible(difference, name, reference))]
+            if optional:  # where ce has 0 with every seed, nothing can be worse
+                row.append(_probability(difference.p_fresh) if any(reference) else "")
+            table.add_row(_in_words(name, class_names), *row)
+        return table
+
+    return fitting_table(console, make, (_CHANCE,))
 
 
 def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
-    """What the test split says of winner and plain cross entropy, and what validation had promised."""
+    """What the test split says of winner and plain cross entropy, and how much less that is than validation had."""
+    names = called(answer)
     looked = "scored once" if test.looks == 1 else f"scored {test.looks} times: each further look makes it less of a test"
     yield f"Test split, {test.images} images that no trial has seen ({looked}):"
     for id, scores in test.scores.items():
         found = _mean([each[metric] for each in scores])
-        promised = _mean(answer.contenders[id].scores(metric))
+        promised = test.promised[id]
         yield (
-            f"  {_called(answer, id)}: {metric} {found:.4f} ({metric.rpartition('/')[2]} as trained "
-            f"{_mean([each[metric.rpartition('/')[2]] for each in scores]):.4f}), {len(scores)} seeds; validation had "
-            f"{promised:.4f}, {promised - found:+.4f}"
+            f"  {names[id]}: {metric} {cell(found)}{_otherwise(metric, found, scores)}, {counted(len(scores), 'seed')}; "
+            f"validation {cell(promised)}, validation minus test {promised - found:+.4f}"
         )
     if test.difference is not None:
-        yield f"  difference {test.difference.mean:+.4f} {_interval(test.difference)}"
+        first, second = (names[id] for id in test.scores)
+        yield f"  {first} minus {second}: {test.difference.mean:+.4f} {interval(test.difference)}".rstrip()
 
 
-def _seeds(configuration: Configuration) -> str:
-    seeds = len(configuration.scored)
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+def _otherwise(metric: str, found: float, scores: Sequence[Mapping[str, float]]) -> str:
+    """The score as trained where `metric` has a temperature, and with one where it has none; empty where it is the same."""
+    trained = metric.removeprefix(f"{TEMPERATURE}/")
+    name, what = (f"{TEMPERATURE}/{metric}", "with a temperature") if trained == metric else (trained, "as trained")
+    other = _mean([each[name] for each in scores if name in each])
+    return f" ({what} {other:.4f})" if abs(other - found) > _SAME else ""
 
 
-def _called(answer: Answer, id: str, *, settings: bool = False) -> str:
-    if id == answer.reference:
-        return "ce" if settings else _PLAIN
-    return name_with_settings(answer.contenders[id]) if settings else answer.contenders[id].name
+def _title(answer: Answer, confidence: float, marked: str | None) -> str:
+    known = all(row.difference.images_known for row in answer.verdict.table)
+    mark = "" if marked is None else f"; * {'to take so far' if answer.verdict.kind is Kind.UNDECIDED else 'take this one'}"
+    over = "seeds and images" if known else "seeds"
+    return f"Finalists, trained with new seeds{mark}; minus ce: with its {confidence:.0%} interval over {over}"
 
 
-def name_with_settings(configuration: Configuration) -> str:
-    """The name of a configuration, with the settings that it does not tell."""
-    settings = [f"{short(key)} {cell(value)}" for key, value in settings_of(configuration).items()]
-    return configuration.name + (f" ({', '.join(settings)})" if settings else "")
+def _in_a_table(answer: Answer, configuration: Configuration) -> str:
+    """The name, with the settings that it does not tell on a line of their own."""
+    if configuration.id == answer.reference:
+        return "ce"
+    settings = settings_of(configuration)
+    return f"{configuration.name}\n  {settings}" if settings else configuration.name
 
 
-def _interval(difference: Difference) -> str:
+def _of(configuration: Configuration, name: str) -> list[float]:
+    """The scores by which the verdict compares: those of a class, `recall/3`, are its recalls."""
+    scaling, _, metric = name.rpartition("/")
+    return configuration.class_recalls(int(metric)) if scaling == "recall" else _counted(configuration, name)
+
+
+def _counted(configuration: Configuration, metric: str) -> list[float]:
+    """The scores as the verdict counts them: 0 for an f1 that is undefined."""
+    scores = configuration.scores(metric)
+    return [0.0 if math.isnan(score) else score for score in scores] if _is_f1(metric) else scores
+
+
+def _is_f1(metric: str) -> bool:
+    return metric.rpartition("/")[2] == "f1"
+
+
+def _possible(difference: Difference, name: str, reference: Sequence[float]) -> Difference:
+    """With an interval that ends where no score can go, plain cross entropy being as it is."""
+    ce = _mean(reference)
+    low = -math.inf if name.endswith("calibration") else -ce  # a calibration may be below 0
+    # + 0.0: no -0.000
+    return replace(difference, low=max(difference.low, low) + 0.0, high=min(difference.high, 1.0 - ce))
+
+
+def _gain(difference: Difference) -> str:
     if math.isnan(difference.low):
-        return "[unknown]"
-    return f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+        return f"{difference.mean:+.3f}"
+    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
-def _after_looks(verdict: Verdict) -> str:
-    """Why an interval that leaves out 0 does not decide."""
-    if verdict.difference.low > 0 or verdict.difference.high < 0:
-        return f"; {_interval(verdict.decisive)} with all comparisons and looks allowed for"
-    return ""
+def _probability(p: float) -> str:
+    """A probability in per cent; no estimate is so good that it could say 0 or 100."""
+    if math.isnan(p):
+        return ""
+    return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{p:.0%}"
 
 
-def _more(verdict: Verdict, cost: float) -> str:
-    if verdict.images_limit:
-        return f"more seeds cannot decide it, more validation images can; they are known to agree within {verdict.bound:.3f}"
-    if verdict.more_seeds is None:
-        return f"more than {MOST_SEEDS} further seeds would be needed"
-    duration = timedelta(seconds=round(verdict.more_seeds * cost))
-    seeds = "1 more seed" if verdict.more_seeds == 1 else f"{verdict.more_seeds} more seeds"
-    return f"about {seeds} ({duration}) would decide it"
-
-
-def _advice(answer: Answer) -> str:
-    verdict = answer.verdict
-    taken = _called(answer, verdict.recommended)
-    if verdict.kind is Kind.UNDECIDED:
-        return f"Best so far: {taken}."
-    return f"Take {taken}{'' if verdict.recommended == verdict.best else ', the simpler one'}."
+def _in_words(metric: str, class_names: Sequence[str]) -> str:
+    scaling, _, name = metric.rpartition("/")
+    if scaling == "recall":
+        return f"recall of {class_names[int(name)]}"
+    return name if name in _UNCHANGED else metric
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
-
-
-def _sd(values: Sequence[float]) -> float:
-    if len(values) < 2:
-        return math.nan
-    mean = _mean(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return fmean(values) if values else math.nan

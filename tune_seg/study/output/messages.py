@@ -8,13 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from tune_seg.data import PackedData
-from tune_seg.study.confirmation import Answer
-from tune_seg.study.files import CONFIGURATION, RESULTS, STUDIES
+from tune_seg.study.files import CONFIGURATION, RESULTS
 from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.record import State
 from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
-from tune_seg.study.verdict import Kind
 
 _FAILURES = 3
 """Failed trials whose reason is printed."""
@@ -105,24 +103,10 @@ def say_where(console: Console, directory: Path, tracker: Tracker, *, finished: 
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def say_next(console: Console, directory: Path, answer: Answer | None, *, generated: bool) -> None:
-    """Print what to type next.
-
-    Args:
-        console: where to print.
-        directory: of the study.
-        answer: what its repeats say; None: nothing.
-        generated: whether its images are generated, so that the user's own come next.
-    """
-    named = directory.name if directory.parent == STUDIES.absolute() else str(directory)
-    if answer is None:
-        console.print(f"To be sure of the best: tune-seg confirm {shlex.quote(named)}", highlight=False, soft_wrap=True)
-    elif answer.verdict.kind is Kind.UNDECIDED and answer.verdict.more_seeds is not None:
-        seeds = answer.verdict.difference.n + answer.verdict.more_seeds
-        command = f"tune-seg confirm {shlex.quote(named)} --seeds {seeds}"
-        console.print(f"To decide it: {command}", highlight=False, soft_wrap=True)
-    if generated:
-        console.print("For your own images: tune-seg search loss_schedule --data ROOT", highlight=False, soft_wrap=True)
+def say_next(console: Console, lines: Iterable[str]) -> None:
+    """Print what to type next."""
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def say_failures(console: Console, records: Records) -> None:

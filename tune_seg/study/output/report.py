@@ -1,10 +1,11 @@
 """What a study ends with: the ranked configurations, what is free after training, the finalists, and the verdict."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Literal
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -20,22 +21,31 @@ from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import CONFIGURATIONS
 from tune_seg.study.output.answer import (
     answer_table,
-    beside_lines,
+    beside_table,
+    columns_beside,
     diverged_lines,
-    missed_lines,
     test_lines,
-    verdict_text,
+    undefined_lines,
 )
-from tune_seg.study.output.words import cell, settings_of, short
+from tune_seg.study.output.fitting import fitting_table, heading
+from tune_seg.study.output.missed import missed_lines
+from tune_seg.study.output.sentence import PLAIN, Cost, called, temperature_line, verdict_text
+from tune_seg.study.output.words import cell, labels, settings_of
 from tune_seg.study.record import Record, State, rank_key
 from tune_seg.study.scoring import Scored
 from tune_seg.training.result import ADJUSTED, SCALINGS, TEMPERATURE
 
-_SHOWN = ("accuracy", "f1", "miou")
-_WIDTH_OF_ALL_METRICS = 180
-"""Characters that the ranked table takes with all its metrics."""
+_SHOWN = ("f1", "miou")
+"""Metrics of the ranked table beside the objectives, recall, accuracy and calibration."""
+_MIN_SETTINGS = 20
+"""Characters of the column of settings, which goes on in the next line where they are longer."""
+_ON_FRONT = "^"
+"""The mark of what is on the Pareto front; a star marks what to take."""
 _MAX_RANKED = 50
 """Rows of the ranked table."""
+_FREE = ("one per\nclass", "adjusted\nlogits", "tempera-\nture", "tau")
+"""Columns of what is free after training that a narrow terminal may lack."""
+_HALVES = "Each half of the validation images with what was fitted to the other half."
 _MAX_SCALED = 3
 """Configurations in the table of what is free after training, beside plain cross entropy."""
 
@@ -68,42 +78,67 @@ def final_report(
     objective = config.objectives[0]
     order = ranked(configurations(records), objective)
     front = {each.id for each in pareto_front(order, config.objectives)} if len(config.objectives) > 1 else set()
-    console.print(_ranking(config, order[:_MAX_RANKED], front, wide=console.width >= _WIDTH_OF_ALL_METRICS), soft_wrap=True)
+    console.print(_ranking(console, config, order[:_MAX_RANKED], front))
     if len(order) > _MAX_RANKED:
         console.print(f"{len(order) - _MAX_RANKED} more configurations are in {CONFIGURATIONS}.", highlight=False)
     completed = [configuration for configuration in order if configuration.completed]
     if not completed:
         console.print("No trial ran to its end.")
         return
+    names, plain = labels(completed), _plain(completed, answer)
     if front:
-        names = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
-        console.print(f"Pareto front over {', '.join(config.objectives)}: {names} (marked *).")
-    plain = next((each for each in completed if is_plain_cross_entropy(each.config)), None)
+        trials = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
+        console.print(f"Pareto front over {', '.join(config.objectives)}: {trials} (marked {_ON_FRONT}).", soft_wrap=True)
     metric = objective.rpartition("/")[2]
     shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
     if any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in shown):
-        console.print(_free_after_training(shown, metric, surroundings.scored.ensemble), soft_wrap=True)
-    missed: list[str] = []
+        console.print(_free_after_training(console, shown, metric, surroundings.scored.ensemble))
+    if answer is None:
+        _say(console, _without_verdict(completed, plain, config.objectives, names))
+    else:
+        _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
     if plain is not None:
         others = [each for each in completed if each is not plain]
-        missed = list(missed_lines(plain, others, surroundings.class_names, surroundings.absent))
-    if answer is None:
-        _say(console, [_without_verdict(completed[0], plain, objective), *missed])
-        return
-    settings, scored = config.search.confirm, surroundings.scored
-    cost = 2 * _seconds_of_a_training(records) / surroundings.slots
-    console.print(verdict_text(answer, objective, settings.margin, cost), soft_wrap=True, highlight=False)
-    console.print(answer_table(answer, objective, settings.confidence), soft_wrap=True)
+        chosen = None if answer is None else next((each for each in others if each.id == answer.verdict.recommended), None)
+        _say(console, missed_lines(plain, others, surroundings.class_names, surroundings.absent, chosen))
+    if answer is not None and surroundings.scored.test is not None:
+        _say(console, test_lines(answer, objective, surroundings.scored.test))
+    if surroundings.scored.unopened:
+        _say(console, ["The test split stays unopened until there is a decision."])
+    if surroundings.scored.problem:
+        _say(console, [f"Warning: {surroundings.scored.problem}."])
+
+
+def training_cost(records: Sequence[Record], slots: int) -> Cost:
+    """What a training costs: the mean over those of which nothing was taken over from the store."""
+    seconds = [record.seconds for record in records if record.state is State.COMPLETED and not record.replayed]
+    return Cost(fmean(seconds) if seconds else None, slots)
+
+
+def _verdict(console: Console, config: StudyConfig, answer: Answer, surroundings: Surroundings, cost: Cost) -> None:
+    """The verdict, the finalists, and what the one to take gains and loses."""
+    settings, objectives = config.search.confirm, config.objectives
+    console.print(verdict_text(answer, objectives, settings.margin, cost), soft_wrap=True, highlight=False)
+    best, other = (answer.contenders[id] for id in (answer.verdict.best, answer.verdict.other))
+    with_temperature = temperature_line(best, other, called(answer), objectives)
+    if with_temperature is not None:
+        _say(console, [with_temperature])
+    console.print(answer_table(console, answer, objectives, settings.confidence))
     _say(console, diverged_lines(answer))
-    _say(console, beside_lines(answer, surroundings.class_names))
+    _say(console, undefined_lines(answer, objectives[0]))
     if answer.front:
-        shares = (f"{answer.contenders[id].name} {share:.0%}" for id, share in answer.front.items())
+        names = called(answer)
+        shares = (f"{names[id]} {share:.0%}" for id, share in answer.front.items())
         _say(console, [f"Probability to be on the Pareto front, over seeds and images: {', '.join(shares)}."])
-    _say(console, missed)
-    if scored.test is not None:
-        _say(console, test_lines(answer, objective, scored.test))
-    if scored.problem:
-        _say(console, [f"Warning: {scored.problem}."])
+    beside = beside_table(console, answer, surroundings.class_names)
+    if beside is not None:
+        console.print(beside)
+
+
+def _plain(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
+    """Plain cross entropy: the one of the verdict, if there is one, and otherwise the best."""
+    plain = [each for each in completed if is_plain_cross_entropy(each.config)]
+    return next((each for each in plain if answer is not None and each.id == answer.reference), plain[0] if plain else None)
 
 
 def _say(console: Console, lines: Iterable[str]) -> None:
@@ -122,70 +157,100 @@ def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration
     return sorted(found, key=place)
 
 
-def _ranking(config: StudyConfig, order: Sequence[Configuration], front: set[str], *, wide: bool) -> Table:
-    objective = config.objectives[0]
-    prefix = "temperature/" if objective.startswith("temperature/") else ""
-    shown = ("recall", f"{prefix}calibration", *(_SHOWN if wide else ()))
-    metrics = tuple(name for name in dict.fromkeys((*config.objectives[1:], *shown)) if name != objective)
-    table = Table()
-    for name in ("rank", "trial", "loss"):
-        table.add_column(name, justify="left" if name == "loss" else "right", no_wrap=True)
-    table.add_column("settings")
-    for name in (objective, "sd", "n", *(name.removeprefix(prefix) for name in metrics), "epochs", "state"):
-        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    for place, each in enumerate(order, 1):
-        scores, last = each.scores(objective), each.trials[-1] if not each.completed else each.completed[-1]
-        settings = ", ".join(f"{short(key)} {cell(value)}" for key, value in settings_of(each).items())
-        mark = "*" if each.id in front else ""
-        table.add_row(
-            f"{place}{mark}",
-            str(each.trials[0].number),
-            each.name,
-            settings,
-            cell(mean_score(each, objective) if scores else last.score(objective)),
-            cell(float(np.std(scores, ddof=1)) if len(scores) > 1 else None),
-            str(len(scores)),
-            *(cell(mean_score(each, name) if scores else last.score(name)) for name in metrics),
-            str(len(last.history)),
-            last.state.value,
-        )
-    return table
+def _ranking(console: Console, config: StudyConfig, order: Sequence[Configuration], front: set[str]) -> Table:
+    objective, beside = config.objectives[0], columns_beside(config.objectives)
+    metrics = (*beside, *(name for name in _SHOWN if name not in (objective, *beside)))
+    rows = [_row(place, each, objective, metrics, front) for place, each in enumerate(order, 1)]
+
+    def make(optional: Sequence[str]) -> Table:
+        table = Table()
+        columns = [name for name in rows[0] if name in optional or name in ("rank", "loss", "settings", objective, "n")]
+        for name in columns:
+            justify: Literal["left", "right"] = "left" if name in ("loss", "settings", "state") else "right"
+            width = min(_MIN_SETTINGS, max(len(row[name]) for row in rows)) if name == "settings" else None
+            table.add_column(heading(name), justify=justify, no_wrap=name != "settings", min_width=width)
+        for row in rows:
+            table.add_row(*(row[name] for name in columns))
+        return table
+
+    objectives = [name for name in config.objectives if name in metrics]
+    rest = [
+        name for name in ("recall", f"{TEMPERATURE}/calibration", "sd", "accuracy", "epochs", *_SHOWN) if name in rows[0]
+    ]
+    return fitting_table(console, make, list(dict.fromkeys(("trial", "state", *objectives, *rest))))
 
 
-def _free_after_training(shown: Sequence[Configuration], metric: str, ensemble: Mapping[str, float] | None) -> Table:
-    title = "What is free after training (each half of the validation images with what was fitted to the other half)"
-    table = Table(title=title, title_justify="left")
-    variants = (f"{metric} as trained", "one temperature", "one per class", "adjusted logits", "temperature", "tau")
-    for name in ("loss", "n", *variants):
-        table.add_column(name, justify="left" if name == "loss" else "right")
-    for each in shown:
-        names = (metric, *(f"{scaling}/{metric}" for scaling in SCALINGS))
-        fitted = each.completed[-1].history[-1].evaluation.fitted
-        table.add_row(
-            each.name,
-            str(len(each.scores(metric))),
-            *(cell(mean_score(each, name)) for name in names),
-            cell(fitted.get(f"{TEMPERATURE}/T")),
-            cell(fitted.get(f"{ADJUSTED}/tau")),
-        )
+def _row(place: int, each: Configuration, objective: str, metrics: Sequence[str], front: set[str]) -> dict[str, str]:
+    """The cells of a configuration in the ranked table, by column."""
+    scores, last = each.scores(objective), each.trials[-1] if not each.completed else each.completed[-1]
+    return {
+        "rank": f"{place}{_ON_FRONT if each.id in front else ''}",
+        "trial": str(each.trials[0].number),
+        "loss": each.name,
+        "settings": settings_of(each),
+        objective: cell(mean_score(each, objective) if scores else last.score(objective)),
+        "sd": cell(stdev(scores) if len(scores) > 1 else None),
+        "n": str(len(scores)),
+        **{name: cell(mean_score(each, name) if scores else last.score(name)) for name in metrics},
+        "epochs": str(len(last.history)),
+        "state": last.state.value,
+    }
+
+
+def _free_after_training(
+    console: Console, found: Sequence[Configuration], metric: str, ensemble: Mapping[str, float] | None
+) -> Table:
+    rows = []
+    for id, name in labels(found).items():
+        each = next(each for each in found if each.id == id)
+        scores = (cell(mean_score(each, name)) for name in (metric, *(f"{scaling}/{metric}" for scaling in SCALINGS)))
+        fitted = (cell(_fitted(each, name)) for name in (f"{TEMPERATURE}/T", f"{ADJUSTED}/tau"))
+        rows.append([name, str(len(each.scores(metric))), *scores, *fitted])
     if ensemble is not None:
-        scores = (ensemble.get(name) for name in (metric, f"{TEMPERATURE}/{metric}"))
-        table.add_row("ce, mean output of its seeds", cell(ensemble.get("seeds")), *map(cell, scores))
-    return table
+        known = (cell(ensemble.get(name)) for name in (metric, f"{TEMPERATURE}/{metric}"))
+        rows.append(["ce, mean output of its seeds", cell(ensemble.get("seeds")), *known, "", "", "", ""])
+
+    def make(optional: Sequence[str]) -> Table:
+        table = Table(title="What is free after training", title_justify="left")
+        table.caption, table.caption_justify = _HALVES, "left"
+        titles = ["loss", "n", f"{metric}\nas trained", "one\ntemperature", *_FREE]
+        kept = [place for place, title in enumerate(titles) if title in optional or title not in _FREE]
+        for place in kept:
+            table.add_column(titles[place], justify="right" if place else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[place] for place in kept))
+        return table
+
+    return fitting_table(console, make, (_FREE[1], _FREE[0], *_FREE[2:]))
 
 
-def _without_verdict(best: Configuration, plain: Configuration | None, objective: str) -> str:
-    """What can be said where nothing was repeated to be sure."""
+def _fitted(configuration: Configuration, name: str) -> float | None:
+    """The mean of a temperature or of tau over the trials whose scores stand beside it; None where none was fitted."""
+    trials = [trial for trial in configuration.scored if trial.state is State.COMPLETED]
+    fitted = (trial.history[-1].evaluation.fitted.get(name) for trial in trials)
+    found = [value for value in fitted if isinstance(value, float)]
+    return fmean(found) if found else None
+
+
+def _without_verdict(
+    completed: Sequence[Configuration], plain: Configuration | None, objectives: Sequence[str], names: Mapping[str, str]
+) -> Iterator[str]:
+    """What can be said where nothing was repeated to be sure; `completed` is ranked."""
+    best, objective = completed[0], objectives[0]
+    found = f"trial {best.completed[0].number}, {names[best.id]}, {objective} {_score(best, objective)}"
+    if len(completed) == 1:
+        yield f"One configuration ran to its end: {found}. There is nothing to compare it with."
+        return
     n = len(best.scores(objective))
     what = "Best of single runs" if n == 1 else f"Best mean of {n} trials"
-    line = f"{what}: trial {best.completed[0].number}, {best.name}, {objective} {mean_score(best, objective):.4f}"
-    if plain is not None and plain is not best:
-        line += f"; plain cross entropy has {mean_score(plain, objective):.4f}"
+    beside = "" if plain in (None, best) else f"; {PLAIN} has {_score(plain, objective)}"
     why = "with one seed each, nobody can tell a better loss from a lucky run" if n == 1 else "the lead may be chance"
-    return f"{line}. Not decided: {why}; `tune-seg confirm` tells."
+    yield f"{what}: {found}{beside}. Not decided: {why}."
+    if plain is not None and plain is not best:
+        line = temperature_line(best, plain, {**names, plain.id: PLAIN}, objectives)
+        yield from () if line is None else (line,)
 
 
-def _seconds_of_a_training(records: Sequence[Record]) -> float:
-    """The mean over those of which nothing was taken over from the store."""
-    seconds = [record.seconds for record in records if record.state is State.COMPLETED and not record.replayed]
-    return sum(seconds) / len(seconds) if seconds else 0.0
+def _score(configuration: Configuration, objective: str) -> str:
+    score = mean_score(configuration, objective)
+    return f"{score:.4f}" if math.isfinite(score) else "undefined, as a class is never predicted"

@@ -32,7 +32,7 @@ _MIN_PAUSE_FACTOR = 50
 def write_configurations(records: Iterable[Record], answer: Answer | None, path: Path) -> None:
     """Write a row for each configuration: its settings, how often it was trained, mean and sd of each metric.
 
-    Where configurations were repeated, these are of the repeats, and a row says how the configuration compares with plain
+    Where configurations were repeated (`repeats`), these are of the repeats, and a row says how it compares with plain
     cross entropy (`difference`, its interval `low` and `high`, `p`, `p_fresh`) and whether it is the one to take.
 
     Raises:
@@ -49,6 +49,7 @@ def write_configurations(records: Iterable[Record], answer: Answer | None, path:
                 "name": configuration.name,
                 **{key: value for key, value in configuration.trials[0].params.items() if key not in REPEATED},
                 "n": len(scores[OBJECTIVES[0]]),
+                "repeats": len(configuration.repeats),
                 **{name: float(np.mean(values)) if values else None for name, values in scores.items()},
                 **{f"{name}/sd": float(np.std(v, ddof=1)) if len(v) > 1 else None for name, v in scores.items()},
                 "recommended": answer is not None and answer.verdict.recommended == configuration.id,
@@ -91,6 +92,8 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     # known once the data are packed and the machines asked
     unknown = {"data.content": None, "data.test_content": None, "training.device": "auto"}
     open_yet = {key for key, value in unknown.items() if now[key] == value}
+    if before.get("data.test_content") is None:  # it was run without its test split, which says nothing about its trials
+        open_yet.add("data.test_content")
     # a study of before the contents of files were noted has none; another file is another `model.weights`
     open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]

@@ -1,7 +1,8 @@
-"""How values, keys and settings are written in tables."""
+"""How values, keys, settings and durations are written, and what configurations are called."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from tune_seg.config import ROW
@@ -25,6 +26,30 @@ def short(key: str) -> str:
     return _CLEAR.sub("", key)
 
 
-def settings_of(configuration: Configuration) -> Mapping[str, Any]:
+def counted(number: int, thing: str) -> str:
+    """A number of things, `1 seed` or `3 seeds`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, `0:01:30`."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def settings_of(configuration: Configuration) -> str:
     """The settings that the name of a configuration does not tell."""
-    return {key: value for key, value in configuration.assignment.items() if key not in _IN_NAME}
+    settings = {key: value for key, value in configuration.assignment.items() if key not in _IN_NAME}
+    return ", ".join(f"{short(key)} {cell(value)}" for key, value in settings.items())
+
+
+def labels(configurations: Iterable[Configuration]) -> Mapping[str, str]:
+    """What to call each of them, by id: its name, with its settings where another has the same name."""
+    found = list(configurations)
+    names = [each.name for each in found]
+    return {each.id: name_with_settings(each) if names.count(each.name) > 1 else each.name for each in found}
+
+
+def name_with_settings(configuration: Configuration) -> str:
+    """The name of a configuration, with the settings that it does not tell."""
+    settings = settings_of(configuration)
+    return f"{configuration.name} ({settings})" if settings else configuration.name

@@ -114,6 +114,8 @@ def load_study(directory: Path) -> FinishedStudy:
 def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, paper: str) -> list[ComparedRow]:
     """The study's rows in the paper's order, then those that the paper lacks.
 
+    What was trained to be sure of an answer is left out: the best rows would have more runs than the others.
+
     Args:
         study: the study.
         table: the published table.
@@ -129,7 +131,10 @@ def compared(study: FinishedStudy, table: PaperTable, dataset: str, here: str, p
         ended = [
             trial
             for trial in study.trials
-            if trial[ROW] == name and trial["state"] == "completed" and study.value(trial, key) == here
+            if trial[ROW] == name
+            and trial["state"] == "completed"
+            and not trial["repeat"]
+            and study.value(trial, key) == here
         ]
         rows.append(
             ComparedRow(

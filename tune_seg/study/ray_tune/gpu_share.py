@@ -114,7 +114,9 @@ class _Copy:
         self._trainer = Trainer(parse(TrialConfig, config), PackedData(pack), torch.device("cuda"))
 
     def warm_up(self) -> None:
+        """Allocate all that a trial ever needs: an epoch, and the evaluation after the last one, which takes more."""
         self._trainer.epoch()
+        self._trainer.evaluate(final=True)
 
     def images_per_second(self, seconds: float) -> float:
         trainer = self._trainer

@@ -1,6 +1,5 @@
 """The classes that a configuration misses, and what a table shows beside the objective."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -26,13 +25,6 @@ def metrics_beside(objective: str, reference: Contender) -> tuple[str, ...]:
     prefix = next((each for each in _PREFIXES if objective.startswith(each)), "")
     names = [f"{prefix}{name}" for name in ("recall", "accuracy", "calibration")]
     return (*(name for name in names if name != objective), *(f"{_RECALL}{number}" for number in missed_classes(reference)))
-
-
-def finders(contenders: Sequence[Contender], number: int) -> list[Contender]:
-    """Those that find the class, the one with the highest recall first."""
-    recalls = [(mean_score(each, f"{_RECALL}{number}"), each) for each in contenders]
-    found = [(recall, each) for recall, each in recalls if recall >= FOUND]
-    return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
 
 
 def mean_score(contender: Contender, metric: str) -> float:

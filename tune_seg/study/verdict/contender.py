@@ -29,12 +29,14 @@ class Repeat:
         scores: the value of each metric over all validation images. `recall/3` is the recall of class 3.
         images: the counts of the units that are independent of one another: patients or sequences where the data has such
             groups (:meth:`tune_seg.image_counts.ImageCounts.of_groups`), images otherwise. None: unknown.
+        diverged: whether the training diverged, so that its scores are what that is worth.
     """
 
     seed: int
     fold: int | None
     scores: Mapping[str, float]
     images: ImageCounts | None = None
+    diverged: bool = False
     _resampled: dict[str, Floats | None] = field(default_factory=dict, repr=False, init=False)
 
     @property

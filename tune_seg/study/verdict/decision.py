@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tune_seg.errors import InputError
 from tune_seg.study.verdict.contender import Contender, common_keys
-from tune_seg.study.verdict.looks import share_of_a_look
+from tune_seg.study.verdict.looks import FIRST, share_of_a_look
 from tune_seg.study.verdict.paired import Difference
 from tune_seg.study.verdict.rule import Kind, Rule
 
@@ -45,9 +45,10 @@ class Verdict:
         recommended: the id of the configuration to take: the best one, or the simplest that is shown to be within the margin
             of it.
         more_seeds: not decided: with how many further seeds it would be, mean and scatter being as they are; None: more
-            than MOST_SEEDS, or never, if `images_limit`.
+            than MOST_SEEDS, or never, if `images_limit` or `folds_limit`.
         bound: the smallest margin that the pair is shown to be within now; nan with a single seed.
         images_limit: not decided, and no number of seeds can change it: it takes more validation images.
+        folds_limit: not decided, and MOST_SEEDS further seeds do not change it, as the training sets of the folds overlap.
         table: every finalist beside the reference, in the order of the contenders.
     """
 
@@ -60,6 +61,7 @@ class Verdict:
     more_seeds: int | None
     bound: float
     images_limit: bool
+    folds_limit: bool
     table: tuple[Row, ...]
 
 
@@ -75,12 +77,13 @@ def decide(
 ) -> Verdict:
     """The verdict over all contenders, valid however often it is asked for and whenever the study stops.
 
-    *Better*: the interval `decisive` of the pair lies above 0. It counts the number of finalists (Holm), and that every
-    further seed is a new look (:func:`tune_seg.study.verdict.looks.share_of_a_look`). *Indistinguishable*: the interval
-    of the pair, which counts the looks, lies within the margin on both sides. *Not decided*: neither.
+    *Indistinguishable*: the interval of the pair, which counts the looks, lies within the margin on both sides, so that the
+    difference does not matter, be it there or not. *Better*: it does not, and the interval `decisive` lies above 0. That one
+    counts the number of finalists (Holm), and that every further seed is a new look
+    (:func:`tune_seg.study.verdict.looks.share_of_a_look`). *Not decided*: neither, or fewer than three common repeats.
 
     Args:
-        contenders: finalists and the reference, with their repeats; a finalist without any value of the metric is left out.
+        contenders: finalists and the reference, with their repeats; one without any value of the metric is left out.
         reference: the id of the reference, plain cross entropy.
         metric: the objective; larger is better.
         margin: a smaller difference does not matter to the user.
@@ -89,19 +92,21 @@ def decide(
         beside: metrics that the table shows as well (:func:`tune_seg.study.verdict.classes.metrics_beside`).
 
     Raises:
-        InputError: no contender has the reference's id, no finalist has a value of the metric, or several folds and no
-            `test_share`.
+        InputError: the reference has no value of the metric, no finalist has one, or several folds and no `test_share`.
     """
-    by_id = {each.id: each for each in with_scores(contenders, reference, metric)}
+    by_id = {each.id: each for each in with_scores(contenders, metric)}
     if reference not in by_id or len(by_id) < 2:
         raise InputError(
             f"verdict: {reference} and a finalist with {metric} are needed, got {', '.join(by_id) or 'nothing'}"
         )
-    rule = Rule(list(by_id.values()), metric, margin, 1 - confidence, test_share)
-    table = compare_with_reference(rule, by_id[reference], beside)
+    rule = Rule(list(by_id.values()), reference, metric, margin, 1 - confidence, test_share)
+    table = compare_with_reference(rule, beside)
     lead = table.lead
     kind = rule.kind(lead.decisive)
     more = rule.more_seeds(lead.decisive) if kind is Kind.UNDECIDED else None
+    never = kind is Kind.UNDECIDED and more is None
+    without_overlap = replace(lead.decisive, overlap=0.0)
+    images_limit = never and rule.limited(without_overlap)
     return Verdict(
         kind=kind,
         best=lead.best,
@@ -111,7 +116,8 @@ def decide(
         recommended=_simplest_like(by_id[lead.best], rule).id,
         more_seeds=more,
         bound=rule.bound(lead.difference),
-        images_limit=kind is Kind.UNDECIDED and more is None and rule.limited_by_images(lead.decisive),
+        images_limit=images_limit,
+        folds_limit=never and not images_limit and rule.more_seeds(without_overlap) is not None,
         table=table.rows,
     )
 
@@ -134,7 +140,7 @@ class Table:
     lead: Lead
 
 
-def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[str] = ()) -> Table:
+def compare_with_reference(rule: Rule, beside: Sequence[str] = ()) -> Table:
     """Every finalist beside the reference.
 
     With k finalists a verdict is one of k + 1 claims: that a certain finalist is better than the reference, or that the
@@ -143,7 +149,8 @@ def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[st
     """
     from statsmodels.stats.multitest import multipletests  # takes a second to import
 
-    finalists = [each for each in rule.contenders if each.id != reference.id]
+    (reference,) = (each for each in rule.contenders if each.id == rule.reference)
+    finalists = [each for each in rule.contenders if each is not reference]
     found = [rule.difference(each, reference) for each in finalists]
     top = int(np.argmax([_sortable(each.mean) for each in found]))
     claims = [_one_sided(each) for each in [*found, found[top].reversed()]]
@@ -152,10 +159,9 @@ def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[st
     left = len(ps) - np.argsort(np.argsort(ps, kind="stable"), kind="stable")  # claims that Holm still has at its turn
     factors = np.maximum(np.divide(holm, ps, out=np.zeros_like(ps), where=ps > 0), left)
     decisive = [rule.decisive(each, factor) for each, factor in zip(found, factors, strict=False)]
+    adjusted = [rule.adjusted(float(p), factor) for p, factor in zip(ps, factors, strict=True)]
     rows = tuple(
-        Row(
-            each.id, found[i], float(holm[i]), decisive[i], {name: rule.difference(each, reference, name) for name in beside}
-        )
+        Row(each.id, found[i], adjusted[i], decisive[i], {name: rule.difference(each, reference, name) for name in beside})
         for i, each in enumerate(finalists)
     )
     if _sortable(found[top].mean) > 0:
@@ -164,9 +170,9 @@ def compare_with_reference(rule: Rule, reference: Contender, beside: Sequence[st
     return Table(rows, Lead(reference.id, finalists[top].id, against, rule.decisive(against, factors[len(found)])))
 
 
-def with_scores(contenders: Sequence[Contender], reference: str, metric: str) -> list[Contender]:
-    """The reference and the finalists that have a value of the metric: one that failed every time compares with nothing."""
-    return [each for each in contenders if each.id == reference or common_keys([each], metric)]
+def with_scores(contenders: Sequence[Contender], metric: str) -> list[Contender]:
+    """Those that have a value of the metric: one without compares with nothing."""
+    return [each for each in contenders if common_keys([each], metric)]
 
 
 def _simplest_like(best: Contender, rule: Rule) -> Contender:
@@ -180,8 +186,8 @@ def _sortable(value: float) -> float:
 
 
 def _one_sided(difference: Difference) -> float:
-    """The p value of a mean above 0 that may be looked at after every seed; 1 where it is unknown."""
+    """The p value of a mean above 0 that may be looked at after every seed; 1 where it is unknown or too early to tell."""
     p = difference.p_value(share_of_a_look(difference.n))
-    if math.isnan(p):
+    if difference.n < FIRST or math.isnan(p):
         return 1.0
     return p / 2 if difference.mean > 0 else 1 - p / 2

@@ -1,7 +1,7 @@
 """The difference between two configurations, from repeats on the same seeds, folds and images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -12,12 +12,13 @@ from scipy.special import stdtr, stdtrit
 from tune_seg.errors import InputError
 from tune_seg.study.verdict.contender import Contender, Floats, Key, Repeat, common_keys
 
-_ROUNDING: Final = 1e-9
+ROUNDING: Final = 1e-9
 """Scores that differ by less are the same score."""
 _LOG_SMALLEST_P: Final = -60.0
 _BORROWED: Final = 4.0
 """At most so many degrees of freedom are taken from other contenders. More would give more power with three seeds; with
-four, false claims stay at 5 per cent even where plain ce scatters 2.5 times as much as all others."""
+four, false claims stay at 5 per cent even where plain ce scatters 2.5 times as much as all others, or where the finalists
+are nearly the same (scripts/bench/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Difference:
         df_seeds, df_images: their degrees of freedom.
         p_fresh: the probability that the first is better with one more seed, on the same images.
         level: of the interval, such as 0.95.
-        images_known: whether there were counts of the images.
+        images_known: whether any repeat had counts of the images; without, the interval is over the seeds alone.
         overlap: the part of the variance on one seed that more repeats do not remove, as training sets overlap.
     """
 
@@ -95,7 +96,7 @@ class Difference:
         if math.isnan(self.se_seeds):
             return math.nan
         distance = abs(self.mean)
-        if distance < _ROUNDING:
+        if distance < ROUNDING:
             return 1.0
         if self.half_width(math.exp(_LOG_SMALLEST_P), look) <= distance:
             return 0.0
@@ -151,7 +152,8 @@ def compare(
 
     What the choice of the images does to one seed and not to another is in the scatter over the repeats already, and is
     taken out of ``v``; that is all of it where each repeat has a fold of its own. A bootstrap variance is too small by the
-    factor (m - 1)/m for m images, which is put right.
+    factor (m - 1)/m for m images, which is put right. Where the counts of some repeats are missing, ``v`` is that of the
+    others; where all are, the interval is over the seeds alone, and ``images_known`` is False.
 
     Args:
         a, b: the configurations.
@@ -172,8 +174,8 @@ def compare(
     """
     keys = common_keys([a, b], metric)
     values = np.array([a.repeats[key].scores[metric] - b.repeats[key].scores[metric] for key in keys])
-    drawn = [_minus(a.repeats[key].resampled(metric), b.repeats[key].resampled(metric)) for key in keys]
-    return _measure(values, keys, drawn, _images(a, keys), level, test_share, spread)
+    drawn = {key: _minus(a.repeats[key].resampled(metric), b.repeats[key].resampled(metric)) for key in keys}
+    return _measure(values, keys, _image_variance(a, drawn), level, test_share, spread)
 
 
 def estimate(contender: Contender, metric: str, *, level: float = 0.95, test_share: float | None = None) -> Estimate:
@@ -184,41 +186,61 @@ def estimate(contender: Contender, metric: str, *, level: float = 0.95, test_sha
     """
     keys = common_keys([contender], metric)
     values = np.array([contender.repeats[key].scores[metric] for key in keys])
-    drawn = [contender.repeats[key].resampled(metric) for key in keys]
-    found = _measure(values, keys, drawn, _images(contender, keys), level, test_share, None)
+    drawn = {key: contender.repeats[key].resampled(metric) for key in keys}
+    found = _measure(values, keys, _image_variance(contender, drawn), level, test_share, None)
     return Estimate(found.mean, found.low, found.high, found.sd, found.n)
 
 
 def spread_of_others(contenders: Sequence[Contender], a: Contender, b: Contender, metric: str) -> Spread | None:
-    """What all contrasts between the contenders but a - b say about the scatter of a - b; None where there are none.
+    """What the other contenders' differences from `b` say about the scatter of a - b; None where they say nothing.
 
     With three seeds the scatter of one pair is hardly known: its two degrees of freedom ask for 4.3 standard errors at
-    95 per cent. Four contenders on common seeds have four further ones, independent of these (the residuals of a table
-    of contenders by seeds, without the contrast a - b). They count for at most 4, as contenders may scatter differently.
-    The way is that of moderated t statistics (Smyth 2004, doi 10.2202/1544-6115.1027) with the prior's weight fixed.
+    95 per cent. The differences of the others from `b` on the same seeds are taken as further ones, for at most 4 degrees of
+    freedom, as contenders may scatter differently. The way is that of moderated t statistics (Smyth 2004, doi
+    10.2202/1544-6115.1027) with the prior's weight fixed.
+
+    All of these have the scatter of `b` in them. Where the others and `a` go up and down together, they repeat what a - b
+    says; so they count by what they scatter among themselves, as a part of what they scatter around `b`. A contender that
+    has diverged says nothing about the scatter of those that have not.
+
+    Args:
+        contenders: all, `a` and `b` among them.
+        a: of a pair with the reference, the finalist.
+        b: of a pair with the reference, the reference.
+        metric: a key of the repeats' scores.
     """
-    keys = common_keys(contenders, metric)
-    n, k = len(keys), len(contenders)
-    if n < 2 or k < 3:
+    alike = [each for each in contenders if not any(repeat.diverged for repeat in each.repeats.values())]
+    others = [each for each in alike if each is not a and each is not b]
+    if not others or a not in alike or b not in alike:
         return None
-    scores = np.array([[each.repeats[key].scores[metric] for key in keys] for each in contenders])
-    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
-    pair = np.array([a.repeats[key].scores[metric] - b.repeats[key].scores[metric] for key in keys])
-    squares = max(0.0, float((rest**2).sum() - ((pair - pair.mean()) ** 2).sum() / 2))
-    df = (k - 2) * (n - 1)
-    return Spread(2 * squares / df, min(_BORROWED, df))
+    keys = common_keys([a, b, *others], metric)
+    n = len(keys)
+    if n < 2:
+        return None
+    scores = np.array([[each.repeats[key].scores[metric] for key in keys] for each in (b, a, *others)])
+    around = _centred(scores[1:] - scores[0])
+    variances = (around**2).sum(axis=1) / (n - 1)
+    if not variances.any():
+        return None
+    df = len(others) * (n - 1)
+    among = 2 * float(((around - around.mean(axis=0)) ** 2).sum()) / df
+    of_their_own = min(1.0, among / float(variances.mean()))
+    return Spread(float(variances[1:].mean()), of_their_own * min(_BORROWED, df))
+
+
+def _centred(rows: Floats) -> Floats:
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
 
 
 def _measure(
     values: Floats,
     keys: Sequence[Key],
-    drawn: Sequence[Floats | None],
-    images: Sequence[int],
+    of_images: tuple[float, int] | None,
     level: float,
     test_share: float | None,
     spread: Spread | None,
 ) -> Difference:
-    """The mean of `values` (one a key), given their bootstrap samples and the number of images of each fold."""
+    """The mean of `values` (one a key), given the variance of that mean from the images, and its degrees of freedom."""
     n = len(values)
     mean = float(values.mean()) if n else math.nan
     own = float(values.var(ddof=1)) if n > 1 else math.nan
@@ -226,7 +248,7 @@ def _measure(
     if n > 1 and spread is not None:
         variance, df = (df * own + spread.df * spread.variance) / (df + spread.df), df + spread.df
     overlap = _overlap(keys, test_share)
-    image_variance = _image_variance(drawn, images)
+    image_variance, df_images = (0.0, 0) if of_images is None else of_images
     found = Difference(
         mean=mean,
         low=math.nan,
@@ -234,12 +256,12 @@ def _measure(
         sd=math.sqrt(own),
         n=n,
         se_seeds=math.sqrt(variance * (1 / n + overlap)) if n else math.nan,
-        se_images=math.sqrt(image_variance or 0.0),
+        se_images=math.sqrt(image_variance),
         df_seeds=df,
-        df_images=sum(images) - len(images),
+        df_images=df_images,
         p_fresh=_chance(mean, math.sqrt(variance * (1 + 1 / n)), df) if n else math.nan,
         level=level,
-        images_known=image_variance is not None,
+        images_known=of_images is not None,
         overlap=overlap,
     )
     return found.at(level)
@@ -249,18 +271,17 @@ def _minus(a: Floats | None, b: Floats | None) -> Floats | None:
     return None if a is None or b is None else a - b
 
 
-def _images(contender: Contender, keys: Sequence[Key]) -> list[int]:
-    """The number of images, or of groups of them, of each fold."""
-    repeats: list[Repeat] = [contender.repeats[key] for key in keys]
-    return list({repeat.fold: len(repeat.images) for repeat in repeats if repeat.images is not None}.values())
+def _image_variance(contender: Contender, drawn: Mapping[Key, Floats | None]) -> tuple[float, int] | None:
+    """The variance of the mean from the choice of the images, with its degrees of freedom; None where it is unknown.
 
-
-def _image_variance(drawn: Sequence[Floats | None], images: Sequence[int]) -> float | None:
-    """The variance of the mean from the choice of the images; None where it is unknown."""
-    known = [samples for samples in drawn if samples is not None]
-    if not known or len(known) < len(drawn):
+    Args:
+        contender: whose repeats tell how many images each fold has.
+        drawn: for each repeat the bootstrap samples of the images; those that are None are left out.
+    """
+    known = {key: samples for key, samples in drawn.items() if samples is not None}
+    if not known:
         return None
-    errors = np.array(known)
+    errors = np.array(list(known.values()))
     errors = errors[:, np.isfinite(errors).all(axis=0)]
     if errors.shape[1] < 2:
         return None
@@ -268,8 +289,15 @@ def _image_variance(drawn: Sequence[Floats | None], images: Sequence[int]) -> fl
     variance = float(errors.mean(axis=0).var(ddof=1))
     if len(errors) > 1:
         variance -= float(errors.var(axis=0, ddof=1).mean()) / len(errors)
+    images = _images(contender, list(known))
     factor = float(np.mean([each / (each - 1) for each in images]))
-    return max(0.0, factor * variance)
+    return max(0.0, factor * variance), sum(images) - len(images)
+
+
+def _images(contender: Contender, keys: Sequence[Key]) -> list[int]:
+    """The number of images, or of groups of them, of each fold."""
+    repeats: list[Repeat] = [contender.repeats[key] for key in keys]
+    return list({repeat.fold: len(repeat.images) for repeat in repeats if repeat.images is not None}.values())
 
 
 def _overlap(keys: Sequence[Key], test_share: float | None) -> float:
@@ -289,6 +317,6 @@ def _chance(mean: float, sd: float, df: float) -> float:
     """The probability of a value above 0."""
     if math.isnan(sd):
         return math.nan
-    if sd < _ROUNDING:
-        return 0.5 if abs(mean) < _ROUNDING else float(mean > 0)
+    if sd < ROUNDING:
+        return 0.5 if abs(mean) < ROUNDING else float(mean > 0)
     return float(stdtr(df, mean / sd))

@@ -34,8 +34,9 @@ def next_round(
 
     Every contender first gets the same three seeds. With a budget for fewer, the last finalists are left out, so that those
     that stay get three; with one for fewer than six trainings there is one finalist with two seeds. Then the best is told
-    apart from the reference and from its closest rival: each round is one more common seed for these. A finalist that is
-    shown to be worse, or within the margin of the best, gets no more; nor does a pair that no number of seeds decides.
+    apart from the reference and from its closest rival: each round is one more common seed for these. A budget that is too
+    small for that goes to one of the two pairs, that of the verdict first. A finalist that is shown to be worse, or within
+    the margin of the best, gets no more; nor does a pair that no number of seeds decides.
 
     It follows from what is known alone, so that an interrupted study goes on: what a round lacks comes first. A repeat is
     done even if it has no value of the metric: a training that fails would fail again.
@@ -64,20 +65,13 @@ def next_round(
         return _named(missing[:budget])
     if len(start) < 2 or count < FIRST:
         return []
-    begun = with_scores(start, reference, metric)
-    if len(begun) < 2:
+    begun = with_scores(start, metric)
+    if len(begun) < 2 or reference not in {each.id for each in begun}:
         return []
-    pairs = _open_pairs(Rule(begun, metric, margin, 1 - confidence, test_share), reference)
-    found: list[tuple[Contender, Key]] = []
-    for more in range(1, len(keys) + 1):
-        wanted = list(dict.fromkeys(training for pair in pairs for training in _first_missing(pair, keys, more)))
-        wanted.sort(key=lambda training: keys.index(training[1]))
-        if len(wanted) == len(found) or len(wanted) > budget:
-            break
-        found = wanted
-        if len(found) >= slots:
-            break
-    return _named(found)
+    pairs = _open_pairs(Rule(begun, reference, metric, margin, 1 - confidence, test_share), keys)
+    together = _common_seeds(pairs, keys, budget, slots)
+    alone = (_common_seeds([pair], keys, budget, slots) for pair in pairs)
+    return _named(together or next(filter(None, alone), []))
 
 
 def _start(contenders: Sequence[Contender], reference: str, budget: int) -> tuple[list[Contender], int]:
@@ -91,26 +85,49 @@ def _start(contenders: Sequence[Contender], reference: str, budget: int) -> tupl
     return [each for each in contenders if each.id == reference or each in chosen], count
 
 
-def _open_pairs(rule: Rule, reference: str) -> list[tuple[Contender, Contender]]:
-    """The best and the reference, and the best and its closest rival, as long as more seeds can decide one of the two."""
+def _open_pairs(rule: Rule, keys: Sequence[Key]) -> list[tuple[Contender, Contender]]:
+    """The best and the reference, and the best and its closest rival, as long as more seeds can decide one of the two.
+
+    The pair that is undecided comes first, and of two that are, the one with the reference. A rival that shares all `keys`
+    with the best has no more seeds to come.
+    """
     by_id = {each.id: each for each in rule.contenders}
-    plain = by_id[reference]
-    table = compare_with_reference(rule, plain)
+    plain = by_id[rule.reference]
+    table = compare_with_reference(rule)
     best = by_id[table.lead.best]
     rivals = []
     for each in rule.contenders:
-        if each is best:
+        if each is best or not _first_missing((best, each), keys, 1):
             continue
         if each.id == table.lead.other:
             decisive = table.lead.decisive
         else:
             decisive = rule.decisive(rule.difference(best, each), rule.claims)
-        if rule.kind(decisive) is Kind.UNDECIDED and not rule.limited_by_images(decisive):
+        if rule.kind(decisive) is Kind.UNDECIDED and not rule.limited(decisive):
             rivals.append((_gap(decisive), each))
     if not rivals:
         return []
     closest = min(rivals, key=lambda rival: rival[0])[1]
-    return list(dict.fromkeys([(best, plain), (best, closest)] if best is not plain else [(best, closest)]))
+    if best is plain or closest is plain:
+        return [(best, closest)]
+    pairs = [(best, plain), (best, closest)]
+    return pairs if any(each is plain for _, each in rivals) else pairs[::-1]
+
+
+def _common_seeds(
+    pairs: Sequence[tuple[Contender, Contender]], keys: Sequence[Key], budget: int, slots: int
+) -> list[tuple[Contender, Key]]:
+    """One more common seed for each of the pairs, more where there are slots for them; empty where one is too much."""
+    found: list[tuple[Contender, Key]] = []
+    for more in range(1, len(keys) + 1):
+        wanted = list(dict.fromkeys(training for pair in pairs for training in _first_missing(pair, keys, more)))
+        wanted.sort(key=lambda training: keys.index(training[1]))
+        if len(wanted) == len(found) or len(wanted) > budget:
+            break
+        found = wanted
+        if len(found) >= slots:
+            break
+    return found
 
 
 def _gap(difference: Difference) -> float:

@@ -1,7 +1,6 @@
 """When a difference decides, and when it never will."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +8,7 @@ from typing import Final
 
 from tune_seg.study.verdict.contender import Contender
 from tune_seg.study.verdict.looks import FIRST, share_of_a_look
-from tune_seg.study.verdict.paired import Difference, compare, spread_of_others
+from tune_seg.study.verdict.paired import ROUNDING, Difference, compare, spread_of_others
 
 MOST_SEEDS: Final = 200
 """More further seeds than this are not worth naming."""
@@ -19,6 +18,8 @@ simulated studies, as the pair is chosen for its large lead and a study ends whe
 interval that decides has it in 95 to 99.8."""
 _FEWEST_CLAIMS: Final = 3
 """A single finalist is one of many that were screened on the same validation images, whose luck stays with it."""
+_FEWEST_FACTOR: Final = 2 / _SHOWN
+"""By so much one of several claims is adjusted at least, or the interval that decides would be shorter than that shown."""
 
 
 class Kind(StrEnum):
@@ -35,6 +36,7 @@ class Rule:
 
     Attributes:
         contenders: the finalists and the reference.
+        reference: the reference's id.
         metric: the objective.
         margin: a smaller difference does not matter.
         alpha: the error probability.
@@ -42,6 +44,7 @@ class Rule:
     """
 
     contenders: Sequence[Contender]
+    reference: str
     metric: str
     margin: float
     alpha: float
@@ -60,7 +63,8 @@ class Rule:
     def difference(self, a: Contender, b: Contender, metric: str | None = None) -> Difference:
         """a - b with the interval that is shown."""
         metric = metric or self.metric
-        spread = spread_of_others(self.contenders, a, b, metric)
+        finalist, other = (b, a) if a.id == self.reference else (a, b)
+        spread = spread_of_others(self.contenders, finalist, other, metric)
         return compare(a, b, metric, level=1 - self.shown, test_share=self.test_share, spread=spread)
 
     def decisive(self, difference: Difference, factor: float) -> Difference:
@@ -69,18 +73,27 @@ class Rule:
         A claim has a direction: only one end of the interval is used, so each end may err with alpha / factor. It is never
         shorter than the one that is shown.
         """
-        return difference.at(1 - min(2 * self.alpha / factor, self.shown), share_of_a_look(difference.n))
+        return difference.at(1 - 2 * self.alpha / max(factor, _FEWEST_FACTOR), share_of_a_look(difference.n))
+
+    def adjusted(self, p: float, factor: float) -> float:
+        """A one-sided p value that is below alpha where the interval that decides leaves out 0."""
+        return min(1.0, p * max(factor, _FEWEST_FACTOR))
 
     def kind(self, decisive: Difference) -> Kind:
-        """The verdict on one pair; BETTER for either direction."""
+        """The verdict on one pair; BETTER for either direction.
+
+        A difference that is shown to be smaller than the margin does not matter, even where it is shown to be there.
+        """
+        if decisive.n < FIRST:
+            return Kind.UNDECIDED
+        if self.within_margin(decisive):
+            return Kind.INDISTINGUISHABLE
         half = decisive.half_width(1 - decisive.level, share_of_a_look(decisive.n))
-        if abs(decisive.mean) > half:
-            return Kind.BETTER
-        return Kind.INDISTINGUISHABLE if self.within_margin(decisive) else Kind.UNDECIDED
+        return Kind.BETTER if abs(decisive.mean) > max(half, ROUNDING) else Kind.UNDECIDED
 
     def within_margin(self, difference: Difference) -> bool:
-        """Whether the difference is shown to be smaller than the margin."""
-        return self.bound(difference) <= self.margin
+        """Whether the difference is shown to be smaller than the margin, or is none but for rounding."""
+        return difference.n >= FIRST and self.bound(difference) <= max(self.margin, ROUNDING)
 
     def bound(self, difference: Difference) -> float:
         """The smallest margin that the difference is shown to be within, after any number of looks; nan with one repeat.
@@ -93,12 +106,15 @@ class Rule:
         """How many further seeds decide, mean and scatter being as they are; None: more than MOST_SEEDS."""
         if math.isnan(decisive.se_seeds):
             return FIRST - decisive.n
+        # one after the other: beyond 20 seeds each look costs more, and where folds overlap more seeds may undo a decision
         numbers = range(1, MOST_SEEDS + 1)
-        more = bisect_left(numbers, True, key=lambda more: self.kind(decisive.with_more(more)) is not Kind.UNDECIDED)
-        return numbers[more] if more < MOST_SEEDS else None
+        return next((more for more in numbers if self.kind(decisive.with_more(more)) is not Kind.UNDECIDED), None)
 
-    def limited_by_images(self, decisive: Difference) -> bool:
-        """Whether no number of seeds decides, wherever in its 95 % interval of the seeds alone the mean may end up."""
+    def limited(self, decisive: Difference) -> bool:
+        """Whether no number of seeds decides, wherever in its 95 % interval of the seeds alone the mean may end up.
+
+        What is left is what the choice of the images does, and with folds that the training sets overlap.
+        """
         if math.isnan(decisive.se_seeds):
             return False
         doubt = 2 * decisive.se_seeds

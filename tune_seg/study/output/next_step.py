@@ -1,0 +1,83 @@
+"""What to type next: the last lines of a study that has ended."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tune_seg.config import StudyConfig
+from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
+from tune_seg.study.confirmation import Answer
+from tune_seg.study.files import CONFIGURATIONS, RESULTS, STUDIES
+from tune_seg.study.output.sentence import Cost, called, trainings_to_decide
+from tune_seg.study.record import Record, sortable
+from tune_seg.study.verdict import Kind
+from tune_seg.study.verdict.looks import FIRST
+
+_OWN_IMAGES = "loss_schedule --data ROOT"
+
+
+def next_lines(
+    config: StudyConfig, directory: Path, records: Sequence[Record], answer: Answer | None, cost: Cost
+) -> Iterator[str]:
+    """What to do next: one line about the answer, and one about images of one's own where these were generated.
+
+    Args:
+        config: the study.
+        directory: of the study.
+        records: its trials, which have ended.
+        answer: what its repeats say; None: there are too few.
+        cost: of a training.
+    """
+    named = shlex.quote(directory.name if directory.parent == STUDIES.absolute() else str(directory))
+    confirm = f"{_command()} confirm {named}"
+    completed = [each for each in configurations(records) if each.completed]
+    yield from _about_the_answer(config, completed, answer, cost, confirm)
+    if config.data.root is None:
+        yield f"For your own images: {_command()} search {_OWN_IMAGES}"
+
+
+def _about_the_answer(
+    config: StudyConfig, completed: Sequence[Configuration], answer: Answer | None, cost: Cost, confirm: str
+) -> Iterator[str]:
+    others = [each for each in completed if not is_plain_cross_entropy(each.config)]
+    if not completed:
+        yield "No trial ran to its end: try a lower learning rate, --set training.lr=..., in a new study, --study NAME."
+    elif answer is None and not others:
+        yield f"Nothing was compared with plain cross entropy. To try other losses: {_command()} search {_OWN_IMAGES}"
+    elif answer is None:
+        trainings = FIRST * (1 + min(len(others), config.search.confirm.finalists))
+        yield f"To be sure of the best: {confirm} (at least {FIRST} seeds of each: {cost.of(trainings)})"
+    elif answer.verdict.kind is not Kind.UNDECIDED:
+        yield _how_to_use(config, answer)
+    elif answer.verdict.more_seeds is not None:
+        seeds = answer.verdict.difference.n + answer.verdict.more_seeds
+        yield f"To decide it: {confirm} --seeds {seeds} ({trainings_to_decide(answer, cost)})"
+    elif answer.verdict.images_limit:
+        yield "To decide it takes more validation images: a larger data.split.val_fraction, or folds, in a new study."
+    else:
+        yield "More seeds will hardly decide it: choose by what the table says of recall, accuracy and calibration."
+
+
+def _how_to_use(config: StudyConfig, answer: Answer) -> str:
+    """Where the weights of the one to take are."""
+    if len(config.objectives) > 1:
+        return f"To use one of the front: its weights are in the column `checkpoint` of {RESULTS}, see docs/models.md"
+    taken, name = answer.contenders[answer.verdict.recommended], called(answer)[answer.verdict.recommended]
+    stored = [trial for trial in taken.completed if trial.checkpoint is not None]
+    if not stored:
+        return f"To use {name}: its settings are in {CONFIGURATIONS}; its weights were not stored."
+    best = max(stored, key=lambda trial: sortable(trial.score(config.objectives[0])))
+    return f"To use {name}: weights of trial {best.number}, {best.checkpoint}, see docs/models.md"
+
+
+def _command() -> str:
+    """How `tune-seg` is typed here: the script that installs it leaves it in an environment that may not be active."""
+    found, own = shutil.which("tune-seg"), Path(sys.executable).with_name("tune-seg")
+    if found is not None and own.exists() and os.path.samefile(found, own):
+        return "tune-seg"
+    python = Path(sys.executable)
+    near = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return shlex.join([str(near), "-m", "tune_seg"])
