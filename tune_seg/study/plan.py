@@ -7,6 +7,7 @@ from typing import Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.data import Dataset, read, read_test
+from tune_seg.data.reading import read_quickly
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.files import ANOTHER_NAME
@@ -69,12 +70,15 @@ class Plan:
         )
 
 
-def plan_study(config: StudyConfig, directory: Path) -> Plan:
+def plan_study(config: StudyConfig, directory: Path, *, quick: bool = False) -> Plan:
     """Check all of a study that can be checked without decoding an image or starting a process.
+
+    Where the split is drawn, masks are read for it.
 
     Args:
         config: the study.
         directory: where its results will be; it need not be there.
+        quick: whether to read no mask, for a look; a drawn split may then have some images on another side.
 
     Raises:
         InputError: the configuration, the space, or the layout of the data is wrong.
@@ -83,13 +87,13 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     planned_points(config, space)
     check_sampler(config, space)
     config = config.model_copy(update={"files": _weights_files(config, space)})
-    dataset = read(config.data)
+    dataset, test = read_quickly(config.data) if quick else (read(config.data), read_test(config.data))
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
     if dataset.masks_to_scan == 0:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
-    return Plan(config, space, dataset, directory, read_test(config.data))
+    return Plan(config, space, dataset, directory, test)
 
 
 def _weights_files(config: StudyConfig, space: Space) -> dict[str, str]:
