@@ -92,7 +92,16 @@ def test_a_dry_run_looks_at_the_images_and_its_status_tells_whether_the_study_co
     for name in "abcdef":
         write_image(root / "images" / f"{name}.png", photo())
         write_image(root / "masks" / f"{name}.png", numbers([0, 1]))
-    argv = ["--data", str(root), "--studies", str(tmp_path / "studies"), "--dry-run", "--set", "data.size=[32,32]"]
+    argv = [
+        "loss_schedule",
+        "--data",
+        str(root),
+        "--studies",
+        str(tmp_path / "studies"),
+        "--dry-run",
+        "--set",
+        "data.size=[32,32]",
+    ]
     assert main(argv) == 0
     printed = capsys.readouterr().out
     assert f"# the data: {root}, format folder (detected)" in printed

@@ -97,7 +97,8 @@ def _summed(found: Inspection) -> Inspection:
 
 def _sides(samples: Sequence[Sample]) -> str:
     if any(sample.fold is not None for sample in samples):
-        sizes = [sum(sample.fold == fold for sample in samples) for fold in sorted({s.fold for s in samples} - {None})]
+        folds = sorted({sample.fold for sample in samples if sample.fold is not None})
+        sizes = [sum(sample.fold == fold for sample in samples) for fold in folds]
         parts = [f"{len(sizes)} folds of {', '.join(map(str, sizes))}"]
         if rest := sum(sample.fold is None and sample.split != TEST for sample in samples):
             parts.append(f"{rest} train in every fold")
