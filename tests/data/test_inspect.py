@@ -9,7 +9,7 @@ from tests.support.image_files import held_out_root, numbers, photo, read_root, 
 from tune_seg.config import DataConfig
 from tune_seg.data import Dataset
 from tune_seg.data.inspect import inspect
-from tune_seg.data.reading import read_quickly
+from tune_seg.data.reading import read_both
 
 
 def folder(root: Path, count: int = 8) -> Path:
@@ -67,7 +67,7 @@ def test_of_a_large_folder_some_masks_are_read(tmp_path: Path) -> None:
     for number in range(2, 400):
         for kind in ("images", "masks"):
             (tmp_path / kind / f"i{number:03}.png").hardlink_to(tmp_path / kind / f"i{number % 2:03}.png")
-    dataset, _ = read_quickly(DataConfig(root=tmp_path))
+    dataset, _ = read_both(DataConfig(root=tmp_path), tmp_path / "packs", quick=True)
     (tmp_path / "masks" / "i017.png").unlink()  # which is not looked at
     (tmp_path / "masks" / "i017.png").write_bytes(b"no mask")
     said, problems = look(dataset, tmp_path)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.image_files import photo, read_root, write_image
-from tune_seg.config import SplitConfig
+from tune_seg.config import DataConfig, SplitConfig
 from tune_seg.data.dataset import Dataset, Image, Mask, Sample
+from tune_seg.data.reading import read_both
 from tune_seg.data.splitting import divide
 from tune_seg.data.stratifying import stratified
 
@@ -144,3 +145,24 @@ def test_a_rare_class_of_a_folder_both_trains_and_validates_and_that_is_said(
         drawn = divide(dataset.samples, SplitConfig(val_fraction=0.2, seed=seed), tmp_path)
         said = any("so that rare classes are on every side" in note for note in dataset.split_notes)
         assert said == (drawn != dataset.samples)
+
+
+def test_what_was_read_is_kept_where_packs_are(tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        write_image(tmp_path / "images" / f"{name}.png", photo())
+        mask = np.zeros((10, 12), np.uint8)
+        mask[3, 3] = name in "ad"
+        write_image(tmp_path / "masks" / f"{name}.png", mask)
+    config = DataConfig.model_validate({"root": tmp_path, "split": {"folds": 5}})
+    first, _ = read_both(config, tmp_path / "packs")
+    assert not (tmp_path / "packs").exists()
+    (tmp_path / "packs").mkdir()
+    assert read_both(config, tmp_path / "packs")[0].samples == first.samples
+    (kept,) = (tmp_path / "packs").iterdir()
+    assert read_both(config, tmp_path / "packs")[0].samples == first.samples
+    kept.write_text("damaged")
+    assert read_both(config, tmp_path / "packs")[0].samples == first.samples
+    mask[:] = 1
+    write_image(tmp_path / "masks" / "b.png", mask)
+    read_both(config, tmp_path / "packs")
+    assert len(list((tmp_path / "packs").iterdir())) == 2  # another file, another answer

@@ -91,12 +91,16 @@ def read_test(config: DataConfig) -> Dataset | None:
     return None if config.split.test is None else _held_out(_whole(config))
 
 
-def read_quickly(config: DataConfig) -> tuple[Dataset, Dataset | None]:
-    """As :func:`read` and :func:`read_test`, for a look at the data: no mask is read to put rare classes on every side.
+def read_both(config: DataConfig, packs: Path, *, quick: bool = False) -> tuple[Dataset, Dataset | None]:
+    """What :func:`read` and :func:`read_test` give, read once.
 
-    So a drawn split may have some images on another side.
+    Args:
+        config: of the data.
+        packs: a folder, if there is one, in which is kept what was read of masks to divide them.
+        quick: for a look at the data: no mask is read to put rare classes on every side of a drawn split, so that some
+            images may be on another side.
     """
-    whole = _whole(config, balance=False)
+    whole = _whole(config, balance=not quick, packs=packs)
     return _seen(whole, config), None if config.split.test is None else _held_out(whole)
 
 
@@ -108,7 +112,7 @@ def _held_out(dataset: Dataset) -> Dataset:
     return replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.split == TEST))
 
 
-def _whole(config: DataConfig, *, balance: bool = True) -> Dataset:
+def _whole(config: DataConfig, *, balance: bool = True, packs: Path | None = None) -> Dataset:
     """All samples that are used, also those that are held out; with `balance`, rare classes are on every drawn side."""
     if config.root is None:
         return SyntheticDataset.generate(config.size, config.split.seed)
@@ -119,7 +123,7 @@ def _whole(config: DataConfig, *, balance: bool = True) -> Dataset:
     if not any(sample.drawn_from for sample in dataset.samples):
         return replace(dataset, split_notes=dataset.split_notes or tuple(notes_of_divided(dataset.samples)))
     dataset, notes = _of_groups(dataset, name, config, read)
-    dataset, moved = stratified(dataset, config.split.seed) if balance else (dataset, 0)
+    dataset, moved = stratified(dataset, config.split.seed, packs) if balance else (dataset, 0)
     if moved:
         notes.append(f"{moved} groups or images of the drawn split changed places, so that rare classes are on every side")
     return replace(dataset, split_notes=(*dataset.split_notes, *notes))

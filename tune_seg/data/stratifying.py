@@ -1,11 +1,16 @@
 """Drawn splits in which every class is on every side, as far as the images allow."""
 
+import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +18,9 @@ import numpy.typing as npt
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample
 from tune_seg.data.splitting import group_of, place_in_draw
+
+_VERSION: Final = 1
+"""Raise it when the same masks give other classes."""
 
 _BATCH: Final = 16
 """Files that are read before it is asked whether all classes were seen on all sides."""
@@ -22,13 +30,19 @@ _WORTH: Final[Mapping[str, int]] = {"train": 3, "val": 2, TEST: 1}
 _WORTH_OF_FOLD: Final = 2
 
 
-def stratified(dataset: Dataset, seed: int) -> tuple[Dataset, int]:
+def stratified(dataset: Dataset, seed: int, kept: Path | None = None) -> tuple[Dataset, int]:
     """The data set with every class on every side, where sides were drawn, and how many groups changed places for it.
 
     Where the draw has every class on every side, it stays. Else as few groups as possible change places; how many groups
     each side has stays. It depends on the seed, the names and the masks alone.
 
     The masks are read for it: where the classes are declared, only until all of them were seen on all sides.
+
+    Args:
+        dataset: whose samples say from which sides theirs was drawn.
+        seed: of the split.
+        kept: a folder in which is kept what was read, if there is such a folder, so that a study that goes on need not read
+            the masks again. It is read anew when a file has changed.
 
     Example:
         >>> from tune_seg.data import read
@@ -40,7 +54,7 @@ def stratified(dataset: Dataset, seed: int) -> tuple[Dataset, int]:
     sides = _sides(samples)
     if len(sides) < 2:
         return dataset, 0
-    classes = _classes(dataset, sides)
+    classes = _kept_classes(dataset, sides, kept)
     if classes is None:
         return dataset, 0
     moved = _moved(samples, classes, sides, seed)
@@ -60,6 +74,29 @@ def _put(sample: Sample, side: str) -> Sample:
     if side.isdecimal():
         return replace(sample, split="val" if side == "0" else "train", fold=int(side))
     return replace(sample, split=next(name for name in (*SPLITS, TEST) if name == side), fold=None)
+
+
+def _kept_classes(dataset: Dataset, sides: Sequence[str], folder: Path | None) -> dict[str, frozenset[int]] | None:
+    """As :func:`_classes`, from the file that keeps it if it is there."""
+    if folder is None or not folder.is_dir():
+        return _classes(dataset, sides)
+    groups = [(sample.group, sample.subset) for sample in dataset.samples]
+    key = blake2b(json.dumps([_VERSION, groups, dataset.source()]).encode(), digest_size=16).hexdigest()
+    file = folder / f"classes-{key}.json"
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        return None if known is None else {group: frozenset(classes) for group, classes in known.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        pass
+    found = _classes(dataset, sides)
+    partial = folder / f".{uuid4().hex}.partial"
+    try:
+        known = None if found is None else {group: sorted(classes) for group, classes in found.items()}
+        partial.write_text(json.dumps(known), encoding="utf-8")
+        os.replace(partial, file)
+    except OSError:  # it is read again next time
+        partial.unlink(missing_ok=True)
+    return found
 
 
 def _classes(dataset: Dataset, sides: Sequence[str]) -> dict[str, frozenset[int]] | None:

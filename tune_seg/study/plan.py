@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tune_seg.config import StudyConfig
-from tune_seg.data import Dataset, read, read_test
-from tune_seg.data.reading import read_quickly
+from tune_seg.data import Dataset
+from tune_seg.data.reading import read_both
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
-from tune_seg.study.files import ANOTHER_NAME
+from tune_seg.study.files import ANOTHER_NAME, PACKS
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.trajectory import weights_identity
@@ -87,7 +87,7 @@ def plan_study(config: StudyConfig, directory: Path, *, quick: bool = False) -> 
     planned_points(config, space)
     check_sampler(config, space)
     config = config.model_copy(update={"files": _weights_files(config, space)})
-    dataset, test = read_quickly(config.data) if quick else (read(config.data), read_test(config.data))
+    dataset, test = read_both(config.data, directory.parent / PACKS, quick=quick)
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
     if dataset.masks_to_scan == 0:
