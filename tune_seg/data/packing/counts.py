@@ -72,14 +72,14 @@ def together(counts: Sequence[Counts]) -> Counts:
 
 def counted(mask: Mask, resized: Mask) -> bytes:
     """What a row of a pack keeps of a mask (H, W) and the same at the size of the pack."""
-    picture = pillow.fromarray(np.ascontiguousarray(mask))
-    full = kept = np.array(picture.histogram(), np.int64)
+    # Pillow counts bytes in half the time of NumPy, and of most masks few pixels are lost
+    full = kept = np.array(pillow.fromarray(np.ascontiguousarray(mask)).histogram(), np.int64)
     if mask.shape != resized.shape:
         rows, columns = (
             (2 * np.arange(large) + 1) * small // (2 * large) for large, small in zip(mask.shape, resized.shape, strict=True)
         )
-        same = resized[rows][:, columns] == mask
-        kept = np.array(picture.histogram(pillow.fromarray(same.view(np.uint8))), np.int64)
+        other = resized[:, columns].take(rows, axis=0) != mask
+        kept = full - np.bincount(mask[other], minlength=2**8)
     values = np.flatnonzero(full)
     cell = np.stack([values, full[values], kept[values]], axis=1).astype("<i8").tobytes()
     return cell + crc32(cell).to_bytes(_CHECK_BYTES)
