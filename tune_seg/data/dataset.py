@@ -21,7 +21,7 @@ MAX_CLASSES = 254
 _Any = TypeVar("_Any")
 
 _MAX_OF_A_KIND: Final = 3
-_DIFFERENT: Final = re.compile(r"\S*[/\\]\S*|\S+\.\w+|\d+")
+_DIFFERENT: Final = re.compile(r"^\S+(?= is )|\S*[/\\]\S*|\S+\.\w+|\d+")
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
@@ -198,6 +198,8 @@ def summarised(problems: Sequence[str]) -> list[str]:
     Example:
         >>> summarised([f"{name}.png: 4 bits too many" for name in "abcde"])
         ['a.png: 4 bits too many (5 such, also b.png, c.png)']
+        >>> summarised([f"val.txt: {name} is no image" for name in "abcde"])
+        ['val.txt: a is no image (5 such, also b, c)']
     """
     kinds: dict[str, list[tuple[str, str]]] = {}
     for problem in problems:
@@ -209,9 +211,12 @@ def summarised(problems: Sequence[str]) -> list[str]:
         if len(found) <= _MAX_OF_A_KIND:
             lines += [problem for _, problem in found]
         else:
-            lines.append(
-                f"{first} ({len(found)} such, also {', '.join(where for where, _ in others[: _MAX_OF_A_KIND - 1])})"
-            )
+            shown = others[: _MAX_OF_A_KIND - 1]
+            also = [where for where, _ in shown]
+            if len({where for where, _ in found}) == 1:  # lines of one list
+                words = (_DIFFERENT.search(problem.partition(": ")[2]) for _, problem in shown)
+                also = [word[0] for word in words if word is not None]
+            lines.append(f"{first} ({len(found)} such, also {', '.join(also)})")
     return lines
 
 

@@ -279,7 +279,11 @@ def _reject_groups_on_both_sides(samples: Sequence[Sample]) -> None:
             sides.setdefault(sample.group, set()).add(sample.split)
     what = "samples of one group, such as a patient, a volume or a city,"
     for both, message in (
-        (set(SPLITS), f"{what} train and validate, which makes validation too good:"),
+        (
+            set(SPLITS),
+            f"{what} train and validate, which makes validation too good; --set data.split.val_fraction=0.2 divides whole "
+            "groups anew:",
+        ),
         ({TEST}, f"{what} are held out, and others of it train or validate, which makes the test too good:"),
     ):
         groups = [group for group, found in sides.items() if len(found) > 1 and found >= both]
