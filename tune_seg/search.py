@@ -16,11 +16,12 @@ from tune_seg._arguments import Parser
 from tune_seg._commands import reported, run
 from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION, STUDIES, directory_of
+from tune_seg.study.files import CONFIGURATION, PACKS, STUDIES, directory_of
 from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:
     from tune_seg.config import StudyConfig
+    from tune_seg.study.plan import Plan
 
 _OPTIONS = {
     "trials": ("search.trials",),
@@ -48,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def search() -> int:
         studies = _requested(arguments)
         if arguments.dry_run:
-            for study in studies:
-                _dry_run(study)
+            problems = [problem for study in studies for problem in _dry_run(study)]
+            if problems:
+                raise InputError("\n".join(["the study could not start:", *(f"  {problem}" for problem in problems)]))
             return 0
         return _search(studies, profile_from=began if arguments.profile else None)
 
@@ -103,7 +105,8 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def _dry_run(study: _Request) -> None:
+def _dry_run(study: _Request) -> list[str]:
+    """Print what would run and what a look at the images shows; why it could not."""
     import yaml
 
     from tune_seg.study.plan import plan_study
@@ -111,7 +114,7 @@ def _dry_run(study: _Request) -> None:
     from tune_seg.study.search_space.samplers import sample_trials
 
     config = study.config
-    plan = plan_study(config, study.directory)
+    plan = plan_study(config, study.directory, quick=True)
     print(plan)
     if config.data.root is None and config.data.format is None:
         print("the images are generated; give yours with --data ROOT")
@@ -124,6 +127,18 @@ def _dry_run(study: _Request) -> None:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)
         whole = sum(trial.training.epochs for trial in known)
         print(f"\n# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
+    return [] if config.data.root is None else _look(study, plan)
+
+
+def _look(study: _Request, plan: "Plan") -> list[str]:
+    from tune_seg.data.inspect import inspect
+    from tune_seg.data.reading import detect_format
+
+    data = study.config.data
+    print(f"\n# the data: {data.root}, format {detect_format(data)}{' (detected)' * (data.format is None)}")
+    found = inspect(plan.dataset, plan.test, data.size, study.directory.parent / PACKS)
+    print("\n".join(found.lines))
+    return found.problems
 
 
 def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
@@ -220,9 +235,7 @@ def parser() -> Parser:
         "--store-gb", type=float, metavar="N", help="gigabytes of checkpoints that are kept (default: 20); 0: none"
     )
     parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the folder of the study)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="check all but the images, print what would run, write nothing"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="look at the images, print what would run, write nothing")
     parser.add_argument("--profile", action="store_true", help="print at the end where the time went")
     return parser
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.image_files import numbers, photo, write_image
 from tune_seg.search import main, parser
 
 OPTIONS = {
@@ -82,3 +83,30 @@ def test_an_option_is_written_in_full(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):  # of argparse
         main(["--trial", "3", "--dry-run"])
     assert "unknown option --trial (did you mean --trials?)" in capsys.readouterr().err
+
+
+def test_a_dry_run_looks_at_the_images_and_its_status_tells_whether_the_study_could_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "mine"
+    for name in "abcdef":
+        write_image(root / "images" / f"{name}.png", photo())
+        write_image(root / "masks" / f"{name}.png", numbers([0, 1]))
+    argv = [
+        "loss_schedule",
+        "--data",
+        str(root),
+        "--studies",
+        str(tmp_path / "studies"),
+        "--dry-run",
+        "--set",
+        "data.size=[32,32]",
+    ]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    assert f"# the data: {root}, format folder (detected)" in printed
+    assert "images: 5 train, 1 validate" in printed and "classes: class " in printed
+    (root / "masks" / "c.png").unlink()
+    assert main(argv) == 2
+    assert capsys.readouterr().err == f"error: the study could not start:\n  {root}/images/c.png: an image without a mask\n"
+    assert not (tmp_path / "studies").exists()

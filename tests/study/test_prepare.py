@@ -38,7 +38,7 @@ def test_images_that_are_held_out_and_train_or_validate_are_refused(tmp_path: Pa
         (root / "images" / "test" / f"test{number}.png").write_bytes(copy)
     with pytest.raises(
         InputError,
-        match=r"2 of the 2 images that are held out train or validate .*: test0 is train1, test1 is val0; take",
+        match=r"2 of its 2 images are .* train or validate \(train/train1 = test/test0; val/val0 = test/test1\).*; remove",
     ):
         _packed_test(plan_study(study(root), directory), packed)
 
@@ -69,3 +69,21 @@ def test_what_has_the_images_that_it_needs_is_taken(tmp_path: Path, objective: s
     data = {"format": "synthetic", "size": [16, 16], "max_train": 2, "max_val": images}
     plan = plan_study(parse(StudyConfig, {"data": data, "objective": objective}), tmp_path)
     _check_data(plan, PackedData(pack(plan.dataset, tmp_path, plan.config.data.size)))
+
+
+def test_a_test_split_with_a_copy_of_a_training_image_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    for split, name in (("train", "a"), ("val", "b"), ("test", "c"), ("test", "copy")):
+        write_image(root / "images" / split / f"{name}.png", photo())
+        write_image(root / "masks" / split / f"{name}.png", numbers([0, 1]))
+    data = {"root": root, "size": [10, 12], "split": {"test": "published"}}
+    plan = plan_study(parse(StudyConfig, {"data": data}), tmp_path / "studies" / "one")
+    packed = PackedData(pack(plan.dataset, tmp_path / "studies" / "packs", (10, 12)))
+    test = _packed_test(plan, packed)
+    assert test is not None and len(test.val) == 2
+    (root / "images" / "test" / "copy.png").write_bytes((root / "images" / "train" / "a.png").read_bytes())
+    plan = plan_study(plan.config, plan.directory)
+    with pytest.raises(
+        InputError, match=r"data\.split\.test: 1 of its 2 images .* \(train/a = test/copy\).*data\.split\.test="
+    ):
+        _packed_test(plan, packed)

@@ -226,11 +226,13 @@ def test_losses_that_cannot_take_the_classes_are_refused_before_an_image_is_read
     # two classes it takes
     data["classes"] = ["x", "y"]
     write_config(config, space=space, baselines=[], data=data)
-    assert search(config, "--data", str(root), "--dry-run") == 0
+    assert search(config, "--data", str(root), "--dry-run") == 2
+    assert message not in (printed := capsys.readouterr()).err and "a.png: cannot be read as an image" in printed.err
     # and where the masks tell how many classes there are, they must be read first
     del data["classes"]
     write_config(config, space=space, baselines=[], data=data)
-    assert search(config, "--data", str(root), "--dry-run") == 0
+    assert search(config, "--data", str(root), "--dry-run") == 2
+    assert message not in (printed := capsys.readouterr()).err and "a.png: cannot be read as an image" in printed.err
 
 
 @pytest.mark.long("stopped halfway")

@@ -1,10 +1,11 @@
 """A data set as readers give it: samples, class names, and a way to load one sample."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,11 @@ IGNORE_INDEX = 255
 
 MAX_CLASSES = 254
 """Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
+
+_Any = TypeVar("_Any")
+
+_MAX_OF_A_KIND: Final = 3
+_DIFFERENT: Final = re.compile(r"^\S+(?= is )|\S*[/\\]\S*|\S+\.\w+|\d+")
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
@@ -46,6 +52,8 @@ class Sample:
         part: the number of the slice, frame or page, from 0, where a file holds several samples.
         fold: in data that are divided into folds, the fold in which the sample validates; None: it trains in all of them.
             `split` is then that of fold 0.
+        drawn_from: the subsets from which its own was drawn, so that it may as well be in another one of them; empty: its
+            subset was published or listed.
     """
 
     id: str
@@ -55,6 +63,7 @@ class Sample:
     group: str = ""
     part: int | None = None
     fold: int | None = None
+    drawn_from: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def subset(self) -> str:
@@ -69,9 +78,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """A data set as it was published: its samples, and how to load one."""
+    """A data set as it was published: its samples, and how to load one.
+
+    Attributes:
+        samples: all of them.
+        split_notes: what was taken for granted to divide them, as :attr:`notes` are of the files.
+    """
 
     samples: tuple[Sample, ...]
+    split_notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
 
     holds_lock: ClassVar[bool] = False
     """Whether :meth:`load` keeps the interpreter lock most of the time, so that only processes can share its work."""
@@ -134,12 +149,36 @@ class Dataset(ABC):
             InputError: one line for each thing that is wrong with the sample, naming the file.
         """
 
+    def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
+        """What occurs in the masks of samples that come from one file: class indices, or raw values where nobody knows yet
+        which classes there are. Nothing for a mask that cannot be used, of which :meth:`load` says why.
+
+        Safe to call from several threads.
+        """
+        return [_occurring(self, sample) for sample in samples]
+
+    def of_some(self, samples: tuple[Sample, ...]) -> Self:
+        """Some of its samples, for a first look: the classes are those of their masks alone where nobody declared them."""
+        return replace(self, samples=samples)
+
     @abstractmethod
     def source(self) -> dict[str, Any]:
         """Everything that determines the content, as a JSON value; no image is decoded for it."""
 
 
-def spread(samples: Sequence[Sample], most: int | None) -> tuple[Sample, ...]:
+def _occurring(dataset: Dataset, sample: Sample) -> frozenset[int]:
+    try:
+        return values_of(dataset.load(sample)[1]) - {IGNORE_INDEX}
+    except InputError:
+        return frozenset()
+
+
+def values_of(mask: npt.NDArray[np.uint8 | np.uint16]) -> frozenset[int]:
+    """The distinct values of an array."""
+    return frozenset(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+
+
+def spread(samples: Sequence[_Any], most: int | None) -> tuple[_Any, ...]:
     """At most `most` of `samples`, spread evenly over them, because neighbouring frames of a video are alike."""
     if most is None or most >= len(samples):
         return tuple(samples)
@@ -147,8 +186,38 @@ def spread(samples: Sequence[Sample], most: int | None) -> tuple[Sample, ...]:
 
 
 def problems_error(what: str, problems: Sequence[str]) -> InputError:
-    """One error that names all `problems`, a line each."""
-    return InputError(printable("\n".join([what, *(f"  {problem}" for problem in problems)])))
+    """One error that names `problems`, a line for each or for each kind of which there are many."""
+    return InputError(printable("\n".join([what, *(f"  {problem}" for problem in summarised(problems))])))
+
+
+def summarised(problems: Sequence[str]) -> list[str]:
+    """The problems, those of a kind of which there are more than three as one line with their number and three examples.
+
+    A problem is `FILE: what is wrong with it`; those that differ in file names and numbers alone are of one kind.
+
+    Example:
+        >>> summarised([f"{name}.png: 4 bits too many" for name in "abcde"])
+        ['a.png: 4 bits too many (5 such, also b.png, c.png)']
+        >>> summarised([f"val.txt: {name} is no image" for name in "abcde"])
+        ['val.txt: a is no image (5 such, also b, c)']
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for problem in problems:
+        where, _, what = problem.partition(": ")
+        kinds.setdefault(_DIFFERENT.sub("", what), []).append((where, problem))
+    lines: list[str] = []
+    for found in kinds.values():
+        (_, first), *others = found
+        if len(found) <= _MAX_OF_A_KIND:
+            lines += [problem for _, problem in found]
+        else:
+            shown = others[: _MAX_OF_A_KIND - 1]
+            also = [where for where, _ in shown]
+            if len({where for where, _ in found}) == 1:  # lines of one list
+                words = (_DIFFERENT.search(problem.partition(": ")[2]) for _, problem in shown)
+                also = [word[0] for word in words if word is not None]
+            lines.append(f"{first} ({len(found)} such, also {', '.join(also)})")
+    return lines
 
 
 def printable(text: str) -> str:

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import TEST, Dataset, Sample, spread
+from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_of_divided
+from tune_seg.data.options import options_of
+from tune_seg.data.stratifying import stratified
 from tune_seg.data.synthetic import SyntheticDataset
 from tune_seg.errors import InputError
 from tune_seg.format_names import FORMATS, FormatName, need_packages
@@ -66,8 +70,7 @@ def read(source: DataConfig | str | Path | None = None, /, **fields: Any) -> Dat
         config = source
     else:
         config = parse(DataConfig, fields if source is None else {**fields, "root": source}, prefix="data")
-    dataset = _whole(config)
-    return replace(dataset, samples=_limited([sample for sample in dataset.samples if sample.split != TEST], config))
+    return _seen(_whole(config), config)
 
 
 def read_test(config: DataConfig) -> Dataset | None:
@@ -85,19 +88,64 @@ def read_test(config: DataConfig) -> Dataset | None:
         >>> len(read_test(config).samples), {sample.split for sample in read(config).samples} == {"train", "val"}
         (48, True)
     """
-    if config.split.test is None:
-        return None
-    dataset = _whole(config)
+    return None if config.split.test is None else _held_out(_whole(config))
+
+
+def read_both(config: DataConfig, packs: Path, *, quick: bool = False) -> tuple[Dataset, Dataset | None]:
+    """What :func:`read` and :func:`read_test` give, read once.
+
+    Args:
+        config: of the data.
+        packs: a folder, if there is one, in which is kept what was read of masks to divide them.
+        quick: for a look at the data: no mask is read to put rare classes on every side of a drawn split, so that some
+            images may be on another side.
+    """
+    whole = _whole(config, balance=not quick, packs=packs)
+    return _seen(whole, config), None if config.split.test is None else _held_out(whole)
+
+
+def _seen(dataset: Dataset, config: DataConfig) -> Dataset:
+    return replace(dataset, samples=_limited([sample for sample in dataset.samples if sample.split != TEST], config))
+
+
+def _held_out(dataset: Dataset) -> Dataset:
     return replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.split == TEST))
 
 
-def _whole(config: DataConfig) -> Dataset:
-    """All samples that are used, also those that are held out."""
+def _whole(config: DataConfig, *, balance: bool = True, packs: Path | None = None) -> Dataset:
+    """All samples that are used, also those that are held out; with `balance`, rare classes are on every drawn side."""
     if config.root is None:
         return SyntheticDataset.generate(config.size, config.split.seed)
     name = _detected(config.root, config)
     need_packages(name)
-    return _Reader.of(name).read(config.root, config)
+    read = partial(_Reader.of(name).read, config.root)
+    dataset = read(config)
+    if not any(sample.drawn_from for sample in dataset.samples):
+        return replace(dataset, split_notes=dataset.split_notes or tuple(notes_of_divided(dataset.samples)))
+    dataset, notes = _of_groups(dataset, name, config, read)
+    dataset, moved = stratified(dataset, config.split.seed, packs) if balance else (dataset, 0)
+    if moved:
+        notes.append(f"{moved} groups or images of the drawn split changed places, so that rare classes are on every side")
+    return replace(dataset, split_notes=(*dataset.split_notes, *notes))
+
+
+def _of_groups(
+    dataset: Dataset, name: FormatName, config: DataConfig, read: Callable[[DataConfig], Dataset]
+) -> tuple[Dataset, list[str]]:
+    """The data set divided by the groups that the names of its images tell, if they are not known, and what to say of it."""
+    if config.options.get("group") is not None or "group" not in options_of(name).model_fields:
+        return dataset, []
+    if any(sample.group for sample in dataset.samples):  # the reader knows them
+        by_name = all(sample.part is None for sample in dataset.samples)
+        return dataset, [note_of_detected(dataset.samples)] if by_name else []
+    pattern = detected(sample.id for sample in dataset.samples)
+    if pattern is None:
+        return dataset, []
+    try:
+        dataset = read(config.model_copy(update={"options": {**config.options, "group": pattern}}))
+    except InputError:  # as if it had not been detected
+        return dataset, [note_of_few(pattern, dataset.samples)]
+    return dataset, [note_of_detected(dataset.samples)]
 
 
 def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:

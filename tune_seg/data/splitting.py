@@ -4,6 +4,7 @@ The samples of a group, such as a patient, a volume or a city, all train, all va
 a group is one by itself.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tune_seg.config import SplitConfig
 from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName, problems_error
+from tune_seg.data.groups import ALONE
 from tune_seg.errors import InputError
 
 VAL_FRACTION = 0.2
@@ -57,10 +59,14 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
         pool = [sample for sample in samples if sample not in taken]
     if isinstance(split.test, float):
         pool, held_out = _drawn_apart(pool, split.test, split.seed)
+        pool, held_out = ([replace(sample, drawn_from=(sample.split, TEST)) for sample in some] for some in (pool, held_out))
     at_random = not published and lists is None
     if held_out and (not pool or (not at_random and {sample.split for sample in pool} != set(SPLITS))):
         raise InputError("data.split.test: so much is held out that nothing is left to train or to validate with")
     divided = _at_random(pool, split) if at_random else pool
+    if at_random and isinstance(split.test, float):  # each could as well be on any side
+        sides = (*divided[0].drawn_from, TEST)
+        divided, held_out = ([replace(sample, drawn_from=sides) for sample in some] for some in (divided, held_out))
     used = (*divided, *(replace(sample, split=TEST) for sample in held_out))
     _reject_groups_on_both_sides(used)
     return used
@@ -178,9 +184,9 @@ def _whole(sample: Sample) -> set[str]:
 def _drawn_apart(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """The samples without those of some groups, a `share` of all, and the samples of these."""
     # another draw than that of the validation images, which stay nearly the same
-    groups = sorted({_group(sample) for sample in samples}, key=lambda group: _drawn(f"{TEST}/{group}", seed))
+    groups = sorted({group_of(sample) for sample in samples}, key=lambda group: place_in_draw(f"{TEST}/{group}", seed))
     drawn = set(groups[: max(round(len(groups) * share), 1)])
-    return [s for s in samples if _group(s) not in drawn], [s for s in samples if _group(s) in drawn]
+    return [s for s in samples if group_of(s) not in drawn], [s for s in samples if group_of(s) in drawn]
 
 
 def _at_random(samples: Sequence[Sample], split: SplitConfig) -> tuple[Sample, ...]:
@@ -196,36 +202,45 @@ def _by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> tuple
         what = f"the samples of {first.group}" if first.group else "one sample"
         raise InputError(f"{first.image or first.mask}: {what} cannot both train and validate; add more")
     val = set(groups[: min(max(round(len(groups) * fraction), 1), len(groups) - 1)])
-    return _in_order(replace(sample, split="val" if _group(sample) in val else "train") for sample in samples)
+    return _in_order(
+        replace(sample, split="val" if group_of(sample) in val else "train", drawn_from=SPLITS) for sample in samples
+    )
 
 
 def _by_folds(samples: Sequence[Sample], folds: int, fraction: float | None, seed: int) -> tuple[Sample, ...]:
     groups = _shuffled_groups(samples, seed)
     if len(groups) < folds:
         what = "samples" if groups == [sample.id for sample in samples] else "groups (such as patients, volumes or cities)"
-        raise InputError(f"data.split.folds: {folds} folds of {len(groups)} {what}; each fold needs one of its own")
+        alone = any(sample.group and sample.part is None for sample in samples)
+        raise InputError(
+            f"data.split.folds: {folds} folds of {len(groups)} {what}; each fold needs one of its own"
+            + f". Where the format has the option, --set {shlex.quote(ALONE)} takes every image by itself" * alone
+        )
     if fraction is None:
         fold = {group: place * folds // len(groups) for place, group in enumerate(groups)}
     else:
         each = min(max(round(len(groups) * fraction), 1), len(groups) // folds)
         fold = {group: place // each for place, group in enumerate(groups[: each * folds])}
+    rest = ("train",) if len(fold) < len(groups) else ()
     return _in_order(
-        replace(sample, fold=number, split="val" if number == 0 else "train")
+        replace(sample, fold=number, split="val" if number == 0 else "train", drawn_from=(*map(str, range(folds)), *rest))
         for sample in samples
-        for number in [fold.get(_group(sample))]
+        for number in [fold.get(group_of(sample))]
     )
 
 
-def _group(sample: Sample) -> str:
+def group_of(sample: Sample) -> str:
+    """What stays on one side with it: its group, or the sample alone."""
     return sample.group or sample.id
 
 
 def _shuffled_groups(samples: Sequence[Sample], seed: int) -> list[str]:
     """The groups in random order. Each draws its own place, so that a group added later moves at most one other across."""
-    return sorted({_group(sample) for sample in samples}, key=lambda group: _drawn(group, seed))
+    return sorted({group_of(sample) for sample in samples}, key=lambda group: place_in_draw(group, seed))
 
 
-def _drawn(group: str, seed: int) -> bytes:
+def place_in_draw(group: str, seed: int) -> bytes:
+    """The place of a group in the random order."""
     return blake2b(f"{seed}/{group}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
@@ -264,7 +279,11 @@ def _reject_groups_on_both_sides(samples: Sequence[Sample]) -> None:
             sides.setdefault(sample.group, set()).add(sample.split)
     what = "samples of one group, such as a patient, a volume or a city,"
     for both, message in (
-        (set(SPLITS), f"{what} train and validate, which makes validation too good:"),
+        (
+            set(SPLITS),
+            f"{what} train and validate, which makes validation too good; --set data.split.val_fraction=0.2 divides whole "
+            "groups anew:",
+        ),
         ({TEST}, f"{what} are held out, and others of it train or validate, which makes the test too good:"),
     ):
         groups = [group for group, found in sides.items() if len(found) > 1 and found >= both]

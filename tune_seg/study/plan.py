@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tune_seg.config import StudyConfig
-from tune_seg.data import Dataset, read, read_test
+from tune_seg.data import Dataset
+from tune_seg.data.reading import read_both
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.budget import grid_trials, repeats_of
-from tune_seg.study.files import ANOTHER_NAME
+from tune_seg.study.files import ANOTHER_NAME, PACKS
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.trajectory import weights_identity
@@ -81,12 +82,15 @@ class Plan:
         )
 
 
-def plan_study(config: StudyConfig, directory: Path) -> Plan:
+def plan_study(config: StudyConfig, directory: Path, *, quick: bool = False) -> Plan:
     """Check all of a study that can be checked without decoding an image or starting a process.
+
+    Where the split is drawn, masks are read for it.
 
     Args:
         config: the study.
         directory: where its results will be; it need not be there.
+        quick: whether to read no mask, for a look; a drawn split may then have some images on another side.
 
     Raises:
         InputError: the configuration, the space, or the layout of the data is wrong.
@@ -95,13 +99,13 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     planned_points(config, space)
     check_sampler(config, space)
     config = config.model_copy(update={"files": _weights_files(config, space)})
-    dataset = read(config.data)
+    dataset, test = read_both(config.data, directory.parent / PACKS, quick=quick)
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
     if dataset.masks_to_scan == 0:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
-    return Plan(config, space, dataset, directory, read_test(config.data))
+    return Plan(config, space, dataset, directory, test)
 
 
 def _weights_files(config: StudyConfig, space: Space) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """From a plan to trials that can run: lock the study, pack the data, start Ray, check models and losses."""
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.progress import Progress
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest, pack
-from tune_seg.data.packing.common import common_images
+from tune_seg.data.packing.counts import Counts
 from tune_seg.data.packing.write import packed_origin
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
@@ -22,15 +22,13 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.study.files import ANOTHER_FOLDER, CLASSES, CONFIGURATION, PACKS, STORE
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
+from tune_seg.study.output.class_warnings import note_of_twins, pairs, say_ignored
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
-
-_NAMED = 3
-"""Images that are held out and used that a message names."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Prepared:
         directory: of the study.
         store: the checkpoint store; None where the study keeps no checkpoints.
         test: the packed test split, which no trial is told of; None: there is none.
+        counts: what was counted in the files of the masks, by subset.
     """
 
     config: StudyConfig
@@ -54,6 +53,7 @@ class Prepared:
     directory: Path
     store: CheckpointStore | None
     test: PackedTest | None = None
+    counts: Mapping[str, Counts] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:
@@ -128,14 +128,18 @@ def _prepare(
     packed = _packed(plan, console, checks=(machines, models))
     _check_data(plan, packed)
     test = _packed_test(plan, packed)
-    show_classes(packed, plan.directory / CLASSES, console)
+    origin = packed_origin(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size)
+    counts = {} if origin is None else origin.counts
+    show_classes(packed, plan.directory / CLASSES, console, counts)
+    say_ignored(console, packed, counts)
     importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
     notes = models.result()
     compute = _with_gpu_share(plan, packed, machines.result())
     config = _resolved(plan.config, packed, test, compute)
     check_same_study(config, plan.directory / CONFIGURATION)
-    say_notes(console, [*_data_notes(plan), *notes])
-    return Prepared(config, compute, plan.space, packed, plan.directory, store, test)
+    of_data = [] if origin is None else origin.notes
+    say_notes(console, [*of_data, *note_of_twins(packed.twins()), *notes])
+    return Prepared(config, compute, plan.space, packed, plan.directory, store, test, counts)
 
 
 def _machines(config: StudyConfig) -> ComputeConfig:
@@ -168,11 +172,6 @@ def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Pack
         return PackedData(pack(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size, progress=progress))
 
 
-def _data_notes(plan: Plan) -> Sequence[str]:
-    origin = packed_origin(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size)
-    return [] if origin is None else origin.notes
-
-
 def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
     """Pack the test split, unless that was done before.
 
@@ -188,12 +187,11 @@ def _packed_test(plan: Plan, packed: PackedData) -> PackedTest | None:
             f"data.split.test: its images have the classes {', '.join(test.class_names)}, the others "
             f"{', '.join(packed.class_names)}; name the classes with data.classes"
         )
-    common = [f"{held_out} is {used}" for used, held_out in common_images(packed, test)]
-    if common:
+    if twins := packed.twins(test):
         raise InputError(
-            f"data.split.test: {len(common)} of the {len(test)} images that are held out train or validate as well, under "
-            f"another name or in another place: {', '.join(common[:_NAMED])}{', ...' if len(common) > _NAMED else ''}; take "
-            "them out of the one or the other, for instance with lists (data.split.train, .val, .test)"
+            f"data.split.test: {len(twins)} of its {len(test.val)} images are pixel for pixel among those that train or "
+            f"validate ({pairs(twins)}), so a test with them would be too good; remove the copies, or hold out a list "
+            "without them (--set data.split.test=LIST)"
         )
     content = plan.config.data.test_content
     if content not in (None, test.content_id):

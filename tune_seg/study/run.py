@@ -16,13 +16,13 @@ from tune_seg.study.budget import most_repeats, repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
+from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
     say_failures,
     say_next,
     say_where,
     study_console,
-    warn_of_classes,
     warn_of_frozen_encoders,
     warn_of_groups,
     warner,
@@ -125,7 +125,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     report.begin(before)
     tracker.start(before)
     records.observers += [report.update, tracker.update, written.update]
-    warn_of_classes(console, packed)
+    warn_of_classes(console, packed, ready.counts)
     warn_of_groups(console, packed)
     warn_of_frozen_encoders(console, ready.space)
     try:

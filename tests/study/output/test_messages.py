@@ -13,7 +13,8 @@ from tests.support.records import asked, open_records
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import Dataset, PackedData, pack
 from tune_seg.data.dataset import Sample
-from tune_seg.study.output.messages import say_failures, warn_of_classes, warn_of_frozen_encoders, warn_of_groups, warner
+from tune_seg.study.output.class_warnings import warn_of_classes
+from tune_seg.study.output.messages import say_failures, warn_of_frozen_encoders, warn_of_groups, warner
 from tune_seg.study.record import State
 from tune_seg.study.search_space.space import Space
 
@@ -62,9 +63,10 @@ def test_classes_that_no_training_or_no_validation_image_has_are_warned_of(
     data = Halves((Sample("a", "train"), Sample("b", "val")), {"a": trained, "b": validated})
     warn_of_classes(console, PackedData(pack(data, tmp_path, (8, 8))))
     size = "(at 8 x 8 pixels, where small things may have disappeared)"
-    expected = [f"Warning: {untrained} in no training image {size}: no loss can find them."]
+    what_to_do = "add images that have them, or divide whole groups anew with --set data.split.val_fraction=0.2."
+    expected = [f"Warning: {untrained} in no training image {size}: no loss can find them; {what_to_do}"]
     if unseen:
-        expected.append(f"Warning: {unseen} in no validation image {size}: nobody can tell who finds them.")
+        expected.append(f"Warning: {unseen} in no validation image {size}: nobody can tell who finds them; {what_to_do}")
     assert printed(console) == expected
 
 

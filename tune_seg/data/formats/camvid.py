@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from tune_seg.config import DataConfig
+from tune_seg.config import DataConfig, SplitConfig
 from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
+from tune_seg.data.groups import GroupPattern, grouped, notes_of_divided
 from tune_seg.data.images.colours import ColourMasks, read_colour_table
 from tune_seg.data.images.files import FileDataset, match
 from tune_seg.data.labels import declared
@@ -83,6 +84,7 @@ _Layout = Literal["SegNet", "original", "Kaggle"]
 _SIDES: tuple[SplitName, ...] = (*SPLITS, TEST)
 _FIRST_TEST_FRAME = 8550  # of the sequence 0001TP
 _VAL_FRAMES = range(7959, 8160)  # of the sequence 0016E5
+_DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")
 
 
 class CamVidOptions(Options):
@@ -94,6 +96,11 @@ class CamVidOptions(Options):
     val: Literal["val", "test"] = "val"
     """The published images that validate. With `data.split` all images are divided anew, those of test
     too, unless it holds them out."""
+
+    group: GroupPattern = None
+    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
+    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: the
+    drive, where `data.split` divides the images anew."""
 
 
 def looks_like(root: Path) -> bool:
@@ -134,9 +141,11 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
     else:
         reads_test = config.split.given or config.split.test is not None
         used = [sample for side in (_SIDES if reads_test else SPLITS) for sample in sides[side]]
-    samples = divide(used, config.split, root)
+    samples = _divided(used, options.group, config.split, root)
+    notes = tuple(notes_of_divided([_of_drive(sample) for sample in samples]))
     if layout == "SegNet":
-        return FileDataset(samples, declared(config.classes or CLASS_NAMES, config.ignore_label, VOID))
+        labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
+        return FileDataset(samples, labels, split_notes=notes)
     if options.classes == 11:
         void = VOID
         numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
@@ -146,7 +155,27 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
         numbers = {colour: number for number, (colour, _) in enumerate(COLOURS.values())}
         names = {number: name for number, name in enumerate(COLOURS) if number != void}
     labels = declared(config.classes or names, config.ignore_label, void)
-    return FileDataset(samples, labels, masks=ColourMasks(numbers, "the 32 colours of CamVid", void))
+    masks = ColourMasks(numbers, "the 32 colours of CamVid", void)
+    return FileDataset(samples, labels, masks=masks, split_notes=notes)
+
+
+def _divided(samples: list[Sample], group: str | None, split: SplitConfig, root: Path) -> tuple[Sample, ...]:
+    """Drives are kept whole where the sides are drawn. The published split divides one, and stays."""
+    if group is not None:
+        return divide(grouped(samples, group), split, root)
+    if split.folds is not None or split.val_fraction is not None:
+        # what is published to be held out is a part of a drive
+        held_out = {TEST} if split.test == "published" else set[str]()
+        return divide([s if s.split in held_out else _of_drive(s) for s in samples], split, root)
+    divided = divide(samples, split, root)
+    # what is fitted to one half of the validation images is scored on other drives, if there are any
+    several = len({_of_drive(sample).group for sample in divided if sample.split == "val"}) > 1
+    return tuple(_of_drive(sample) for sample in divided) if several else divided
+
+
+def _of_drive(sample: Sample) -> Sample:
+    drive = sample.id.partition("_")[0]
+    return replace(sample, group=drive) if drive in _DRIVES else sample
 
 
 def _layout(root: Path) -> _Layout | None:

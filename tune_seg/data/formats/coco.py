@@ -7,7 +7,7 @@ class is of that class, and crowds are ignored.
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -19,6 +19,7 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import IGNORE_INDEX, SPLITS, Dataset, Image, Mask, Sample, SplitName
 from tune_seg.data.formats._json_lists import members, unescaped
 from tune_seg.data.formats._pascal import CLASS_NAMES
+from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.files import stamp
 from tune_seg.data.images.pictures import RGB
 from tune_seg.data.options import Options, read_options
@@ -44,6 +45,11 @@ class CocoOptions(Options):
 
     only_labelled: bool = True
     """Leave out images in which none of the twenty classes occurs, on both sides of the split."""
+
+    group: GroupPattern = None
+    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
+    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
+    from names such as `vid1_0001`, where a split is drawn."""
 
 
 class Region(NamedTuple):
@@ -104,6 +110,18 @@ class CocoDataset(Dataset):
                 f"{sample.mask}: a segmentation on {sample.image.name} cannot be drawn ({reason}); is the file damaged?"
             ) from error
 
+    def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
+        return [self._named(sample) for sample in samples]
+
+    def _named(self, sample: Sample) -> frozenset[int]:
+        """What the file says is there, without drawing it."""
+        assert sample.image is not None and sample.mask is not None
+        try:
+            places = self.annotations[sample.image].places
+            return frozenset({0, *(region.label for region in _regions(sample.mask, places, self.labels[sample.mask]))})
+        except (InputError, LookupError, ValueError):
+            return frozenset()
+
     def source(self) -> dict[str, Any]:
         return {
             "annotations": [stamp(path) for path in sorted({sample.mask for sample in self.samples if sample.mask})],
@@ -137,7 +155,7 @@ def read_coco(root: Path, config: DataConfig) -> CocoDataset:
             raise InputError(f"{path}: none of its images shows one of VOC's twenty classes")
         annotations |= found
         published += [Sample(image.stem, split, image, path) for image in sorted(found)]
-    return CocoDataset(divide(published, config.split, root), annotations, labels)
+    return CocoDataset(divide(grouped(published, options.group), config.split, root), annotations, labels)
 
 
 def draw(regions: Iterable[Region], size: tuple[int, int]) -> Mask:

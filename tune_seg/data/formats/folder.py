@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tune_seg.config import DataConfig, Integer, Positive
 from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
+from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.colours import ColourTable, read_colour_table
 from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
 from tune_seg.data.images.pictures import CLASS_NUMBERS, Pictures, depth, page_numbers
@@ -45,6 +46,11 @@ class FolderOptions(Options):
     """The colour of each class, where masks are coded in colours, such as `{road: [128, 64, 128], ...}`. null: those of
     `ROOT/colours.txt` or `ROOT/class_dict.csv`, if one is there."""
 
+    group: GroupPattern = None
+    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
+    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
+    from names such as `vid1_0001`, where a split is drawn."""
+
 
 def looks_like(root: Path) -> bool:
     """Whether the folders are there."""
@@ -66,7 +72,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     options = read_options(config.options, FolderOptions)
     pages_as_channels = options.pages == "channels"
     published = _samples(root, held_out=config.split.test == "published")
-    samples = divide(_by_pages(published, pages_as_channels), config.split, root)
+    samples = divide(grouped(_by_pages(published, pages_as_channels), options.group), config.split, root)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
     table = _colour_table(root, options)
     classes = config.classes or _class_names(root, table, config.ignore_label)

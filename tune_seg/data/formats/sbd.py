@@ -7,6 +7,7 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
+from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.labels import declared
@@ -26,6 +27,11 @@ class SbdOptions(Options):
     leave_out: Path | None = None
     """A file that lists images which do not train, one a line; relative to the root. Name VOC's `val.txt` to compare models
     on VOC's validation images, some of which are among SBD's training images. null: all train."""
+
+    group: GroupPattern = None
+    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
+    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
+    from names such as `vid1_0001`, where a split is drawn."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def read_sbd(root: Path, config: DataConfig) -> FileDataset:
         *samples_of(val, home / "val.txt", home / "img", home / "cls", ".mat", "val"),
     ]
     return FileDataset(
-        divide(published, config.split, root),
+        divide(grouped(published, options.group), config.split, root),
         declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
         masks=MatFiles(),
     )

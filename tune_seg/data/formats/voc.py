@@ -5,6 +5,7 @@ from pathlib import Path
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import TEST, Sample, problems_error
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
+from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
@@ -23,6 +24,11 @@ class VocOptions(Options):
     extra: Path | None = None
     """A folder of more labels, PNG with the same numbers, such as `SegmentationClassAug`; relative to the folder that holds
     `JPEGImages`. Its images train too, but never those of `val.txt`, and VOC's own label wins. null: none."""
+
+    group: GroupPattern = None
+    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
+    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
+    from names such as `vid1_0001`, where a split is drawn."""
 
 
 def looks_like(root: Path) -> bool:
@@ -61,6 +67,6 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
         more = [name for name in names if name not in {*train, *val, *test}]
         published += samples_of(more, extra, images, extra, ".png", "train")
     return FileDataset(
-        divide(published, config.split, root),
+        divide(grouped(published, options.group), config.split, root),
         declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
     )

@@ -1,17 +1,38 @@
 """Data sets whose images and masks are files with equal names in two folders."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.dataset import Dataset, Image, ImageType, Mask, Sample, SplitName, printable, problems_error
-from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, RGB, MaskFiles, Pictures, page_numbers, read_mask
+from tune_seg.data.dataset import (
+    IGNORE_INDEX,
+    Dataset,
+    Image,
+    ImageType,
+    Mask,
+    Sample,
+    SplitName,
+    printable,
+    problems_error,
+    values_of,
+)
+from tune_seg.data.images.pictures import (
+    CLASS_NUMBERS,
+    IMAGE_SUFFIXES,
+    RGB,
+    MaskFiles,
+    Pictures,
+    Raw,
+    page_numbers,
+    read_mask,
+)
 from tune_seg.data.labels import Labels, Occurrence, found
 from tune_seg.errors import InputError
 
@@ -71,6 +92,13 @@ class Scan:
             raise InputError(self._failure)
         return self._labels
 
+    def of_some(self, masks: set[Path]) -> "Scan":
+        """The same for some of its masks."""
+        scan = copy(self)
+        scan._masks = tuple(mask for mask in self._masks if mask in masks)
+        scan._labels = scan._failure = None
+        return scan
+
     def describe(self) -> dict[str, Any]:
         """Everything that determines the labels, as a JSON value."""
         return {"masks": [stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
@@ -115,8 +143,20 @@ class LabelledDataset(Dataset):
     def masks_to_scan(self) -> int:
         return self.classes.masks_to_read if isinstance(self.classes, Scan) else 0
 
+    def of_some(self, samples: tuple[Sample, ...]) -> Self:
+        classes = self.classes
+        if isinstance(classes, Scan):
+            classes = classes.of_some({sample.mask for sample in samples if sample.mask is not None})
+        return replace(self, samples=samples, classes=classes)
+
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         return self._labels(progress).class_names
+
+    def _translated(self, raw: Raw) -> frozenset[int]:
+        """The classes in raw values, or these where the classes are not known before every mask was read."""
+        if isinstance(self.classes, Scan):
+            return values_of(raw)
+        return values_of(self.classes.translate(raw)) - {IGNORE_INDEX}
 
     def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
@@ -166,6 +206,16 @@ class FileDataset(LabelledDataset):
         if image is None or mask is None or problems:
             raise InputError(printable("\n".join(problems)))
         return image, mask
+
+    def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
+        return [self._values(sample) for sample in samples]
+
+    def _values(self, sample: Sample) -> frozenset[int]:
+        try:
+            raw = None if sample.mask is None else self.masks.read(sample.mask, sample.part)
+            return frozenset() if raw is None else self._translated(raw)
+        except InputError:
+            return frozenset()
 
     def source(self) -> dict[str, Any]:
         return {

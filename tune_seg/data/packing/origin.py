@@ -5,10 +5,12 @@ Two data sets of equal content have one pack, and each a file of this kind of it
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
+
+from tune_seg.data.packing.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,13 @@ class Origin:
 
     Attributes:
         pack: the file name of the pack.
-        notes: what was taken for granted about them (:attr:`tune_seg.data.Dataset.notes`).
+        notes: what was taken for granted about them (:attr:`tune_seg.data.Dataset.notes`), and to divide them.
+        counts: of their masks, by subset (`train`, `val`, `test`, or the number of a fold).
     """
 
     pack: str
     notes: Sequence[str]
+    counts: Mapping[str, Counts] = field(default_factory=dict)
 
 
 def write_origin(path: Path, origin: Origin) -> None:
@@ -38,6 +42,8 @@ def write_origin(path: Path, origin: Origin) -> None:
 def read_origin(path: Path) -> Origin | None:
     """What a file says; None where there is none, or it is damaged."""
     try:
-        return Origin(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        counts = {subset: Counts.read(each) for subset, each in values["counts"].items()}
+        return Origin(**{**values, "counts": counts})
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None

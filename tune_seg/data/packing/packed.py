@@ -1,7 +1,7 @@
 """A packed data set as every trial sees it: a file mapped into memory, shared by all processes that map it."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -102,9 +102,29 @@ class PackedData:
         """
         return self if _checked(fold, self.folds) == self.fold else PackedData(self.path, fold)
 
-    def ids(self) -> list[str]:
-        """The id of each sample, by the number of its row."""
-        return [names.id for batch in self._batches for names in batch.names()]
+    def twins(self, other: "PackedData | None" = None) -> list[tuple[str, str]]:
+        """Equal images in two subsets, or in this pack and in another one, each as `subset/id`; none of one colour.
+
+        Example:
+            >>> PackedData(path).twins()  # doctest: +SKIP
+            [('train/frame 7', 'val/frame 7 again')]
+        """
+        first: dict[bytes, tuple[str, str]] = {}
+        found: list[tuple[str, str]] = []
+        for subset, name, picture in self._pictures():
+            where = first.setdefault(picture, (subset, f"{subset}/{name}"))
+            if other is None and where[0] != subset:
+                found.append((where[1], f"{subset}/{name}"))
+        for subset, name, picture in () if other is None else other._pictures():
+            if picture in first:
+                found.append((first[picture][1], f"{subset}/{name}"))
+        return found
+
+    def _pictures(self) -> Iterator[tuple[str, str, bytes]]:
+        for batch in self._batches:
+            for row, picture in zip(batch.names(), batch.pictures(), strict=True):
+                if picture:
+                    yield row.subset if not row.subset.isdecimal() else f"fold {row.subset}", row.id, picture
 
     def image(self, number: int) -> Image:
         """A read-only view (H, W, C) in the mapped file, by the number of the row, or a decompressed copy."""

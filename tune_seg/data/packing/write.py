@@ -29,6 +29,7 @@ from tune_seg._child import Child
 from tune_seg._posix import fcntl
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Image, Mask, Sample, problems_error
+from tune_seg.data.packing.counts import Counts, counted, restored
 from tune_seg.data.packing.file_format import (
     CONTENT_VERSION,
     FORMAT_VERSION,
@@ -97,15 +98,15 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
             if known is not None:
                 partial.unlink()
                 return known
-            form = replace(form, compressed=needed > _MAX_SHARE_OF_FREE_DISK * _free(directory))
+            form = replace(form, compressed=needed > _MAX_SHARE_OF_FREE_DISK * free_bytes(directory))
             try:
-                content_id = _write(dataset, partial, form, progress)
+                tally = _write(dataset, partial, form, progress)
             except OSError:
                 partial.unlink(missing_ok=True)
                 raise
-            path = directory / f"{content_id}{SUFFIX}"
+            path = directory / f"{tally.content_id}{SUFFIX}"
             # before the pack is there, so that whoever waits for it finds both
-            write_origin(note, Origin(path.name, dataset.notes))
+            write_origin(note, Origin(path.name, (*dataset.notes, *dataset.split_notes), tally.counts()))
             if _is_whole(path):  # one that is there stays, because running trials share its pages
                 partial.unlink()
             else:
@@ -113,8 +114,8 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
     return path
 
 
-def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> str:
-    """Write the pack to `partial`, after what it already holds, and return the content id."""
+def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> "_Tally":
+    """Write the pack to `partial`, after what it already holds, and return what was counted."""
     samples = sorted(dataset.samples, key=lambda sample: sample.place)
     scanned = dataset.masks_to_scan
 
@@ -148,7 +149,7 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
             elif not problems:  # packing will end with an error, so nothing more needs writing
                 row, pixels = answer
                 writer.add(row)
-                tally.add(row.subset, row.digest, pixels)
+                tally.add(row.subset, row.digest, pixels, restored(row.counts))
             done += 1
             tell(scanned + done)
         try:
@@ -157,16 +158,21 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
             partial.unlink()
             raise
         writer.finish(tally.summary())
-    return tally.content_id
+    return tally
 
 
 def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     """Count rows that were written before, if they are those of `samples` and undamaged; whether they are."""
     digests = rows.undamaged()
-    if digests is None or rows.names() != [RowNames.of(sample) for sample in samples]:
+    counts = [restored(cell) for cell in rows.counts()]
+    if (
+        digests is None
+        or any(each is None for each in counts)
+        or rows.names() != [RowNames.of(sample) for sample in samples]
+    ):
         return False
-    for sample, digest, mask in zip(samples, digests, rows.masks, strict=True):
-        tally.add(sample.subset, digest, _counted(mask))
+    for sample, digest, mask, of_file in zip(samples, digests, rows.masks, counts, strict=True):
+        tally.add(sample.subset, digest, _counted(mask), of_file)
     return True
 
 
@@ -199,15 +205,22 @@ class _Tally:
             subsets = (TEST,)
         self.samples = dict.fromkeys(subsets, 0)
         self.pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
+        self._of_files = {subset: np.zeros((2**8, 2), np.int64) for subset in subsets}
         self._class_names = class_names
         self._digest = blake2b(digest_size=16)
         self._digest.update(json.dumps([CONTENT_VERSION, class_names, form.size, form.channels, form.dtype]).encode())
 
-    def add(self, subset: str, digest: bytes, pixels: npt.NDArray[np.int64]) -> None:
-        """Take a row into account, with the number of its pixels of each value; their order matters."""
+    def add(self, subset: str, digest: bytes, pixels: npt.NDArray[np.int64], of_file: npt.NDArray[np.int64] | None) -> None:
+        """Take a row into account, with the number of its pixels of each value, and of those of its file. Order matters."""
         self._digest.update(digest)
         self.samples[subset] += 1
         self.pixels[subset] += pixels[: len(self._class_names)]
+        if of_file is not None:
+            self._of_files[subset] += of_file
+
+    def counts(self) -> dict[str, Counts]:
+        """Of the masks in their files, by subset."""
+        return {subset: Counts.of(counts, len(self._class_names)) for subset, counts in self._of_files.items()}
 
     @property
     def content_id(self) -> str:
@@ -222,7 +235,7 @@ Decoded = tuple[Row, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class _Decoder:
+class Decoder:
     """Decodes, resizes and counts a sample; errors are returned, so that all of them are reported at once."""
 
     dataset: Dataset
@@ -230,16 +243,25 @@ class _Decoder:
 
     def __call__(self, sample: Sample) -> Decoded | InputError:
         try:
-            image, mask = _resized(*_checked(self.dataset.load(sample), sample, self.form), self.form.size)
-            return Row.of(sample, image, mask, self.form), _counted(mask)
+            return self.row(sample, *self.dataset.load(sample))
         except InputError as error:
             return error
+
+    def row(self, sample: Sample, image: Image, mask: Mask) -> Decoded:
+        """The row of a sample that was loaded, and how many of its pixels have each value.
+
+        Raises:
+            InputError: it is of another kind than the others.
+        """
+        of_file = mask
+        image, mask = _resized(*_checked((image, mask), sample, self.form), self.form.size)
+        return Row.of(sample, image, mask, counted(of_file, mask), self.form), _counted(mask)
 
 
 def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
     """Every sample, in order, decoded on all cores: by threads, unless decoding holds the interpreter lock."""
     workers = available_cores()
-    decoder = _Decoder(dataset, form)
+    decoder = Decoder(dataset, form)
     with ExitStack() as stack:
         decode: Callable[[Sample], Decoded | InputError] = decoder
         if dataset.holds_lock and workers > _MAX_CORES_FOR_THREADS:
@@ -261,7 +283,7 @@ class _Processes:
     Each process gets the data set once, and a sample at a time.
     """
 
-    def __init__(self, decoder: _Decoder, count: int) -> None:
+    def __init__(self, decoder: Decoder, count: int) -> None:
         decoder = replace(decoder, dataset=replace(decoder.dataset, samples=()))
         self._all = [Child(_serve, decoder) for _ in range(count)]
         self._free: SimpleQueue[Child] = SimpleQueue()
@@ -290,7 +312,7 @@ class _Processes:
             child.kill()
 
 
-def _serve(connection: Connection, decoder: _Decoder) -> None:
+def _serve(connection: Connection, decoder: Decoder) -> None:
     """What each process does until the connection ends."""
     while True:
         try:
@@ -424,12 +446,12 @@ def _disk_errors(directory: Path, needed: int) -> Iterator[None]:
 def _no_space(directory: Path, needed: int, reason: str = "not enough space") -> InputError:
     return InputError(
         f"{directory}: {reason}. The packed data needs {needed} bytes ({needed / 2**20:.1f} MiB) uncompressed, "
-        f"{_free(directory)} bytes are free there. Make space, raise the quota or the limit on file "
+        f"{free_bytes(directory)} bytes are free there. Make space, raise the quota or the limit on file "
         "sizes, name another directory, or pack less with a smaller data.size, data.max_train and data.max_val"
     )
 
 
-def _free(directory: Path) -> int:
+def free_bytes(directory: Path) -> int:
     """Free bytes where `directory` is, or would be made."""
     there = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))
     return shutil.disk_usage(there).free

@@ -74,6 +74,15 @@ class VolumeDataset(LabelledDataset):
             raise InputError(printable(f"{case.mask}: {error}")) from None
         return resampled(slices.images[sample.part], mask, case.spacing, self.options.spacing, self.size)
 
+    def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
+        image = samples[0].image
+        assert image is not None
+        try:
+            masks = self.cases[image].labels()
+            return [self._translated(masks[sample.part]) for sample in samples if sample.part is not None]
+        except (InputError, IndexError):
+            return [frozenset()] * len(samples)
+
     def source(self) -> dict[str, Any]:
         return {
             "volumes": READER_VERSION,

@@ -1,18 +1,24 @@
 """The class frequencies: a table in the terminal, and a picture beside the results like figure 5 of Taubert."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tune_seg.data import PackedData
+from tune_seg.data.packing.counts import Counts
+from tune_seg.study.output.class_warnings import sides_of
 
 _BAR = 40  # characters
 
 
-def show_classes(packed: PackedData, picture: Path, console: Console) -> None:
+def show_classes(
+    packed: PackedData, picture: Path, console: Console, counts: Mapping[str, Counts] = MappingProxyType({})
+) -> None:
     """Print and draw the share of each class in the training pixels that are not ignored, on a logarithmic scale.
 
     Of data in folds, the training pixels are those of the fold of `packed`. If the picture exists, nothing is done: a study
@@ -22,6 +28,8 @@ def show_classes(packed: PackedData, picture: Path, console: Console) -> None:
         packed: the packed data.
         picture: the PNG file to write.
         console: where to print.
+        counts: what was counted in the files of the masks, by subset; the share of each class's training pixels that
+            `data.size` loses is shown where a pixel is lost.
     """
     if picture.exists():
         return
@@ -30,18 +38,25 @@ def show_classes(packed: PackedData, picture: Path, console: Console) -> None:
     shares = sorted(zip(packed.class_names, packed.frequencies.tolist(), strict=True), key=lambda entry: -entry[1])
     # where the scale begins, below every share but 0
     lowest = min(-1, math.floor(math.log10(min(share for _, share in shares if share > 0.0))))
-    console.print(_table(title, shares, lowest))
+    sides = sides_of(packed, counts)
+    lost = dict(zip(packed.class_names, sides[0].lost if sides is not None else (), strict=False))
+    console.print(_table(title, shares, lowest, lost, f"lost at {packed.size[0]} x {packed.size[1]}"))
     _draw(title, shares, lowest, picture)
 
 
-def _table(title: str, shares: list[tuple[str, float]], lowest: int) -> Table:
+def _table(title: str, shares: list[tuple[str, float]], lowest: int, lost: Mapping[str, float], of_lost: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     table.add_column("pixels", justify="right")
+    loses = any(share > 0.0 for share in lost.values())
+    if loses:
+        table.add_column(of_lost, justify="right")
     table.add_column(f"1e{lowest} to 1, logarithmic", no_wrap=True)
     for name, share in shares:
         length = round(_BAR * (1.0 - math.log10(share) / lowest)) if share > 0.0 else 0
-        table.add_row(Text(name), f"{100.0 * share:.3g} %", "\u2588" * length)
+        away = lost.get(name, math.nan)
+        cells = [] if not loses else ["" if math.isnan(away) else f"{100.0 * away:.3g} %"]
+        table.add_row(Text(name), f"{100.0 * share:.3g} %", *cells, "\u2588" * length)
     return table
 
 

@@ -48,24 +48,6 @@ def say_notes(console: Console, notes: Iterable[str]) -> None:
         _say(console, f"Note: {note.rstrip('.')}.")
 
 
-def warn_of_classes(console: Console, packed: PackedData) -> None:
-    """Warn of classes that no training image has, or no validation image, in any fold."""
-    folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
-    untrained, unseen = dict[str, None](), dict[str, None]()
-    for data in folds:
-        for name, train, val in zip(data.class_names, data.train_pixels, data.val_pixels, strict=True):
-            if not train:
-                untrained[name] = None
-            elif not val:
-                unseen[name] = None
-    size = f"at {packed.size[0]} x {packed.size[1]} pixels, where small things may have disappeared"
-    fold = " of some fold" if packed.folds else ""
-    if untrained:
-        _say(console, f"Warning: {', '.join(untrained)} in no training image{fold} ({size}): no loss can find them.")
-    if unseen:
-        _say(console, f"Warning: {', '.join(unseen)} in no validation image{fold} ({size}): nobody can tell who finds them.")
-
-
 def warn_of_groups(console: Console, packed: PackedData) -> None:
     """Say where all validation images are of one group, so that nothing is known of another."""
     groups = packed.val_groups

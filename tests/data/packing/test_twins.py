@@ -9,7 +9,6 @@ import pytest
 
 from tune_seg.data import Dataset, PackedData, PackedTest, Sample, pack
 from tune_seg.data.dataset import Image, Mask
-from tune_seg.data.packing.common import common_images
 
 SIZE = (6, 8)
 
@@ -31,14 +30,12 @@ class Drawn(Dataset):
         return {"ids": sorted(self.images), "bytes": [self.images[id].tobytes().hex() for id in sorted(self.images)]}
 
 
-def packed(directory: Path, used: dict[str, Image], held_out: dict[str, Image]) -> tuple[PackedData, PackedTest]:
+def common(directory: Path, used: dict[str, Image], held_out: dict[str, Image]) -> list[tuple[str, str]]:
     first, *rest = used
     samples = (Sample(first, "val"), *(Sample(id, "train") for id in rest))
     test = tuple(Sample(id, "test") for id in held_out)
-    return (
-        PackedData(pack(Drawn(samples, used), directory, SIZE)),
-        PackedTest(pack(Drawn(test, held_out), directory, SIZE)),
-    )
+    data = PackedData(pack(Drawn(samples, used), directory, SIZE))
+    return data.twins(PackedTest(pack(Drawn(test, held_out), directory, SIZE)))
 
 
 @pytest.fixture
@@ -50,8 +47,8 @@ def images() -> list[Image]:
 def test_equal_images_are_found_by_their_content(tmp_path: Path, images: list[Image]) -> None:
     used = {"a": images[0], "b": images[1], "c": images[2]}
     held_out = {"b": images[3], "x": images[2], "y": images[0], "z": images[4]}  # "b" is another image of that name
-    assert common_images(*packed(tmp_path, used, held_out)) == [("c", "x"), ("a", "y")]
-    assert common_images(*packed(tmp_path, used, {"x": images[3], "y": images[4]})) == []
+    assert common(tmp_path, used, held_out) == [("train/c", "test/x"), ("val/a", "test/y")]
+    assert common(tmp_path, used, {"x": images[3], "y": images[4]}) == []
 
 
 def test_one_pixel_makes_another_image_and_one_colour_none(tmp_path: Path, images: list[Image]) -> None:
@@ -60,6 +57,6 @@ def test_one_pixel_makes_another_image_and_one_colour_none(tmp_path: Path, image
     bright = np.zeros_like(empty)
     bright[0, 0] = 9  # so is that of an empty one
     used = {"a": images[0], "b": empty, "c": images[1]}
-    assert common_images(*packed(tmp_path, used, {"x": near, "y": empty, "z": bright})) == []
+    assert common(tmp_path, used, {"x": near, "y": empty, "z": bright}) == []
     used["d"] = bright
-    assert common_images(*packed(tmp_path, used, {"x": near, "y": empty, "z": bright})) == [("d", "z")]
+    assert common(tmp_path, used, {"x": near, "y": empty, "z": bright}) == [("train/d", "test/z")]

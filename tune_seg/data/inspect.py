@@ -1,0 +1,230 @@
+"""A first look at a data set before anything is started: how it is read, what is in it, and what is wrong with it.
+
+Of a large set some images are looked at, for a few seconds.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from tune_seg.data.cores import available_cores
+from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, printable, spread, summarised
+from tune_seg.data.packing.counts import Counts, restored
+from tune_seg.data.packing.file_format import Form
+from tune_seg.data.packing.write import Decoder, free_bytes
+from tune_seg.errors import InputError
+
+_MOST: Final = 48
+"""Images that are looked at."""
+_MOST_FILES_OF_SLICES: Final = 4
+"""Volumes of which slices are looked at: each must be read as a whole."""
+_MOST_BYTES_COMPARED: Final = 2**28
+"""Bytes of files of equal size that are read to find copies; all are compared when the images are packed."""
+_SECONDS: Final = 6.0
+"""After that long no further image is looked at."""
+_WORDS: Final = {"train": "train", "val": "validate", TEST: "are held out"}
+
+
+@dataclass
+class Inspection:
+    """What a look at a data set showed.
+
+    Attributes:
+        lines: what there is to say, for a person.
+        problems: why a study with these data could not start; empty: nothing that was looked at speaks against it.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """An image that was looked at: its (H, W), the counts of its mask (256, 2), and how long it took."""
+
+    shape: tuple[int, int]
+    counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    seconds: float
+
+
+def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs: Path) -> Inspection:
+    """Look at a data set.
+
+    Args:
+        dataset: the images that train and validate.
+        test: those that are held out.
+        size: (H, W) of the packed images.
+        packs: where they would be packed; it need not be there.
+    """
+    found = Inspection()
+    whole = [*dataset.samples, *(test.samples if test is not None else ())]
+    found.lines.append(f"images: {_sides(whole)}")
+    found.lines += [f"note: {note}" for note in dataset.split_notes]
+    for sample, copy in _copies(whole):
+        if TEST in (sample.split, copy.split):
+            found.problems.append(f"{copy.image}: held out, and a copy of {sample.image}, which is not")
+        else:
+            found.lines.append(f"note: {copy.image} is a copy of {sample.image} on the other side of the split")
+    unmatched = _unmatched(whole)
+    found.problems += unmatched.values()
+    chosen = _chosen([sample for sample in dataset.samples if sample not in unmatched])
+    if not chosen:
+        return _summed(found)
+    some = dataset.of_some(chosen)
+    names = _names(some, found, complete=len(chosen) == len(dataset.samples))
+    if names is None:
+        return _summed(found)
+    looks, wrong = _looks(some, Form(size, dataset.channels, dataset.dtype))
+    found.problems += wrong
+    found.lines += [f"note: {note}" for note in some.notes]
+    if looks:
+        found.lines += _described(looks, len(dataset.samples), names, size)
+    found.lines.append(_effort(dataset, size, packs, [look.seconds for look in looks]))
+    return _summed(found)
+
+
+def _summed(found: Inspection) -> Inspection:
+    found.lines = [printable(line) for line in found.lines]
+    found.problems = [printable(line) for line in summarised(found.problems)]
+    return found
+
+
+def _sides(samples: Sequence[Sample]) -> str:
+    if any(sample.fold is not None for sample in samples):
+        folds = sorted({sample.fold for sample in samples if sample.fold is not None})
+        sizes = [sum(sample.fold == fold for sample in samples) for fold in folds]
+        parts = [f"{len(sizes)} folds of {', '.join(map(str, sizes))}"]
+        if rest := sum(sample.fold is None and sample.split != TEST for sample in samples):
+            parts.append(f"{rest} train in every fold")
+    else:
+        parts = [f"{sum(s.split == side for s in samples)} {_WORDS[side]}" for side in SPLITS]
+    if held_out := sum(sample.split == TEST for sample in samples):
+        parts.append(f"{held_out} {_WORDS[TEST]}")
+    drawn = any(sample.drawn_from for sample in samples)
+    groups = {sample.group for sample in samples if sample.group}
+    how = "drawn by data.split.seed" if drawn else "as published or listed"
+    return f"{', '.join(parts)}; {how}" + (f", in {len(groups)} groups" if groups else "")
+
+
+def _unmatched(samples: Sequence[Sample]) -> dict[Sample, str]:
+    without_mask = {s: f"{s.image}: an image without a mask" for s in samples if s.mask is None and s.image is not None}
+    without_image = {s: f"{s.mask}: a mask without an image" for s in samples if s.image is None and s.mask is not None}
+    return without_mask | without_image
+
+
+def _copies(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """Files of equal content in two subsets, as far as their content can be compared in little time."""
+    sizes: dict[int, dict[Path, Sample]] = {}
+    for sample in samples:
+        if sample.image is not None and sample.part is None and sample.image.is_file():
+            sizes.setdefault(sample.image.stat().st_size, {})[sample.image] = sample
+    found: list[tuple[Sample, Sample]] = []
+    left = _MOST_BYTES_COMPARED
+    for size, alike in sizes.items():
+        if len({sample.subset for sample in alike.values()}) < 2 or (left := left - size * len(alike)) < 0:
+            continue
+        first: dict[bytes, Sample] = {}
+        for path, sample in alike.items():
+            other = first.setdefault(blake2b(path.read_bytes()).digest(), sample)
+            if other.subset != sample.subset:
+                found.append((other, sample))
+    return found
+
+
+def _chosen(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Some of both sides, spread evenly; of volumes a few."""
+    chosen = spread(samples, _MOST)
+    files = list(dict.fromkeys(sample.image for sample in chosen if sample.part is not None))
+    kept = set(spread(files, _MOST_FILES_OF_SLICES))
+    return tuple(sample for sample in chosen if sample.part is None or sample.image in kept)
+
+
+def _names(some: Dataset, found: Inspection, *, complete: bool) -> tuple[str, ...] | None:
+    """The classes of the images that are looked at; None where these do not show them."""
+    try:
+        return some.find_classes(lambda done: None)
+    except InputError as error:
+        if complete:
+            found.problems += str(error).splitlines()
+        else:
+            found.lines.append(f"classes: those masks that were looked at do not show them ({error})")
+        return None
+
+
+def _looks(some: Dataset, form: Form) -> tuple[list[_Look], list[str]]:
+    """What was seen, and what is wrong with single images."""
+    decoder = Decoder(some, form)
+
+    def look(sample: Sample) -> _Look | InputError:
+        began = time.perf_counter()
+        try:
+            image, mask = some.load(sample)
+            row, _ = decoder.row(sample, image, mask)
+        except InputError as error:
+            return error
+        counts = restored(row.counts)
+        assert counts is not None
+        return _Look((image.shape[0], image.shape[1]), counts, time.perf_counter() - began)
+
+    pool = ThreadPoolExecutor(available_cores())
+    try:
+        futures = [pool.submit(look, sample) for sample in some.samples]
+        wait(futures[:1])
+        done, _ = wait(futures, timeout=_SECONDS)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    answers = [future.result() for future in futures if future in done]
+    wrong = [line for answer in answers if isinstance(answer, InputError) for line in str(answer).splitlines()]
+    return [answer for answer in answers if isinstance(answer, _Look)], list(dict.fromkeys(wrong))
+
+
+def _described(looks: Sequence[_Look], of: int, names: tuple[str, ...], size: tuple[int, int]) -> list[str]:
+    counts = Counts.of(sum((look.counts for look in looks), start=np.zeros((2**8, 2), np.int64)), len(names))
+    pixels = max(sum(counts.full), 1)
+    shares = sorted(zip(names, counts.full, counts.lost, strict=True), key=lambda each: -each[1])
+    seen = [
+        f"{name} {100.0 * full / pixels:.3g} %" + (f" ({100.0 * lost:.3g} % of it lost)" if lost > 0.0 else "")
+        for name, full, lost in shares
+        if full
+    ]
+    absent = [name for name, full, _ in shares if not full]
+    lines = [
+        f"looked at {len(looks)} of {of} images",
+        _sizes(looks, size),
+        f"classes: {', '.join(seen) or 'none'}",
+        f"ignored pixels: {100.0 * counts.ignored_share:.3g} %",
+    ]
+    if absent:
+        lines.append(f"not in {'any mask' if len(looks) == of else 'these masks'}: {', '.join(absent)}")
+    gone = [name for name, full, kept in zip(names, counts.full, counts.kept, strict=True) if full and not kept]
+    if gone:
+        lines.append(
+            f"no pixel is left at data.size of: {', '.join(gone)}; set a larger one, such as "
+            f"--set data.size=[{2 * size[0]},{2 * size[1]}]"
+        )
+    return lines
+
+
+def _sizes(looks: Sequence[_Look], size: tuple[int, int]) -> str:
+    shapes = sorted({look.shape for look in looks}, key=lambda shape: shape[0] * shape[1])
+    (low_height, low_width), (height, width) = shapes[0], shapes[-1]
+    between = f"{low_width} x {low_height}" + ("" if len(shapes) == 1 else f" to {width} x {height}")
+    ratios = [(size[1] / shape[1]) / (size[0] / shape[0]) for shape in shapes]
+    stretch = max(max(ratio, 1.0 / ratio) for ratio in ratios)
+    said = f", whose ratio of width to height is up to {100.0 * (stretch - 1.0):.0f} % another" if stretch > 1.03 else ""
+    return f"sizes: {between} pixels (width x height); data.size makes {size[1]} x {size[0]} of them{said}"
+
+
+def _effort(dataset: Dataset, size: tuple[int, int], packs: Path, seconds: Sequence[float]) -> str:
+    needed = len(dataset.samples) * Form(size, dataset.channels, dataset.dtype).row_bytes
+    free = free_bytes(packs)
+    expected = float(np.mean(seconds)) * len(dataset.samples) / available_cores() if seconds else None
+    about = "" if expected is None else f"about {max(expected, 1.0):.0f} s on {available_cores()} cores, "
+    short = "; it will be compressed" if needed > free / 2 else ""
+    return f"packing, once: {about}{needed / 2**20:.0f} MiB in {packs} ({free / 2**30:.1f} GiB free{short})"

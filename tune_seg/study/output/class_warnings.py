@@ -1,0 +1,92 @@
+"""What is wrong with the classes and the images of a study, said before it starts."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+
+from tune_seg.data import PackedData
+from tune_seg.data.packing.counts import Counts, together
+
+_EXAMPLES = 3
+_NO_COUNTS: Mapping[str, Counts] = {}
+
+
+def sides_of(packed: PackedData, counts: Mapping[str, Counts]) -> tuple[Counts, Counts] | None:
+    """What was counted in the files of the training and of the validation masks; None where nothing was."""
+    validating = "val" if packed.fold is None else str(packed.fold)
+    if validating not in counts:
+        return None
+    return together([each for subset, each in counts.items() if subset not in (validating, "test")]), counts[validating]
+
+
+def say_ignored(console: Console, packed: PackedData, counts: Mapping[str, Counts]) -> None:
+    """Print the share of the pixels that count nowhere, in every study."""
+    sides = sides_of(packed, counts)
+    if sides is not None:
+        shares = [f"{100.0 * side.ignored_share:.3g} %" if side.ignored else "none" for side in sides]
+        _say(console, f"Ignored pixels: {shares[0]} in training, {shares[1]} in validation.")
+
+
+def warn_of_classes(console: Console, packed: PackedData, counts: Mapping[str, Counts] = _NO_COUNTS) -> None:
+    """Warn of classes that occur nowhere, disappear, or lack in the training or the validation images of any fold.
+
+    Args:
+        console: where to print.
+        packed: the data.
+        counts: what was counted in the files of the masks, by subset; where that is not known, nothing disappears.
+    """
+    folds = [packed.of_fold(fold) for fold in range(packed.folds)] or [packed]
+    in_files = together(list(counts.values())).full if counts else (1,) * packed.num_classes
+    nowhere, gone, untrained, unseen = dict[str, None](), dict[str, None](), dict[str, None](), dict[str, None]()
+    for data in folds:
+        for name, pixels, train, val in zip(data.class_names, in_files, data.train_pixels, data.val_pixels, strict=True):
+            if not pixels:
+                nowhere[name] = None
+            elif counts and not train and not val:
+                gone[f"{name} ({pixels} pixels in the files)"] = None
+            elif not train:
+                untrained[name] = None
+            elif not val:
+                unseen[name] = None
+    size = f"at {packed.size[0]} x {packed.size[1]} pixels, where small things may have disappeared"
+    larger = f"--set data.size=[{2 * packed.size[0]},{2 * packed.size[1]}]"
+    fold = " of some fold" if packed.folds else ""
+    anew = "add images that have them, or divide whole groups anew with --set data.split.val_fraction=0.2"
+    if nowhere:
+        _say(
+            console,
+            f"Warning: {', '.join(nowhere)} in no mask at all: take it out of data.classes, or correct its label there.",
+        )
+    if gone:
+        _say(
+            console,
+            f"Warning: {', '.join(gone)}: no pixel is left {size.partition(',')[0]}; no loss can find them. Set a larger "
+            f"data.size, such as {larger}.",
+        )
+    if untrained:
+        _say(console, f"Warning: {', '.join(untrained)} in no training image{fold} ({size}): no loss can find them; {anew}.")
+    if unseen:
+        _say(
+            console,
+            f"Warning: {', '.join(unseen)} in no validation image{fold} ({size}): nobody can tell who finds them; {anew}.",
+        )
+
+
+def note_of_twins(twins: Sequence[tuple[str, str]]) -> list[str]:
+    """What to say of equal images on two sides."""
+    if not twins:
+        return []
+    several = len(twins) > 1
+    return [
+        f"{len(twins)} image{'s' * several} on one side of the split {'are' if several else 'is'} pixel for pixel equal to "
+        f"one on another side ({pairs(twins)}), so scores on {'them' if several else 'it'} are too good; remove the copies"
+    ]
+
+
+def pairs(twins: Sequence[tuple[str, str]]) -> str:
+    """The first of them."""
+    return "; ".join(" = ".join(pair) for pair in twins[:_EXAMPLES]) + ("; ..." if len(twins) > _EXAMPLES else "")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, markup=False)
