@@ -357,7 +357,7 @@ def write_study(directory: Path, loss: str) -> None:
         "loss.end": {"choice": [loss]},
         f"loss.params.{loss}.temperature": {"grid": [0.5, 4.0], "when": {"loss.end": [loss]}},
     }
-    search = {"sampler": "grid", "early_stopping": {"kind": "none"}}
+    search = {"sampler": "grid", "trials": 2, "early_stopping": {"kind": "none"}}
     training = SMALL["training"] | {"epochs": 1}
     values = {**SMALL, "training": training, "search": search, "space": space, "baselines": []}
     (directory / "mine.yaml").write_text(yaml.safe_dump(values))

@@ -106,7 +106,7 @@ def test_to_plan_a_study_writes_nothing(tmp_path: Path) -> None:
     study = Study(TINY, name="x", studies=tmp_path, overrides={"training.epochs": 3})
     assert study.plan().steps_per_trial == 6
     grid = {"search.sampler": "grid", "search.trials": 9, "search.early_stopping.kind": "none"}
-    assert Study(TINY, name="x", studies=tmp_path, overrides=grid).plan().trials == 2
+    assert Study(TINY, name="x", studies=tmp_path, overrides=grid).plan().searched == 2
     assert list(tmp_path.iterdir()) == []
 
 

@@ -131,7 +131,8 @@ def test_a_trial_does_not_depend_on_the_actor_or_on_what_it_ran_before(tmp_path:
     }
     seen: dict[str, dict[Any, Any]] = {}
     for name, space in orders.items():
-        values = {"space": space, "baselines": [], "search": {"sampler": "grid", "early_stopping": {"kind": "none"}}}
+        grid_search = {"sampler": "grid", "trials": 6, "early_stopping": {"kind": "none"}}
+        values = {"space": space, "baselines": [], "search": grid_search}
         config = write_config(tmp_path / f"{name}.yaml", **values)
         assert search(config, "--max-concurrent", "1" if name == "forward" else "2", "--epochs", "2") == 0
         seen[name] = {row["loss"]: scores(row) for row in results(config)}
