@@ -66,6 +66,29 @@ class SplitConfig(Section):
         return self != SplitConfig(seed=self.seed, test=self.test)
 
 
+Resize = Literal["stretch", "fit", "crop"]
+
+
+class TilesConfig(Section):
+    """Large images as tiles at the resolution of the files, each a sample of `data.size`.
+
+    All tiles of an image are on one side of a split. Where they validate or test, a pixel counts in one tile only, the one
+    in whose middle it lies, so that whole images are judged and every pixel of them once.
+    """
+
+    size: Size
+    """Height and width of a tile in pixels of the file. `data.size` is the same where it is not set."""
+
+    overlap: Annotated[Integer, Field(ge=0)] = 0
+    """By how many pixels neighbouring tiles overlap at least: what an object at the border of a tile is seen with."""
+
+    @model_validator(mode="after")
+    def _overlap_within(self) -> Self:
+        if self.overlap >= min(self.size):
+            raise ValueError(f"data.tiles.overlap: {self.overlap} pixels are no less than a tile of {list(self.size)} has")
+        return self
+
+
 class DataConfig(Section):
     """Where the images are, how they are read, and the size at which every trial sees them."""
 
@@ -76,7 +99,15 @@ class DataConfig(Section):
     """The folder with the images, as it was unpacked; `--data ROOT` sets it. null: generated images."""
 
     size: Size = (224, 224)
-    """Height and width in pixels to which every image is stretched. Smaller is faster; larger shows small objects."""
+    """Height and width in pixels at which every image is seen. Smaller is faster; larger shows small objects."""
+
+    resize: Resize = "fit"
+    """How an image of another shape comes to `size`. `fit` keeps its aspect ratio, and what it does not fill is ignored;
+    shapes within 3 % of that of `size` are stretched. `crop` keeps the ratio too, fills `size` and cuts off the rest on both
+    sides. `stretch` changes the ratio; a `study.yaml` without the key means that."""
+
+    tiles: TilesConfig | None = None
+    """Cut large images into tiles. null: an image is one sample."""
 
     max_train: Positive | None = None
     """The largest number of training images, spread evenly over the set. Lower it for a first try. null: all."""
@@ -103,6 +134,20 @@ class DataConfig(Section):
     test_content: str | None = None
     """The same for the packed images of `split.test`. Leave it out."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _depending_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        # a study of before there was the key, and generated images, which have the size that is asked for
+        if values.get("content") is not None or values.get("root") is None:
+            values.setdefault("resize", "stretch")
+        match values.get("tiles"):
+            case {"size": size} | TilesConfig(size=size):
+                values.setdefault("size", size)
+        return values
+
     @field_validator("root")
     @classmethod
     def _expand(cls, root: Path | None) -> Path | None:
@@ -126,7 +171,7 @@ class DataConfig(Section):
         if self.root is not None and self.format == "synthetic":
             raise ValueError("data.format synthetic generates its images; leave data.root out")
         if self.root is None:
-            for key in ("classes", "ignore_label"):
+            for key in ("classes", "ignore_label", "tiles"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
             if self.options:

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg.config import Resize
 from tune_seg.errors import InputError
 
 IGNORE_INDEX = 255
@@ -69,9 +70,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """A data set as it was published: its samples, and how to load one."""
+    """A data set as it was published: its samples, and how to load one.
+
+    Attributes:
+        samples: all of them.
+        resize: how images of another shape come to the size of a pack, as `data.resize` says.
+    """
 
     samples: tuple[Sample, ...]
+    resize: Resize = field(default="stretch", kw_only=True)
 
     holds_lock: ClassVar[bool] = False
     """Whether :meth:`load` keeps the interpreter lock most of the time, so that only processes can share its work."""
@@ -123,6 +130,10 @@ class Dataset(ABC):
             InputError: as :attr:`class_names` does.
         """
         return self.class_names
+
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        """(H, W) of a sample's image in its file, found without decoding it; None where that is not possible."""
+        return None
 
     @abstractmethod
     def load(self, sample: Sample) -> tuple[Image, Mask]:

@@ -97,7 +97,7 @@ def _whole(config: DataConfig) -> Dataset:
         return SyntheticDataset.generate(config.size, config.split.seed)
     name = _detected(config.root, config)
     need_packages(name)
-    return _Reader.of(name).read(config.root, config)
+    return replace(_Reader.of(name).read(config.root, config), resize=config.resize)
 
 
 def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:

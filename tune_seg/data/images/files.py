@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.dataset import Dataset, Image, ImageType, Mask, Sample, SplitName, printable, problems_error
-from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, RGB, MaskFiles, Pictures, page_numbers, read_mask
+from tune_seg.data.images.pictures import (
+    CLASS_NUMBERS,
+    IMAGE_SUFFIXES,
+    RGB,
+    MaskFiles,
+    Pictures,
+    page_numbers,
+    read_mask,
+    shape_of,
+)
 from tune_seg.data.labels import Labels, Occurrence, found
 from tune_seg.errors import InputError
 
@@ -143,6 +152,9 @@ class FileDataset(LabelledDataset):
     @property
     def dtype(self) -> ImageType:
         return self.pictures.dtype
+
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        return None if sample.image is None else shape_of(sample.image, sample.part)
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         problems: list[str] = []

@@ -160,6 +160,18 @@ def depth(path: Path, part: int | None = None) -> ImageType:
     return "uint16" if bits > 8 else "uint8"
 
 
+def shape_of(path: Path, part: int | None = None) -> tuple[int, int] | None:
+    """(H, W) of an image file, or of its page `part`, by its header alone; None where that cannot be read."""
+    try:
+        with _reading(path):
+            if tiff.is_tiff(path):
+                return tiff.shape(path, part or 0)
+            with pillow.open(path) as image:
+                return image.height, image.width
+    except InputError:
+        return None
+
+
 def _by_pillow(path: Path, page: int) -> Stored:
     image = _decode(path, page)
     deep_png = _png_bits(path) == 16

@@ -53,6 +53,12 @@ def bits(path: Path, page: int) -> int:
         return int(file.pages[page].bitspersample)
 
 
+def shape(path: Path, page: int) -> tuple[int, int]:
+    """(H, W) of a page."""
+    with _opened(path) as file:
+        return int(file.pages[page].imagelength), int(file.pages[page].imagewidth)
+
+
 def read_page(path: Path, page: int) -> Stored | None:
     """The samples of a page as they are stored; None where it takes Pillow to make colours of them.
 

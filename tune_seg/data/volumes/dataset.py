@@ -26,7 +26,7 @@ from tune_seg.data.volumes.cache import Slices, VolumeCache, volumes_ahead
 from tune_seg.data.volumes.case import Case
 from tune_seg.data.volumes.intensities import levels
 from tune_seg.data.volumes.options import VolumeOptions
-from tune_seg.data.volumes.resampling import resampled
+from tune_seg.data.volumes.resampling import pixels, resampled
 from tune_seg.errors import InputError
 
 IGNORE_LABEL = 255
@@ -60,6 +60,13 @@ class VolumeDataset(LabelledDataset):
     @property
     def dtype(self) -> ImageType:
         return "uint16" if self.options.bits == 16 else "uint8"
+
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        assert sample.image is not None
+        case = self.cases[sample.image]
+        if self.options.spacing is not None:
+            return self.size
+        return case.shape[1:] if case.spacing is None else pixels(case.shape[1:], case.spacing, None)
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.part is not None
