@@ -70,21 +70,23 @@ Resize = Literal["stretch", "fit", "crop"]
 
 
 class TilesConfig(Section):
-    """Large images as tiles at the resolution of the files, each a sample of `data.size`.
+    """Large images cut into tiles at the resolution of the files; each tile is a sample, and comes to `data.size`.
 
-    All tiles of an image are on one side of a split. Where they validate or test, a pixel counts in one tile only, the one
-    in whose middle it lies, so that whole images are judged and every pixel of them once.
+    All tiles of an image are on one side of a split. Where they validate, a pixel counts only in the tile in whose middle it
+    lies: whole images are judged, and every pixel of them once.
     """
 
-    size: Size
-    """Height and width of a tile in pixels of the file. `data.size` is the same where it is not set."""
+    size: Size | None = None
+    """Height and width of a tile in pixels of the file; also `data.size`, where that is not set. null: images stay whole."""
 
     overlap: Annotated[Integer, Field(ge=0)] = 0
-    """By how many pixels neighbouring tiles overlap at least: what an object at the border of a tile is seen with."""
+    """By how many pixels neighbouring tiles overlap at least, so that what lies at the border of one is seen by another."""
 
     @model_validator(mode="after")
     def _overlap_within(self) -> Self:
-        if self.overlap >= min(self.size):
+        if self.size is None and self.overlap:
+            raise ValueError("data.tiles.overlap needs data.tiles.size")
+        if self.size is not None and self.overlap >= min(self.size):
             raise ValueError(f"data.tiles.overlap: {self.overlap} pixels are no less than a tile of {list(self.size)} has")
         return self
 
@@ -106,8 +108,8 @@ class DataConfig(Section):
     shapes within 3 % of that of `size` are stretched. `crop` keeps the ratio too, fills `size` and cuts off the rest on both
     sides. `stretch` changes the ratio; a `study.yaml` without the key means that."""
 
-    tiles: TilesConfig | None = None
-    """Cut large images into tiles. null: an image is one sample."""
+    tiles: TilesConfig = TilesConfig()
+    """Large images cut into tiles."""
 
     max_train: Positive | None = None
     """The largest number of training images, spread evenly over the set. Lower it for a first try. null: all."""
@@ -144,7 +146,7 @@ class DataConfig(Section):
         if values.get("content") is not None or values.get("root") is None:
             values.setdefault("resize", "stretch")
         match values.get("tiles"):
-            case {"size": size} | TilesConfig(size=size):
+            case {"size": size} | TilesConfig(size=size) if size is not None:
                 values.setdefault("size", size)
         return values
 
@@ -171,11 +173,13 @@ class DataConfig(Section):
         if self.root is not None and self.format == "synthetic":
             raise ValueError("data.format synthetic generates its images; leave data.root out")
         if self.root is None:
-            for key in ("classes", "ignore_label", "tiles"):
+            for key in ("classes", "ignore_label"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
             if self.options:
                 raise ValueError("data.options describes files, so it needs data.root (or --data ROOT)")
+            if self.tiles.size is not None:
+                raise ValueError("data.tiles cuts files, so it needs data.root (or --data ROOT)")
             if self.split.given:
                 raise ValueError("data.split describes files, so it needs data.root (or --data ROOT)")
             if self.split.test not in (None, "published"):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, overload
 from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import TEST, Dataset, Sample, spread
 from tune_seg.data.synthetic import SyntheticDataset
+from tune_seg.data.tiled import tiled
 from tune_seg.errors import InputError
 from tune_seg.format_names import FORMATS, FormatName, need_packages
 
@@ -67,7 +68,8 @@ def read(source: DataConfig | str | Path | None = None, /, **fields: Any) -> Dat
     else:
         config = parse(DataConfig, fields if source is None else {**fields, "root": source}, prefix="data")
     dataset = _whole(config)
-    return replace(dataset, samples=_limited([sample for sample in dataset.samples if sample.split != TEST], config))
+    used = _limited([sample for sample in dataset.samples if sample.split != TEST], config)
+    return tiled(replace(dataset, samples=used), config)
 
 
 def read_test(config: DataConfig) -> Dataset | None:
@@ -88,7 +90,8 @@ def read_test(config: DataConfig) -> Dataset | None:
     if config.split.test is None:
         return None
     dataset = _whole(config)
-    return replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.split == TEST))
+    held_out = tuple(sample for sample in dataset.samples if sample.split == TEST)
+    return tiled(replace(dataset, samples=held_out), config)
 
 
 def _whole(config: DataConfig) -> Dataset:
