@@ -142,8 +142,8 @@ class DataConfig(Section):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        # a study of before there was the key, and generated images, which have the size that is asked for
-        if values.get("content") is not None or values.get("root") is None:
+        # a study of before there was the key; generated images have the size that is asked for anyway
+        if values.get("content") is not None and values.get("root") is not None:
             values.setdefault("resize", "stretch")
         match values.get("tiles"):
             case {"size": size} | TilesConfig(size=size) if size is not None:

@@ -95,8 +95,13 @@ class Intensities:
         return image, unmeasured
 
     def _find(self) -> "_Levels":
-        chosen = [self.training[n * len(self.training) // _MAX_IMAGES] for n in range(_MAX_IMAGES)]
-        chosen = chosen if len(self.training) > _MAX_IMAGES else list(self.training)
+        if self.given is not None:
+            low, high = (np.array([end], np.float64) for end in self.given)
+            return _Levels(low, high, ())
+        if self._pictures.dtype == "uint8":
+            return _Levels(None, None, ())
+        count = min(len(self.training), _MAX_IMAGES)
+        chosen = [self.training[n * len(self.training) // count] for n in range(count)]
         each = max(_MAX_PIXELS // max(len(chosen), 1), 256)
 
         def look(image: tuple[Path, int | None]) -> _Seen | None:
@@ -107,7 +112,7 @@ class Intensities:
 
         with ThreadPoolExecutor(available_cores()) as pool:
             seen = [answer for answer in pool.map(look, chosen) if answer is not None]
-        return _levels(seen, self._pictures.dtype == "uint16", self.given)
+        return _levels(seen)
 
     def _look(self, path: Path, part: int | None, most: int) -> _Seen:
         pixels, _, _, nodata = self._pictures.values(path, part)
@@ -133,14 +138,14 @@ class _Levels(NamedTuple):
         if self.low is None or self.high is None:
             return np.clip(pixels, 0, top).astype(dtype, copy=False)
         image: Image = np.empty(pixels.shape, dtype)
-        lows, highs = (np.broadcast_to(end, pixels.shape[2]).tolist() for end in (self.low, self.high))
-        for channel, (low, high) in enumerate(zip(lows, highs, strict=True)):
-            scaled = (pixels[..., channel].astype(np.float64) - low) / (high - low)
-            image[..., channel] = np.rint(np.nan_to_num(np.clip(scaled, 0.0, 1.0)) * top)
+        for row, values in enumerate(pixels):  # row by row, so that a large image needs no copy in floats
+            scaled = (values.astype(np.float64) - self.low) / (self.high - self.low)
+            image[row] = np.rint(np.nan_to_num(np.clip(scaled, 0.0, 1.0)) * top)
         return image
 
 
-def _levels(seen: Sequence[_Seen], deep: bool, given: tuple[float, float] | None) -> _Levels:
+def _levels(seen: Sequence[_Seen]) -> _Levels:
+    """Those that the training images give."""
     said: list[str] = []
     share = float(np.mean([image.unmeasured for image in seen])) if seen else 0.0
     if share:
@@ -149,17 +154,13 @@ def _levels(seen: Sequence[_Seen], deep: bool, given: tuple[float, float] | None
             "(data.options.nodata names another value)"
         )
     pixels = np.concatenate([image.pixels for image in seen]) if seen else np.empty((0, 1))
-    if given is not None:
-        low, high = (np.array([value]) for value in given)
-    elif deep and len(pixels):
-        low, high = np.percentile(pixels.astype(np.float64), PERCENTILES, axis=0)
-        if all(image.dtype == np.uint16 for image in seen) and (high - low).max() >= _FULL:
-            return _Levels(None, None, tuple(said))
-        high = np.where(high > low, high, low + 1.0)
-        said.append(_range_note(sorted({str(image.dtype) for image in seen}), low, high))
-    else:
+    if not len(pixels):
         return _Levels(None, None, tuple(said))
-    return _Levels(low, high, tuple(said))
+    low, high = np.percentile(pixels.astype(np.float64), PERCENTILES, axis=0)
+    if all(image.dtype == np.uint16 for image in seen) and (high - low).max() >= _FULL:
+        return _Levels(None, None, tuple(said))
+    high = np.where(high > low, high, low + 1.0)
+    return _Levels(low, high, (*said, _range_note(sorted({str(image.dtype) for image in seen}), low, high)))
 
 
 def _range_note(kinds: Sequence[str], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> str:
