@@ -13,6 +13,8 @@ import tifffile
 from PIL import Image
 
 from tests.support.image_files import Array, numbers, photo, write_image
+from tests.support.volume_files import classes as classes_of_volume
+from tests.support.volume_files import intensities, write_nifti
 from tune_seg.config import DataConfig, parse
 from tune_seg.data import Dataset, PackedData, PackedTest, Sample, pack, read, read_test
 from tune_seg.data.packing.write import packed_origin
@@ -159,6 +161,21 @@ def test_pages_of_a_tiff_are_cut_each(tmp_path: Path) -> None:
     assert Counter(sample.group for sample in dataset.samples) == {"a": 12, "b": 12}
     last = next(sample for sample in dataset.samples if sample.id == "a#2@3")
     np.testing.assert_array_equal(dataset.load(last)[0], pages[2, 18:, 20:])
+
+
+def test_slices_of_volumes_are_cut_and_stay_with_their_patient(tmp_path: Path) -> None:
+    for number, name in enumerate("abc"):
+        write_nifti(tmp_path / f"{name}.nii.gz", intensities(number))
+        write_nifti(tmp_path / f"{name}_seg.nii.gz", classes_of_volume(number))
+    dataset = read(config(tmp_path, tiles={"size": [8, 8]}, split={"val_fraction": 0.3}))
+    whole = read(config(tmp_path, tiles={}, split={"val_fraction": 0.3}))
+    assert Counter(sample.group for sample in dataset.samples) == {name: 5 * 4 for name in "abc"}
+    for side in ("train", "val"):
+        one, other = (
+            np.sum([classes(each.load(sample)[1]) for sample in each.samples if sample.split == side], axis=0)
+            for each in (whole, dataset)
+        )
+        assert (one == other).all() if side == "val" else (one < other).all()
 
 
 @pytest.mark.parametrize(
