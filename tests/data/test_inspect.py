@@ -99,3 +99,14 @@ def test_copies_on_two_sides_are_said_and_refused_for_a_test(tmp_path: Path) -> 
     held_out = {"split": {"test": "published"}}
     found = inspect(read_root(tmp_path, **held_out), held_out_root(tmp_path, **held_out), (16, 16), tmp_path / "packs")
     assert len(found.problems) == 1 and "too.png: held out, and a copy of " in found.problems[0]
+
+
+def test_of_tiles_those_that_are_looked_at_are_cut_and_the_resizing_is_said(tmp_path: Path) -> None:
+    folder(tmp_path)
+    said, problems = look(read_root(tmp_path, tiles={"size": [32, 32]}), tmp_path)
+    assert problems == []
+    assert "8 images are cut into 28 tiles" in said and "looked at 28 of 28 images" in said
+    said, _ = look(read_root(tmp_path), tmp_path)
+    assert "Their shape is kept, and 19% of the area is left empty" in said and "% another" not in said
+    said, _ = look(read_root(tmp_path, resize="stretch"), tmp_path)
+    assert "whose ratio of width to height is up to 25 % another" in said and "Their shape" not in said

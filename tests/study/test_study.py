@@ -72,6 +72,25 @@ def test_a_study_is_not_continued_when_its_file_of_weights_has_another_content(t
         plan_study(again, tmp_path)
 
 
+def test_a_study_of_before_images_kept_their_shape_goes_on_stretching_or_says_what_differs(tmp_path: Path) -> None:
+    described = tmp_path / "study.yaml"
+    before = parse(StudyConfig, {**SMALL, "data": {"root": "mydata", "content": "0f"}}).model_dump(mode="json")
+    del before["data"]["resize"], before["data"]["tiles"]
+    described.write_text(yaml.safe_dump(before))
+    again = parse(StudyConfig, yaml.safe_load(described.read_text()))
+    assert again.data.resize == "stretch"
+    check_same_study(again, described)
+    same, other = (
+        parse(StudyConfig, {**SMALL, "data": {"root": "mydata", "content": content, "resize": "fit"}})
+        for content in ("0f", "1f")
+    )
+    check_same_study(same, described)  # equal in content, so nothing had to be stretched
+    with pytest.raises(
+        InputError, match=r"data\.content: 0f in the study, 1f now\n  data\.resize: stretch in the study, fit now"
+    ):
+        check_same_study(other, described)
+
+
 def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tmp_path: Path, packed: PackedData) -> None:
     initial = tmp_path / "store" / f"3f{WEIGHTS}.pt"
     config = parse(StudyConfig, {**SMALL, "model": {"weights": str(initial)}, "compute": {"store_gb": 1e-9}})

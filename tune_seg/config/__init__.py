@@ -8,7 +8,7 @@ for each section; docs/configuration.md and :func:`schema` are made from the tex
 from tune_seg.architectures import OWN_ARCHITECTURES
 from tune_seg.config.base import AboveZero, Fraction, Integer, NonNegative, Number, Positive, Section, Seed, Size
 from tune_seg.config.component import Component
-from tune_seg.config.data import DataConfig, Format, SplitConfig
+from tune_seg.config.data import DataConfig, Format, Resize, SplitConfig, TilesConfig
 from tune_seg.config.json_schema import schema
 from tune_seg.config.loss import (
     AcwConfig,
@@ -59,6 +59,7 @@ __all__ = [
     "NonNegative",
     "Number",
     "Positive",
+    "Resize",
     "ScheduleConfig",
     "SearchConfig",
     "Section",
@@ -66,6 +67,7 @@ __all__ = [
     "Size",
     "SplitConfig",
     "StudyConfig",
+    "TilesConfig",
     "TrainingConfig",
     "TrialConfig",
     "fields_of",

@@ -66,6 +66,31 @@ class SplitConfig(Section):
         return self != SplitConfig(seed=self.seed, test=self.test)
 
 
+Resize = Literal["stretch", "fit", "crop"]
+
+
+class TilesConfig(Section):
+    """Large images cut into tiles at the resolution of the files; each tile is a sample, and comes to `data.size`.
+
+    All tiles of an image are on one side of a split. Where they validate, a pixel counts only in the tile in whose middle it
+    lies: whole images are judged, and every pixel of them once.
+    """
+
+    size: Size | None = None
+    """Height and width of a tile in pixels of the file; also `data.size`, where that is not set. null: images stay whole."""
+
+    overlap: Annotated[Integer, Field(ge=0)] = 0
+    """By how many pixels neighbouring tiles overlap at least, so that what lies at the border of one is seen by another."""
+
+    @model_validator(mode="after")
+    def _overlap_within(self) -> Self:
+        if self.size is None and self.overlap:
+            raise ValueError("data.tiles.overlap needs data.tiles.size")
+        if self.size is not None and self.overlap >= min(self.size):
+            raise ValueError(f"data.tiles.overlap: {self.overlap} pixels are no less than a tile of {list(self.size)} has")
+        return self
+
+
 class DataConfig(Section):
     """Where the images are, how they are read, and the size at which every trial sees them."""
 
@@ -76,7 +101,15 @@ class DataConfig(Section):
     """The folder with the images, as it was unpacked; `--data ROOT` sets it. null: generated images."""
 
     size: Size = (224, 224)
-    """Height and width in pixels to which every image is stretched. Smaller is faster; larger shows small objects."""
+    """Height and width in pixels at which every image is seen. Smaller is faster; larger shows small objects."""
+
+    resize: Resize = "fit"
+    """How an image of another shape comes to `size`. `fit` keeps its aspect ratio, and what it does not fill is ignored;
+    shapes within 3 % of that of `size` are stretched. `crop` keeps the ratio too, fills `size` and cuts off the rest on both
+    sides. `stretch` changes the ratio; a `study.yaml` without the key means that."""
+
+    tiles: TilesConfig = TilesConfig()
+    """Large images cut into tiles."""
 
     max_train: Positive | None = None
     """The largest number of training images, spread evenly over the set. Lower it for a first try. null: all."""
@@ -102,6 +135,20 @@ class DataConfig(Section):
 
     test_content: str | None = None
     """The same for the packed images of `split.test`. Leave it out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _depending_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        # a study of before there was the key; generated images have the size that is asked for anyway
+        if values.get("content") is not None and values.get("root") is not None:
+            values.setdefault("resize", "stretch")
+        match values.get("tiles"):
+            case {"size": size} | TilesConfig(size=size) if size is not None:
+                values.setdefault("size", size)
+        return values
 
     @field_validator("root")
     @classmethod
@@ -131,6 +178,8 @@ class DataConfig(Section):
                     raise ValueError(f"data.{key} describes files, so it needs data.root (or --data ROOT)")
             if self.options:
                 raise ValueError("data.options describes files, so it needs data.root (or --data ROOT)")
+            if self.tiles.size is not None:
+                raise ValueError("data.tiles cuts files, so it needs data.root (or --data ROOT)")
             if self.split.given:
                 raise ValueError("data.split describes files, so it needs data.root (or --data ROOT)")
             if self.split.test not in (None, "published"):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg.config import Resize
 from tune_seg.errors import InputError
 
 IGNORE_INDEX = 255
@@ -82,10 +83,12 @@ class Dataset(ABC):
 
     Attributes:
         samples: all of them.
+        resize: how images of another shape come to the size of a pack, as `data.resize` says.
         split_notes: what was taken for granted to divide them, as :attr:`notes` are of the files.
     """
 
     samples: tuple[Sample, ...]
+    resize: Resize = field(default="stretch", kw_only=True)
     split_notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
 
     holds_lock: ClassVar[bool] = False
@@ -139,6 +142,10 @@ class Dataset(ABC):
         """
         return self.class_names
 
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        """(H, W) of a sample's image in its file, found without decoding it; None where that is not possible."""
+        return None
+
     @abstractmethod
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         """The image, (H, W, C) of :attr:`dtype`, and the mask, uint8 (H, W) of class indices with 255 = ignored.
@@ -173,9 +180,10 @@ def _occurring(dataset: Dataset, sample: Sample) -> frozenset[int]:
         return frozenset()
 
 
-def values_of(mask: npt.NDArray[np.uint8 | np.uint16]) -> frozenset[int]:
-    """The distinct values of an array."""
-    return frozenset(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+def values_of(mask: npt.NDArray[np.uint8 | np.uint16 | np.int32]) -> frozenset[int]:
+    """The distinct values of an array, without negative ones, which are ignored in every mask."""
+    values = mask[mask >= 0] if mask.dtype.kind == "i" else mask.ravel()
+    return frozenset(np.flatnonzero(np.bincount(values)).tolist())
 
 
 def spread(samples: Sequence[_Any], most: int | None) -> tuple[_Any, ...]:

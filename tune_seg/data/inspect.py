@@ -13,10 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from tune_seg.config import Resize
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, printable, spread, summarised
 from tune_seg.data.packing.counts import Counts, restored
 from tune_seg.data.packing.file_format import Form
+from tune_seg.data.packing.resizing import SAME_SHAPE, resize_notes
 from tune_seg.data.packing.write import Decoder, free_bytes
 from tune_seg.errors import InputError
 
@@ -82,9 +84,9 @@ def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs
         return _summed(found)
     looks, wrong = _looks(some, Form(size, dataset.channels, dataset.dtype))
     found.problems += wrong
-    found.lines += [f"note: {note}" for note in some.notes]
+    found.lines += [f"note: {note}" for note in (*some.notes, *resize_notes(dataset, size))]
     if looks:
-        found.lines += _described(looks, len(dataset.samples), names, size)
+        found.lines += _described(looks, dataset, names, size)
     found.lines.append(_effort(dataset, size, packs, [look.seconds for look in looks]))
     return _summed(found)
 
@@ -184,7 +186,8 @@ def _looks(some: Dataset, form: Form) -> tuple[list[_Look], list[str]]:
     return [answer for answer in answers if isinstance(answer, _Look)], list(dict.fromkeys(wrong))
 
 
-def _described(looks: Sequence[_Look], of: int, names: tuple[str, ...], size: tuple[int, int]) -> list[str]:
+def _described(looks: Sequence[_Look], dataset: Dataset, names: tuple[str, ...], size: tuple[int, int]) -> list[str]:
+    of = len(dataset.samples)
     counts = Counts.of(sum((look.counts for look in looks), start=np.zeros((2**8, 2), np.int64)), len(names))
     pixels = max(sum(counts.full), 1)
     shares = sorted(zip(names, counts.full, counts.lost, strict=True), key=lambda each: -each[1])
@@ -196,7 +199,7 @@ def _described(looks: Sequence[_Look], of: int, names: tuple[str, ...], size: tu
     absent = [name for name, full, _ in shares if not full]
     lines = [
         f"looked at {len(looks)} of {of} images",
-        _sizes(looks, size),
+        _sizes(looks, dataset.resize, size),
         f"classes: {', '.join(seen) or 'none'}",
         f"ignored pixels: {100.0 * counts.ignored_share:.3g} %",
     ]
@@ -211,13 +214,14 @@ def _described(looks: Sequence[_Look], of: int, names: tuple[str, ...], size: tu
     return lines
 
 
-def _sizes(looks: Sequence[_Look], size: tuple[int, int]) -> str:
+def _sizes(looks: Sequence[_Look], resize: Resize, size: tuple[int, int]) -> str:
     shapes = sorted({look.shape for look in looks}, key=lambda shape: shape[0] * shape[1])
     (low_height, low_width), (height, width) = shapes[0], shapes[-1]
     between = f"{low_width} x {low_height}" + ("" if len(shapes) == 1 else f" to {width} x {height}")
     ratios = [(size[1] / shape[1]) / (size[0] / shape[0]) for shape in shapes]
     stretch = max(max(ratio, 1.0 / ratio) for ratio in ratios)
-    said = f", whose ratio of width to height is up to {100.0 * (stretch - 1.0):.0f} % another" if stretch > 1.03 else ""
+    is_said = resize == "stretch" and stretch > 1.0 + SAME_SHAPE
+    said = f", whose ratio of width to height is up to {100.0 * (stretch - 1.0):.0f} % another" if is_said else ""
     return f"sizes: {between} pixels (width x height); data.size makes {size[1]} x {size[0]} of them{said}"
 
 

@@ -40,13 +40,15 @@ class Labels:
             table[value] = index
         return table
 
-    def translate(self, raw: npt.NDArray[np.uint8 | np.uint16]) -> Mask:
-        """Class indices, uint8 (H, W), of the raw values (H, W).
+    def translate(self, raw: npt.NDArray[np.uint8 | np.uint16 | np.int32]) -> Mask:
+        """Class indices, uint8 (H, W), of the raw values (H, W); negative ones are ignored.
 
         Raises:
             InputError: a value that is neither a class nor ignored; the message names the values, not the file.
         """
         mask = self._table[raw]
+        if raw.dtype.kind == "i":
+            mask[raw < 0] = IGNORE_INDEX
         unknown = mask == _UNKNOWN
         if unknown.any():
             values = np.unique(raw[unknown])

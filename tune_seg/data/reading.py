@@ -13,6 +13,7 @@ from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_
 from tune_seg.data.options import options_of
 from tune_seg.data.stratifying import stratified
 from tune_seg.data.synthetic import SyntheticDataset
+from tune_seg.data.tiled import tiled
 from tune_seg.errors import InputError
 from tune_seg.format_names import FORMATS, FormatName, need_packages
 
@@ -88,7 +89,7 @@ def read_test(config: DataConfig) -> Dataset | None:
         >>> len(read_test(config).samples), {sample.split for sample in read(config).samples} == {"train", "val"}
         (48, True)
     """
-    return None if config.split.test is None else _held_out(_whole(config))
+    return None if config.split.test is None else _held_out(_whole(config), config)
 
 
 def read_both(config: DataConfig, packs: Path, *, quick: bool = False) -> tuple[Dataset, Dataset | None]:
@@ -101,15 +102,17 @@ def read_both(config: DataConfig, packs: Path, *, quick: bool = False) -> tuple[
             images may be on another side.
     """
     whole = _whole(config, balance=not quick, packs=packs)
-    return _seen(whole, config), None if config.split.test is None else _held_out(whole)
+    return _seen(whole, config), None if config.split.test is None else _held_out(whole, config)
 
 
 def _seen(dataset: Dataset, config: DataConfig) -> Dataset:
-    return replace(dataset, samples=_limited([sample for sample in dataset.samples if sample.split != TEST], config))
+    used = _limited([sample for sample in dataset.samples if sample.split != TEST], config)
+    return tiled(replace(dataset, samples=used), config)
 
 
-def _held_out(dataset: Dataset) -> Dataset:
-    return replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.split == TEST))
+def _held_out(dataset: Dataset, config: DataConfig) -> Dataset:
+    held_out = tuple(sample for sample in dataset.samples if sample.split == TEST)
+    return tiled(replace(dataset, samples=held_out), config)
 
 
 def _whole(config: DataConfig, *, balance: bool = True, packs: Path | None = None) -> Dataset:
@@ -119,7 +122,7 @@ def _whole(config: DataConfig, *, balance: bool = True, packs: Path | None = Non
     name = _detected(config.root, config)
     need_packages(name)
     read = partial(_Reader.of(name).read, config.root)
-    dataset = read(config)
+    dataset = replace(read(config), resize=config.resize)
     if not any(sample.drawn_from for sample in dataset.samples):
         return replace(dataset, split_notes=dataset.split_notes or tuple(notes_of_divided(dataset.samples)))
     dataset, notes = _of_groups(dataset, name, config, read)
@@ -142,10 +145,10 @@ def _of_groups(
     if pattern is None:
         return dataset, []
     try:
-        dataset = read(config.model_copy(update={"options": {**config.options, "group": pattern}}))
+        grouped = read(config.model_copy(update={"options": {**config.options, "group": pattern}}))
     except InputError:  # as if it had not been detected
         return dataset, [note_of_few(pattern, dataset.samples)]
-    return dataset, [note_of_detected(dataset.samples)]
+    return replace(grouped, resize=config.resize), [note_of_detected(grouped.samples)]
 
 
 def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:

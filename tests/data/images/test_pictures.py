@@ -138,15 +138,25 @@ def test_one_data_set_has_one_depth(tmp_path: Path) -> None:
         load(dataset, "b")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint32", "int16"])
-def test_other_numbers_than_8_and_16_bits_are_refused(tmp_path: Path, dtype: str) -> None:
+def test_complex_numbers_are_refused_and_deep_ones_among_8_bits(tmp_path: Path) -> None:
     fill(tmp_path, "b")
-    write_masks(tmp_path, "a")
-    write_tiff(tmp_path / "images" / "a.tif", np.ones((10, 12), dtype))
+    write_masks(tmp_path, "c", "d")
+    write_tiff(tmp_path / "images" / "c.tif", np.ones((10, 12), np.complex64))
+    write_tiff(tmp_path / "images" / "d.tif", np.ones((10, 12), np.float32))
+    dataset = read_root(tmp_path)
+    with pytest.raises(InputError, match=r"c\.tif: \d+ bits a channel \(complex64\); convert it to whole or floating-point"):
+        load(dataset, "c")
+    with pytest.raises(InputError, match=r"d\.tif: an image of 16 bits a channel, where the data set has 8"):
+        load(dataset, "d")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint32", "int16"])
+def test_other_numbers_than_8_and_16_bits_need_a_range(tmp_path: Path, dtype: str) -> None:
+    write_tiff(tmp_path / "a.tif", np.ones((10, 12), dtype))
     with pytest.raises(
-        InputError, match=rf"a\.tif: \d+ bits a channel \({dtype}\); convert it to whole numbers of 8 or 16 bits"
+        InputError, match=rf"a\.tif: an image of {dtype} values; convert it to whole numbers of 8 or 16 bits"
     ):
-        load(read_root(tmp_path), "a")
+        Pictures(1, "uint16").read(tmp_path / "a.tif")
 
 
 def test_damaged_and_turned_tiffs_are_refused(tmp_path: Path) -> None:
@@ -326,10 +336,10 @@ def test_tiff_masks_hold_class_numbers(tmp_path: Path) -> None:
         (photo(), {"photometric": "rgb"}, r"not a mask of one channel.*data\.options\.colours"),
         (numbers([0, 1]), {"photometric": "miniswhite"}, r"not a mask of one channel.*black as 0"),
         (numbers([0, 1], 16, 16), {"compression": "jpeg"}, "compressed as JPEG, which changes class numbers"),
-        (numbers([0, 1]).astype(np.float32), {}, "a mask of float32 values; class numbers are whole"),
-        (numbers([0, 1]).astype(np.int32) - 1, {}, "a mask of int32 values; class numbers are whole, 0 to 65535"),
+        (numbers([1, 2]).astype(np.float32) / 2, {}, "a mask of float32 values; class numbers are whole"),
+        (numbers([0, 1]).astype(np.int32) * 70000, {}, "a mask of int32 values; class numbers are whole, 0 to 65535"),
     ],
-    ids=["colour", "white is 0", "jpeg", "float", "negative"],
+    ids=["colour", "white is 0", "jpeg", "float", "large"],
 )
 def test_tiff_masks_without_class_numbers_are_refused(
     tmp_path: Path, array: np.ndarray, options: dict[str, str], message: str

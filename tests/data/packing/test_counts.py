@@ -84,3 +84,16 @@ def test_an_interrupted_packing_goes_on_with_what_it_counted(tmp_path: Path, spl
     for subset, numbers in of_subset.items():
         values = np.bincount(np.concatenate([masks[n].ravel() for n in numbers]), minlength=256)
         assert (counts[subset].full, counts[subset].ignored) == (tuple(values[:2]), values[255])
+
+
+@pytest.mark.parametrize(("how", "kept"), [("stretch", (96, 96)), ("fit", (96, 96)), ("crop", (32, 32))])
+def test_what_does_not_go_in_is_lost_and_what_is_empty_is_none_of_the_file(
+    tmp_path: Path, how: str, kept: tuple[int, int]
+) -> None:
+    mask = np.repeat(np.array([[0, 0, 0, 1, 1, 1]], np.uint8), 8, axis=0).repeat(4, axis=1)
+    for name in "abcde":
+        write_image(tmp_path / "images" / f"{name}.png", photo(8, 24))
+        write_image(tmp_path / "masks" / f"{name}.png", mask)
+    dataset = read_root(tmp_path, classes=["a", "b"], resize=how)
+    pack(dataset, tmp_path / "packs", (8, 8))
+    assert counts_of(dataset, tmp_path / "packs")["val"] == Counts((96, 96), kept, 0)

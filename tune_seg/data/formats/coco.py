@@ -92,6 +92,9 @@ class CocoDataset(Dataset):
     def class_names(self) -> tuple[str, ...]:
         return CLASS_NAMES
 
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        return None if sample.image is None else self.annotations[sample.image].size
+
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.mask is not None
         image = RGB.read(sample.image)

@@ -4,16 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tune_seg.config import DataConfig, Integer, Positive
+from tune_seg.config import DataConfig, Integer, Number, Positive
 from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.colours import ColourTable, read_colour_table
 from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
+from tune_seg.data.images.intensities import Intensities
 from tune_seg.data.images.pictures import CLASS_NUMBERS, Pictures, depth, page_numbers
+from tune_seg.data.images.tiff import is_tiff
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide, text
@@ -50,6 +52,20 @@ class FolderOptions(Options):
     """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
     the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
     from names such as `vid1_0001`, where a split is drawn."""
+    range: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
+    """The numbers in the images that become black and white, such as [0, 4095] for 12 bits or [0, 0.5] for reflectance.
+    null: of images of more than 8 bits, the 0.1th and the 99.9th percentile of the training images, a channel at a time; 16
+    bits of which half or more is used stay as they are."""
+
+    nodata: Number | None = None
+    """The number of pixels in which nothing was measured, which are ignored. null: what a GeoTIFF says; -9999, -99999 and
+    -32768 in signed and floating-point numbers. Pixels that are nan always are."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"data.options.range: black must lie below white, got {list(self.range)}")
+        return self
 
 
 def looks_like(root: Path) -> bool:
@@ -74,15 +90,16 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     published = _samples(root, held_out=config.split.test == "published")
     samples = divide(grouped(_by_pages(published, pages_as_channels), options.group), config.split, root)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
+    intensities = _intensities(samples, pictures, options)
     table = _colour_table(root, options)
     classes = config.classes or _class_names(root, table, config.ignore_label)
     if classes is not None:
         labels = declared(classes, config.ignore_label, IGNORE_LABEL)
-        return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks)
+        return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks, intensities)
     ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
     # what is held out does not decide what there is to learn: values that only its masks have are refused when it is packed
     masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None and sample.split != TEST)
-    return FileDataset(samples, Scan(tuple(masks), ignore_label, root / "masks"), pictures)
+    return FileDataset(samples, Scan(tuple(masks), ignore_label, root / "masks"), pictures, intensities=intensities)
 
 
 def _samples(root: Path, *, held_out: bool) -> list[Sample]:
@@ -144,6 +161,17 @@ def _depth(samples: Iterable[Sample]) -> ImageType:
             except InputError:  # loading it says what is wrong with it
                 pass
     return "uint8"
+
+
+def _intensities(samples: Sequence[Sample], pictures: Pictures, options: FolderOptions) -> Intensities | None:
+    """How numbers become levels; None where the files have levels of 8 bits and no way to say that nothing was measured."""
+    asked = options.range is not None or options.nodata is not None
+    if pictures.dtype == "uint8" and not asked and not any(sample.image and is_tiff(sample.image) for sample in samples):
+        return None
+    # of a fold that validates, the images train in the others
+    trains = [sample for sample in samples if sample.fold is not None or sample.split == "train"]
+    training = [(sample.image, sample.part) for sample in trains if sample.image is not None]
+    return Intensities(pictures, training, options.range, options.nodata)
 
 
 def _colour_table(root: Path, options: FolderOptions) -> ColourTable | None:

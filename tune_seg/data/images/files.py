@@ -23,6 +23,7 @@ from tune_seg.data.dataset import (
     problems_error,
     values_of,
 )
+from tune_seg.data.images.intensities import Intensities, Unmeasured
 from tune_seg.data.images.pictures import (
     CLASS_NUMBERS,
     IMAGE_SUFFIXES,
@@ -32,6 +33,7 @@ from tune_seg.data.images.pictures import (
     Raw,
     page_numbers,
     read_mask,
+    shape_of,
 )
 from tune_seg.data.labels import Labels, Occurrence, found
 from tune_seg.errors import InputError
@@ -171,10 +173,12 @@ class FileDataset(LabelledDataset):
         classes: the meaning of the raw values, or the scan that finds it.
         pictures: reads the images.
         masks: reads the masks.
+        intensities: how the numbers in the images become levels; None: the levels are in the files.
     """
 
     pictures: Pictures = RGB
     masks: MaskFiles = CLASS_NUMBERS
+    intensities: Intensities | None = None
 
     @property
     def channels(self) -> int:
@@ -184,6 +188,24 @@ class FileDataset(LabelledDataset):
     def dtype(self) -> ImageType:
         return self.pictures.dtype
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*super().notes, *(() if self.intensities is None else self.intensities.notes))
+
+    def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
+        if self.intensities is not None:
+            self.intensities.find()
+        return super().find_classes(progress)
+
+    def of_some(self, samples: tuple[Sample, ...]) -> Self:
+        some = super().of_some(samples)
+        if self.intensities is None:
+            return some
+        return replace(some, intensities=self.intensities.of_some({(sample.image, sample.part) for sample in samples}))
+
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        return None if sample.image is None else shape_of(sample.image, sample.part)
+
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         problems: list[str] = []
         if printable(sample.id) != sample.id:
@@ -192,7 +214,8 @@ class FileDataset(LabelledDataset):
             problems.append(f"{sample.mask}: a mask without an image (no image has its name)")
         if sample.mask is None:
             problems.append(f"{sample.image}: an image without a mask (no mask has its name)")
-        image = None if sample.image is None else _try(partial(self.pictures.read, sample.image, sample.part), problems)
+        seen = None if sample.image is None else _try(partial(self._seen, sample.image, sample.part), problems)
+        image, unmeasured = seen or (None, None)
         raw = None if sample.mask is None else _try(partial(self.masks.read, sample.mask, sample.part), problems)
         if sample.image is not None and image is not None and raw is not None and image.shape[:2] != raw.shape:
             problems.append(f"{sample.mask}: {_size(raw)}, but its image {sample.image.name} is {_size(image)}")
@@ -205,6 +228,8 @@ class FileDataset(LabelledDataset):
                 problems.append(f"{sample.mask}: {error}")
         if image is None or mask is None or problems:
             raise InputError(printable("\n".join(problems)))
+        if unmeasured is not None:
+            mask[unmeasured] = IGNORE_INDEX
         return image, mask
 
     def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
@@ -217,10 +242,20 @@ class FileDataset(LabelledDataset):
         except InputError:
             return frozenset()
 
+    def _source_of_levels(self) -> dict[str, Any]:
+        if self.intensities is None:
+            return {}
+        seen = [stamp(path) for path, _ in self.intensities.training]
+        return {"intensities": [self.intensities.given, self.intensities.nodata, seen]}
+
+    def _seen(self, path: Path, part: int | None) -> tuple[Image, Unmeasured | None]:
+        return (self.pictures.read(path, part), None) if self.intensities is None else self.intensities.read(path, part)
+
     def source(self) -> dict[str, Any]:
         return {
             "labels": self.classes.describe(),
             "readers": [repr(self.pictures), repr(self.masks)],  # dataclasses, so this is all that they depend on
+            **self._source_of_levels(),
             "samples": [
                 (sample.id, sample.split, sample.part, stamp(sample.image), stamp(sample.mask)) for sample in self.samples
             ],
@@ -262,7 +297,7 @@ def _try(read: Callable[[], Decoded], problems: list[str]) -> Decoded | None:
 def _distinct(path: Path) -> set[int] | InputError:
     try:
         pages = (read_mask(path, page) for page in page_numbers(path))
-        return {value for page in pages for value in np.flatnonzero(np.bincount(page.ravel())).tolist()}
+        return {value for page in pages for value in np.flatnonzero(np.bincount(page[page >= 0])).tolist()}
     except InputError as error:
         return error
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from tune_seg.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-Raw = npt.NDArray[np.uint8 | np.uint16]
-"""The values of a mask before they are translated to class indices, (H, W)."""
+Raw = npt.NDArray[np.uint8 | np.uint16 | np.int32]
+"""The values of a mask before they are translated to class indices, (H, W); negative ones are ignored."""
 
 _ORIENTATION = 0x0112
 _TURNED = range(2, 9)
@@ -48,13 +48,24 @@ class Pictures:
         Raises:
             InputError: it cannot be decoded, it is stored turned or mirrored, or it has another depth or other channels.
         """
+        pixels = self.values(path, part).pixels
+        if pixels.dtype != self.dtype:
+            raise InputError(f"{path}: an image of {pixels.dtype} values; convert it to whole numbers of 8 or 16 bits")
+        return pixels
+
+    def values(self, path: Path, part: int | None = None) -> Stored:
+        """As :meth:`read`, but with the numbers that are in the file, of whatever type where the data set has 16 bits.
+
+        Raises:
+            InputError: as :meth:`read`.
+        """
         stored = self._stored(path, part or 0)
-        if stored.pixels.dtype != self.dtype:
-            here, there = (16, 8) if self.dtype == "uint8" else (8, 16)
+        here, there = (8 if deep == "uint8" else 16 for deep in (_depth_of(stored.pixels), self.dtype))
+        if here != there:
             raise InputError(
                 f"{path}: an image of {here} bits a channel, where the data set has {there}; convert it to {there} bits"
             )
-        return self._fit(path, stored)
+        return stored._replace(pixels=self._fit(path, stored))
 
     def _stored(self, path: Path, page: int) -> Stored:
         stored = None
@@ -66,7 +77,7 @@ class Pictures:
         _reject_turned(path, stored.orientation)
         return stored
 
-    def _fit(self, path: Path, stored: Stored) -> Image:
+    def _fit(self, path: Path, stored: Stored) -> npt.NDArray[Any]:
         pixels = stored.pixels
         colours = pixels[..., :-1] if stored.alpha else pixels
         if pixels.shape[2] == self.channels:
@@ -91,7 +102,7 @@ class MaskFiles(Protocol):
     """Reads the masks of a data set."""
 
     def read(self, path: Path, part: int | None = None) -> Raw:
-        """The raw values of a mask file, or of the page `part` of it, uint8 or uint16 (H, W).
+        """The raw values of a mask file, or of the page `part` of it, uint8 or uint16 (H, W), or int32 if some are negative.
 
         Raises:
             InputError: it cannot be decoded, or it is not of this kind.
@@ -158,6 +169,22 @@ def depth(path: Path, part: int | None = None) -> ImageType:
     with _reading(path):
         bits = tiff.bits(path, part or 0) if tiff.is_tiff(path) else _png_bits(path)
     return "uint16" if bits > 8 else "uint8"
+
+
+def shape_of(path: Path, part: int | None = None) -> tuple[int, int] | None:
+    """(H, W) of an image file, or of its page `part`, by its header alone; None where that cannot be read."""
+    try:
+        with _reading(path):
+            if tiff.is_tiff(path):
+                return tiff.shape(path, part or 0)
+            with pillow.open(path) as image:
+                return image.height, image.width
+    except InputError:
+        return None
+
+
+def _depth_of(pixels: npt.NDArray[Any]) -> ImageType:
+    return "uint8" if pixels.dtype in (np.uint8, np.bool_) else "uint16"
 
 
 def _by_pillow(path: Path, page: int) -> Stored:

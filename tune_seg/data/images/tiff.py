@@ -15,6 +15,7 @@ from tune_seg.errors import InputError
 SUFFIXES = (".tif", ".tiff")
 
 _ORIENTATION = 274
+_GDAL_NODATA = 42113
 _COPY_OR_MASK = 0b101  # of NewSubfileType: a reduced copy, or the transparency, of another page
 _MINISBLACK, _RGB, _PALETTE = 1, 2, 3  # of PhotometricInterpretation
 _PREMULTIPLIED = 1  # of ExtraSamples
@@ -26,14 +27,16 @@ class Stored(NamedTuple):
     """The pixels of a file.
 
     Args:
-        pixels: uint8 or uint16 (H, W, C).
+        pixels: (H, W, C), uint8 or uint16; of a TIFF also other numbers.
         alpha: whether the last channel is transparency.
         orientation: the EXIF orientation; 1 is upright.
+        nodata: the value of pixels that were not measured, where the file has a tag of it (GDAL's).
     """
 
-    pixels: npt.NDArray[np.uint8 | np.uint16]
+    pixels: npt.NDArray[Any]
     alpha: bool
     orientation: object = 1
+    nodata: float | None = None
 
 
 def is_tiff(path: Path) -> bool:
@@ -48,16 +51,23 @@ def pages(path: Path) -> tuple[int, ...]:
 
 
 def bits(path: Path, page: int) -> int:
-    """Bits a channel."""
+    """Bits a channel of an image: at least 16 of what is not whole and unsigned."""
     with _opened(path) as file:
-        return int(file.pages[page].bitspersample)
+        bits, dtype = int(file.pages[page].bitspersample), file.pages[page].dtype
+    return bits if dtype is None or dtype.kind in "bu" else max(bits, 16)
+
+
+def shape(path: Path, page: int) -> tuple[int, int]:
+    """(H, W) of a page."""
+    with _opened(path) as file:
+        return int(file.pages[page].imagelength), int(file.pages[page].imagewidth)
 
 
 def read_page(path: Path, page: int) -> Stored | None:
     """The samples of a page as they are stored; None where it takes Pillow to make colours of them.
 
     Raises:
-        InputError: more than 16 bits a channel, or numbers that are not whole.
+        InputError: complex numbers, or deep colours that are neither grey nor RGB.
     """
     with _opened(path) as file:
         return _samples(path, _page(path, file, page))
@@ -78,14 +88,17 @@ def read_pages(path: Path) -> Stored | None:
     kinds = {(stored.pixels.shape[:2], stored.pixels.dtype.name) for stored in channels}
     if len(kinds) > 1:
         raise InputError(f"{path}: its pages differ in size or depth, so they cannot be the channels of one image")
-    return Stored(np.concatenate([stored.pixels for stored in channels], axis=2), False, channels[0].orientation)
+    pixels = np.concatenate([stored.pixels for stored in channels], axis=2)
+    return Stored(pixels, False, channels[0].orientation, channels[0].nodata)
 
 
-def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16]:
+def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16 | np.int32]:
     """A page as class numbers, uint8 or uint16 (H, W): of a palette the indices, not the colours.
 
+    Where some are negative, or nan, they are int32; nan is then -1.
+
     Raises:
-        InputError: it holds colours, or its numbers are not exact, or not 0 to 65535.
+        InputError: it holds colours, or its numbers are not exact, or above 65535.
     """
     with _opened(path) as file:
         found = _page(path, file, page)
@@ -97,8 +110,14 @@ def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16]:
         if found.compression in _LOSSY:
             raise InputError(f"{path}: a mask compressed as JPEG, which changes class numbers; store it without loss")
         values = found.asarray(maxworkers=1)
-    if values.dtype.kind not in "bui" or values.min() < 0 or values.max() >= 2**16:
+    whole = values.dtype.kind in "bui"
+    if values.dtype.kind == "f":
+        values = np.where(values >= 0, values, -1)  # nan, as negative numbers, says that nothing is known
+        whole = bool((values == np.rint(values)).all())
+    if not whole or values.max() >= 2**16:
         raise InputError(f"{path}: a mask of {values.dtype} values; class numbers are whole, 0 to 65535")
+    if values.min() < 0:
+        return values.clip(-1).astype(np.int32)
     return values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16)
 
 
@@ -119,9 +138,9 @@ def _page(path: Path, file: Any, number: int) -> Any:
 
 
 def _samples(path: Path, page: Any) -> Stored | None:
-    if page.bitspersample > 16 or page.dtype is None or page.dtype.kind not in "bu":
+    if page.dtype is None or page.dtype.kind not in "buif":
         raise InputError(
-            f"{path}: {page.bitspersample} bits a channel ({page.dtype}); convert it to whole numbers of 8 or 16 bits"
+            f"{path}: {page.bitspersample} bits a channel ({page.dtype}); convert it to whole or floating-point numbers"
         )
     extra = tuple(int(sample) for sample in page.extrasamples)
     if page.bitspersample < 8 or page.photometric not in (_MINISBLACK, _RGB) or _PREMULTIPLIED in extra:
@@ -138,4 +157,13 @@ def _samples(path: Path, page: Any) -> Stored | None:
     elif page.axes != "YXS":
         raise InputError(f"{path}: a page of more than rows, columns and channels ({page.axes}); store one image a page")
     tag = page.tags.get(_ORIENTATION)
-    return Stored(np.ascontiguousarray(pixels), extra[-1:] == (_ALPHA,), 1 if tag is None else tag.value)
+    upright = 1 if tag is None else tag.value
+    return Stored(np.ascontiguousarray(pixels), extra[-1:] == (_ALPHA,), upright, _nodata(page))
+
+
+def _nodata(page: Any) -> float | None:
+    tag = page.tags.get(_GDAL_NODATA)
+    try:
+        return None if tag is None else float(str(tag.value).strip("\0 "))
+    except ValueError:  # GDAL itself writes numbers only
+        return None

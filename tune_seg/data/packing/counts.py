@@ -70,19 +70,29 @@ def together(counts: Sequence[Counts]) -> Counts:
     return Counts(full, kept, sum(each.ignored for each in counts))
 
 
-def counted(mask: Mask, resized: Mask) -> bytes:
-    """What a row of a pack keeps of a mask (H, W) and the same at the size of the pack."""
-    # Pillow counts bytes in half the time of NumPy, and of most masks few pixels are lost
-    full = kept = np.array(pillow.fromarray(np.ascontiguousarray(mask)).histogram(), np.int64)
-    if mask.shape != resized.shape:
+_ALL: Final = (slice(None), slice(None))
+
+
+def counted(mask: Mask, resized: Mask, used: tuple[slice, slice] = _ALL) -> bytes:
+    """What a row of a pack keeps of a mask (H, W) and of the part of it that is `used`, at the size of the pack."""
+    full = kept = _histogram(mask)
+    part = mask[used]
+    if part.shape != mask.shape:
+        kept = _histogram(part)
+    if part.shape != resized.shape:
         rows, columns = (
-            (2 * np.arange(large) + 1) * small // (2 * large) for large, small in zip(mask.shape, resized.shape, strict=True)
+            (2 * np.arange(large) + 1) * small // (2 * large) for large, small in zip(part.shape, resized.shape, strict=True)
         )
-        other = resized[:, columns].take(rows, axis=0) != mask
-        kept = full - np.bincount(mask[other], minlength=2**8)
+        other = resized[:, columns].take(rows, axis=0) != part
+        kept = kept - np.bincount(part[other], minlength=2**8)
     values = np.flatnonzero(full)
     cell = np.stack([values, full[values], kept[values]], axis=1).astype("<i8").tobytes()
     return cell + crc32(cell).to_bytes(_CHECK_BYTES)
+
+
+def _histogram(mask: Mask) -> npt.NDArray[np.int64]:
+    # Pillow counts bytes in half the time of NumPy, and of most masks few pixels are lost
+    return np.array(pillow.fromarray(np.ascontiguousarray(mask)).histogram(), np.int64)
 
 
 def restored(cell: bytes) -> npt.NDArray[np.int64] | None:

@@ -23,7 +23,6 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as pillow
 
 from tune_seg._child import Child
 from tune_seg._posix import fcntl
@@ -44,6 +43,7 @@ from tune_seg.data.packing.file_format import (
     unfinished,
 )
 from tune_seg.data.packing.origin import Origin, read_origin, write_origin
+from tune_seg.data.packing.resizing import placed, resize_notes, resized
 from tune_seg.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -60,9 +60,9 @@ _ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
 def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progress: Progress | None = None) -> Path:
     """Write `dataset` once, at one size, as an Arrow file in `directory`; the file's name is a hash of its content.
 
-    Images are resized bilinearly with antialiasing, masks to the nearest pixel. Memory does not grow with the set. Where
-    the pack would take more than half of the free disk, its images are compressed without loss; the content, and so its
-    name, are the same.
+    Images are resized bilinearly with antialiasing, masks to the nearest pixel, in the way that `dataset.resize` says.
+    Memory does not grow with the set. Where the pack would take more than half of the free disk, its images are compressed
+    without loss; the content, and so its name, are the same.
 
     Where the same sources were packed before, nothing is decoded, and where packing them was interrupted (Ctrl-C, a killed
     process), only the samples that are missing. Sources are the same as long as their paths, sizes and modification times
@@ -106,7 +106,8 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
                 raise
             path = directory / f"{tally.content_id}{SUFFIX}"
             # before the pack is there, so that whoever waits for it finds both
-            write_origin(note, Origin(path.name, (*dataset.notes, *dataset.split_notes), tally.counts()))
+            notes = (*dataset.notes, *dataset.split_notes, *resize_notes(dataset, size))
+            write_origin(note, Origin(path.name, notes, tally.counts()))
             if _is_whole(path):  # one that is there stays, because running trials share its pages
                 partial.unlink()
             else:
@@ -253,9 +254,10 @@ class Decoder:
         Raises:
             InputError: it is of another kind than the others.
         """
-        of_file = mask
-        image, mask = _resized(*_checked((image, mask), sample, self.form), self.form.size)
-        return Row.of(sample, image, mask, counted(of_file, mask), self.form), _counted(mask)
+        of_file, size, how = mask, self.form.size, self.dataset.resize
+        image, mask = resized(*_checked((image, mask), sample, self.form), size, how)
+        used, filled = placed(of_file.shape, size, how)
+        return Row.of(sample, image, mask, counted(of_file, mask[filled], used), self.form), _counted(mask)
 
 
 def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
@@ -342,28 +344,6 @@ def _checked(loaded: tuple[Image, Mask], sample: Sample, form: Form) -> tuple[Im
     return loaded
 
 
-def _resized(image: Image, mask: Mask, size: tuple[int, int]) -> tuple[Image, Mask]:
-    height, width = size
-    if mask.shape != size:
-        image = _resized_image(image, size)
-        mask = np.asarray(pillow.fromarray(mask).resize((width, height), pillow.Resampling.NEAREST))
-    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
-
-
-def _resized_image(image: Image, size: tuple[int, int]) -> Image:
-    def resized(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        return np.asarray(pillow.fromarray(values).resize(size[::-1], pillow.Resampling.BILINEAR))
-
-    if image.shape[2] == 3 and image.dtype == np.uint8:
-        return resized(image).astype(np.uint8, copy=False)
-    # channel by channel, because Pillow takes a fourth one for transparency; 16 bits as floats, which hold them exactly
-    planes = np.moveaxis(image, 2, 0)
-    if image.dtype == np.uint8:
-        return np.stack([resized(np.ascontiguousarray(plane)) for plane in planes], axis=2).astype(np.uint8, copy=False)
-    floats = np.stack([resized(plane.astype(np.float32)) for plane in planes], axis=2)
-    return np.rint(floats).clip(0, 65535).astype(np.uint16)
-
-
 @contextmanager
 def _claimed(partial: Path) -> Iterator[Path]:
     """The file to write, locked for this process; where there are no locks, a new file that no other process knows."""
@@ -390,7 +370,7 @@ def _claimed(partial: Path) -> Iterator[Path]:
 
 def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
     divided = [(sample.fold, sample.group) for sample in dataset.samples]
-    text = json.dumps([FORMAT_VERSION, size, dataset.channels, dataset.dtype, divided, dataset.source()])
+    text = json.dumps([FORMAT_VERSION, size, dataset.resize, dataset.channels, dataset.dtype, divided, dataset.source()])
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -21,12 +21,13 @@ from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable, problems_error
 from tune_seg.data.images.files import LabelledDataset, Scan, stamp
 from tune_seg.data.labels import Labels, declared
+from tune_seg.data.once import following
 from tune_seg.data.splitting import divide
 from tune_seg.data.volumes.cache import Slices, VolumeCache, volumes_ahead
 from tune_seg.data.volumes.case import Case
 from tune_seg.data.volumes.intensities import levels
 from tune_seg.data.volumes.options import VolumeOptions
-from tune_seg.data.volumes.resampling import resampled
+from tune_seg.data.volumes.resampling import pixels, resampled
 from tune_seg.errors import InputError
 
 IGNORE_LABEL = 255
@@ -61,10 +62,17 @@ class VolumeDataset(LabelledDataset):
     def dtype(self) -> ImageType:
         return "uint16" if self.options.bits == 16 else "uint8"
 
+    def shape(self, sample: Sample) -> tuple[int, int] | None:
+        assert sample.image is not None
+        case = self.cases[sample.image]
+        if self.options.spacing is not None:
+            return self.size
+        return case.shape[1:] if case.spacing is None else pixels(case.shape[1:], case.spacing, None)
+
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.part is not None
         case = self.cases[sample.image]
-        for image in self._following.get(sample.id, ()):
+        for image in self._following.get(sample, ()):
             self.cache.expect(image, partial(self._decode, self.cases[image]))
         slices = self.cache.get(case.image, self._times[case.image], partial(self._decode, case))
         labels = self._labels()
@@ -99,17 +107,8 @@ class VolumeDataset(LabelledDataset):
         return Counter(sample.image for sample in self.samples)
 
     @cached_property
-    def _following(self) -> dict[str, tuple[Path, ...]]:
-        """By the id of the first slice of each volume, the volumes that follow it in the order of packing.
-
-        Whoever asks for that slice is likely to go on to them.
-        """
-        first: dict[Path, str] = {}
-        for sample in sorted(self.samples, key=lambda sample: sample.place):
-            if sample.image is not None:
-                first.setdefault(sample.image, sample.id)
-        images = tuple(first)
-        return {id: images[number : number + self.cache.ahead] for number, id in enumerate(first.values(), start=1)}
+    def _following(self) -> dict[Sample, tuple[Path, ...]]:
+        return following(self.samples, lambda sample: sample.image or Path(), self.cache.ahead)
 
     def _decode(self, case: Case) -> Slices:
         volume, masks = case.volume(), case.labels()

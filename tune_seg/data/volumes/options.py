@@ -32,7 +32,7 @@ class VolumeOptions(Options):
     spacing: AboveZero | None = None
     """Millimetres from one pixel to the next, both ways: slices are resampled to it and cut or filled up (ignored) around
     their centre to `data.size`. null: pixels that are not square are made square, with the finer of their two spacings, and
-    the whole slice is stretched to `data.size`, as other images are."""
+    the whole slice is brought to `data.size`, as other images are (`data.resize`)."""
 
     resample_labels: bool = False
     """Take the nearest label where labels lie on another grid than their image; otherwise that is an error."""

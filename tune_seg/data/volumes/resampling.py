@@ -1,5 +1,6 @@
 """A slice with pixels of a given size in millimetres."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,7 @@ def resampled(
     """A slice (H, W, C) and its mask with pixels of `wanted` mm, cut or filled up to `size`; or with square ones."""
     if spacing is None:
         return image, mask
-    pixel = wanted or min(spacing)
-    height, width = (max(round(length * mm / pixel), 1) for length, mm in zip(mask.shape, spacing, strict=True))
+    height, width = pixels(mask.shape, spacing, wanted)
     if (height, width) != mask.shape:
         planes = [
             pillow.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), pillow.Resampling.BILINEAR)
@@ -27,6 +27,13 @@ def resampled(
     if wanted is None:
         return image, mask
     return _centred(image, size, 0), _centred(mask, size, IGNORE_INDEX)
+
+
+def pixels(shape: Sequence[int], spacing: tuple[float, float], wanted: float | None) -> tuple[int, int]:
+    """(H, W) of a slice once its pixels have `wanted` mm; or are square, with the finer spacing."""
+    pixel = wanted or min(spacing)
+    height, width = (max(round(length * mm / pixel), 1) for length, mm in zip(shape, spacing, strict=True))
+    return height, width
 
 
 def _centred(array: npt.NDArray[Any], size: tuple[int, int], filling: int) -> npt.NDArray[Any]:

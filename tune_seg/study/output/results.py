@@ -85,10 +85,10 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     if not path.exists():
         return
     try:
-        before = _identity(parse(StudyConfig, yaml.safe_load(path.read_text())))
+        described = parse(StudyConfig, yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, InputError) as error:
         raise InputError(f"{path} cannot be read ({error}); correct it, or give the study {ANOTHER_NAME}") from None
-    now = _identity(config)
+    before, now = _identity(described), _identity(config)
     # known once the data are packed and the machines asked
     unknown = {"data.content": None, "data.test_content": None, "training.device": "auto"}
     open_yet = {key for key, value in unknown.items() if now[key] == value}
@@ -97,6 +97,9 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     # a study of before the contents of files were noted has none; another file is another `model.weights`
     open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
+    if "data.content" in different or "data.test_content" in different:  # which are hashes: say why, where that is known
+        before, now = ({**keys, **_data_keys(of)} for keys, of in ((before, described), (now, config)))
+        different += [key for key in _data_keys(config) if before.get(key) != now[key]]
     if different:
         lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
         raise InputError(
@@ -197,6 +200,11 @@ def _identity(config: StudyConfig) -> dict[str, Any]:
     search = config.search.model_dump(mode="json", exclude={"trials", "confirm"})
     data = config.data
     return flatten({**values, "search": search, "data": {"content": data.content, "test_content": data.test_content}})
+
+
+def _data_keys(config: StudyConfig) -> dict[str, Any]:
+    """What of the configuration the content of the data depends on."""
+    return flatten({"data": config.data.model_dump(mode="json", exclude={"root", "content", "test_content"})})
 
 
 def _replace(path: Path, content: bytes) -> None:

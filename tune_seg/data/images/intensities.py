@@ -1,0 +1,194 @@
+"""From the numbers in deep images (12 bits in 16, reflectance, temperatures, floats) to the levels that models see."""
+
+from collections.abc import Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tune_seg.data.cores import available_cores
+from tune_seg.data.dataset import Image
+from tune_seg.data.images.pictures import Pictures
+from tune_seg.errors import InputError
+
+Unmeasured = npt.NDArray[np.bool_]
+"""(H, W): the pixels that hold no measured value."""
+
+PERCENTILES: Final = (0.1, 99.9)
+"""What becomes black and white, of the training images' pixels. Wide, because the rare class may be the brightest."""
+
+_MAX_IMAGES: Final = 500
+_MAX_PIXELS: Final = 2**22
+"""Images and pixels that the range is taken from, at most, spread evenly; so it takes the same memory for any set."""
+_FULL: Final = 2**15
+"""16-bit images whose range is at least this stay as they are: half of what there is."""
+_SENTINELS: Final = (-9999.0, -99999.0, -32768.0)
+"""Values that mean "nothing measured" by wide custom, in rasters of floats or signed numbers."""
+_BEYOND: Final = 1e38  # the lowest float32 is such a custom too
+
+
+class _Seen(NamedTuple):
+    """Some pixels of an image: measured ones (n, C), the share of those that are not, and the type of its numbers."""
+
+    pixels: npt.NDArray[Any]
+    unmeasured: float
+    dtype: np.dtype[Any]
+
+
+class Intensities:
+    """Reads images of any numbers as levels: low is 0, high is 255 or 65535, in between to the nearest level.
+
+    Low and high are those that are given; else, of images of more than 8 bits, two percentiles of the training images, a
+    channel at a time. Unsigned numbers that use at least half of their 16 bits stay as they are.
+
+    A pixel is unmeasured where a channel is nan or infinite, or where it is nodata: in any channel, and in all channels of
+    unsigned numbers, because 0 and 255 are also ordinary values of one. Nodata is what is given, or what the file says, or,
+    in floats and signed numbers, what it is by custom (-9999, -99999, -32768). Unmeasured pixels become 0, the low end.
+
+    Args:
+        pictures: reads the files.
+        training: the training images, each with its page.
+        given: low and high; None: found.
+        nodata: the value of unmeasured pixels; None: that of the file.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        training: Sequence[tuple[Path, int | None]],
+        given: tuple[float, float] | None = None,
+        nodata: float | None = None,
+    ) -> None:
+        self.training, self.given, self.nodata = tuple(training), given, nodata
+        self._pictures = pictures
+        self._lock = Lock()
+        self._found: _Levels | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found, once it was."""
+        return () if self._found is None else self._found.notes
+
+    def find(self) -> "_Levels":
+        """The levels, from the training images the first time."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._find()
+            return self._found
+
+    def of_some(self, images: Set[tuple[Path | None, int | None]]) -> "Intensities":
+        """The same by those training images that are among `images`."""
+        training = [image for image in self.training if image in images]
+        return Intensities(self._pictures, training, self.given, self.nodata)
+
+    def read(self, path: Path, part: int | None = None) -> tuple[Image, Unmeasured | None]:
+        """The levels of an image file, or of the page `part` of it, (H, W, C), and which pixels are unmeasured, if any.
+
+        Raises:
+            InputError: as :meth:`~tune_seg.data.images.pictures.Pictures.values`.
+        """
+        levels = self.find()
+        pixels, _, _, nodata = self._pictures.values(path, part)
+        unmeasured = _unmeasured(pixels, nodata if self.nodata is None else self.nodata)
+        image = levels.of(pixels, self._pictures.dtype)
+        if unmeasured is None:
+            return image, None
+        image = np.where(unmeasured[..., None], image.dtype.type(0), image)
+        return image, unmeasured
+
+    def _find(self) -> "_Levels":
+        if self.given is not None:
+            low, high = (np.array([end], np.float64) for end in self.given)
+            return _Levels(low, high, ())
+        if self._pictures.dtype == "uint8":
+            return _Levels(None, None, ())
+        count = min(len(self.training), _MAX_IMAGES)
+        chosen = [self.training[n * len(self.training) // count] for n in range(count)]
+        each = max(_MAX_PIXELS // max(len(chosen), 1), 256)
+
+        def look(image: tuple[Path, int | None]) -> _Seen | None:
+            try:
+                return self._look(*image, each)
+            except InputError:  # loading it says what is wrong with it
+                return None
+
+        with ThreadPoolExecutor(available_cores()) as pool:
+            seen = [answer for answer in pool.map(look, chosen) if answer is not None]
+        return _levels(seen)
+
+    def _look(self, path: Path, part: int | None, most: int) -> _Seen:
+        pixels, _, _, nodata = self._pictures.values(path, part)
+        unmeasured = _unmeasured(pixels, nodata if self.nodata is None else self.nodata)
+        flat = pixels.reshape(-1, pixels.shape[2])
+        share = 0.0
+        if unmeasured is not None:
+            share, flat = float(unmeasured.mean()), flat[~unmeasured.ravel()]
+        if len(flat) > most:  # at random: even steps would meet the same columns again and again
+            flat = flat[np.random.default_rng(0).integers(0, len(flat), most)]
+        return _Seen(flat, share, pixels.dtype)
+
+
+class _Levels(NamedTuple):
+    """Low and high, float64 (C,) or (1,); None: the numbers are levels as they are. And what to say of it."""
+
+    low: npt.NDArray[np.float64] | None
+    high: npt.NDArray[np.float64] | None
+    notes: tuple[str, ...]
+
+    def of(self, pixels: npt.NDArray[Any], dtype: str) -> Image:
+        top = np.iinfo(dtype).max
+        if self.low is None or self.high is None:
+            return np.clip(pixels, 0, top).astype(dtype, copy=False)
+        image: Image = np.empty(pixels.shape, dtype)
+        for row, values in enumerate(pixels):  # row by row, so that a large image needs no copy in floats
+            scaled = (values.astype(np.float64) - self.low) / (self.high - self.low)
+            image[row] = np.rint(np.nan_to_num(np.clip(scaled, 0.0, 1.0)) * top)
+        return image
+
+
+def _levels(seen: Sequence[_Seen]) -> _Levels:
+    """Those that the training images give."""
+    said: list[str] = []
+    share = float(np.mean([image.unmeasured for image in seen])) if seen else 0.0
+    if share:
+        said.append(
+            f"{share:.1%} of the pixels of the training images are nodata or nan: they are ignored and shown as black "
+            "(data.options.nodata names another value)"
+        )
+    pixels = np.concatenate([image.pixels for image in seen]) if seen else np.empty((0, 1))
+    if not len(pixels):
+        return _Levels(None, None, tuple(said))
+    low, high = np.percentile(pixels.astype(np.float64), PERCENTILES, axis=0)
+    if all(image.dtype == np.uint16 for image in seen) and (high - low).max() >= _FULL:
+        return _Levels(None, None, tuple(said))
+    high = np.where(high > low, high, low + 1.0)
+    return _Levels(low, high, (*said, _range_note(sorted({str(image.dtype) for image in seen}), low, high)))
+
+
+def _range_note(kinds: Sequence[str], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> str:
+    ranges = [f"{first:.6g} to {last:.6g}" for first, last in zip(low.tolist(), high.tolist(), strict=True)]
+    distinct = list(dict.fromkeys(ranges))
+    shown = ", ".join(distinct[:4]) + ", ..." * (len(distinct) > 4)
+    each = " in each channel" if len(distinct) > 1 else ""
+    return (
+        f"Images hold {' and '.join(kinds)} numbers: {shown}{each} ({PERCENTILES[0]}th to {PERCENTILES[1]}th percentile of "
+        f"the training images) become black to white; --set 'data.options.range=[{low.min():.6g},{high.max():.6g}]' sets a "
+        "range"
+    )
+
+
+def _unmeasured(pixels: npt.NDArray[Any], nodata: float | None) -> Unmeasured | None:
+    """Which pixels (H, W) hold no measured value; None: all do."""
+    unsigned = pixels.dtype.kind in "bu"
+    missing = np.zeros(pixels.shape, np.bool_)
+    if pixels.dtype.kind == "f":
+        missing |= ~(np.abs(pixels) < _BEYOND)  # also nan
+    values = [nodata] if nodata is not None else [] if unsigned else list(_SENTINELS)
+    with np.errstate(over="ignore"):  # of float16
+        for value in values:
+            missing |= pixels == (pixels.dtype.type(value) if pixels.dtype.kind == "f" else value)
+    found: Unmeasured = np.all(missing, axis=2) if unsigned else np.any(missing, axis=2)
+    return found if found.any() else None
