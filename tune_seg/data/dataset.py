@@ -113,8 +113,13 @@ class Dataset(ABC):
 
     @property
     def masks_to_scan(self) -> int:
-        """The number of masks that must be read before the classes are known."""
+        """The number of masks that must be read before it is known what their values mean."""
         return 0
+
+    @property
+    def names_known(self) -> bool:
+        """Whether :attr:`class_names` reads no mask."""
+        return True
 
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         """The class names; where masks must be read for them, `progress` gets the number of masks read so far.

@@ -86,7 +86,7 @@ def plan_study(config: StudyConfig, directory: Path) -> Plan:
     dataset = read(config.data)
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
-    if dataset.masks_to_scan == 0:
+    if dataset.names_known:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
     return Plan(config, space, dataset, directory, read_test(config.data))
