@@ -457,15 +457,16 @@ def test_ignore_label_for_a_folder(tmp_path: Path) -> None:
     assert np.array_equal(mask == 255, written["a"][1] == 9)
 
 
-def test_binary_masks_of_0_and_255_say_how_to_declare_them(tmp_path: Path) -> None:
+def test_binary_masks_of_0_and_255_are_two_classes(tmp_path: Path) -> None:
     written = folder(tmp_path, ["a", "b"], [0, 255])
-    with pytest.raises(InputError, match=r"data\.classes: \{0: background, 255: object\}"):
-        pack(read(config(tmp_path)), tmp_path / "packs", (10, 12))
-    dataset = read(config(tmp_path, classes={0: "background", 255: "object"}))
-    assert dataset.class_names == ("background", "object")
-    assert np.array_equal(dataset.load(sample(dataset, "b"))[1], written["b"][1] // 255)
+    for declared in ({}, {"classes": {0: "background", 255: "object"}}, {"classes": ["background", "object"]}):
+        dataset = read(config(tmp_path, **declared))
+        assert len(dataset.class_names) == 2
+        assert np.array_equal(dataset.load(sample(dataset, "b"))[1], written["b"][1] // 255)
     with pytest.raises(InputError, match=r"data\.ignore_label: 255 is the class 'object'"):
         read(config(tmp_path, classes={0: "background", 255: "object"}, ignore_label=255))
+    with pytest.raises(InputError, match="only the value 0 is left as a class"):
+        pack(read(config(tmp_path, ignore_label=255)), tmp_path / "packs", (10, 12))
 
 
 def test_masks_like_photographs_are_refused(tmp_path: Path) -> None:
@@ -503,13 +504,6 @@ def test_masks_with_one_value_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b"], [4])
     with pytest.raises(InputError, match="every pixel of every mask is 4"):
         _ = read(config(tmp_path)).class_names
-
-
-def test_masks_in_another_format_are_refused(tmp_path: Path) -> None:
-    folder(tmp_path, ["a", "b"], [0, 1])
-    write(tmp_path / "masks" / "c.jpg", labels([0, 1]))
-    with pytest.raises(InputError, match=r"masks must be PNG or TIFF files.*\n  \S*c\.jpg"):
-        read(config(tmp_path))
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:

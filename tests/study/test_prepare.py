@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.image_files import numbers, photo, write_image, write_palette
+from tests.support.image_files import numbers, photo, write_image
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData, pack
 from tune_seg.errors import InputError
@@ -23,7 +23,7 @@ def build(root: Path) -> None:
     for split in ("train", "val", "test"):
         for number in range(2):
             write_image(root / "images" / split / f"{split}{number}.png", photo())
-            write_palette(root / "masks" / split / f"{split}{number}.png", numbers([0, 1]))
+            write_image(root / "masks" / split / f"{split}{number}.png", numbers([0, 1]))
 
 
 def test_images_that_are_held_out_and_train_or_validate_are_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ MAX_CLASSES = 254
 """Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
 
 _Any = TypeVar("_Any")
+_Value = TypeVar("_Value", bound=np.integer[Any])
 
 _MAX_OF_A_KIND: Final = 3
 _DIFFERENT: Final = re.compile(r"^\S+(?= is )|\S*[/\\]\S*|\S+\.\w+|\d+")
@@ -131,8 +132,13 @@ class Dataset(ABC):
 
     @property
     def masks_to_scan(self) -> int:
-        """The number of masks that must be read before the classes are known."""
+        """The number of masks that must be read before it is known what their values mean."""
         return 0
+
+    @property
+    def names_known(self) -> bool:
+        """Whether :attr:`class_names` reads no mask."""
+        return True
 
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         """The class names; where masks must be read for them, `progress` gets the number of masks read so far.
@@ -157,12 +163,15 @@ class Dataset(ABC):
         """
 
     def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
-        """What occurs in the masks of samples that come from one file: class indices, or raw values where nobody knows yet
-        which classes there are. Nothing for a mask that cannot be used, of which :meth:`load` says why.
+        """The class indices in the masks of samples that come from one file; nothing for a mask that cannot be used.
 
-        Safe to call from several threads.
+        Safe to call from several threads, once :meth:`find_classes` has returned.
         """
         return [_occurring(self, sample) for sample in samples]
+
+    def redivided(self, samples: tuple[Sample, ...]) -> Self:
+        """The same samples, some on another side of the split."""
+        return replace(self, samples=samples)
 
     def of_some(self, samples: tuple[Sample, ...]) -> Self:
         """Some of its samples, for a first look: the classes are those of their masks alone where nobody declared them."""
@@ -182,8 +191,12 @@ def _occurring(dataset: Dataset, sample: Sample) -> frozenset[int]:
 
 def values_of(mask: npt.NDArray[np.uint8 | np.uint16 | np.int32]) -> frozenset[int]:
     """The distinct values of an array, without negative ones, which are ignored in every mask."""
-    values = mask[mask >= 0] if mask.dtype.kind == "i" else mask.ravel()
-    return frozenset(np.flatnonzero(np.bincount(values)).tolist())
+    return frozenset(np.flatnonzero(np.bincount(known(mask))).tolist())
+
+
+def known(mask: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+    """The values of a mask as one row, without negative ones."""
+    return mask[mask >= 0] if mask.dtype.kind == "i" else mask.ravel()
 
 
 def spread(samples: Sequence[_Any], most: int | None) -> tuple[_Any, ...]:

@@ -111,12 +111,12 @@ class Occurrence:
     first: Path
 
 
-def found(values: Mapping[int, Occurrence], ignored: int, where: Path, names: Mapping[int, str]) -> Labels:
+def found(values: Mapping[int, Occurrence], ignored: int | None, where: Path, names: Mapping[int, str]) -> Labels:
     """The labels of masks whose classes nobody declared: every value that occurs is a class, but the ignored one.
 
     Args:
         values: the distinct raw values of all masks, and where they occur.
-        ignored: the raw value to ignore.
+        ignored: the raw value to ignore; None: none.
         where: the folder, for messages.
         names: of values that are not called `class VALUE`.
 
@@ -146,7 +146,7 @@ def found(values: Mapping[int, Occurrence], ignored: int, where: Path, names: Ma
     return Labels(
         tuple(names.get(value, f"class {value}") for value in classes),
         {value: index for index, value in enumerate(classes)},
-        frozenset({ignored}),
+        frozenset() if ignored is None else frozenset({ignored}),
     )
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample
 from tune_seg.data.splitting import group_of, place_in_draw
+from tune_seg.errors import InputError
 
 _VERSION: Final = 1
 """Raise it when the same masks give other classes."""
@@ -36,7 +37,7 @@ def stratified(dataset: Dataset, seed: int, kept: Path | None = None) -> tuple[D
     Where the draw has every class on every side, it stays. Else as few groups as possible change places; how many groups
     each side has stays. It depends on the seed, the names and the masks alone.
 
-    The masks are read for it: where the classes are declared, only until all of them were seen on all sides.
+    The masks are read for it, until all classes were seen on all sides.
 
     Args:
         dataset: whose samples say from which sides theirs was drawn.
@@ -61,7 +62,7 @@ def stratified(dataset: Dataset, seed: int, kept: Path | None = None) -> tuple[D
     divided = (_put(sample, moved[group]) if (group := group_of(sample)) in moved else sample for sample in samples)
     places = (*SPLITS, TEST)
     ordered = sorted(divided, key=lambda sample: (places.index(sample.split), sample.id))
-    return (replace(dataset, samples=tuple(ordered)) if moved else dataset), len(moved)
+    return (dataset.redivided(tuple(ordered)) if moved else dataset), len(moved)
 
 
 def _sides(samples: Sequence[Sample]) -> list[str]:
@@ -100,8 +101,11 @@ def _kept_classes(dataset: Dataset, sides: Sequence[str], folder: Path | None) -
 
 
 def _classes(dataset: Dataset, sides: Sequence[str]) -> dict[str, frozenset[int]] | None:
-    """What occurs in each group; None where all classes that are declared are on all sides."""
-    declared = None if dataset.masks_to_scan else len(dataset.class_names)
+    """What occurs in each group; None where all classes are on all sides, or where the masks do not tell them."""
+    try:
+        count = len(dataset.find_classes(lambda done: None))
+    except InputError:  # packing says why
+        return None
     files: dict[object, list[Sample]] = {}
     for sample in dataset.samples:
         if sample.drawn_from:
@@ -117,7 +121,7 @@ def _classes(dataset: Dataset, sides: Sequence[str]) -> dict[str, frozenset[int]
                     group = group_of(sample)
                     found[group] = found.get(group, frozenset()) | classes
                     seen[sample.subset] |= classes
-            if declared is not None and all(len(classes) == declared for classes in seen.values()):
+            if all(len(classes) == count for classes in seen.values()):
                 return None
     return found
 

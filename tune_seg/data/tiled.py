@@ -57,6 +57,10 @@ class TiledDataset(Dataset):
     def masks_to_scan(self) -> int:
         return self.whole.masks_to_scan
 
+    @property
+    def names_known(self) -> bool:
+        return self.whole.names_known
+
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         return self.whole.find_classes(progress)
 

@@ -102,7 +102,7 @@ def plan_study(config: StudyConfig, directory: Path, *, quick: bool = False) -> 
     dataset, test = read_both(config.data, directory.parent / PACKS, quick=quick)
     for trial in space.probes:
         trial.augmentation.normalisation(dataset.channels)
-    if dataset.masks_to_scan == 0:
+    if dataset.names_known:
         for trial in space.probes:
             trial.loss.check(len(dataset.class_names))
     return Plan(config, space, dataset, directory, test)

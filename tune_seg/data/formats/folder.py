@@ -1,7 +1,7 @@
 """A folder of images and masks: ROOT/images and ROOT/masks, matched by file name without extension."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,11 +12,14 @@ from tune_seg.config import DataConfig, Integer, Number, Positive
 from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.colours import ColourTable, read_colour_table
-from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
-from tune_seg.data.images.intensities import Intensities
-from tune_seg.data.images.pictures import CLASS_NUMBERS, Pictures, depth, page_numbers
+from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
+from tune_seg.data.images.intensities import Intensities, training_images
+from tune_seg.data.images.mask_meaning import Asked
+from tune_seg.data.images.mask_scan import MaskScan
+from tune_seg.data.images.pictures import Pictures, depth, page_numbers
+from tune_seg.data.images.thresholds import CutMasks
 from tune_seg.data.images.tiff import is_tiff
-from tune_seg.data.labels import declared
+from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide, text
 from tune_seg.errors import InputError
@@ -52,6 +55,7 @@ class FolderOptions(Options):
     """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
     the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
     from names such as `vid1_0001`, where a split is drawn."""
+
     range: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
     """The numbers in the images that become black and white, such as [0, 4095] for 12 bits or [0, 0.5] for reflectance.
     null: of images of more than 8 bits, the 0.1th and the 99.9th percentile of the training images, a channel at a time; 16
@@ -60,6 +64,10 @@ class FolderOptions(Options):
     nodata: Number | None = None
     """The number of pixels in which nothing was measured, which are ignored. null: what a GeoTIFF says; -9999, -99999 and
     -32768 in signed and floating-point numbers. Pixels that are nan always are."""
+
+    threshold: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Where to cut the grey values of masks that were compressed as JPEG or smoothed: `128` makes 0 of what is below and 1
+    of the rest, `[64, 192]` makes 0, 1 and 2. `1` makes one class of numbered objects. null: masks hold class numbers."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -93,27 +101,30 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     intensities = _intensities(samples, pictures, options)
     table = _colour_table(root, options)
     classes = config.classes or _class_names(root, table, config.ignore_label)
-    if classes is not None:
-        labels = declared(classes, config.ignore_label, IGNORE_LABEL)
-        return FileDataset(samples, labels, pictures, CLASS_NUMBERS if table is None else table.masks, intensities)
-    ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
+    if options.threshold is not None:
+        cuts = _cuts(options, table)
+        return FileDataset(samples, _cut_labels(cuts, classes, config.ignore_label), pictures, CutMasks(cuts), intensities)
+    if table is not None and classes is not None:
+        return FileDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL), pictures, table.masks, intensities)
     # what is held out does not decide what there is to learn: values that only its masks have are refused when it is packed
     masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None and sample.split != TEST)
-    return FileDataset(samples, Scan(tuple(masks), ignore_label, root / "masks"), pictures, intensities=intensities)
+    names = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
+    asked = Asked(names, isinstance(classes, Mapping), config.ignore_label, root / "masks")
+    return FileDataset(samples, MaskScan(tuple(masks), asked), pictures, intensities=intensities)
 
 
 def _samples(root: Path, *, held_out: bool) -> list[Sample]:
     images, masks = root / "images", root / "masks"
     folders = [folder / name for folder in (images, masks) for name in SPLITS]
     if not any(folder.is_dir() for folder in folders):
-        return match(images, masks, "train", mask_suffixes=LOSSLESS_SUFFIXES)
+        return match(images, masks, "train", mask_suffixes=MASK_SUFFIXES)
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing:
         raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
     sides: tuple[SplitName, ...] = (
         (*SPLITS, TEST) if held_out and (images / TEST).is_dir() and (masks / TEST).is_dir() else SPLITS
     )
-    return [sample for name in sides for sample in match(images / name, masks / name, name, mask_suffixes=LOSSLESS_SUFFIXES)]
+    return [sample for name in sides for sample in match(images / name, masks / name, name, mask_suffixes=MASK_SUFFIXES)]
 
 
 def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:
@@ -168,10 +179,7 @@ def _intensities(samples: Sequence[Sample], pictures: Pictures, options: FolderO
     asked = options.range is not None or options.nodata is not None
     if pictures.dtype == "uint8" and not asked and not any(sample.image and is_tiff(sample.image) for sample in samples):
         return None
-    # of a fold that validates, the images train in the others
-    trains = [sample for sample in samples if sample.fold is not None or sample.split == "train"]
-    training = [(sample.image, sample.part) for sample in trains if sample.image is not None]
-    return Intensities(pictures, training, options.range, options.nodata)
+    return Intensities(pictures, training_images(samples), options.range, options.nodata)
 
 
 def _colour_table(root: Path, options: FolderOptions) -> ColourTable | None:
@@ -181,6 +189,30 @@ def _colour_table(root: Path, options: FolderOptions) -> ColourTable | None:
     if len(there) > 1:
         raise InputError(f"{there[0]} and {there[1].name} both say what colours mean; take one of them away")
     return read_colour_table(there[0]) if there else None
+
+
+def _cuts(options: FolderOptions, table: ColourTable | None) -> tuple[int, ...]:
+    cuts = options.threshold if isinstance(options.threshold, tuple) else (options.threshold or 1,)
+    if sorted(set(cuts)) != list(cuts):
+        raise InputError(f"data.options.threshold: {list(cuts)}; several are in ascending order")
+    if table is not None:
+        raise InputError(
+            f"data.options.threshold cuts grey masks, but {table.where} says that they are in colours; choose one"
+        )
+    return cuts
+
+
+def _cut_labels(cuts: Sequence[int], classes: Sequence[str] | Mapping[int, str] | None, ignore_label: int | None) -> Labels:
+    numbers = range(len(cuts) + 1)
+    if classes is None:
+        classes = {number: f"class {number}" for number in numbers if number != ignore_label}
+    labels = declared(classes, ignore_label, IGNORE_LABEL)
+    if {*labels.indices, *([] if ignore_label is None else labels.ignored)} != set(numbers):
+        raise InputError(
+            f"data.options.threshold: with {len(cuts)} of them the classes are {', '.join(map(str, numbers))}, but "
+            f"{', '.join(map(str, sorted(labels.indices)))} are named; name one class for each"
+        )
+    return labels
 
 
 def _class_names(root: Path, table: ColourTable | None, ignore_label: int | None) -> tuple[str, ...] | dict[int, str] | None:

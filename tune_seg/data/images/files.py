@@ -1,10 +1,12 @@
 """Data sets whose images and masks are files with equal names in two folders."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -23,7 +25,7 @@ from tune_seg.data.dataset import (
     problems_error,
     values_of,
 )
-from tune_seg.data.images.intensities import Intensities, Unmeasured
+from tune_seg.data.images.intensities import Intensities, Unmeasured, training_images
 from tune_seg.data.images.pictures import (
     CLASS_NUMBERS,
     IMAGE_SUFFIXES,
@@ -40,10 +42,11 @@ from tune_seg.errors import InputError
 
 Decoded = TypeVar("Decoded")
 
-LOSSLESS_SUFFIXES = (".png", ".tif", ".tiff")
-"""Suffixes of the formats that a mask may have; lossy formats change class numbers."""
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jpg", ".jpeg")
+"""Suffixes of the formats that a mask in a folder may have; of those compressed with loss the scan says what to do."""
 
 _PNG = (".png",)
+_AHEAD = 64  # masks whose answers wait to be counted
 
 
 class Scan:
@@ -79,6 +82,16 @@ class Scan:
         """The number of masks that must be read before the labels are known."""
         return len(self._masks) if self._labels is None and self._failure is None else 0
 
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The class names, where they are known without reading a mask."""
+        return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for granted to find the labels, once they are known."""
+        return ()
+
     def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         """The meaning of the raw values.
 
@@ -108,22 +121,39 @@ class Scan:
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         values: dict[int, Occurrence] = {}
         unreadable: list[str] = []
-        pool = ThreadPoolExecutor()
-        try:
-            answers = zip(self._masks, pool.map(self._distinct, self._masks), strict=True)
-            for done, (path, answer) in enumerate(answers, start=1):
-                if isinstance(answer, InputError):
-                    unreadable.append(str(answer))
-                else:
-                    for value in answer:
-                        values.setdefault(value, Occurrence(0, path)).masks += 1
-                if progress is not None:
-                    progress(done)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for path, answer in self._each(self._distinct, progress):
+            if isinstance(answer, InputError):
+                unreadable.append(str(answer))
+            else:
+                for value in answer:
+                    values.setdefault(value, Occurrence(0, path)).masks += 1
         if unreadable and len(values.keys() - {self._ignore_label}) < 2:
-            raise InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
+            raise self._unclear(unreadable)
         return found(values, self._ignore_label, self._folder, self._names)
+
+    def _each(
+        self, read: Callable[[Path], Decoded | InputError], progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[Path, Decoded | InputError]]:
+        """What `read` gives for each mask, in order, read on all cores; few answers wait at a time."""
+        waiting: deque[tuple[Path, Future[Decoded | InputError]]] = deque()
+        masks, done = iter(self._masks), 0
+        with ThreadPoolExecutor() as pool:
+            try:
+                while True:
+                    for path in islice(masks, _AHEAD - len(waiting)):
+                        waiting.append((path, pool.submit(read, path)))
+                    if not waiting:
+                        return
+                    path, answer = waiting.popleft()
+                    yield path, answer.result()
+                    done += 1
+                    if progress is not None:
+                        progress(done)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _unclear(self, unreadable: list[str]) -> InputError:
+        return InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
 
 
 @dataclass(frozen=True)
@@ -139,7 +169,16 @@ class LabelledDataset(Dataset):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return self._labels().class_names
+        names = self.classes.names if isinstance(self.classes, Scan) else None
+        return names or self._labels().class_names
+
+    @property
+    def names_known(self) -> bool:
+        return not isinstance(self.classes, Scan) or self.classes.names is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.classes.notes if isinstance(self.classes, Scan) else ()
 
     @property
     def masks_to_scan(self) -> int:
@@ -155,10 +194,8 @@ class LabelledDataset(Dataset):
         return self._labels(progress).class_names
 
     def _translated(self, raw: Raw) -> frozenset[int]:
-        """The classes in raw values, or these where the classes are not known before every mask was read."""
-        if isinstance(self.classes, Scan):
-            return values_of(raw)
-        return values_of(self.classes.translate(raw)) - {IGNORE_INDEX}
+        """The classes in raw values."""
+        return values_of(self._labels().translate(raw)) - {IGNORE_INDEX}
 
     def _labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         return self.classes.labels(progress) if isinstance(self.classes, Scan) else self.classes
@@ -193,15 +230,20 @@ class FileDataset(LabelledDataset):
         return (*super().notes, *(() if self.intensities is None else self.intensities.notes))
 
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
+        names = super().find_classes(progress)
         if self.intensities is not None:
             self.intensities.find()
-        return super().find_classes(progress)
+        return names
+
+    def redivided(self, samples: tuple[Sample, ...]) -> Self:
+        intensities = None if self.intensities is None else self.intensities.of_other(training_images(samples))
+        return replace(self, samples=samples, intensities=intensities)
 
     def of_some(self, samples: tuple[Sample, ...]) -> Self:
         some = super().of_some(samples)
         if self.intensities is None:
             return some
-        return replace(some, intensities=self.intensities.of_some({(sample.image, sample.part) for sample in samples}))
+        return replace(some, intensities=self.intensities.of_other(training_images(samples)))
 
     def shape(self, sample: Sample) -> tuple[int, int] | None:
         return None if sample.image is None else shape_of(sample.image, sample.part)
@@ -307,12 +349,13 @@ def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     pictures = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in {*IMAGE_SUFFIXES, *suffixes} and not path.name.startswith(".")
     )
     wrong = [str(path) for path in pictures if path.suffix.lower() not in suffixes]
     if wrong:
-        formats = "PNG or TIFF" if ".tif" in suffixes else "PNG"
-        raise problems_error(f"masks must be {formats} files, because lossy formats change class numbers:", wrong)
+        raise problems_error("masks must be PNG files, because lossy formats change class numbers:", wrong)
     if not pictures:
         raise InputError(f"{folder}: no {what} here (looked for {', '.join(suffixes)})")
     files: dict[str, Path] = {}

@@ -1,6 +1,6 @@
 """From the numbers in deep images (12 bits in 16, reflectance, temperatures, floats) to the levels that models see."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import Image
+from tune_seg.data.dataset import Image, Sample
 from tune_seg.data.images.pictures import Pictures
 from tune_seg.errors import InputError
 
@@ -36,6 +36,12 @@ class _Seen(NamedTuple):
     pixels: npt.NDArray[Any]
     unmeasured: float
     dtype: np.dtype[Any]
+
+
+def training_images(samples: Iterable[Sample]) -> list[tuple[Path, int | None]]:
+    """The images that train, each with its page: of a fold that validates, they train in the others."""
+    trains = (sample for sample in samples if sample.fold is not None or sample.split == "train")
+    return [(sample.image, sample.part) for sample in trains if sample.image is not None]
 
 
 class Intensities:
@@ -79,9 +85,8 @@ class Intensities:
                 self._found = self._find()
             return self._found
 
-    def of_some(self, images: Set[tuple[Path | None, int | None]]) -> "Intensities":
-        """The same by those training images that are among `images`."""
-        training = [image for image in self.training if image in images]
+    def of_other(self, training: Sequence[tuple[Path, int | None]]) -> "Intensities":
+        """The same for other training images."""
         return Intensities(self._pictures, training, self.given, self.nodata)
 
     def read(self, path: Path, part: int | None = None) -> tuple[Image, Unmeasured | None]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from PIL import Image as pillow
 
 from tune_seg.data.dataset import Image, ImageType
 from tune_seg.data.images import tiff
-from tune_seg.data.images.tiff import Stored
+from tune_seg.data.images.tiff import MAX_TINT, Stored, one_channel
 from tune_seg.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -25,6 +25,9 @@ _TURNED = range(2, 9)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_BIT_DEPTH = 24  # the byte of the file, in the header chunk, which comes first
 _WITH_ALPHA = ("LA", "RGBA")
+_JPEG = ("JPEG", "MPO")
+_BLACK_AND_WHITE = np.repeat(np.array([0, *[255] * 255], np.uint8)[:, None], 3, axis=1)
+_GIT_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Pictures:
             with _reading(path):
                 stored = tiff.read_pages(path) if self.pages_as_channels else tiff.read_page(path, page)
         if stored is None:
-            return _by_pillow(path, page)
+            return _by_pillow(path, _decode(path, page))
         _reject_turned(path, stored.orientation)
         return stored
 
@@ -121,31 +124,85 @@ class ClassNumbers:
 CLASS_NUMBERS = ClassNumbers()
 
 
+class MaskPixels(NamedTuple):
+    """A mask as it is stored.
+
+    Args:
+        values: uint8 or uint16 (H, W), or int32 if some are negative; of a palette image the indices, not the colours.
+        palette: uint8 (256, 3), the colours of the indices; None where there is no palette.
+        lossy: whether it was compressed with loss, which changes class numbers.
+    """
+
+    values: Raw
+    palette: npt.NDArray[np.uint8] | None = None
+    lossy: bool = False
+
+
 def read_mask(path: Path, part: int | None = None) -> Raw:
-    """A PNG mask, or the page `part` of a TIFF one, as its raw values: of a palette image the indices, not the colours.
+    """A mask, or the page `part` of a TIFF one, as its raw values: of a palette image the indices, not the colours.
 
     Raises:
-        InputError: it cannot be decoded, or it holds colours.
+        InputError: it cannot be decoded, it holds colours or an object in its transparency, or it was compressed with loss.
+    """
+    mask = mask_pixels(path, part)
+    if mask.lossy:
+        raise InputError(
+            f"{path}: a mask compressed as JPEG, which changes class numbers; store it without loss (PNG), or say where to "
+            "cut its grey values with data.options.threshold (data.format: folder)"
+        )
+    return mask.values
+
+
+def mask_pixels(path: Path, part: int | None = None) -> MaskPixels:
+    """A mask, or the page `part` of a TIFF one, also one that was compressed with loss.
+
+    Raises:
+        InputError: it cannot be decoded, or it holds colours or an object in its transparency.
     """
     if tiff.is_tiff(path):
         with _reading(path):
-            return tiff.read_labels(path, part or 0)
+            return MaskPixels(*tiff.read_labels(path, part or 0))
     image = _decode(path)
+    lossy = image.format in _JPEG or (image.format == "WEBP" and not _is_lossless_webp(path))
+    pictures: int = getattr(image, "n_frames", 1)
+    if pictures > 1:
+        raise InputError(f"{path}: {pictures} pictures in one file; a mask is one, so store each in a file")
     if image.mode == "1":
-        return np.asarray(image, np.uint8)
+        return MaskPixels(np.asarray(image, np.uint8), _BLACK_AND_WHITE, lossy)
     if image.mode == "P":
-        return np.asarray(image)
+        return MaskPixels(np.asarray(image), _palette(image), lossy)
     if image.mode == "L":
         grey = np.asarray(image)
         largest = 2 ** _png_bits(path) - 1  # what Pillow stretches to 255
-        return grey if largest == 255 else grey // np.uint8(255 // largest)
+        return MaskPixels(grey if largest == 255 else grey // np.uint8(255 // largest), None, lossy)
     if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.uint16)
-    raise InputError(
-        f"{path}: a mask in colour (mode {image.mode}); a mask has one channel with a class number in each pixel "
-        "(grey or palette): convert the colours to class numbers, or declare them with data.options.colours "
-        "(data.format: folder)"
-    )
+        return MaskPixels(np.asarray(image).astype(np.uint16), None, lossy)
+    return MaskPixels(_grey_of_colour(path, image, MAX_TINT if lossy else 0), None, lossy)
+
+
+def _grey_of_colour(path: Path, image: pillow.Image, tolerance: int) -> Raw:
+    stored = _by_pillow(path, image)
+    if stored.alpha and (stored.pixels[..., -1] != np.iinfo(stored.pixels.dtype).max).any():
+        raise InputError(
+            f"{path}: a mask with transparency (mode {image.mode}), so it is not clear what is the object. If the "
+            "transparency is, make it the mask (for instance with ImageMagick: mogrify -alpha extract); else take it away "
+            "(mogrify -alpha off)"
+        )
+    grey = one_channel(stored.pixels, alpha=stored.alpha, tolerance=tolerance)
+    if grey is None:
+        raise InputError(
+            f"{path}: a mask in colour (mode {image.mode}); a mask has one channel with a class number in each pixel "
+            "(grey or palette): convert the colours to class numbers, or declare them with data.options.colours "
+            "(data.format: folder)"
+        )
+    return grey
+
+
+def _palette(image: pillow.Image) -> npt.NDArray[np.uint8]:
+    colours = np.zeros((256, 3), np.uint8)
+    flat = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)[:256]
+    colours[: len(flat)] = flat
+    return colours
 
 
 def page_numbers(path: Path) -> tuple[int, ...]:
@@ -187,8 +244,7 @@ def _depth_of(pixels: npt.NDArray[Any]) -> ImageType:
     return "uint8" if pixels.dtype in (np.uint8, np.bool_) else "uint16"
 
 
-def _by_pillow(path: Path, page: int) -> Stored:
-    image = _decode(path, page)
+def _by_pillow(path: Path, image: pillow.Image) -> Stored:
     deep_png = _png_bits(path) == 16
     if image.mode.startswith("I;") or (image.mode == "I" and deep_png):
         return Stored(np.asarray(image).astype(np.uint16)[..., None], False)
@@ -222,13 +278,44 @@ def _decode(path: Path, page: int = 0) -> pillow.Image:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    if path.exists() and not path.is_file():  # opening a pipe waits for whoever writes to it
+        raise InputError(f"{path}: not a file but a {'folder' if path.is_dir() else 'pipe, socket or device'}; take it away")
     try:
         yield
     except (MemoryError, InputError):
         raise
+    except pillow.DecompressionBombError as error:
+        raise InputError(
+            f"{path}: more than {2 * (pillow.MAX_IMAGE_PIXELS or 0):,} pixels: damaged, or too large to decode whole; "
+            "cut it into tiles"
+        ) from error
     except Exception as error:  # decoders raise whatever they met in the damaged bytes, not only OSError
+        if _begins(path, _GIT_LFS):
+            raise InputError(
+                f"{path}: a pointer of git-LFS in place of the image; fetch the images themselves with git lfs pull"
+            ) from error
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether the first picture of a WebP is coded without loss (a chunk VP8L)."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        while len(chunk := file.read(8)) == 8:
+            if chunk[:4] in (b"VP8L", b"VP8 "):
+                return chunk[:4] == b"VP8L"
+            length = int.from_bytes(chunk[4:], "little")
+            file.seek(length + length % 2, 1)
+    return not head
 
 
 def _reject_turned(path: Path, orientation: object) -> None:

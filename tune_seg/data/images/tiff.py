@@ -17,10 +17,13 @@ SUFFIXES = (".tif", ".tiff")
 _ORIENTATION = 274
 _GDAL_NODATA = 42113
 _COPY_OR_MASK = 0b101  # of NewSubfileType: a reduced copy, or the transparency, of another page
-_MINISBLACK, _RGB, _PALETTE = 1, 2, 3  # of PhotometricInterpretation
+_MINISWHITE, _MINISBLACK, _RGB, _PALETTE = 0, 1, 2, 3  # of PhotometricInterpretation
 _PREMULTIPLIED = 1  # of ExtraSamples
 _ALPHA = 2
 _LOSSY = (6, 7)  # of Compression: JPEG
+
+MAX_TINT = 32
+"""How far compression with loss moves the channels of what was grey apart, at most."""
 
 
 class Stored(NamedTuple):
@@ -92,24 +95,45 @@ def read_pages(path: Path) -> Stored | None:
     return Stored(pixels, False, channels[0].orientation, channels[0].nodata)
 
 
-def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16 | np.int32]:
-    """A page as class numbers, uint8 or uint16 (H, W): of a palette the indices, not the colours.
+class LabelPage(NamedTuple):
+    """A page of a mask.
 
-    Where some are negative, or nan, they are int32; nan is then -1.
+    Args:
+        values: uint8 or uint16 (H, W); of a palette the indices, not the colours. int32 if some are negative; nan is -1.
+        palette: uint8 (256, 3); None where there is none.
+        lossy: whether it was compressed with loss, which changes class numbers.
+    """
+
+    values: npt.NDArray[np.uint8 | np.uint16 | np.int32]
+    palette: npt.NDArray[np.uint8] | None
+    lossy: bool
+
+
+def read_labels(path: Path, page: int) -> LabelPage:
+    """A page as class numbers. Three equal channels are one, and transparency that hides nothing is left out.
 
     Raises:
-        InputError: it holds colours, or its numbers are not exact, or above 65535.
+        InputError: it holds colours, or its numbers are not whole, or above 65535.
     """
     with _opened(path) as file:
         found = _page(path, file, page)
-        if found.axes != "YX" or found.photometric not in (_MINISBLACK, _PALETTE):
-            raise InputError(
-                f"{path}: not a mask of one channel with a class number in each pixel (grey, black as 0, or palette); "
-                "convert its colours to class numbers, or declare them with data.options.colours"
-            )
-        if found.compression in _LOSSY:
-            raise InputError(f"{path}: a mask compressed as JPEG, which changes class numbers; store it without loss")
+        lossy = found.compression in _LOSSY
         values = found.asarray(maxworkers=1)
+        if found.axes == "SYX":
+            values = np.moveaxis(values, 0, 2)
+        if found.axes in ("YXS", "SYX") and found.photometric in (_MINISBLACK, _RGB) and values.dtype.kind in "bu":
+            values = one_channel(values, alpha=bool(found.extrasamples), tolerance=MAX_TINT if lossy else 0)
+        elif found.axes == "YX" and found.photometric == _MINISWHITE and found.bitspersample == 1:
+            # a viewer shows 1 as black; who stores an array of True and False means it as it is
+            values = values if found.software.startswith("tifffile") else ~values.astype(np.bool_)
+        elif found.axes != "YX" or found.photometric not in (_MINISBLACK, _PALETTE):
+            values = None
+        palette = None if found.photometric != _PALETTE else (np.asarray(found.colormap).T >> 8).astype(np.uint8)
+    if values is None:
+        raise InputError(
+            f"{path}: not a mask of one channel with a class number in each pixel (grey, black as 0, or palette); "
+            "convert its colours to class numbers, or declare them with data.options.colours"
+        )
     whole = values.dtype.kind in "bui"
     if values.dtype.kind == "f":
         values = np.where(values >= 0, values, -1)  # nan, as negative numbers, says that nothing is known
@@ -117,8 +141,31 @@ def read_labels(path: Path, page: int) -> npt.NDArray[np.uint8 | np.uint16 | np.
     if not whole or values.max() >= 2**16:
         raise InputError(f"{path}: a mask of {values.dtype} values; class numbers are whole, 0 to 65535")
     if values.min() < 0:
-        return values.clip(-1).astype(np.int32)
-    return values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16)
+        return LabelPage(values.clip(-1).astype(np.int32), palette, lossy)
+    return LabelPage(values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16), palette, lossy)
+
+
+def one_channel(pixels: npt.NDArray[Any], *, alpha: bool, tolerance: int = 0) -> npt.NDArray[Any] | None:
+    """The one channel that equal ones are, (H, W); None where they differ, or where transparency hides something.
+
+    Args:
+        pixels: unsigned (H, W, C).
+        alpha: whether the last channel is transparency.
+        tolerance: how far the channels may differ.
+    """
+    if alpha and (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
+        return None
+    colours = pixels[..., :-1] if alpha else pixels
+    grey = np.ascontiguousarray(colours[..., colours.shape[2] // 2])
+    for channel in range(colours.shape[2]):
+        other = colours[..., channel]
+        if tolerance == 0:
+            equal = np.array_equal(other, grey)
+        else:
+            equal = bool((np.maximum(other, grey) - np.minimum(other, grey) <= tolerance).all())
+        if not equal:
+            return None
+    return grey
 
 
 def _opened(path: Path) -> Any:
