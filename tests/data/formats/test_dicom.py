@@ -167,6 +167,12 @@ def test_each_slice_is_rescaled_by_its_own_slope_and_intercept(tmp_path: Path) -
     assert_read(tmp_path, "a", values, classes(0))
 
 
+def test_a_plane_is_refused_as_slices_stay_as_they_were_taken(tmp_path: Path) -> None:
+    volume(tmp_path, "a", 0)
+    with pytest.raises(InputError, match=r"data\.options\.plane: sagittal, but DICOM slices are read as they were taken"):
+        read(config(tmp_path, {"plane": "sagittal"}))
+
+
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     stored, mask = volume(tmp_path, "a", 0, PhotometricInterpretation="MONOCHROME1")
     volume(tmp_path, "b", 1)

@@ -41,6 +41,10 @@ class VolumeOptions(Options):
     """A regular expression found in the name of a volume, whose first group (or all of it) names the patient, such as
     `^(p[0-9]+)_`. null: DICOM's PatientID, and elsewhere each volume is a patient."""
 
+    plane: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """The plane of the slices. auto: the plane that a volume was taken in, which is across its longest voxel edge where that
+    is at least 1.5 times the next, and else axial. The slices of DICOM are those of its files, so there it stays auto."""
+
     @field_validator("patient")
     @classmethod
     def _expression(cls, patient: str | None) -> str | None:

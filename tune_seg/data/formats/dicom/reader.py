@@ -12,23 +12,24 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.formats import mhd, nifti
 from tune_seg.data.formats.dicom.segmentations import read_segmentations, segment_names
 from tune_seg.data.formats.dicom.slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
 from tune_seg.data.images.pictures import Raw, read_mask
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
+from tune_seg.data.volumes import itk_file, volume_file
 from tune_seg.data.volumes.case import Case, Volume
 from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import collected, reading, visible, whole_numbers
 from tune_seg.data.volumes.geometry import fits, onto, other_grid_error
+from tune_seg.data.volumes.header import Header
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
 from tune_seg.format_names import need_packages
 
 LAYOUT = "images/NAME/*.dcm (or NAME.dcm) with masks/NAME/*.png, masks/NAME.nii.gz, NAME.mhd or a DICOM segmentation"
 
-_MASK_SUFFIXES = (".dcm", *mhd.SUFFIXES, *nifti.SUFFIXES)
+_MASK_SUFFIXES = (".dcm", *volume_file.SUFFIXES)
 _MAX_LOOKED_AT = 3  # volumes, and files of each
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
@@ -93,15 +94,14 @@ class GridCase(DicomCase):
         label: the header of the label volume.
     """
 
-    label: mhd.MetaImage | nifti.Nifti
+    label: Header
 
     @property
     def mask_files(self) -> tuple[Path, ...]:
-        return (self.mask, self.label.voxels) if isinstance(self.label, mhd.MetaImage) else (self.mask,)
+        return self.label.files
 
     def labels(self) -> Raw:
-        label = self.label
-        voxels = mhd.read_voxels(label) if isinstance(label, mhd.MetaImage) else nifti.read_voxels(label)
+        label, voxels = self.label, volume_file.read_voxels(self.label)
         image = self.stack.grid()
         placed = voxels[..., 0] if image is None else onto(voxels[..., 0], label.grid, image)
         return whole_numbers(placed.transpose(2, 1, 0), self.mask)
@@ -151,6 +151,11 @@ def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
             fit, or as :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
     options = read_options(config.options, VolumeOptions)
+    if options.plane != "auto":
+        raise InputError(
+            f"data.options.plane: {options.plane}, but DICOM slices are read as they were taken; leave it out, or convert "
+            "the volumes to NIfTI"
+        )
     volumes = [entry for entry in _entries(root) if not entry.is_file() or is_dicom(entry)]
     found = [_case(root, volume, options) for volume in volumes]
     cases = collected([case for case in found if case is not None], root)
@@ -245,11 +250,10 @@ def _with_mask(
         return _seg_case({path: read_header(path) for path in files if path.is_file() and is_dicom(path)}, common)
     if mask.suffix == ".dcm":
         return _seg_case({mask: read_header(mask)}, common)
-    is_mhd = mask.suffix in mhd.SUFFIXES
-    need_packages("mhd" if is_mhd else "nifti")
-    label = mhd.header(mask) if is_mhd else nifti.header(mask)
+    need_packages("mhd" if volume_file.has_suffix(mask, itk_file.SUFFIXES) else "nifti")
+    label = volume_file.header(mask)
     _reject_other_shape(label, volume, stack, options)
-    return GridCase(**common, label=label)
+    return GridCase(**common, label=label, remarks=label.remarks)
 
 
 def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any]) -> SegCase:
@@ -295,7 +299,7 @@ def _called(path: Path) -> str:
     return path.stem if path.suffix.lower() in (".dcm", ".ima", ".png") else path.name
 
 
-def _reject_other_shape(label: mhd.MetaImage | nifti.Nifti, volume: Path, stack: Stack, options: VolumeOptions) -> None:
+def _reject_other_shape(label: Header, volume: Path, stack: Stack, options: VolumeOptions) -> None:
     if label.channels != 1:
         raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
     image = stack.grid()
