@@ -49,12 +49,7 @@ FORMATS: Mapping[FormatName, FormatSpec] = MappingProxyType(
         ),
         "mhd": FormatSpec("tune_seg.data.formats.mhd:read_mhd", _VOLUMES, ("SimpleITK", "nibabel"), "volumes"),
         "nifti": FormatSpec("tune_seg.data.formats.nifti:read_nifti", _VOLUMES, ("nibabel",), "volumes"),
-        "dicom": FormatSpec(
-            "tune_seg.data.formats.dicom.reader:read_dicom",
-            "tune_seg.data.formats.dicom.options:DicomOptions",
-            ("pydicom",),
-            "volumes",
-        ),
+        "dicom": FormatSpec("tune_seg.data.formats.dicom.reader:read_dicom", _VOLUMES, ("pydicom",), "volumes"),
         "folder": FormatSpec("tune_seg.data.formats.folder:read_folder", "tune_seg.data.formats.folder:FolderOptions"),
     }
 )

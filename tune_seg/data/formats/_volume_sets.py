@@ -32,6 +32,8 @@ def read_files(root: Path, config: DataConfig, suffixes: tuple[str, ...], words:
             dataset.json that cannot be read, or as :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
     options = read_options(config.options, VolumeOptions)
+    if options.segments is not None:
+        raise InputError("data.options.segments: only masks in DICOM have segments; name the values with data.classes")
     found = find_pairs(root, suffixes, words, layout)
     json = named(root, config.ignore_label, IGNORE_LABEL) if config.classes is None else None
     answers = [_case(pair, patient, options) for pair, patient in zip(found.pairs, found.patients, strict=True)]

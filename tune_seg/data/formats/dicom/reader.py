@@ -12,7 +12,6 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.formats.dicom.cases import DicomCase, GridCase, PngCase, SegCase
 from tune_seg.data.formats.dicom.files import SEGMENTATIONS, STRUCTURES, is_dicom, read_header, states_syntax
-from tune_seg.data.formats.dicom.options import DicomOptions
 from tune_seg.data.formats.dicom.segmentations import segment_names
 from tune_seg.data.formats.dicom.slices import Stack, stack_of
 from tune_seg.data.formats.dicom.structures import structure_names
@@ -24,6 +23,7 @@ from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDatase
 from tune_seg.data.volumes.files import collected, reading, visible
 from tune_seg.data.volumes.geometry import fits, other_grid_error
 from tune_seg.data.volumes.header import Header
+from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import Remark, counted
 from tune_seg.errors import InputError
 from tune_seg.format_names import need_packages
@@ -65,7 +65,7 @@ def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
         InputError: a volume without a mask, one that cannot be read or whose slices make no volume, masks that do not
             fit, or as :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
-    options = read_options(config.options, DicomOptions)
+    options = read_options(config.options, VolumeOptions)
     if options.plane != "auto":
         raise InputError(
             f"data.options.plane: {options.plane}, but DICOM slices are read as they were taken; leave it out, or convert "
@@ -111,7 +111,7 @@ def _walk(entry: Path) -> Iterator[Path]:
     return (path for path in files if not path.is_dir() and not path.name.startswith("."))
 
 
-def _cases(root: Path, entry: Path, options: DicomOptions, left_out: list[Path]) -> list[DicomCase | str]:
+def _cases(root: Path, entry: Path, options: VolumeOptions, left_out: list[Path]) -> list[DicomCase | str]:
     """The volumes of a folder or a file: none where it holds no DICOM, several where it is a tree of series.
 
     Args:
@@ -156,7 +156,7 @@ def _case(
     slices: Sequence[tuple[Path, Any]],
     masks: Mapping[Path, Any],
     places: Sequence[Path],
-    options: DicomOptions,
+    options: VolumeOptions,
 ) -> DicomCase | str:
     """One volume.
 
@@ -190,7 +190,7 @@ def _headers(volume: Path) -> list[tuple[Path, Any]]:
 
 
 def _with_mask(
-    volume: Path, name: str, stack: Stack, places: Sequence[Path], masks: Mapping[Path, Any], options: DicomOptions
+    volume: Path, name: str, stack: Stack, places: Sequence[Path], masks: Mapping[Path, Any], options: VolumeOptions
 ) -> DicomCase:
     there = [path for path in places if path.exists()]
     there += [volume] if masks else []
@@ -236,7 +236,7 @@ def _with_mask(
     return GridCase(**common, label=label, remarks=label.remarks)
 
 
-def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any], options: DicomOptions) -> SegCase:
+def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any], options: VolumeOptions) -> SegCase:
     if not headers:
         raise InputError(f"{common['mask']}: neither PNG masks nor DICOM segmentations in this folder; put the masks there")
     for path, header in headers.items():
@@ -294,7 +294,7 @@ def _called(path: Path) -> str:
     return path.stem if path.suffix.lower() in (".dcm", ".ima", ".png") else path.name
 
 
-def _reject_other_shape(label: Header, volume: Path, stack: Stack, options: DicomOptions) -> None:
+def _reject_other_shape(label: Header, volume: Path, stack: Stack, options: VolumeOptions) -> None:
     if label.channels != 1:
         raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
     image = stack.grid()
@@ -336,7 +336,7 @@ def _reject_unused_masks(masks: Path, cases: Sequence[DicomCase]) -> None:
         raise problems_error(f"{masks}: masks without a volume (none has their name):", [str(path) for path in unused])
 
 
-def _reject_one_patient(cases: Sequence[DicomCase], options: DicomOptions) -> None:
+def _reject_one_patient(cases: Sequence[DicomCase], options: VolumeOptions) -> None:
     patients = {case.patient for case in cases}
     if len(cases) > 1 and len(patients) == 1 and options.patient is None:
         raise InputError(
@@ -346,7 +346,7 @@ def _reject_one_patient(cases: Sequence[DicomCase], options: DicomOptions) -> No
 
 
 def _classes(
-    cases: Sequence[SegCase], config: DataConfig, options: DicomOptions
+    cases: Sequence[SegCase], config: DataConfig, options: VolumeOptions
 ) -> tuple[list[SegCase], Labels | None, tuple[str, ...]]:
     """The cases with a raw value for each segment, what the values mean, and what was taken for granted.
 
