@@ -36,7 +36,8 @@ def test_the_schema_of_the_command_knows_the_options(name: FormatName) -> None:
     defaults = options_of(name)().model_dump(mode="json")
     study = {"data": {"root": "images", "format": name, "options": defaults}}
     assert list(validator.iter_errors(study)) == []
-    for wrong in ({**defaults, "no_such_option": 1}, {key: {"a": "mapping"} for key in defaults}):
+    wrong_types = {key: {"a": "mapping"} for key in defaults}  # none where a format has no options
+    for wrong in filter(None, ({**defaults, "no_such_option": 1}, wrong_types)):
         assert list(validator.iter_errors({"data": {**study["data"], "options": wrong}})) != []
 
 

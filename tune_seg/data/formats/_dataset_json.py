@@ -40,7 +40,7 @@ def named(root: Path, ignore_label: int | None, default_ignore: int) -> Named:
     try:
         labels = json.loads(path.read_text(encoding="utf-8-sig"))["labels"]
         names = {int(key): str(value) for key, value in labels.items()} if _numbered(labels) else _by_value(labels)
-        if len(names) < 2:
+        if len(set(names.values())) < 2:
             raise ValueError("fewer than two classes")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
