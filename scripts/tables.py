@@ -54,6 +54,6 @@ _TABLES: dict[str, Callable[[], str]] = {
     "search-options": lambda: _command_options(search.parser()),
     "confirm-options": lambda: _command_options(confirm.parser()),
     "metrics": _metrics,
-    "options-images": lambda: _options("camvid", "cityscapes", "voc", "sbd", "coco", "folder"),
+    "options-images": lambda: _options("camvid", "cityscapes", "voc", "sbd", "coco", "nnunet", "folder"),
     "options-volumes": lambda: _options("mhd"),
 }

@@ -14,7 +14,7 @@ from typing import Literal
 from tune_seg._package import PACKAGE
 from tune_seg.errors import InputError
 
-FormatName = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "nifti", "dicom", "folder"]
+FormatName = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "nifti", "dicom", "nnunet", "folder"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ FORMATS: Mapping[FormatName, FormatSpec] = MappingProxyType(
         "mhd": FormatSpec("tune_seg.data.formats.mhd:read_mhd", _VOLUMES, ("SimpleITK", "nibabel"), "volumes"),
         "nifti": FormatSpec("tune_seg.data.formats.nifti:read_nifti", _VOLUMES, ("nibabel",), "volumes"),
         "dicom": FormatSpec("tune_seg.data.formats.dicom.reader:read_dicom", _VOLUMES, ("pydicom",), "volumes"),
+        "nnunet": FormatSpec("tune_seg.data.formats.nnunet:read_nnunet", "tune_seg.data.formats.nnunet:NnunetOptions"),
         "folder": FormatSpec("tune_seg.data.formats.folder:read_folder", "tune_seg.data.formats.folder:FolderOptions"),
     }
 )

@@ -130,12 +130,14 @@ def _know_losses(definitions: Json) -> None:
 
 
 def _know_options(found: Json, options: Iterable[type[Section]]) -> None:
-    """Put the keys of all formats where pydantic knows any."""
-    keys: Json = {}
+    """Put the keys of all formats where pydantic knows any; a key of several formats may be what it is in any of them."""
+    keys: dict[str, list[Json]] = {}
     for section in options:
-        keys |= _tidy(section.model_json_schema())["properties"]
+        for key, value in _tidy(section.model_json_schema())["properties"].items():
+            if value not in keys.setdefault(key, []):
+                keys[key].append(value)
     if keys:
-        found |= _object(keys, {})
+        found |= _object({key: each[0] if len(each) == 1 else {"anyOf": each} for key, each in keys.items()}, {})
 
 
 def _other_losses() -> list[str]:

@@ -24,7 +24,7 @@ from tests.support.volume_files import (
     write_nifti,
 )
 from tune_seg.data import read
-from tune_seg.data.volumes.geometry import Grid, axial, fits, onto
+from tune_seg.data.volumes.geometry import Grid, fits, onto, sliced
 from tune_seg.errors import InputError
 
 nib: Any = nibabel  # whose types know less of an image than it has
@@ -82,7 +82,7 @@ def test_turned_labels_come_back_to_their_voxels(
     grid, others = Grid(shape, affine), Grid(other.shape, other.affine)
     assert fits(others, grid)
     assert np.array_equal(onto(np.asarray(other.dataobj), others, grid), voxels)
-    assert grid.axial_shape == axial(voxels, affine).shape
+    assert grid.shape_in("axial") == sliced(voxels, affine, "axial").shape
 
 
 def test_the_decathlon_names_its_classes(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """A volume with its labels, as a reader finds it and as it is decoded."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
 from tune_seg.data.images.pictures import Raw
+from tune_seg.data.volumes.remarks import Remark
 
 
 class Volume(NamedTuple):
@@ -35,6 +36,7 @@ class Case(ABC):
         shape: (S, H, W): the number of slices, and the pixels of each.
         channels: of each slice.
         spacing: millimetres between two rows, and two columns; None where it is not stated.
+        remarks: what was taken for granted about it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case(ABC):
     shape: tuple[int, int, int]
     channels: int
     spacing: tuple[float, float] | None
+    remarks: tuple[Remark, ...] = field(default=(), kw_only=True)
 
     @property
     def slices(self) -> int:

@@ -27,12 +27,13 @@ from tune_seg.data.volumes.cache import Slices, VolumeCache, volumes_ahead
 from tune_seg.data.volumes.case import Case
 from tune_seg.data.volumes.intensities import levels
 from tune_seg.data.volumes.options import VolumeOptions
+from tune_seg.data.volumes.remarks import counted
 from tune_seg.data.volumes.resampling import pixels, resampled
 from tune_seg.errors import InputError
 
 IGNORE_LABEL = 255
 BACKGROUND = "background"
-READER_VERSION = 2
+READER_VERSION = 3
 """Raise it when the same files give other images, so that packs made before are not used for them."""
 
 
@@ -47,16 +48,22 @@ class VolumeDataset(LabelledDataset):
         options: how intensities become images.
         size: (H, W) that slices are cut to where `options.spacing` is given.
         cache: of the volumes in work.
+        remarks: what was taken for granted, beside what the masks show.
     """
 
     cases: Mapping[Path, Case]
     options: VolumeOptions
     size: tuple[int, int]
     cache: VolumeCache = field(compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def channels(self) -> int:
         return next(iter(self.cases.values())).channels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*super().notes, *self.remarks)
 
     @property
     def dtype(self) -> ImageType:
@@ -123,7 +130,12 @@ class VolumeDataset(LabelledDataset):
 
 
 def dataset_of(
-    root: Path, config: DataConfig, options: VolumeOptions, cases: Sequence[Case], named: Labels | None = None
+    root: Path,
+    config: DataConfig,
+    options: VolumeOptions,
+    cases: Sequence[Case],
+    named: Labels | None = None,
+    remarks: Sequence[str] = (),
 ) -> VolumeDataset:
     """The data set that `cases` make, split by patient.
 
@@ -134,6 +146,7 @@ def dataset_of(
         options: `data.options`.
         cases: all of them.
         named: the classes as the format names them.
+        remarks: what was taken for granted about the folder.
 
     Raises:
         InputError: two volumes of one name, volumes of different channels, a name that `options.patient` does not fit, or
@@ -168,6 +181,7 @@ def dataset_of(
         options,
         config.size,
         VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), available_cores())),
+        (*remarks, *counted(remark for case in cases for remark in case.remarks)),
     )
 
 

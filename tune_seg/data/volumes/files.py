@@ -1,5 +1,6 @@
 """The files of volumes: their names, the class numbers in masks, and errors in reading them."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ Found = TypeVar("Found")
 _ROUNDING = 1e-3
 """How far a class number may be from a whole one because of the file's scale: SPM writes 0 and 255 scaled by 1/255."""
 
+_EXTENSION = re.compile(r"(\.nii\.gz|(?<=.)\.[^.]*)$", re.IGNORECASE)
+_POINTER = b"version https://git-lfs"
+
 
 @contextmanager
 def reading(path: Path, what: str) -> Iterator[None]:
@@ -26,8 +30,17 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:
+        reject_pointer(path)
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise InputError(printable(f"{path}: cannot be read as {what} ({reason}); is it damaged or truncated?")) from error
+
+
+def reject_pointer(path: Path) -> None:
+    """Raises an InputError if Git LFS left a pointer in the place of the file."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise InputError(printable(f"{path}: a pointer of Git LFS, not the file; fetch it with: git lfs pull"))
 
 
 def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
@@ -51,7 +64,7 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
 
 def stem(path: Path) -> str:
     """The name of a file without its extension; `.nii.gz` is one."""
-    return path.name.removesuffix(".gz").rpartition(".")[0] if path.name.endswith(".nii.gz") else path.stem
+    return _EXTENSION.sub("", path.name)
 
 
 def by_name(files: Iterable[Path]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Where the voxels of a volume lie in the patient: its axial slices, and labels brought onto the grid of their image.
+"""Where the voxels of a volume lie in the patient: its slices, and labels brought onto the grid of their image.
 
 An affine, float64 (4, 4), takes the index (i, j, k) of a voxel to millimetres: x to the patient's right, y to the front,
 z up (RAS, as NIfTI and nibabel have it).
@@ -7,7 +7,7 @@ z up (RAS, as NIfTI and nibabel have it).
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,27 @@ from tune_seg.errors import InputError
 Affine = npt.NDArray[np.float64]
 Voxels = npt.NDArray[Any]
 
+Plane = Literal["axial", "coronal", "sagittal"]
+"""The plane of a slice."""
+
 LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM and ITK count x to the patient's left and y to the back."""
 
 _TOLERANCE = 0.1  # voxels by which two grids that are meant to be one may differ at their corners
+
+_ACROSS: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
+"""The planes of the slices across the axes left, back and up."""
+
+_VIEWS: dict[Plane, tuple[tuple[int, int, int], bool]] = {
+    "axial": ((2, 1, 0), False),
+    "coronal": ((1, 2, 0), True),
+    "sagittal": ((0, 2, 1), True),
+}
+"""What a radiologist sees: which of the axes left, back and up slices, rows and columns follow, and whether rows, along
+the axis up, run down."""
+
+_CLEARLY_LONGER = 1.5
+"""How many times the second longest edge of a voxel the longest is, where the slices were taken across it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +60,35 @@ class Grid:
             raise InputError(f"{path}: its affine {_shown(affine)} does not span a volume; write its orientation anew")
         return cls(shape, affine)
 
-    @property
-    def axial_shape(self) -> tuple[int, int, int]:
-        """The shape (S, H, W) of its axial slices."""
-        left, back, up = self._turned(self.shape)
-        return int(up), int(back), int(left)
+    def shape_in(self, plane: Plane) -> tuple[int, int, int]:
+        """The shape (S, H, W) of its slices in a plane."""
+        slices, rows, columns = self._seen(self.shape, plane)
+        return int(slices), int(rows), int(columns)
+
+    def spacing_in(self, plane: Plane) -> tuple[float, float]:
+        """The distance in millimetres between two rows, and two columns, of its slices in a plane."""
+        _, rows, columns = self._seen(self._edges, plane)
+        return float(rows), float(columns)
 
     @property
-    def spacing(self) -> tuple[float, float]:
-        """The distance in millimetres between two rows, and two columns, of its axial slices."""
-        left, back, _ = self._turned(tuple(np.linalg.norm(self.affine[:3, :3], axis=0)))
-        return float(back), float(left)
+    def acquired(self) -> Plane | None:
+        """The plane that the slices were taken in: across the one axis along which there is a single voxel, or along which
+        voxels are clearly the longest; None where neither is so."""
+        shape, edges = self._turned(self.shape), self._turned(self._edges)
+        if shape.count(1) == 1:
+            return _ACROSS[shape.index(1)]
+        *_, second, longest = sorted(edges)
+        return _ACROSS[edges.index(longest)] if longest >= _CLEARLY_LONGER * second else None
+
+    @property
+    def _edges(self) -> tuple[float, ...]:
+        """The edges of a voxel in millimetres."""
+        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+
+    def _seen(self, values: tuple[Any, ...], plane: Plane) -> list[Any]:
+        """The values of the axes i, j, k, in the order of slices, rows and columns."""
+        turned = self._turned(values)
+        return [turned[axis] for axis in _VIEWS[plane][0]]
 
     def _turned(self, values: tuple[Any, ...]) -> list[Any]:
         """The values of the axes i, j, k, in the order of the axes left, back, up."""
@@ -67,16 +102,20 @@ class Grid:
         return f"{' x '.join(map(str, self.shape))} voxels with affine {_shown(self.affine)}"
 
 
-def axial(voxels: Voxels, affine: Affine) -> Voxels:
-    """The axial slices (S, H, W, ...) of voxels (I, J, K, ...), as a view: a radiologist's sight of the patient.
+def sliced(voxels: Voxels, affine: Affine, plane: Plane) -> Voxels:
+    """The slices (S, H, W, ...) of voxels (I, J, K, ...), as a view: a radiologist's sight of the patient.
 
-    Slices go up, rows from front to back, columns from the patient's right to the left. An oblique volume is turned by
-    whole axes to what is closest to that; no voxel is interpolated.
+    Axial slices go up, their rows from front to back, their columns from the patient's right to the left. Coronal slices go
+    from front to back, their rows down, their columns from the patient's right to the left. Sagittal slices go from the
+    patient's right to the left, their rows down, their columns from front to back. An oblique volume is turned by whole axes
+    to what is closest to that; no voxel is interpolated.
     """
     from nibabel import orientations
 
     turned = orientations.apply_orientation(voxels, _turn(affine))
-    return turned.transpose(2, 1, 0, *range(3, turned.ndim))
+    axes, down = _VIEWS[plane]
+    seen = turned.transpose(*axes, *range(3, turned.ndim))
+    return seen[:, ::-1] if down else seen
 
 
 def fits(labels: Grid, image: Grid) -> bool:
@@ -106,6 +145,12 @@ def other_grid_error(mask: Path, labels: Grid, image_file: Path, image: Grid) ->
         f"{mask}: its grid is {labels.describe()}, but that of its image {image_file.name} is {image.describe()}; "
         "write both on one grid, or let data.options.resample_labels: true take the nearest label"
     )
+
+
+def apart(one: Affine, other: Affine, shape: tuple[int, int, int]) -> float:
+    """How far, at most, two affines place a voxel of a volume apart, in millimetres."""
+    corners = np.array([(*corner, 1.0) for corner in product(*((0, length - 1) for length in shape))])
+    return float(np.linalg.norm(corners @ (one - other).T, axis=1).max())
 
 
 def _turn(affine: Affine) -> npt.NDArray[np.float64]:

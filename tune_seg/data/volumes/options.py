@@ -41,6 +41,21 @@ class VolumeOptions(Options):
     """A regular expression found in the name of a volume, whose first group (or all of it) names the patient, such as
     `^(p[0-9]+)_`. null: DICOM's PatientID, and elsewhere each volume is a patient."""
 
+    plane: Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """The plane of the slices. auto: the plane that a volume was taken in, which is across its longest voxel edge where that
+    is at least 1.5 times the next, and else axial. The slices of DICOM are those of its files, so there it stays auto."""
+
+    segments: tuple[str, ...] | None = None
+    """Of DICOM: the segments of segmentations, or the regions of RT structure sets, that are read, by their labels. Each is
+    a class, and where some overlap, the later one of this list lies above. null: all of them, and an overlap is an error."""
+
+    @field_validator("segments")
+    @classmethod
+    def _distinct(cls, segments: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if segments is not None and (not segments or len(set(segments)) < len(segments)):
+            raise ValueError("name at least one segment, and each once")
+        return segments
+
     @field_validator("patient")
     @classmethod
     def _expression(cls, patient: str | None) -> str | None:

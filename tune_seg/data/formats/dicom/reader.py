@@ -3,131 +3,45 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.formats import mhd, nifti
-from tune_seg.data.formats.dicom.segmentations import read_segmentations, segment_names
-from tune_seg.data.formats.dicom.slices import SEGMENTATIONS, Stack, decode, is_dicom, read_header, stack_of
-from tune_seg.data.images.pictures import Raw, read_mask
+from tune_seg.data.formats.dicom.cases import DicomCase, GridCase, PngCase, SegCase
+from tune_seg.data.formats.dicom.files import SEGMENTATIONS, STRUCTURES, is_dicom, read_header, states_syntax
+from tune_seg.data.formats.dicom.segmentations import segment_names
+from tune_seg.data.formats.dicom.slices import Stack, stack_of
+from tune_seg.data.formats.dicom.structures import structure_names
+from tune_seg.data.formats.dicom.tree import tree
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes import itk_file, volume_file
 from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
-from tune_seg.data.volumes.files import collected, reading, visible, whole_numbers
-from tune_seg.data.volumes.geometry import fits, onto, other_grid_error
+from tune_seg.data.volumes.files import collected, reading, visible
+from tune_seg.data.volumes.geometry import fits, other_grid_error
+from tune_seg.data.volumes.header import Header
 from tune_seg.data.volumes.options import VolumeOptions
+from tune_seg.data.volumes.remarks import Remark, counted
 from tune_seg.errors import InputError
 from tune_seg.format_names import need_packages
 
-LAYOUT = "images/NAME/*.dcm (or NAME.dcm) with masks/NAME/*.png, masks/NAME.nii.gz, NAME.mhd or a DICOM segmentation"
+LAYOUT = (
+    "images/NAME/*.dcm (or NAME.dcm) with masks/NAME/*.png, masks/NAME.nii.gz, NAME.mhd, a DICOM segmentation or an RT "
+    "structure set"
+)
 
-_MASK_SUFFIXES = (".dcm", *mhd.SUFFIXES, *nifti.SUFFIXES)
+_PNG = ".png"
+_MASKS = (*SEGMENTATIONS, STRUCTURES)
+_MASK_SUFFIXES = (".dcm", _PNG, *volume_file.SUFFIXES)
 _MAX_LOOKED_AT = 3  # volumes, and files of each
+_SHOWN = 20
+_LEFT_OUT = "Series without a mask, which are left out"
+_BOTH = "Volumes with DICOM segmentations and RT structure sets, of which the segmentations were taken"
+_NO_SYNTAX = "DICOM files that do not state their transfer syntax, whose pixels were taken for uncompressed"
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
-
-
-@dataclass(frozen=True, eq=False)
-class DicomCase(Case):
-    """A volume whose labels are of some format.
-
-    Attributes:
-        stack: its slices.
-        resample: whether labels may lie on another grid.
-    """
-
-    stack: Stack
-    resample: bool
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (*self.stack.files, *self.mask_files)
-
-    @property
-    def mask_files(self) -> tuple[Path, ...]:
-        """The files that its labels are read from."""
-        return (self.mask,)
-
-    def volume(self) -> Volume:
-        return decode(self.stack)
-
-
-@dataclass(frozen=True, eq=False)
-class PngCase(DicomCase):
-    """A volume with a PNG mask for each slice.
-
-    Attributes:
-        masks: in the order of the slices.
-    """
-
-    masks: tuple[Path, ...]
-
-    @property
-    def mask_files(self) -> tuple[Path, ...]:
-        return self.masks
-
-    def labels(self) -> Raw:
-        masks = [read_mask(path) for path in self.masks]
-        size = (self.stack.rows, self.stack.columns)
-        wrong = [
-            f"{path}: {mask.shape[1]} x {mask.shape[0]} pixels, but the slices of {self.name} are {size[1]} x {size[0]}"
-            for path, mask in zip(self.masks, masks, strict=True)
-            if mask.shape != size
-        ]
-        if wrong:
-            raise InputError("\n".join(wrong))
-        return np.stack(masks)
-
-
-@dataclass(frozen=True, eq=False)
-class GridCase(DicomCase):
-    """A volume with one label volume.
-
-    Attributes:
-        label: the header of the label volume.
-    """
-
-    label: mhd.MetaImage | nifti.Nifti
-
-    @property
-    def mask_files(self) -> tuple[Path, ...]:
-        return (self.mask, self.label.voxels) if isinstance(self.label, mhd.MetaImage) else (self.mask,)
-
-    def labels(self) -> Raw:
-        label = self.label
-        voxels = mhd.read_voxels(label) if isinstance(label, mhd.MetaImage) else nifti.read_voxels(label)
-        image = self.stack.grid()
-        placed = voxels[..., 0] if image is None else onto(voxels[..., 0], label.grid, image)
-        return whole_numbers(placed.transpose(2, 1, 0), self.mask)
-
-
-@dataclass(frozen=True, eq=False)
-class SegCase(DicomCase):
-    """A volume with DICOM segmentations.
-
-    Attributes:
-        segments: by file, the label of each segment by its number.
-        values: the raw value of each label.
-    """
-
-    segments: Mapping[Path, Mapping[int, str]]
-    values: Mapping[str, int]
-
-    @property
-    def mask_files(self) -> tuple[Path, ...]:
-        return tuple(self.segments)
-
-    def labels(self) -> Raw:
-        values = {
-            path: {number: self.values[label] for number, label in labels.items()} for path, labels in self.segments.items()
-        }
-        return read_segmentations(values, self.stack, resample=self.resample)
 
 
 def looks_like(root: Path) -> bool:
@@ -138,11 +52,12 @@ def looks_like(root: Path) -> bool:
 def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
     """The data set under `root`: the slices of every volume as they were taken, in order.
 
-    The volumes are the folders, and the files, in ROOT/images, or in ROOT where there is no such folder. The mask of a
-    volume NAME is ROOT/masks/NAME.nii, .nii.gz, .mhd, .mha or .dcm; a folder ROOT/masks/NAME of PNG files or DICOM
-    segmentations; or DICOM segmentations among its slices. A PNG is called like the file of its slice; of a volume in one
-    file, the last number in its name puts it in the order of the frames. The segments of DICOM segmentations name the
-    classes.
+    The volumes are the folders, and the files, in ROOT/images, or in ROOT where there is no such folder. A folder of several
+    series, each in a folder of its own (PATIENT/STUDY/SERIES), holds a volume for each series that has a mask. The mask of a
+    volume NAME is ROOT/masks/NAME.nii, .nii.gz, .mhd, .mha, .nrrd or .dcm; NAME.png for a single slice; a folder
+    ROOT/masks/NAME of PNG files, DICOM segmentations or RT structure sets; or segmentations and structure sets among its
+    slices. A PNG is called like the file of its slice; of a volume in one file, the last number in its name puts it in the
+    order of the frames. The segments name the classes.
 
     Reads the header of every file.
 
@@ -151,9 +66,15 @@ def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
             fit, or as :func:`~tune_seg.data.volumes.dataset.dataset_of`.
     """
     options = read_options(config.options, VolumeOptions)
+    if options.plane != "auto":
+        raise InputError(
+            f"data.options.plane: {options.plane}, but DICOM slices are read as they were taken; leave it out, or convert "
+            "the volumes to NIfTI"
+        )
     volumes = [entry for entry in _entries(root) if not entry.is_file() or is_dicom(entry)]
-    found = [_case(root, volume, options) for volume in volumes]
-    cases = collected([case for case in found if case is not None], root)
+    left_out: list[Path] = []
+    cases = collected([case for volume in volumes for case in _cases(root, volume, options, left_out)], root)
+    remarks = counted(Remark(_LEFT_OUT, str(folder.relative_to(root))) for folder in left_out)
     if not cases:
         raise InputError(f"{root}: no DICOM volume here; looked for {LAYOUT}")
     _reject_loose_slices(cases)
@@ -161,20 +82,27 @@ def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
     _reject_one_patient(cases, options)
     segmented = [case for case in cases if isinstance(case, SegCase)]
     if not segmented:
-        return dataset_of(root, config, options, cases)
+        if options.segments is not None:
+            raise InputError(
+                "data.options.segments: the masks are no DICOM segmentations or RT structure sets; leave it out"
+            )
+        return dataset_of(root, config, options, cases, remarks=remarks)
     others = [case for case in cases if not isinstance(case, SegCase)]
     if others:
         raise InputError(
             f"{others[0].mask}: no DICOM segmentation, but that of {segmented[0].name} is; a data set has masks of one kind"
         )
-    numbered, labels = _classes(segmented, config)
-    return dataset_of(root, config, options, numbered, labels)
+    numbered, labels, said = _classes(segmented, config, options)
+    return dataset_of(root, config, options, numbered, labels, (*remarks, *said))
 
 
 def _entries(root: Path) -> list[Path]:
     """The folders and files that may be volumes."""
-    images = root / "images" if (root / "images").is_dir() else root
-    return [path for path in visible(images) if path != root / "masks"]
+    return [path for path in visible(_images(root)) if path != root / "masks"]
+
+
+def _images(root: Path) -> Path:
+    return root / "images" if (root / "images").is_dir() else root
 
 
 def _walk(entry: Path) -> Iterator[Path]:
@@ -183,18 +111,70 @@ def _walk(entry: Path) -> Iterator[Path]:
     return (path for path in files if not path.is_dir() and not path.name.startswith("."))
 
 
-def _case(root: Path, volume: Path, options: VolumeOptions) -> DicomCase | str | None:
-    """None: a folder without DICOM files is no volume."""
+def _cases(root: Path, entry: Path, options: VolumeOptions, left_out: list[Path]) -> list[DicomCase | str]:
+    """The volumes of a folder or a file: none where it holds no DICOM, several where it is a tree of series.
+
+    Args:
+        left_out: gets the series of a tree that have no mask.
+    """
+    try:
+        with reading(entry, "DICOM"):
+            headers = _headers(entry)
+            if not headers:
+                return []
+            masks = {path: header for path, header in headers if header.get("SOPClassUID") in _MASKS}
+            slices = [(path, header) for path, header in headers if "Rows" in header and path not in masks]
+            series = tree(entry, slices, masks)
+    except InputError as error:
+        return [str(error)]
+    if series is None:
+        there = [root / "masks" / f"{_called(entry)}{suffix}" for suffix in ("", *_MASK_SUFFIXES)]
+        return [_case(entry, _called(entry), slices, masks, there, options)]
+    answers: list[DicomCase | str] = []
+    for one in series:
+        parts = one.folder.relative_to(_images(root)).parts
+        name = "_".join(parts)
+        places = dict.fromkeys(
+            (root / "masks").joinpath(*parts[:-1], f"{parts[-1]}{suffix}") for suffix in ("", *_MASK_SUFFIXES)
+        )
+        places |= dict.fromkeys(root / "masks" / f"{name}{suffix}" for suffix in ("", *_MASK_SUFFIXES))
+        if one.masks or any(path.exists() for path in places):
+            answers.append(_case(one.folder, name, one.slices, one.masks, list(places), options))
+        else:
+            left_out.append(one.folder)
+    if not answers:
+        answers = [
+            f"{entry}: {len(series)} series without a mask; looked for RT structure sets and DICOM segmentations among "
+            f"them, and for {root / 'masks'}/FOLDER/OF/SERIES with one of {', '.join(_MASK_SUFFIXES)}"
+        ]
+    return answers
+
+
+def _case(
+    volume: Path,
+    name: str,
+    slices: Sequence[tuple[Path, Any]],
+    masks: Mapping[Path, Any],
+    places: Sequence[Path],
+    options: VolumeOptions,
+) -> DicomCase | str:
+    """One volume.
+
+    Args:
+        volume: its folder or file.
+        name: of the volume.
+        slices: its files with their headers.
+        masks: the DICOM segmentations and structure sets among them.
+        places: where another mask may be.
+    """
     try:
         with reading(volume, "DICOM"):
-            headers = _headers(volume)
-            if not headers:
-                return None
-            segmentations = {path: header for path, header in headers if header.get("SOPClassUID") in SEGMENTATIONS}
-            slices = [(path, header) for path, header in headers if "Rows" in header and path not in segmentations]
-            return _with_mask(volume, stack_of(volume, slices), root / "masks", segmentations, options)
+            case = _with_mask(volume, name, stack_of(volume, slices), places, masks, options)
     except InputError as error:
         return str(error)
+    if all(states_syntax(header) for _, header in slices):
+        return case
+    return replace(case, remarks=(*case.remarks, Remark(_NO_SYNTAX, name)))
 
 
 def _headers(volume: Path) -> list[tuple[Path, Any]]:
@@ -210,15 +190,13 @@ def _headers(volume: Path) -> list[tuple[Path, Any]]:
 
 
 def _with_mask(
-    volume: Path, stack: Stack, masks: Path, segmentations: Mapping[Path, Any], options: VolumeOptions
+    volume: Path, name: str, stack: Stack, places: Sequence[Path], masks: Mapping[Path, Any], options: VolumeOptions
 ) -> DicomCase:
-    """The case of a volume; `segmentations` lie among its slices, with their headers."""
-    name = _called(volume)
-    there = [path for path in (masks / f"{name}{suffix}" for suffix in ("", *_MASK_SUFFIXES)) if path.exists()]
-    there += [volume] if segmentations else []
+    there = [path for path in places if path.exists()]
+    there += [volume] if masks else []
     if not there:
         raise InputError(
-            f"{volume}: a volume without a mask; looked for {masks / name} as a folder or with one of "
+            f"{volume}: a volume without a mask; looked for {places[0]} as a folder or with one of "
             f"{', '.join(_MASK_SUFFIXES)}, and for a DICOM segmentation among its slices"
         )
     if len(there) > 1:
@@ -236,32 +214,53 @@ def _with_mask(
         "resample": options.resample_labels,
     }
     if mask == volume:
-        return _seg_case(segmentations, common)
+        return _seg_case(masks, common, options)
     if mask.is_dir():
         files = visible(mask)
-        pngs = [path for path in files if path.suffix.lower() == ".png"]
+        pngs = [path for path in files if path.suffix.lower() == _PNG]
         if pngs:
             return PngCase(**common, masks=_in_order(mask, pngs, stack))
-        return _seg_case({path: read_header(path) for path in files if path.is_file() and is_dicom(path)}, common)
+        return _seg_case({path: read_header(path) for path in files if path.is_file() and is_dicom(path)}, common, options)
+    if mask.suffix == _PNG:
+        if len(stack.frames) > 1:
+            raise InputError(
+                f"{mask}: one PNG for the {len(stack.frames)} slices of {volume.name}; put one for each slice into a folder "
+                f"{mask.with_suffix('')}"
+            )
+        return PngCase(**common, masks=(mask,))
     if mask.suffix == ".dcm":
-        return _seg_case({mask: read_header(mask)}, common)
-    is_mhd = mask.suffix in mhd.SUFFIXES
-    need_packages("mhd" if is_mhd else "nifti")
-    label = mhd.header(mask) if is_mhd else nifti.header(mask)
+        return _seg_case({mask: read_header(mask)}, common, options)
+    need_packages("mhd" if volume_file.has_suffix(mask, itk_file.SUFFIXES) else "nifti")
+    label = volume_file.header(mask)
     _reject_other_shape(label, volume, stack, options)
-    return GridCase(**common, label=label)
+    return GridCase(**common, label=label, remarks=label.remarks)
 
 
-def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any]) -> SegCase:
+def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any], options: VolumeOptions) -> SegCase:
     if not headers:
         raise InputError(f"{common['mask']}: neither PNG masks nor DICOM segmentations in this folder; put the masks there")
     for path, header in headers.items():
-        if header.get("SOPClassUID") not in SEGMENTATIONS:
+        if header.get("SOPClassUID") not in _MASKS:
             raise InputError(
-                f"{path}: no DICOM segmentation (SOP class {header.get('SOPClassUID')}); a mask in DICOM is one"
+                f"{path}: no DICOM segmentation (SOP class {header.get('SOPClassUID')}); a mask in DICOM is one, or an RT "
+                "structure set"
             )
-    segments = {path: segment_names(header, path) for path, header in headers.items()}
-    return SegCase(**common, segments=segments, values={})
+    kinds = {path: header.get("SOPClassUID") == STRUCTURES for path, header in headers.items()}
+    remarks: tuple[Remark, ...] = ()
+    structures = all(kinds.values())
+    if not structures and any(kinds.values()):
+        remarks = (Remark(_BOTH, common["name"]),)
+    taken = {path: header for path, header in headers.items() if kinds[path] == structures}
+    names = structure_names if structures else segment_names
+    segments = {path: names(header, path) for path, header in taken.items()}
+    return SegCase(
+        **common,
+        segments=segments,
+        structures=structures,
+        layered=options.segments is not None,
+        values={},
+        remarks=remarks,
+    )
 
 
 def _in_order(folder: Path, pngs: Sequence[Path], stack: Stack) -> tuple[Path, ...]:
@@ -295,7 +294,7 @@ def _called(path: Path) -> str:
     return path.stem if path.suffix.lower() in (".dcm", ".ima", ".png") else path.name
 
 
-def _reject_other_shape(label: mhd.MetaImage | nifti.Nifti, volume: Path, stack: Stack, options: VolumeOptions) -> None:
+def _reject_other_shape(label: Header, volume: Path, stack: Stack, options: VolumeOptions) -> None:
     if label.channels != 1:
         raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
     image = stack.grid()
@@ -317,7 +316,7 @@ def _voxels(shape: tuple[int, int, int]) -> str:
 def _reject_loose_slices(cases: Sequence[DicomCase]) -> None:
     """Slices beside one another where volumes are expected would each be read as a volume."""
     single = [case for case in cases if case.image.is_file() and case.slices == 1]
-    series = Counter(case.stack.series for case in single)
+    series = Counter(case.stack.series for case in single if case.stack.series)
     together = [case for case in single if series[case.stack.series] > 1]
     if together:
         raise problems_error(
@@ -327,7 +326,7 @@ def _reject_loose_slices(cases: Sequence[DicomCase]) -> None:
 
 
 def _reject_unused_masks(masks: Path, cases: Sequence[DicomCase]) -> None:
-    used = {case.mask for case in cases}
+    used = {folder for case in cases for folder in (case.mask, *case.mask.parents)}
     unused = [
         path
         for path in (visible(masks) if masks.is_dir() else [])
@@ -346,18 +345,33 @@ def _reject_one_patient(cases: Sequence[DicomCase], options: VolumeOptions) -> N
         )
 
 
-def _classes(cases: Sequence[SegCase], config: DataConfig) -> tuple[list[SegCase], Labels | None]:
-    """The cases with a raw value for each segment, and what the values mean.
+def _classes(
+    cases: Sequence[SegCase], config: DataConfig, options: VolumeOptions
+) -> tuple[list[SegCase], Labels | None, tuple[str, ...]]:
+    """The cases with a raw value for each segment, what the values mean, and what was taken for granted.
 
     Segments are matched by label, as numbers differ between files. Where `data.classes` names the numbers, each number must
-    have the same label everywhere.
+    have the same label everywhere, unless `data.options.segments` gives the numbers.
     """
     segments = sorted({item for case in cases for names in case.segments.values() for item in names.items()})
+    found = list(dict.fromkeys(label for _, label in segments))
+    if options.segments is not None:
+        missing = [label for label in options.segments if label not in found]
+        if missing:
+            raise InputError(
+                f"data.options.segments: no segment is called {missing[0]!r}; there are "
+                f"{', '.join(map(repr, found[:_SHOWN]))}"
+            )
+        values = {label: value for value, label in enumerate(options.segments, start=1)}
+        left_out = [label for label in found if label not in values]
+        remarks = (f"Segments left out, as data.options.segments does not name them: {', '.join(left_out[:_SHOWN])}",)
+        named = None if config.classes else declared([BACKGROUND, *options.segments], config.ignore_label, IGNORE_LABEL)
+        return [replace(case, values=values) for case in cases], named, remarks if left_out else ()
     if config.classes is None:
-        names = [BACKGROUND, *dict.fromkeys(label for _, label in segments if label != BACKGROUND)]
+        names = [BACKGROUND, *(label for label in found if label != BACKGROUND)]
         values = {label: value for value, label in enumerate(names)}
         labels = declared(names, config.ignore_label, IGNORE_LABEL)
-        return [replace(case, values=values) for case in cases], labels
+        return [replace(case, values=values) for case in cases], labels, ()
     values = {label: number for number, label in segments}
     if len(values) != len(segments) or len(set(values.values())) != len(segments):
         shown = ", ".join(f"{number} {label!r}" for number, label in segments[:10])
@@ -365,4 +379,4 @@ def _classes(cases: Sequence[SegCase], config: DataConfig) -> tuple[list[SegCase
             f"data.classes: the segmentations do not agree on the numbers of their segments ({shown}); leave data.classes "
             "out, and the segments go by their labels"
         )
-    return [replace(case, values=values) for case in cases], None
+    return [replace(case, values=values) for case in cases], None, ()

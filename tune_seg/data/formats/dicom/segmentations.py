@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tune_seg.data.formats.dicom.slices import Stack, decoded, frame_item, plane_grid
+from tune_seg.data.formats.dicom.files import decoded
+from tune_seg.data.formats.dicom.slices import Stack, frame_item, plane_grid
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import Grid, fits, onto
 from tune_seg.errors import InputError
 
+Inside = npt.NDArray[np.bool_]
+
+_SHOWN = 20
 _MAX_DISTANCE = 1.0  # millimetres from the nearest slice, at which a frame is of none
 _RESAMPLED_THICKNESS = 1e4  # millimetres of a frame that is resampled: whichever slice it is of lies within
 
@@ -23,24 +28,28 @@ def segment_names(header: Any, path: Path) -> dict[int, str]:
         InputError: there are no segments.
     """
     with reading(path, "a DICOM segmentation"):
-        names = {int(item.SegmentNumber): str(item.SegmentLabel) for item in header.SegmentSequence}
+        names = {int(item.SegmentNumber): str(item.SegmentLabel).strip() for item in header.SegmentSequence}
     # a label map may list its background as a segment
     return {number: name for number, name in names.items() if number > 0}
 
 
-def read_segmentations(values: Mapping[Path, Mapping[int, int]], stack: Stack, *, resample: bool) -> Raw:
+def read_segmentations(
+    segments: Mapping[Path, Mapping[int, str]], values: Mapping[str, int], stack: Stack, *, layered: bool, resample: bool
+) -> Raw:
     """The raw mask (S, H, W) of a volume, 0 where no segment is.
 
     Args:
-        values: by file, the raw value of each segment by its number; the segments of all files are combined.
+        segments: by file, the label of each segment by its number; the segments of all files are combined.
+        values: the raw value of each label; segments of others are left out.
         stack: the slices of the volume.
+        layered: where segments overlap, take the largest value; otherwise that is an error.
         resample: take the nearest pixel where a frame has other pixels than its slice.
 
     Raises:
         InputError: a frame lies on no slice, it has other pixels than its slice, or two segments overlap.
     """
     mask = np.zeros((len(stack.frames), stack.rows, stack.columns), np.uint16)
-    for path, numbered in values.items():
+    for path, labels in segments.items():
         header, frames = decoded(path)
         with reading(path, "a DICOM segmentation"):
             label_map = header.get("SegmentationType") == "LABELMAP"
@@ -50,13 +59,32 @@ def read_segmentations(values: Mapping[Path, Mapping[int, int]], stack: Stack, *
                 turned = _turned(path, header, index, frame, stack, number, resample)
                 for segment in np.unique(turned[turned > 0]).tolist() if label_map else [_segment(header, index)]:
                     inside = turned == segment if label_map else turned > threshold
-                    if mask[number][inside].any():
-                        raise InputError(
-                            f"{path}: segment {segment} overlaps another one in frame {index + 1}, so it is not clear which "
-                            "class a pixel has; write segments that do not overlap"
-                        )
-                    mask[number][inside] = numbered[int(segment)]
+                    value = values.get(labels[int(segment)])
+                    if value is not None:
+                        what = f"{path}: segment {segment} overlaps another one in frame {index + 1}"
+                        paint(mask[number], inside, value, what, values, layered=layered)
     return mask
+
+
+def paint(mask: Raw, inside: Inside, value: int, overlap: str, values: Mapping[str, int], *, layered: bool) -> None:
+    """Give pixels of a slice (H, W) a value, or the larger one where they have one.
+
+    Args:
+        overlap: what happened where pixels have a value already.
+        values: the raw value of each label.
+        layered: whether they may.
+
+    Raises:
+        InputError: they have, and may not.
+    """
+    if not layered and mask[inside].any():
+        named = [label for label, number in sorted(values.items(), key=lambda item: item[1]) if number]
+        shown = ", ".join(named[:_SHOWN])
+        raise InputError(
+            f"{overlap}, so it is not clear which class a pixel has; name those to read, from the lowest to the one "
+            f"above all others, with --set 'data.options.segments=[{shown}]'"
+        )
+    mask[inside] = np.maximum(mask[inside], value)
 
 
 def _threshold(header: Any) -> float:

@@ -1,4 +1,4 @@
-"""The slices of a DICOM volume: found in its files' headers, put in order by their positions, decoded and rescaled."""
+"""The slices of a DICOM volume: found in its files' headers, put in order by their positions, and rescaled."""
 
 import re
 from collections import defaultdict
@@ -12,44 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg.data.formats.dicom.files import pixels
 from tune_seg.data.volumes.case import Volume
-from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
 from tune_seg.errors import InputError
-from tune_seg.format_names import need_packages
-
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-"""The SOP classes Segmentation Storage and Label Map Segmentation Storage."""
 
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
-_TAGS = [
-    "BitsAllocated",
-    "Columns",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "InstanceNumber",
-    "MaximumFractionalValue",
-    "NumberOfFrames",
-    "PatientID",
-    "PerFrameFunctionalGroupsSequence",
-    "PhotometricInterpretation",
-    "PixelSpacing",
-    "RescaleIntercept",
-    "RescaleSlope",
-    "Rows",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SegmentSequence",
-    "SegmentationType",
-    "SeriesDescription",
-    "SeriesInstanceUID",
-    "SharedFunctionalGroupsSequence",
-]
-_DECODERS = ("pylibjpeg", "libjpeg", "openjpeg")
-"""The packages with which pydicom decodes JPEG."""
-
-_MAGIC_AT, _MAGIC = 128, b"DICM"
 _PLACE_TOLERANCE = 1e-3  # millimetres
 _DIRECTION_TOLERANCE = 1e-3  # of direction cosines
 _DISTANCE_TOLERANCE = 0.1  # of the distance between two slices
@@ -166,26 +135,6 @@ def plane_grid(size: tuple[int, int], orientation: Vector, spacing: tuple[float,
     return Grid((*size, 1), LPS_TO_RAS @ affine)
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether it is a DICOM file, by the letters DICM after the preamble."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
-
-
-def read_header(path: Path) -> Any:
-    """The attributes of a file that identify and place it, without its pixels.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    import pydicom
-
-    with reading(path, "DICOM"):
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-
-
 def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
     """The slices of the files of one volume.
 
@@ -244,45 +193,6 @@ def decode(stack: Stack) -> Volume:
             stored = frames[frame.index]
             values[number] = stored if stack.colour else (stored * frame.slope + frame.intercept)[..., None]
     return Volume(values, stack.colour, stack.inverted)
-
-
-def pixels(path: Path) -> npt.NDArray[Any]:
-    """The frames of a file, (F, H, W) or, where they are colours, uint8 RGB (F, H, W, 3); not rescaled, except by a table.
-
-    Raises:
-        InputError: it cannot be decoded.
-    """
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-
-    dataset, frames = decoded(path)
-    with reading(path, "DICOM"):
-        if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            frames = apply_color_lut(frames, dataset)
-            return (frames >> 8).astype(np.uint8) if frames.dtype == np.uint16 else frames
-        return apply_modality_lut(frames, dataset) if "ModalityLUTSequence" in dataset else frames
-
-
-def decoded(path: Path) -> tuple[Any, npt.NDArray[Any]]:
-    """A file's attributes, and its frames as they are stored, (F, H, W) or (F, H, W, 3); YBR is RGB already.
-
-    Raises:
-        InputError: it cannot be decoded.
-    """
-    import pydicom
-
-    with reading(path, "DICOM"):
-        dataset = pydicom.dcmread(path)
-        try:
-            frames = dataset.pixel_array
-        except (NotImplementedError, RuntimeError) as error:
-            need_packages("dicom", *_DECODERS)
-            syntax = dataset.file_meta.get("TransferSyntaxUID")
-            raise InputError(
-                f"{path}: its pixels cannot be decoded ({str(error).splitlines()[0]}); the transfer syntax is "
-                f"{syntax.name if syntax else 'not stated'}. Convert it to an uncompressed one, for instance "
-                "with gdcmconv --raw"
-            ) from error
-        return dataset, frames if int(dataset.get("NumberOfFrames") or 1) > 1 else frames[None]
 
 
 def _frames(file: Path, header: Any) -> list[Frame]:

@@ -1,0 +1,85 @@
+"""Pictures in the folders of nnU-Net, against the arrays that were written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as pillow
+
+from tests.support.volume_files import classes, config
+from tune_seg.data import read
+from tune_seg.errors import InputError
+
+LABELS = {"background": 0, "whole": [1, 2], "core": 2}
+
+
+def picture(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (12, 10, *shape), dtype=np.uint8)
+
+
+def write(root: Path, folder: str, name: str, array: Any) -> None:
+    (root / folder).mkdir(exist_ok=True)
+    path = root / folder / name
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, array, photometric="minisblack")
+    else:
+        pillow.fromarray(array).save(path)
+
+
+def test_colours_are_the_channels_of_one_file_and_regions_name_the_classes(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b_0001")):
+        write(tmp_path, "imagesTr", f"{name}_0000.png", picture(seed, 3))
+        write(tmp_path, "labelsTr", f"{name}.png", classes(seed)[0])
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": LABELS, "regions_class_order": [1, 2]}))
+    dataset = read(config(tmp_path))
+    assert (dataset.channels, dataset.class_names) == (3, ("background", "whole", "core"))
+    assert any("(0 = background, 1 = whole, 2 = core)" in note for note in dataset.notes)
+    sample = next(sample for sample in dataset.samples if sample.id == "b_0001")
+    image, mask = dataset.load(sample)
+    assert np.array_equal(image, picture(1, 3))
+    assert np.array_equal(mask, classes(1)[0])
+
+
+def test_each_channel_is_a_file_and_its_change_is_noticed(tmp_path: Path) -> None:
+    for name in "ab":
+        for channel in range(2):
+            write(tmp_path, "imagesTr", f"{name}_{channel:04d}.png", picture(channel))
+        write(tmp_path, "labelsTr", f"{name}.png", classes(0)[0])
+    dataset = read(config(tmp_path))
+    assert (dataset.channels, dataset.class_names) == (2, ("class 0", "class 1", "class 2"))
+    image, _ = dataset.load(dataset.samples[0])
+    assert np.array_equal(image, np.stack([picture(0), picture(1)], axis=-1))
+    before = dataset.source()
+    (tmp_path / "imagesTr/a_0001.png").write_bytes(b"")
+    assert read(config(tmp_path)).source() != before
+    (tmp_path / "imagesTr/a_0001.png").unlink()
+    with pytest.raises(InputError, match="images have 1 or 2 channels"):
+        read(config(tmp_path))
+
+
+def test_the_pages_of_a_tiff_are_slices_of_one_volume(tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        stack = np.stack([picture(seed + page) for page in range(3)])
+        write(tmp_path, "imagesTr", f"{name}_0000.tif", stack)
+        write(tmp_path, "labelsTr", f"{name}.tif", classes(seed)[:3])
+    dataset = read(config(tmp_path))
+    assert (dataset.channels, len(dataset.samples)) == (1, 6)
+    assert {sample.group for sample in dataset.samples} == {"a", "b"}
+    sample = next(sample for sample in dataset.samples if sample.id == "b#2")
+    image, mask = dataset.load(sample)
+    assert np.array_equal(image[..., 0], picture(3))
+    assert np.array_equal(mask, classes(1)[2])
+
+
+def test_what_lacks_its_partner_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "imagesTr", "a_0000.png", picture(0))
+    write(tmp_path, "imagesTr", "c.png", picture(0))
+    write(tmp_path, "labelsTr", "a.png", classes(0)[0])
+    write(tmp_path, "labelsTr", "b.png", classes(0)[0])
+    with pytest.raises(InputError) as error:
+        read(config(tmp_path))
+    assert "c.png: an image without a mask" in str(error.value)
+    assert "b.png: a mask without an image" in str(error.value)

@@ -1,0 +1,94 @@
+"""NIfTI files, read by nibabel."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tune_seg.data.volumes.files import reading
+from tune_seg.data.volumes.geometry import Affine, Grid, Voxels, apart
+from tune_seg.data.volumes.header import Header
+from tune_seg.data.volumes.remarks import Remark
+from tune_seg.errors import InputError
+
+SUFFIXES = (".nii", ".nii.gz")
+
+_GZIP = b"\x1f\x8b"
+_NIFTI2 = 540  # the size of its header, with which it begins
+_QFORM_TOLERANCE = 0.1  # voxels
+_QFORM = "The qform differs from the sform, by which the volume was placed (another program may take the qform)"
+
+
+def header(path: Path) -> Header:
+    """The header of a NIfTI file of one or more channels, which are its fourth dimension, or its fifth.
+
+    A file of two dimensions is a volume of one slice.
+
+    Raises:
+        InputError: it cannot be read, it is no volume, or it holds colours.
+    """
+    with reading(path, "NIfTI"), _opened(path) as image:
+        space, rest = (*image.shape[:3], 1)[:3], image.shape[3:]
+        if len(image.shape) < 2 or sum(length > 1 for length in rest) > 1:
+            raise InputError(
+                f"{path}: {len(image.shape)} dimensions {image.shape}; a volume has 3, and a fourth for channels"
+            )
+        if image.get_data_dtype().fields is not None:
+            raise InputError(f"{path}: holds colours or other compound voxels; write each channel as a number")
+        affine = _with_thickness(np.asarray(image.affine, np.float64))
+        grid = Grid.of(path, space, affine)
+        channels = int(np.prod(rest, dtype=np.int64))
+        return Header(path, (path,), grid, channels, remarks=_remarks(path, image, grid))
+
+
+def read_voxels(header: Header) -> Voxels:
+    """The voxels (I, J, K, C) of a NIfTI file, scaled as its header says.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    with reading(header.path, "NIfTI"), _opened(header.path) as image:
+        return np.asanyarray(image.dataobj).reshape(*header.grid.shape, header.channels)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The image of a file, until its content was read.
+
+    nibabel takes a file for compressed by its name, which is wrong where somebody renamed it.
+    """
+    import nibabel
+
+    with path.open("rb") as file:
+        compressed = file.read(len(_GZIP)) == _GZIP
+    if compressed == path.name.lower().endswith(".gz"):
+        yield nibabel.load(path)
+        return
+    with gzip.open(path) if compressed else path.open("rb") as stream:
+        size = np.frombuffer(stream.read(4), np.int32)
+        stream.seek(0)
+        kind: Any = nibabel.Nifti2Image if _NIFTI2 in (size, size.byteswap()) else nibabel.Nifti1Image
+        yield kind.from_stream(stream)
+
+
+def _with_thickness(affine: Affine) -> Affine:
+    """The affine of a slice, whose thickness may be stated as 0."""
+    if not affine[:3, 2].any():
+        affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1]) / np.linalg.norm(affine[:3, 0])
+    return affine
+
+
+def _remarks(path: Path, image: Any, grid: Grid) -> tuple[Remark, ...]:
+    stated = getattr(image, "get_qform", None)
+    if stated is None:  # not NIfTI, such as Analyze
+        return ()
+    (qform, _), (sform, _) = image.get_qform(coded=True), image.get_sform(coded=True)
+    if qform is None or sform is None:
+        return ()
+    away = apart(qform, sform, grid.shape)
+    if away <= _QFORM_TOLERANCE * np.linalg.norm(grid.affine[:3, :3], axis=0).min():
+        return ()
+    return (Remark(_QFORM, f"{path.name} (up to {away:.3g} mm)"),)

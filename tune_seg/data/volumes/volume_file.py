@@ -1,0 +1,71 @@
+"""Files that hold a whole volume, an image or its labels: NIfTI, MetaImage and NRRD."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tune_seg.data.images.pictures import Raw
+from tune_seg.data.volumes import itk_file, nifti_file
+from tune_seg.data.volumes.case import Case, Volume
+from tune_seg.data.volumes.files import whole_numbers
+from tune_seg.data.volumes.geometry import Plane, Voxels, onto, sliced
+from tune_seg.data.volumes.header import Header
+
+SUFFIXES = (*nifti_file.SUFFIXES, *itk_file.SUFFIXES)
+
+
+def header(path: Path) -> Header:
+    """The header of a file.
+
+    Raises:
+        InputError: it cannot be read, or it is no volume.
+    """
+    return nifti_file.header(path) if _is_nifti(path) else itk_file.header(path)
+
+
+def read_voxels(header: Header) -> Voxels:
+    """The voxels (I, J, K, C) of a file.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    return nifti_file.read_voxels(header) if _is_nifti(header.path) else itk_file.read_voxels(header)
+
+
+@dataclass(frozen=True, eq=False)
+class FileCase(Case):
+    """A volume and its labels, each in files of their own.
+
+    Attributes:
+        images: the headers of its files; several hold one channel each.
+        label: the header of its labels.
+        cut: the plane of its slices.
+    """
+
+    images: tuple[Header, ...]
+    label: Header
+    cut: Plane
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(file for header in (*self.images, self.label) for file in header.files)
+
+    def volume(self) -> Volume:
+        channels = [read_voxels(image) for image in self.images]
+        voxels = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=-1)
+        return Volume(sliced(voxels, self.images[0].grid.affine, self.cut))
+
+    def labels(self) -> Raw:
+        grid = self.images[0].grid
+        placed = onto(read_voxels(self.label)[..., 0], self.label.grid, grid)
+        return whole_numbers(sliced(placed, grid.affine, self.cut), self.mask)
+
+
+def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether the name of a file ends in one of `suffixes`, in whichever case."""
+    return path.name.lower().endswith(suffixes) and not path.name.startswith(".")
+
+
+def _is_nifti(path: Path) -> bool:
+    return has_suffix(path, nifti_file.SUFFIXES)
