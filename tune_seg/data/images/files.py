@@ -131,10 +131,16 @@ class FileDataset(LabelledDataset):
         classes: the meaning of the raw values, or the scan that finds it.
         pictures: reads the images.
         masks: reads the masks.
+        layout: what was taken for granted about where the files lie and how they are called.
     """
 
     pictures: Pictures = RGB
     masks: MaskFiles = CLASS_NUMBERS
+    layout: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self.layout, *super().notes)
 
     @property
     def channels(self) -> int:
