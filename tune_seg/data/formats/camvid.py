@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
+from tune_seg.data.dataset import IGNORE_INDEX, SPLITS, TEST, Sample, SplitName
+from tune_seg.data.images.class_lists import find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourMasks, read_colour_table
-from tune_seg.data.images.files import FileDataset, match
+from tune_seg.data.images.files import FileDataset, Scan, match
+from tune_seg.data.images.published import PublishedOrFound
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
@@ -81,6 +83,7 @@ COLOURS = {
 
 _Layout = Literal["SegNet", "original", "Kaggle"]
 _SIDES: tuple[SplitName, ...] = (*SPLITS, TEST)
+_SEQUENCES = ("0001TP_", "0006R0_", "0016E5_", "Seq05VD_")
 _FIRST_TEST_FRAME = 8550  # of the sequence 0001TP
 _VAL_FRAMES = range(7959, 8160)  # of the sequence 0016E5
 
@@ -106,7 +109,8 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
 
     The published split is SegNet's, in the original layout by the names of the frames. With 32 classes, the raw values are
     the places in :data:`COLOURS`, from 0; with 11, they are SegNet's labels in every layout. The few pixels of the published
-    masks that are in none of the 32 colours are void.
+    masks that are in none of the 32 colours are void. Images of one's own in SegNet's layout have the classes of the list
+    beside them; without one, the values of the masks get SegNet's names only where they are those of SegNet.
 
     Raises:
         InputError: a folder is missing or empty, an option does not fit the layout, or as
@@ -136,7 +140,7 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
         used = [sample for side in (_SIDES if reads_test else SPLITS) for sample in sides[side]]
     samples = divide(used, config.split, root)
     if layout == "SegNet":
-        return FileDataset(samples, declared(config.classes or CLASS_NAMES, config.ignore_label, VOID))
+        return _segnet(samples, config, root)
     if options.classes == 11:
         void = VOID
         numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
@@ -147,6 +151,24 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
         names = {number: name for number, name in enumerate(COLOURS) if number != void}
     labels = declared(config.classes or names, config.ignore_label, void)
     return FileDataset(samples, labels, masks=ColourMasks(numbers, "the 32 colours of CamVid", void))
+
+
+def _segnet(samples: tuple[Sample, ...], config: DataConfig, root: Path) -> FileDataset:
+    """SegNet's layout, in which many keep other images."""
+    published = declared(CLASS_NAMES, config.ignore_label, VOID)
+    masks = list(dict.fromkeys(sample.mask for sample in samples if sample.mask is not None))
+    if config.classes is not None:
+        ignored = VOID if len(config.classes) >= len(CLASS_NAMES) else IGNORE_INDEX
+        return FileDataset(samples, declared(config.classes, config.ignore_label, ignored))
+    if all(sample.id.startswith(_SEQUENCES) for sample in samples):
+        return FileDataset(samples, published)
+    class_list = find_class_list([root]) or one_class_list(mask.parent for mask in masks)
+    if class_list is not None:
+        reader = class_list.reader(masks)
+        return FileDataset(samples, class_list.labels(config.ignore_label), masks=reader, layout=(class_list.note,))
+    ignored = IGNORE_INDEX if config.ignore_label is None else config.ignore_label
+    scan = Scan(tuple(masks), ignored, root / "trainannot")
+    return FileDataset(samples, PublishedOrFound(scan, published, "CamVid as SegNet has it"))
 
 
 def _layout(root: Path) -> _Layout | None:

@@ -138,7 +138,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
         reader = class_list.reader(mask_files)
         if classes is None:
             classes = {number: name for number, name in class_list.names.items() if number != config.ignore_label}
-            notes += (f"The class names are those of {class_list.where}.",)
+            notes += (class_list.note,)
     if classes is not None:
         return FolderDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL), pictures, reader, notes, blank)
     ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label

@@ -1,11 +1,15 @@
 """PASCAL VOC segmentation: JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/ (Everingham et al. 2012)."""
 
+import re
+from collections.abc import Container
 from pathlib import Path
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import TEST, Sample, problems_error
-from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
-from tune_seg.data.images.files import FileDataset
+from tune_seg.data.dataset import SPLITS, TEST, Sample, problems_error
+from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, images_in, listed, listed_split, samples_of
+from tune_seg.data.images.class_lists import find_class_list
+from tune_seg.data.images.files import FileDataset, Scan
+from tune_seg.data.images.published import PublishedOrFound
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
@@ -14,6 +18,7 @@ from tune_seg.errors import InputError
 LAYOUT = "JPEGImages/, SegmentationClass/, ImageSets/Segmentation/, or a folder above, VOC2012/ or VOCdevkit/"
 
 _HOMES = ("", "VOC2012", "VOCdevkit/VOC2012")
+_PUBLISHED_NAME = re.compile(r"20\d\d_\d{6}")
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
@@ -33,6 +38,9 @@ def looks_like(root: Path) -> bool:
 def read_voc(root: Path, config: DataConfig) -> FileDataset:
     """The data set under `root`: background and twenty classes, 255 (void) is ignored.
 
+    Images of one's own have the classes of the list beside them, such as labelmap.txt; without one, the values of the masks
+    get VOC's names only where they are those of VOC.
+
     With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate. The published test
     split is that of test.txt, whose labels are public for 2007 alone.
 
@@ -44,12 +52,16 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
     home = home_of(root, _HOMES, _FOLDERS)
     assert home is not None
     images, masks, lists = home / "JPEGImages", home / "SegmentationClass", home / "ImageSets" / "Segmentation"
-    train, val = listed_split(lists)
+    known = images_in(images)
+    if all((lists / f"{side}.txt").is_file() for side in SPLITS):
+        train, val = listed_split(lists, known)
+    else:
+        train, val = _one_list(lists, known), []
     published: list[Sample] = [
         *samples_of(train, lists / "train.txt", images, masks, ".png", "train"),
         *samples_of(val, lists / "val.txt", images, masks, ".png", "val"),
     ]
-    test = listed(lists / "test.txt") if config.split.test == "published" and (lists / "test.txt").is_file() else []
+    test = listed(lists / "test.txt", known) if config.split.test == "published" and (lists / "test.txt").is_file() else []
     if both := sorted({*train, *val} & set(test)):
         raise problems_error(f"{lists / 'test.txt'} names images of train.txt or val.txt; take each out of one:", both)
     published += samples_of(test, lists / "test.txt", images, masks, ".png", TEST)
@@ -60,7 +72,22 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
             raise InputError(f"data.options.extra: no PNG label in {extra}; name the folder that holds them")
         more = [name for name in names if name not in {*train, *val, *test}]
         published += samples_of(more, extra, images, extra, ".png", "train")
-    return FileDataset(
-        divide(published, config.split, root),
-        declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
-    )
+    samples = divide(published, config.split, root)
+    labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
+    if config.classes is not None or all(_PUBLISHED_NAME.fullmatch(sample.id) for sample in samples):
+        return FileDataset(samples, labels)
+    mask_files = tuple(dict.fromkeys(sample.mask for sample in samples if sample.mask is not None))
+    class_list = find_class_list([home, root, masks])
+    if class_list is not None:
+        reader = class_list.reader(mask_files)
+        return FileDataset(samples, class_list.labels(config.ignore_label), masks=reader, layout=(class_list.note,))
+    scan = Scan(mask_files, VOID if config.ignore_label is None else config.ignore_label, masks)
+    return FileDataset(samples, PublishedOrFound(scan, labels, "VOC"))
+
+
+def _one_list(lists: Path, known: Container[str]) -> list[str]:
+    """The names in all lists, such as the default.txt of annotation tools; they are divided anew."""
+    names = dict.fromkeys(name for path in sorted(lists.glob("*.txt")) if path.stem != TEST for name in listed(path, known))
+    if not names:
+        raise InputError(f"{lists}: no list of images, such as train.txt and val.txt, is here")
+    return list(names)

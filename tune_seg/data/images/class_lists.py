@@ -10,9 +10,10 @@ from typing import Any
 
 from PIL import Image as pillow
 
-from tune_seg.data.dataset import problems_error
+from tune_seg.data.dataset import IGNORE_INDEX, problems_error
 from tune_seg.data.images.colours import Colour, ColourTable, read_colour_table
 from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles
+from tune_seg.data.labels import Labels, declared
 from tune_seg.data.splitting import text
 from tune_seg.errors import InputError
 
@@ -32,6 +33,20 @@ class ClassList:
     names: Mapping[int, str]
     colours: ColourTable | None
     where: str
+
+    @property
+    def note(self) -> str:
+        """Where the names come from."""
+        return f"The class names are those of {self.where}."
+
+    def labels(self, ignore_label: int | None) -> Labels:
+        """The labels of masks with these classes; 255 is ignored where nothing else is.
+
+        Raises:
+            InputError: fewer than two classes, or too many.
+        """
+        names = {number: name for number, name in self.names.items() if number != ignore_label}
+        return declared(names, ignore_label, IGNORE_INDEX)
 
     def reader(self, masks: Iterable[Path]) -> MaskFiles:
         """What reads the masks: by their colours where there is a table, unless they are grey and it has no greys.

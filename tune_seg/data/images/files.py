@@ -56,6 +56,11 @@ class Scan:
         """The number of masks that must be read before the labels are known."""
         return len(self._masks) if self._labels is None and self._failure is None else 0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for granted to find the labels, once they are known."""
+        return ()
+
     def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         """The meaning of the raw values.
 
@@ -110,6 +115,10 @@ class LabelledDataset(Dataset):
     @property
     def class_names(self) -> tuple[str, ...]:
         return self._labels().class_names
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.classes.notes if isinstance(self.classes, Scan) else ()
 
     @property
     def masks_to_scan(self) -> int:
