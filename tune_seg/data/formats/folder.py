@@ -169,12 +169,8 @@ def _sides(root: Path, layout: Layout, *, held_out: bool) -> dict[SplitName, Sid
         read: dict[SplitName, Side] = {name: sides[name] for name in SPLITS}
     else:
         read = {"train": next((side for name, side in sides.items() if name != TEST), sides.get(TEST, Side()))}
-    missing = [
-        str(root / layout.folder(kind) / name)
-        for name, side in read.items()
-        for kind, files in (("image", side.images), ("mask", side.masks))
-        if not files
-    ]
+    missing = [str(root / layout.folder("image") / name) for name, side in read.items() if not side.images]
+    missing += [str(root / layout.folder("mask") / name) for name, side in read.items() if not side.masks]
     if missing:
         raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
     if held_out and TEST in sides and sides[TEST].masks and sides[TEST].images:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from PIL import Image as pillow
@@ -71,7 +70,7 @@ def find_class_list(folders: Iterable[Path]) -> ClassList | None:
         if len(tables) > 1:
             raise InputError(f"{tables[0]} and {tables[1].name} both say what colours mean; take one of them away")
         for path in tables or (folder / name for name in _LISTS):
-            if path.is_file() and (found := (_TABLES | _LISTS)[path.name](path)) is not None:
+            if path.is_file() and (found := {**_TABLES, **_LISTS}[path.name](path)) is not None:
                 return found
     return None
 
@@ -151,9 +150,12 @@ _TABLES: Mapping[str, _Reader] = {
     "class_dict_seg.csv": _table,
     "labelmap.txt": _label_map,
 }
-_LISTS: Mapping[str, _Reader] = MappingProxyType(
-    {"dataset_meta.json": _meta, "_classes.csv": _numbered, "classes.txt": _lines, "class_names.txt": _lines}
-)
+_LISTS: Mapping[str, _Reader] = {
+    "dataset_meta.json": _meta,
+    "_classes.csv": _numbered,
+    "classes.txt": _lines,
+    "class_names.txt": _lines,
+}
 
 
 def one_class_list(folders: Iterable[Path]) -> ClassList | None:

@@ -189,7 +189,8 @@ def _without_split(parts: Sequence[str]) -> tuple[str, ...]:
 
 def _by_option(folder: _Folder, name: str, images: str | None, masks: str | None) -> _Folder:
     """What a file is where options say it."""
-    for role, pattern in (("mask", masks), ("image", images)):
+    asked: tuple[tuple[Role, str | None], ...] = (("mask", masks), ("image", images))
+    for role, pattern in asked:
         if pattern is None:
             continue
         if (rest := _below(folder.parts, name, pattern)) is not None:
@@ -273,7 +274,7 @@ def _layout(root: Path, placed: Sequence[tuple[_Folder, str]]) -> Layout:
         where[folder.role].add(_pattern(folder, cut[folder.role]))
         side = sides.setdefault(folder.split, Side())
         (side.images if folder.role == "image" else side.masks)["/".join((*folder.rest[cut[folder.role] :], name))] = path
-    return Layout(sides, *(_shown(where[role]) for role in ("image", "mask")), left_out)
+    return Layout(sides, _shown(where["image"]), _shown(where["mask"]), left_out)
 
 
 def _common_folders(placed: Sequence[tuple[_Folder, str]]) -> dict[Role, int]:
