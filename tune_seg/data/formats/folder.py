@@ -2,18 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from tune_seg.config import DataConfig, Integer, Positive
-from tune_seg.data.dataset import SPLITS, TEST, Image, ImageType, Mask, Sample, SplitName, problems_error
+from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
 from tune_seg.data.images.class_lists import ClassList, find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourTable
-from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match, stamp
+from tune_seg.data.images.files import LOSSLESS_SUFFIXES, FileDataset, Scan, match
 from tune_seg.data.images.grouping import Grouping
 from tune_seg.data.images.layout import Layout, Side, find_layout
 from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
@@ -64,31 +63,6 @@ class FolderOptions(Options):
     """What an image without a mask is: an `error`, or `background` throughout (the value 0)."""
 
 
-@dataclass(frozen=True)
-class FolderDataset(FileDataset):
-    """A folder of images and masks.
-
-    Attributes:
-        blank: whether an image without a mask is background throughout.
-    """
-
-    blank: bool = False
-
-    def load(self, sample: Sample) -> tuple[Image, Mask]:
-        if sample.mask is not None or sample.image is None or not self.blank:
-            return super().load(sample)
-        image = self.pictures.read(sample.image, sample.part)
-        try:
-            return image, self._labels().translate(np.zeros(image.shape[:2], np.uint8))
-        except InputError as error:
-            raise InputError(f"{sample.image}: no mask, so background throughout, which is the value 0: {error}") from error
-
-    def source(self) -> dict[str, Any]:
-        parts = self.masks.parts if isinstance(self.masks, PartMasks) else {}
-        files = [stamp(file) for each in parts.values() for _, file in each]
-        return {**super().source(), "blank": self.blank, "parts": files}
-
-
 def looks_like(root: Path) -> bool:
     """Whether images and masks can be told by the names of folders and files; nothing is opened."""
     if (root / "images").is_dir() and (root / "masks").is_dir():
@@ -130,7 +104,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     if groupings:
         names, ordered = _names_of_parts(groupings, config, class_list)
         masks = _part_masks(sides, found, names, ordered)
-        return FolderDataset(samples, declared(names, None, IGNORE_LABEL), pictures, masks, notes, blank)
+        return FileDataset(samples, declared(names, None, IGNORE_LABEL), pictures, masks, notes, blank)
     mask_files = list(dict.fromkeys(sample.mask for sample in samples if sample.mask is not None))
     reader: MaskFiles = CLASS_NUMBERS
     classes = config.classes
@@ -140,9 +114,9 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
             classes = {number: name for number, name in class_list.names.items() if number != config.ignore_label}
             notes += (class_list.note,)
     if classes is not None:
-        return FolderDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL), pictures, reader, notes, blank)
+        return FileDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL), pictures, reader, notes, blank)
     ignore_label = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
-    return FolderDataset(
+    return FileDataset(
         samples, Scan(tuple(mask_files), ignore_label, root / layout.folder("mask")), pictures, layout=notes, blank=blank
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.dataset import Dataset, Image, ImageType, Mask, Sample, SplitName, printable, problems_error
+from tune_seg.data.images.parts import PartMasks
 from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, RGB, MaskFiles, Pictures, page_numbers, read_mask
 from tune_seg.data.labels import Labels, Occurrence, found
 from tune_seg.errors import InputError
@@ -141,11 +142,13 @@ class FileDataset(LabelledDataset):
         pictures: reads the images.
         masks: reads the masks.
         layout: what was taken for granted about where the files lie and how they are called.
+        blank: whether an image without a mask is background throughout.
     """
 
     pictures: Pictures = RGB
     masks: MaskFiles = CLASS_NUMBERS
     layout: tuple[str, ...] = ()
+    blank: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -160,6 +163,8 @@ class FileDataset(LabelledDataset):
         return self.pictures.dtype
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
+        if self.blank and sample.mask is None and sample.image is not None:
+            return self._background(sample.image, sample.part)
         problems: list[str] = []
         if printable(sample.id) != sample.id:
             problems.append(f"{sample.image or sample.mask}: the file name is not UTF-8; rename the file")
@@ -182,8 +187,18 @@ class FileDataset(LabelledDataset):
             raise InputError(printable("\n".join(problems)))
         return image, mask
 
+    def _background(self, path: Path, part: int | None) -> tuple[Image, Mask]:
+        image = self.pictures.read(path, part)
+        try:
+            return image, self._labels().translate(np.zeros(image.shape[:2], np.uint8))
+        except InputError as error:
+            raise InputError(f"{path}: no mask, so background throughout, which is the value 0: {error}") from error
+
     def source(self) -> dict[str, Any]:
+        parts = [stamp(path) for path in self.masks.files] if isinstance(self.masks, PartMasks) else None
         return {
+            **({} if parts is None else {"parts": parts}),
+            **({"blank": True} if self.blank else {}),
             "labels": self.classes.describe(),
             "readers": [repr(self.pictures), repr(self.masks)],  # dataclasses, so this is all that they depend on
             "samples": [

@@ -28,6 +28,11 @@ class PartMasks:
     names: Mapping[int, str]
     ordered: bool
 
+    @property
+    def files(self) -> list[Path]:
+        """All files."""
+        return [file for each in self.parts.values() for _, file in each]
+
     def read(self, path: Path, part: int | None = None) -> Raw:
         """The class numbers, uint8 (H, W): 0 where none of the files has anything.
 
