@@ -51,15 +51,15 @@ def test_a_look_tells_what_is_there_and_what_becomes_of_it(tmp_path: Path, class
 def test_what_is_wrong_is_a_problem_and_many_of_a_kind_are_one_line(tmp_path: Path) -> None:
     folder(tmp_path, 12)
     for number in range(5):
-        (tmp_path / "masks" / f"i{number:03}.png").unlink()
+        (tmp_path / "images" / f"i{number:03}.png").write_bytes(b"no image")
+    (tmp_path / "masks" / "i005.png").unlink()
     (tmp_path / "masks" / "alone.png").write_bytes((tmp_path / "masks" / "i007.png").read_bytes())
-    (tmp_path / "images" / "i011.png").write_bytes(b"no image")
     _, problems = look(read_root(tmp_path), tmp_path)
     assert len(problems) == 3
-    missing = next(problem for problem in problems if "an image without a mask" in problem)
-    assert "(5 such, also " in missing
+    damaged = next(problem for problem in problems if "cannot be read as an image" in problem)
+    assert "(5 such, also " in damaged
+    assert any(problem.endswith("i005.png: an image without a mask") for problem in problems)
     assert any(problem.endswith("alone.png: a mask without an image") for problem in problems)
-    assert any("i011.png: cannot be read as an image" in problem for problem in problems)
 
 
 def test_of_a_large_folder_some_masks_are_read(tmp_path: Path) -> None:

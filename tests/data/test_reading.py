@@ -373,6 +373,23 @@ def test_split_by_lists(tmp_path: Path) -> None:
     assert (ids(dataset, "train"), ids(dataset, "val")) == (["e"], ["a", "b"])
 
 
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ("images/a b.png masks/a b.png", "c.png masks/c.png"),
+        ("images\\a b.png", "images\\c.png"),
+        ("a b", "/data/set/images/c.png /data/set/masks/c.png"),
+        ("a b.png", "c 1"),
+    ],
+)
+def test_lists_have_windows_slashes_blanks_and_more_columns(tmp_path: Path, entries: tuple[str, str]) -> None:
+    folder(tmp_path, ["a b", "c", "Stra\u00dfe\u00fc"], [0, 1])
+    (tmp_path / "train.txt").write_text(f"{entries[1]}\n")
+    (tmp_path / "val.txt").write_text(f"{entries[0]}\nStra\u00dfeu\u0308.png\n", encoding="utf-8")
+    dataset = read(config(tmp_path))
+    assert (ids(dataset, "train"), ids(dataset, "val")) == (["c"], ["Stra\u00dfe\u00fc", "a b"])
+
+
 def test_bad_lists_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, ["a", "b"], [0, 1])
     (tmp_path / "train.txt").write_text("a\nz\n")

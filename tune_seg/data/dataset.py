@@ -85,11 +85,13 @@ class Dataset(ABC):
     Attributes:
         samples: all of them.
         resize: how images of another shape come to the size of a pack, as `data.resize` says.
+        blank: whether an image without a mask is background throughout.
         split_notes: what was taken for granted to divide them, as :attr:`notes` are of the files.
     """
 
     samples: tuple[Sample, ...]
     resize: Resize = field(default="stretch", kw_only=True)
+    blank: bool = field(default=False, kw_only=True)
     split_notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
 
     holds_lock: ClassVar[bool] = False

@@ -73,7 +73,7 @@ def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs
             found.problems.append(f"{copy.image}: held out, and a copy of {sample.image}, which is not")
         else:
             found.lines.append(f"note: {copy.image} is a copy of {sample.image} on the other side of the split")
-    unmatched = _unmatched(whole)
+    unmatched = _unmatched(whole, blank=dataset.blank)
     found.problems += unmatched.values()
     chosen = _chosen([sample for sample in dataset.samples if sample not in unmatched])
     if not chosen:
@@ -114,8 +114,9 @@ def _sides(samples: Sequence[Sample]) -> str:
     return f"{', '.join(parts)}; {how}" + (f", in {len(groups)} groups" if groups else "")
 
 
-def _unmatched(samples: Sequence[Sample]) -> dict[Sample, str]:
-    without_mask = {s: f"{s.image}: an image without a mask" for s in samples if s.mask is None and s.image is not None}
+def _unmatched(samples: Sequence[Sample], *, blank: bool) -> dict[Sample, str]:
+    bare = [] if blank else [s for s in samples if s.mask is None and s.image is not None]
+    without_mask = {s: f"{s.image}: an image without a mask" for s in bare}
     without_image = {s: f"{s.mask}: a mask without an image" for s in samples if s.image is None and s.mask is not None}
     return without_mask | without_image
 

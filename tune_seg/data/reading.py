@@ -179,6 +179,8 @@ def _detected(root: Path, config: DataConfig) -> FormatName:
     if not root.is_dir():
         raise InputError(f"data.root: {root} is not a folder")
     candidates = {name: _Reader.of(name) for name in FORMATS if config.format in (None, name)}
+    if config.format == "folder" and {"images", "masks"} <= config.options.keys():
+        return "folder"  # which says where the files are, however the folders are called
     for name, reader in candidates.items():
         if reader.looks_like(root):
             return name
@@ -189,6 +191,6 @@ def _detected(root: Path, config: DataConfig) -> FormatName:
         f"data.root: {root} matches no known layout.\n"
         f"  looked for  {wanted}\n"
         f"  found       {found}\n"
-        "Point data.root (--data) at the folder that holds these, or arrange the files as ROOT/images and ROOT/masks, "
-        "with PNG masks named like their images"
+        "Point data.root (--data) at the folder that holds these; or say where images and masks are, with --set "
+        "data.format=folder --set data.options.images=FOLDER --set data.options.masks=FOLDER"
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from unicodedata import normalize
 
 from tune_seg.config import SplitConfig
 from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName, problems_error
@@ -149,9 +150,13 @@ def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
                 files.setdefault(path.name, []).append(sample)
 
     def find(entry: str) -> list[Sample]:
-        file = Path(entry)
-        names = (entry, entry.removesuffix(file.suffix), file.name, file.stem)
-        return next((named[name] for name in names if name in named), files.get(file.name, []))
+        for text in (entry, entry.split()[0], normalize("NFC", entry), normalize("NFD", entry)):  # of two columns, the first
+            file = Path(text.replace("\\", "/"))
+            names = (text, text.removesuffix(file.suffix), file.name, file.stem)
+            found = next((named[name] for name in names if name in named), files.get(file.name, []))
+            if found:
+                return found
+        return []
 
     return find
 

@@ -127,7 +127,15 @@ def tiled(whole: Dataset, config: DataConfig) -> Dataset:
         )
     cache: DecodedOnce[Sample, tuple[Image, Mask]] = DecodedOnce(decoded_ahead(largest, available_cores()))
     return TiledDataset(
-        tuple(places), whole, places, size, tuple(said), cache, resize=whole.resize, split_notes=whole.split_notes
+        tuple(places),
+        whole,
+        places,
+        size,
+        tuple(said),
+        cache,
+        resize=whole.resize,
+        blank=whole.blank,
+        split_notes=whole.split_notes,
     )
 
 

@@ -1,9 +1,11 @@
 """What VOC, SBD and COCO share: the twenty classes of PASCAL VOC, and lists of image names."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Container, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from tune_seg.data.dataset import SPLITS, Sample, SplitName, problems_error
+from tune_seg.data.images.pictures import IMAGE_SUFFIXES
 from tune_seg.data.splitting import text
 from tune_seg.errors import InputError
 
@@ -41,25 +43,44 @@ def home_of(root: Path, homes: Iterable[str], folders: Sequence[str]) -> Path | 
     return next((home for home in found if all((home / folder).is_dir() for folder in folders)), None)
 
 
-def listed(path: Path) -> list[str]:
-    """The names in a list, one a line, each once.
+def listed(path: Path, known: Container[str] = ()) -> list[str]:
+    """The names in a list, one a line, each once: without folders and extensions, which they may have.
+
+    Args:
+        path: the list.
+        known: the names of images, which tell a name with blanks from a name with more columns behind it.
 
     Raises:
         InputError: it cannot be read, or it is empty.
     """
-    names = dict.fromkeys(line.split()[0] for line in text(path).splitlines() if line.strip())
+    names = dict.fromkeys(_name(line.strip(), known) for line in text(path).splitlines() if line.strip())
     if not names:
         raise InputError(f"{path}: the list is empty; it needs one image name a line")
     return list(names)
 
 
-def listed_split(folder: Path) -> tuple[list[str], list[str]]:
+def _name(line: str, known: Container[str]) -> str:
+    for entry in (line, line.split()[0]):
+        file = PurePosixPath(entry.replace("\\", "/"))
+        for name in (entry, file.stem if file.suffix.lower() in IMAGE_SUFFIXES else file.name):
+            if (name := normalize("NFC", name)) in known:
+                return name
+    return line.split()[0]
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """The images in a folder by name; of several formats, JPEG."""
+    found = {normalize("NFC", path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
+    return found | {name: path.with_suffix(".jpg") for name, path in found.items() if path.with_suffix(".jpg").is_file()}
+
+
+def listed_split(folder: Path, known: Container[str] = ()) -> tuple[list[str], list[str]]:
     """The names in train.txt and in val.txt.
 
     Raises:
         InputError: as :func:`listed`, or a name is in both, as with SBD's train.txt beside VOC's val.txt.
     """
-    train, val = (listed(folder / f"{split}.txt") for split in SPLITS)
+    train, val = (listed(folder / f"{split}.txt", known) for split in SPLITS)
     both = sorted(set(train) & set(val))
     if both:
         raise problems_error(f"{folder / 'train.txt'} and val.txt both name these images; take each out of one:", both)
@@ -67,7 +88,7 @@ def listed_split(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def samples_of(names: list[str], source: Path, images: Path, masks: Path, suffix: str, split: SplitName) -> list[Sample]:
-    """The samples of these names: IMAGES/name.jpg and MASKS/name with `suffix`.
+    """The samples of these names: IMAGES/name.jpg, or of another format, and MASKS/name with `suffix`.
 
     Args:
         names: those of the images.
@@ -79,7 +100,8 @@ def samples_of(names: list[str], source: Path, images: Path, masks: Path, suffix
     Raises:
         InputError: a file is missing.
     """
-    samples = [Sample(name, split, images / f"{name}.jpg", masks / f"{name}{suffix}") for name in names]
+    files = images_in(images)
+    samples = [Sample(name, split, files.get(name, images / f"{name}.jpg"), masks / f"{name}{suffix}") for name in names]
     missing = [
         str(path) for sample in samples for path in (sample.image, sample.mask) if path is not None and not path.is_file()
     ]

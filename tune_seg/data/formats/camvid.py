@@ -15,8 +15,11 @@ from typing import Literal
 from tune_seg.config import DataConfig, SplitConfig
 from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
 from tune_seg.data.groups import GroupPattern, grouped, notes_of_divided
+from tune_seg.data.images.class_lists import find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourMasks, read_colour_table
-from tune_seg.data.images.files import FileDataset, match
+from tune_seg.data.images.files import FileDataset, Scan, match
+from tune_seg.data.images.own_masks import own_masks
+from tune_seg.data.images.published import PublishedOrFound
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
@@ -113,7 +116,8 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
 
     The published split is SegNet's, in the original layout by the names of the frames. With 32 classes, the raw values are
     the places in :data:`COLOURS`, from 0; with 11, they are SegNet's labels in every layout. The few pixels of the published
-    masks that are in none of the 32 colours are void.
+    masks that are in none of the 32 colours are void. Images of one's own in SegNet's layout have the classes of the list
+    beside them; without one, the values of the masks get SegNet's names only where they are those of SegNet.
 
     Raises:
         InputError: a folder is missing or empty, an option does not fit the layout, or as
@@ -144,8 +148,7 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
     samples = _divided(used, options.group, config.split, root)
     notes = tuple(notes_of_divided([_of_drive(sample) for sample in samples]))
     if layout == "SegNet":
-        labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
-        return FileDataset(samples, labels, split_notes=notes)
+        return _segnet(samples, config, root, notes)
     if options.classes == 11:
         void = VOID
         numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
@@ -176,6 +179,21 @@ def _divided(samples: list[Sample], group: str | None, split: SplitConfig, root:
 def _of_drive(sample: Sample) -> Sample:
     drive = sample.id.partition("_")[0]
     return replace(sample, group=drive) if drive in _DRIVES else sample
+
+
+def _segnet(samples: tuple[Sample, ...], config: DataConfig, root: Path, notes: tuple[str, ...]) -> FileDataset:
+    """SegNet's layout, in which many keep other images."""
+    published = declared(CLASS_NAMES, config.ignore_label, VOID)
+    if config.classes is not None and len(config.classes) >= len(CLASS_NAMES):
+        return FileDataset(samples, declared(config.classes, config.ignore_label, VOID), split_notes=notes)
+    if config.classes is None and all(sample.id.partition("_")[0] in _DRIVES for sample in samples):
+        return FileDataset(samples, published, split_notes=notes)
+    folders = dict.fromkeys(sample.mask.parent for sample in samples if sample.mask is not None)
+    class_list = find_class_list([root]) or one_class_list(folders)
+    classes, reader, said = own_masks(samples, config, class_list, root / "trainannot")
+    if config.classes is None and class_list is None and isinstance(classes, Scan):
+        classes = PublishedOrFound(classes, published, "CamVid as SegNet has it")
+    return FileDataset(samples, classes, masks=reader, layout=said, split_notes=notes)
 
 
 def _layout(root: Path) -> _Layout | None:

@@ -1,4 +1,4 @@
-"""A folder of images and masks: ROOT/images and ROOT/masks, matched by file name without extension."""
+"""A folder of images and masks, as people keep them: where they lie and which belong together is told by their names."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,24 +11,29 @@ from pydantic import Field, model_validator
 from tune_seg.config import DataConfig, Integer, Number, Positive
 from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.colours import ColourTable, read_colour_table
-from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
+from tune_seg.data.images.class_lists import ClassList, find_class_list, one_class_list
+from tune_seg.data.images.colours import ColourTable
+from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, Scan, match
+from tune_seg.data.images.grouping import Grouping
 from tune_seg.data.images.intensities import Intensities, training_images
-from tune_seg.data.images.mask_meaning import Asked
-from tune_seg.data.images.mask_scan import MaskScan
-from tune_seg.data.images.pictures import Pictures, depth, page_numbers
+from tune_seg.data.images.layout import Layout, Side, find_layout
+from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
+from tune_seg.data.images.own_masks import own_masks
+from tune_seg.data.images.parts import PartMasks
+from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Pictures, depth, page_numbers
 from tune_seg.data.images.thresholds import CutMasks
 from tune_seg.data.images.tiff import is_tiff
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import Options, read_options
-from tune_seg.data.splitting import divide, text
+from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
-LAYOUT = "images/, masks/"
+LAYOUT = "images/, masks/ (or other usual names, such as labels/, img_dir/ and ann_dir/, or a.jpg beside a_mask.png)"
 
 IGNORE_LABEL = 255
 
-_COLOUR_TABLES = ("colours.txt", "class_dict.csv")
+_MAX_UNPAIRED = 3  # so many are named one by one, with whatever else is wrong
+_MAX_FOLDERS_WITH_LISTS = 50
 _Intensity = Annotated[Integer, Field(ge=0, le=255)]
 _Colour = tuple[
     Annotated[_Intensity, Field(description="red")],
@@ -48,8 +53,18 @@ class FolderOptions(Options):
     """What the pages of a TIFF are: `samples`, each with a page of the mask, or the `channels` of one image."""
 
     colours: dict[str, _Colour] | None = None
-    """The colour of each class, where masks are coded in colours, such as `{road: [128, 64, 128], ...}`. null: those of
-    `ROOT/colours.txt` or `ROOT/class_dict.csv`, if one is there."""
+    """The colour of each class, where masks are coded in colours, such as `{road: [128, 64, 128], ...}`. null: those of a
+    table beside them, such as `colours.txt`, `class_dict.csv` or `labelmap.txt`, if one is there."""
+
+    images: str | None = None
+    """Where the images are: a folder in the root, or a pattern of paths from there, such as `photos/*_rgb.png`. null: found
+    by the names of folders and files."""
+
+    masks: str | None = None
+    """Where the masks are, as `images`: `labels/fine`, or `labels/*_gt.png`."""
+
+    without_mask: Literal["error", "background"] = "error"
+    """What an image without a mask is: an `error`, or `background` throughout (the value 0)."""
 
     group: GroupPattern = None
     """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
@@ -77,54 +92,176 @@ class FolderOptions(Options):
 
 
 def looks_like(root: Path) -> bool:
-    """Whether the folders are there."""
-    return (root / "images").is_dir() and (root / "masks").is_dir()
+    """Whether images and masks can be told by the names of folders and files; nothing is opened."""
+    if (root / "images").is_dir() and (root / "masks").is_dir():
+        return True
+    try:
+        return find_layout(root) is not None
+    except InputError:  # reading says which folders may be meant
+        return True
 
 
 def read_folder(root: Path, config: DataConfig) -> FileDataset:
     """The data set under `root`.
 
-    The published split is the folders images/train, images/val, masks/train, masks/val, if there are such, and images/test
-    and masks/test for what `config.split.test` holds out. The class names
-    are those of `config.classes`; of the colour table, whose rows are the raw values 0, 1, ...; of ROOT/classes.txt, one a
-    line, the first for the value 0; or one for each distinct value. The depth of the images is that of the first.
+    The published split is that of folders called train and val (or valid, validation), if there are such, and of test for
+    what `config.split.test` holds out. The class names are those of `config.classes`; of the colour table, whose rows are
+    the raw values 0, 1, ...; of a list of classes, such as ROOT/classes.txt, one a line, the first for the value 0; of the
+    folders or files, where each class has its own; or one for each distinct value. The depth of the images is that of the
+    first.
 
     Raises:
-        InputError: a folder is missing or empty, an image and its mask differ in pages, a table or an option is wrong, or as
-            :func:`~tune_seg.data.splitting.divide`.
+        InputError: a folder is missing or empty, an image and its mask differ in pages, names do not tell which mask belongs
+            to which image, a table or an option is wrong, or as :func:`~tune_seg.data.splitting.divide`.
     """
     options = read_options(config.options, FolderOptions)
     pages_as_channels = options.pages == "channels"
-    published = _samples(root, held_out=config.split.test == "published")
-    samples = divide(grouped(_by_pages(published, pages_as_channels), options.group), config.split, root)
+    layout = _layout(root, options)
+    sides = _sides(root, layout, held_out=config.split.test == "published")
+    found = matched(sides)
+    published = samples_of(sides, found)
+    groupings = [its for its in found.values() if isinstance(its, Grouping)]
+    if not groupings:
+        published = _by_pages(published, pages_as_channels)
+    samples = divide(grouped(published, options.group), config.split, root)
+    blank = options.without_mask == "background"
+    _reject_unpaired(samples, blank)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
     intensities = _intensities(samples, pictures, options)
-    table = _colour_table(root, options)
-    classes = config.classes or _class_names(root, table, config.ignore_label)
-    if options.threshold is not None:
-        cuts = _cuts(options, table)
-        return FileDataset(samples, _cut_labels(cuts, classes, config.ignore_label), pictures, CutMasks(cuts), intensities)
-    if table is not None and classes is not None:
-        return FileDataset(samples, declared(classes, config.ignore_label, IGNORE_LABEL), pictures, table.masks, intensities)
-    # what is held out does not decide what there is to learn: values that only its masks have are refused when it is packed
-    masks = dict.fromkeys(sample.mask for sample in samples if sample.mask is not None and sample.split != TEST)
-    names = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
-    asked = Asked(names, isinstance(classes, Mapping), config.ignore_label, root / "masks")
-    return FileDataset(samples, MaskScan(tuple(masks), asked), pictures, intensities=intensities)
+    notes = (*layout.notes, *_unused(layout, sides), *rules_of(found), *_blank_note(samples, blank))
+    class_list = _class_list(root, layout, options)
+    cuts = CutMasks(_cuts(options.threshold)) if options.threshold is not None else None
+    classes: Labels | Scan
+    masks: MaskFiles
+    if groupings:
+        names, ordered = _names_of_parts(groupings, config, class_list)
+        classes = declared(names, None, IGNORE_LABEL)
+        masks = _part_masks(sides, found, names, ordered, CLASS_NUMBERS if cuts is None else cuts)
+    else:
+        classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"))
+        notes += said
+        if cuts is not None:
+            if masks is not CLASS_NUMBERS and class_list is not None:
+                raise InputError(
+                    f"data.options.threshold cuts grey masks, but {class_list.where} says that they are coloured; choose one"
+                )
+            given = config.classes if config.classes is not None or class_list is None else class_list.names
+            classes, masks = _cut_labels(cuts.cuts, given, config.ignore_label), cuts
+    return FileDataset(samples, classes, pictures, masks, intensities, notes, blank=blank)
 
 
-def _samples(root: Path, *, held_out: bool) -> list[Sample]:
-    images, masks = root / "images", root / "masks"
-    folders = [folder / name for folder in (images, masks) for name in SPLITS]
-    if not any(folder.is_dir() for folder in folders):
-        return match(images, masks, "train", mask_suffixes=MASK_SUFFIXES)
-    missing = [str(folder) for folder in folders if not folder.is_dir()]
+def _layout(root: Path, options: FolderOptions) -> Layout:
+    found = find_layout(root, options.images, options.masks)
+    if found is not None:
+        return found
+    for key, pattern in (("images", options.images), ("masks", options.masks)):
+        if pattern is not None:
+            raise InputError(
+                f"data.options.{key}: {pattern}: images and masks are not found with it; it is a folder in {root}, or a "
+                "pattern of paths from there, such as labels/*_gt.png"
+            )
+    match(root / "images", root / "masks", "train", mask_suffixes=MASK_SUFFIXES)  # says which folder is missing or empty
+    raise InputError(f"{root}: no images and masks found; say where with data.options.images and data.options.masks")
+
+
+def _sides(root: Path, layout: Layout, *, held_out: bool) -> dict[SplitName, Side]:
+    """The files of each side that is read; all are on the side of `train` where there are not both sides."""
+    sides = layout.sides
+    if all(name in sides for name in SPLITS):
+        read: dict[SplitName, Side] = {name: sides[name] for name in SPLITS}
+    else:
+        read = {"train": next((side for name, side in sides.items() if name != TEST), sides.get(TEST, Side()))}
+    missing = [str(root / layout.folder("image") / name) for name, side in read.items() if not side.images]
+    missing += [str(root / layout.folder("mask") / name) for name, side in read.items() if not side.masks]
     if missing:
         raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
-    sides: tuple[SplitName, ...] = (
-        (*SPLITS, TEST) if held_out and (images / TEST).is_dir() and (masks / TEST).is_dir() else SPLITS
-    )
-    return [sample for name in sides for sample in match(images / name, masks / name, name, mask_suffixes=MASK_SUFFIXES)]
+    if held_out and TEST in sides and sides[TEST].masks and sides[TEST].images:
+        read[TEST] = sides[TEST]
+    return read
+
+
+def _reject_unpaired(samples: Sequence[Sample], blank: bool) -> None:
+    """Many files without a partner, in one sentence; loading names a few of them with whatever else is wrong."""
+    bare_images = [str(sample.image) for sample in samples if sample.mask is None and not blank]
+    bare_masks = [str(sample.mask) for sample in samples if sample.image is None]
+    for found, what, advice in (
+        (
+            bare_images,
+            "images without a mask",
+            "if there is nothing on them, say so with --set data.options.without_mask=background; else take them away",
+        ),
+        (
+            bare_masks,
+            "masks without an image",
+            "name the ones that count, such as --set 'data.options.masks=masks/*_gt.png'",
+        ),
+    ):
+        if len(found) > _MAX_UNPAIRED:
+            raise problems_error(f"{len(found)} {what}; {advice}:", found)
+
+
+def _unused(layout: Layout, sides: Mapping[SplitName, Side]) -> tuple[str, ...]:
+    """Sides that are there, but are not read."""
+    notes: list[str] = []
+    for name, side in layout.sides.items():
+        if not any(side is used for used in sides.values()):
+            how = "; --set data.split.test=published holds them out for a last test" if side.images and side.masks else ""
+            notes.append(f"{len(side.images)} images and {len(side.masks)} masks of {name} are not used{how}.")
+    return tuple(notes)
+
+
+def _blank_note(samples: Sequence[Sample], blank: bool) -> tuple[str, ...]:
+    count = sum(sample.mask is None for sample in samples)
+    return (f"{count} images without a mask are background throughout.",) if blank and count else ()
+
+
+def _class_list(root: Path, layout: Layout, options: FolderOptions) -> ClassList | None:
+    if options.colours is not None:
+        table = ColourTable(tuple(options.colours.items()), "data.options.colours")
+        return ClassList(table.names, table, "data.options.colours")
+    masks = [path.parent for side in layout.sides.values() for path in side.masks.values()]
+    nearby = list(dict.fromkeys(folder for path in masks for folder in (path, path.parent) if folder.is_relative_to(root)))
+    return find_class_list([root]) or one_class_list(nearby[:_MAX_FOLDERS_WITH_LISTS])
+
+
+def _names_of_parts(
+    groupings: Sequence[Grouping], config: DataConfig, class_list: ClassList | None
+) -> tuple[dict[int, str], bool]:
+    """The class numbers of masks in several files, and whether somebody said which class lies on top."""
+    found = frozenset[str]().union(*(grouping.classes for grouping in groupings))
+    given = config.classes if config.classes is not None else None if class_list is None else class_list.names
+    names = dict(given if isinstance(given, Mapping) else enumerate(given or ()))
+    if not found:
+        return names if names.keys() == {0, 1} else {0: "background", 1: "object"}, False
+    if not names:
+        classes = sorted(name for name in found if name.casefold() != "background")
+        return dict(enumerate(["background", *classes])), False
+    unknown = sorted(found - set(names.values()))
+    if unknown:
+        raise problems_error(
+            f"these classes have masks, but are not among {', '.join(names.values())}; name them in data.classes (or in the "
+            "list of classes), the background first:",
+            unknown,
+        )
+    return names, config.classes is not None
+
+
+def _part_masks(
+    sides: Mapping[SplitName, Side], found: Matched, names: Mapping[int, str], ordered: bool, reader: MaskFiles
+) -> PartMasks:
+    numbers = {name: number for number, name in names.items()}
+    numbers.setdefault("background", 0)
+    parts: dict[Path, tuple[tuple[int, Path], ...]] = {}
+    for side, its in found.items():
+        assert isinstance(its, Grouping)
+        for classes in its.parts.values():
+            files = [
+                (numbers.get(name, 0 if name.casefold() == "background" else 1), sides[side].masks[mask])
+                for name, masks in classes.items()
+                for mask in masks
+            ]
+            parts[files[0][1]] = tuple(files)
+    return PartMasks(parts, dict(names), ordered, reader)
 
 
 def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:
@@ -182,23 +319,10 @@ def _intensities(samples: Sequence[Sample], pictures: Pictures, options: FolderO
     return Intensities(pictures, training_images(samples), options.range, options.nodata)
 
 
-def _colour_table(root: Path, options: FolderOptions) -> ColourTable | None:
-    if options.colours is not None:
-        return ColourTable(tuple(options.colours.items()), "data.options.colours")
-    there = [root / name for name in _COLOUR_TABLES if (root / name).is_file()]
-    if len(there) > 1:
-        raise InputError(f"{there[0]} and {there[1].name} both say what colours mean; take one of them away")
-    return read_colour_table(there[0]) if there else None
-
-
-def _cuts(options: FolderOptions, table: ColourTable | None) -> tuple[int, ...]:
-    cuts = options.threshold if isinstance(options.threshold, tuple) else (options.threshold or 1,)
+def _cuts(threshold: int | tuple[int, ...]) -> tuple[int, ...]:
+    cuts = threshold if isinstance(threshold, tuple) else (threshold,)
     if sorted(set(cuts)) != list(cuts):
         raise InputError(f"data.options.threshold: {list(cuts)}; several are in ascending order")
-    if table is not None:
-        raise InputError(
-            f"data.options.threshold cuts grey masks, but {table.where} says that they are in colours; choose one"
-        )
     return cuts
 
 
@@ -213,17 +337,3 @@ def _cut_labels(cuts: Sequence[int], classes: Sequence[str] | Mapping[int, str] 
             f"{', '.join(map(str, sorted(labels.indices)))} are named; name one class for each"
         )
     return labels
-
-
-def _class_names(root: Path, table: ColourTable | None, ignore_label: int | None) -> tuple[str, ...] | dict[int, str] | None:
-    if table is not None:
-        return {number: name for number, name in table.names.items() if number != ignore_label}
-    path = root / "classes.txt"
-    if not path.is_file():
-        return None
-    names = tuple(line.strip() for line in text(path).rstrip().splitlines())
-    if "" in names:
-        raise InputError(f"{path}: line {names.index('') + 1} is empty; line n names the class of the value n - 1")
-    if len(set(names)) != len(names):
-        raise InputError(f"{path}: a class name appears twice; line n names the class of the value n - 1")
-    return names

@@ -1,12 +1,17 @@
 """PASCAL VOC segmentation: JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/ (Everingham et al. 2012)."""
 
+import re
+from collections.abc import Container
 from pathlib import Path
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import TEST, Sample, problems_error
-from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
+from tune_seg.data.dataset import SPLITS, TEST, Sample, problems_error
+from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, images_in, listed, listed_split, samples_of
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.files import FileDataset
+from tune_seg.data.images.class_lists import find_class_list
+from tune_seg.data.images.files import FileDataset, Scan
+from tune_seg.data.images.own_masks import own_masks
+from tune_seg.data.images.published import PublishedOrFound
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
@@ -15,6 +20,7 @@ from tune_seg.errors import InputError
 LAYOUT = "JPEGImages/, SegmentationClass/, ImageSets/Segmentation/, or a folder above, VOC2012/ or VOCdevkit/"
 
 _HOMES = ("", "VOC2012", "VOCdevkit/VOC2012")
+_PUBLISHED_NAME = re.compile(r"20\d\d_\d{6}")
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
@@ -39,6 +45,9 @@ def looks_like(root: Path) -> bool:
 def read_voc(root: Path, config: DataConfig) -> FileDataset:
     """The data set under `root`: background and twenty classes, 255 (void) is ignored.
 
+    Images of one's own have the classes of the list beside them, such as labelmap.txt; without one, the values of the masks
+    get VOC's names only where they are those of VOC.
+
     With VOC's own train.txt and the labels of SBD as `extra`, 10,582 images train and 1,449 validate. The published test
     split is that of test.txt, whose labels are public for 2007 alone.
 
@@ -50,12 +59,16 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
     home = home_of(root, _HOMES, _FOLDERS)
     assert home is not None
     images, masks, lists = home / "JPEGImages", home / "SegmentationClass", home / "ImageSets" / "Segmentation"
-    train, val = listed_split(lists)
+    known = images_in(images)
+    if all((lists / f"{side}.txt").is_file() for side in SPLITS):
+        train, val = listed_split(lists, known)
+    else:
+        train, val = _one_list(lists, known), []
     published: list[Sample] = [
         *samples_of(train, lists / "train.txt", images, masks, ".png", "train"),
         *samples_of(val, lists / "val.txt", images, masks, ".png", "val"),
     ]
-    test = listed(lists / "test.txt") if config.split.test == "published" and (lists / "test.txt").is_file() else []
+    test = listed(lists / "test.txt", known) if config.split.test == "published" and (lists / "test.txt").is_file() else []
     if both := sorted({*train, *val} & set(test)):
         raise problems_error(f"{lists / 'test.txt'} names images of train.txt or val.txt; take each out of one:", both)
     published += samples_of(test, lists / "test.txt", images, masks, ".png", TEST)
@@ -66,7 +79,20 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
             raise InputError(f"data.options.extra: no PNG label in {extra}; name the folder that holds them")
         more = [name for name in names if name not in {*train, *val, *test}]
         published += samples_of(more, extra, images, extra, ".png", "train")
-    return FileDataset(
-        divide(grouped(published, options.group), config.split, root),
-        declared(config.classes or CLASS_NAMES, config.ignore_label, VOID),
-    )
+    samples = divide(grouped(published, options.group), config.split, root)
+    labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
+    if all(_PUBLISHED_NAME.fullmatch(sample.id) for sample in samples):
+        return FileDataset(samples, labels)
+    class_list = find_class_list([home, root, masks])
+    classes, reader, notes = own_masks(samples, config, class_list, masks)
+    if config.classes is None and class_list is None and isinstance(classes, Scan):
+        classes = PublishedOrFound(classes, labels, "VOC")
+    return FileDataset(samples, classes, masks=reader, layout=notes)
+
+
+def _one_list(lists: Path, known: Container[str]) -> list[str]:
+    """The names in all lists, such as the default.txt of annotation tools; they are divided anew."""
+    names = dict.fromkeys(name for path in sorted(lists.glob("*.txt")) if path.stem != TEST for name in listed(path, known))
+    if not names:
+        raise InputError(f"{lists}: no list of images, such as train.txt and val.txt, is here")
+    return list(names)

@@ -26,6 +26,7 @@ from tune_seg.data.dataset import (
     values_of,
 )
 from tune_seg.data.images.intensities import Intensities, Unmeasured, training_images
+from tune_seg.data.images.parts import PartMasks
 from tune_seg.data.images.pictures import (
     CLASS_NUMBERS,
     IMAGE_SUFFIXES,
@@ -211,11 +212,13 @@ class FileDataset(LabelledDataset):
         pictures: reads the images.
         masks: reads the masks.
         intensities: how the numbers in the images become levels; None: the levels are in the files.
+        layout: what was taken for granted about where the files lie and how they are called.
     """
 
     pictures: Pictures = RGB
     masks: MaskFiles = CLASS_NUMBERS
     intensities: Intensities | None = None
+    layout: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -227,7 +230,7 @@ class FileDataset(LabelledDataset):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*super().notes, *(() if self.intensities is None else self.intensities.notes))
+        return (*self.layout, *super().notes, *(() if self.intensities is None else self.intensities.notes))
 
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         names = super().find_classes(progress)
@@ -249,6 +252,8 @@ class FileDataset(LabelledDataset):
         return None if sample.image is None else shape_of(sample.image, sample.part)
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
+        if self.blank and sample.mask is None and sample.image is not None:
+            return self._background(sample.image, sample.part)
         problems: list[str] = []
         if printable(sample.id) != sample.id:
             problems.append(f"{sample.image or sample.mask}: the file name is not UTF-8; rename the file")
@@ -279,8 +284,9 @@ class FileDataset(LabelledDataset):
 
     def _values(self, sample: Sample) -> frozenset[int]:
         try:
-            raw = None if sample.mask is None else self.masks.read(sample.mask, sample.part)
-            return frozenset() if raw is None else self._translated(raw)
+            if sample.mask is None:
+                return self._translated(np.zeros((1, 1), np.uint8)) if self.blank else frozenset()
+            return self._translated(self.masks.read(sample.mask, sample.part))
         except InputError:
             return frozenset()
 
@@ -293,8 +299,21 @@ class FileDataset(LabelledDataset):
     def _seen(self, path: Path, part: int | None) -> tuple[Image, Unmeasured | None]:
         return (self.pictures.read(path, part), None) if self.intensities is None else self.intensities.read(path, part)
 
+    def _background(self, path: Path, part: int | None) -> tuple[Image, Mask]:
+        image, unmeasured = self._seen(path, part)
+        try:
+            mask = self._labels().translate(np.zeros(image.shape[:2], np.uint8))
+        except InputError as error:
+            raise InputError(f"{path}: no mask, so background throughout, which is the value 0: {error}") from error
+        if unmeasured is not None:
+            mask[unmeasured] = IGNORE_INDEX
+        return image, mask
+
     def source(self) -> dict[str, Any]:
+        parts = [stamp(path) for path in self.masks.files] if isinstance(self.masks, PartMasks) else None
         return {
+            **({} if parts is None else {"parts": parts}),
+            **({"blank": True} if self.blank else {}),
             "labels": self.classes.describe(),
             "readers": [repr(self.pictures), repr(self.masks)],  # dataclasses, so this is all that they depend on
             **self._source_of_levels(),

@@ -1,0 +1,54 @@
+"""What the masks of one's own mean: by the names that somebody gave, by the list beside them, by what they show."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tune_seg.config import DataConfig
+from tune_seg.data.dataset import IGNORE_INDEX, TEST, Sample
+from tune_seg.data.images.class_lists import ClassList
+from tune_seg.data.images.files import Scan
+from tune_seg.data.images.mask_meaning import Asked
+from tune_seg.data.images.mask_scan import MaskScan
+from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles
+from tune_seg.data.labels import Labels, declared
+
+
+class OwnMasks(NamedTuple):
+    """How masks are read.
+
+    Args:
+        classes: the meaning of their values, or the scan that finds it.
+        reader: what gives the values.
+        notes: where the names come from.
+    """
+
+    classes: Labels | Scan
+    reader: MaskFiles
+    notes: tuple[str, ...]
+
+
+def own_masks(samples: Sequence[Sample], config: DataConfig, class_list: ClassList | None, where: Path) -> OwnMasks:
+    """How the masks of samples are read.
+
+    Args:
+        samples: all of them. What is held out does not decide what there is to learn: values that only its masks have are
+            refused when it is packed.
+        config: whose names take precedence over those of the list.
+        class_list: what lies beside the masks.
+        where: the folder of the masks, for messages.
+
+    Raises:
+        InputError: as :func:`~tune_seg.data.labels.declared`.
+    """
+    masks = tuple(dict.fromkeys(s.mask for s in samples if s.mask is not None and s.split != TEST))
+    reader: MaskFiles = CLASS_NUMBERS if class_list is None else class_list.reader(masks)
+    classes, notes = config.classes, tuple[str, ...]()
+    if classes is None and class_list is not None:
+        classes = {number: name for number, name in class_list.names.items() if number != config.ignore_label}
+        notes = (class_list.note,)
+    if classes is not None and reader is not CLASS_NUMBERS:
+        return OwnMasks(declared(classes, config.ignore_label, IGNORE_INDEX), reader, notes)
+    names = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
+    asked = Asked(names, isinstance(config.classes, Mapping), config.ignore_label, where)
+    return OwnMasks(MaskScan(masks, asked), reader, notes)
