@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 from tests.support.rows_study import ROWS_STUDY
 from tune_seg import search
 from tune_seg.config import DataConfig
 from tune_seg.data import PackedData, pack, read
+
+settings.register_profile("without_deadline", deadline=None)  # how fast an example is says how busy the machine is
+settings.load_profile("without_deadline")
 
 _SEED = "TUNE_SEG_TEST_SEED"
 _LONG_SHARE = 4

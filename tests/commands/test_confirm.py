@@ -33,7 +33,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "sampler": "random",
             "trials": 16,  # the space has two
             "early_stopping": {"kind": "none"},
-            "confirm": {"share": 0.6, "finalists": 1, "margin": 0.5},
+            "confirm": {"share": 0.6, "finalists": 1, "margin": 0.7},
         },
         baselines=[{"loss.end": "ce", "acw": False}],
     )

@@ -114,6 +114,8 @@ def test_more_images_are_asked_for_where_no_seed_helps() -> None:
     answer = answer_of(UNCERTAIN)
     limited = verdict_of(answer, more_seeds=None, images_limit=True, bound=0.0421)
     assert "more seeds cannot decide it, more validation images can; they are known to agree within 0.042." in words(limited)
+    overlap = words(verdict_of(answer, more_seeds=None, folds_limit=True))
+    assert "more seeds hardly can, as the training images of the folds overlap" in overlap
     assert "more than 200 further seeds would be needed." in words(verdict_of(answer, more_seeds=None))
 
 

@@ -24,15 +24,12 @@ def test_a_class_is_missed_by_its_mean_and_an_absent_one_is_not() -> None:
     assert missed_classes(CE)[1] == 0.01
 
 
-def test_what_is_shown_beside_keeps_the_prefix_of_the_objective() -> None:
-    assert metrics_beside("temperature/s_rec", CE) == (
-        "temperature/recall",
-        "temperature/accuracy",
-        "temperature/calibration",
-        "recall/1",
-        "recall/2",
-    )
-    assert metrics_beside("recall", contender("ce", (0.9,))) == ("accuracy", "calibration")
+def test_calibration_is_shown_beside_with_a_temperature_whatever_the_objective() -> None:
+    for objective in ("temperature/s_rec", "miou"):
+        shown = metrics_beside(objective, CE)
+        assert shown == ("recall", "accuracy", "temperature/calibration", "recall/1", "recall/2")
+    for objective in ("recall", "temperature/recall"):
+        assert metrics_beside(objective, contender("ce", (0.9,))) == ("accuracy", "temperature/calibration")
 
 
 def test_a_score_that_nobody_has_is_nan() -> None:

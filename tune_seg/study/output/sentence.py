@@ -127,6 +127,8 @@ def _what_decides(answer: Answer, cost: Cost) -> str:
         return f"too few seeds yet, it takes {FIRST} of each at least"
     if verdict.images_limit:
         return f"more seeds cannot decide it, more validation images can; they are known to agree within {verdict.bound:.3f}"
+    if verdict.folds_limit:
+        return "more seeds hardly can, as the training images of the folds overlap; fewer folds, or more images, can"
     if verdict.more_seeds is None:
         return f"more than {MOST_SEEDS} further seeds would be needed"
     return f"about {counted(verdict.more_seeds, 'more seed')} ({trainings_to_decide(answer, cost)}) would decide it"

@@ -10,7 +10,7 @@ FOUND: Final = 0.25
 """A class is found from this recall on, as a mean over the repeats. With less, three of four of its pixels are missed: an
 object is hit here and there rather than seen. Recalls of a few per cent come from chance alone."""
 _RECALL: Final = "recall/"
-_PREFIXES: Final = ("temperature/", "adjusted/")
+_TEMPERATURE: Final = "temperature/"
 
 
 def missed_classes(contender: Contender) -> dict[int, float]:
@@ -21,10 +21,13 @@ def missed_classes(contender: Contender) -> dict[int, float]:
 
 
 def metrics_beside(objective: str, reference: Contender) -> tuple[str, ...]:
-    """Recall, accuracy and calibration as the objective takes them, and the recall of what the reference misses."""
-    prefix = next((each for each in _PREFIXES if objective.startswith(each)), "")
-    names = [f"{prefix}{name}" for name in ("recall", "accuracy", "calibration")]
-    return (*(name for name in names if name != objective), *(f"{_RECALL}{number}" for number in missed_classes(reference)))
+    """Recall, accuracy, calibration with a temperature, which is free, and the recall of what the reference misses.
+
+    One temperature changes neither recall nor accuracy.
+    """
+    names = ("recall", "accuracy", f"{_TEMPERATURE}calibration")
+    shown = (name for name in names if name not in (objective, objective.removeprefix(_TEMPERATURE)))
+    return (*shown, *(f"{_RECALL}{number}" for number in missed_classes(reference)))
 
 
 def mean_score(contender: Contender, metric: str) -> float:
