@@ -66,6 +66,7 @@ _PROSE = {
 """The arguments of a class that are text for readers alone, with their places."""
 
 _WORDING = {
+    "data/dataset.py": ("_DIFFERENT", "summarised"),
     "losses/_weighting.py": ("_allowed",),
     "losses/build.py": ("_once",),
     "losses/own.py": ("_EXPECTED",),
