@@ -23,7 +23,7 @@ _Any = TypeVar("_Any")
 _Value = TypeVar("_Value", bound=np.integer[Any])
 
 _MAX_OF_A_KIND: Final = 3
-_DIFFERENT: Final = re.compile(r"^\S+(?= is )|\S*[/\\]\S*|\S+\.\w+|\d+")
+_DIFFERENT = re.compile(r"^\S+(?= is )|\S*[/\\]\S*|\S+\.\w+|\d+")
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
