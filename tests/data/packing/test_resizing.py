@@ -11,7 +11,7 @@ from PIL import Image
 from tests.support.image_files import numbers, photo, write_image
 from tune_seg.config import DataConfig, Resize, parse
 from tune_seg.data import PackedData, pack, read
-from tune_seg.data.packing.resizing import SAME_SHAPE, resized
+from tune_seg.data.packing.resizing import SAME_SHAPE, _better, _used, resized
 from tune_seg.data.packing.write import packed_origin
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -46,7 +46,7 @@ def test_a_circle_stays_a_circle_by_default(tmp_path: Path) -> None:
     assert (data.mask(0) == 255).sum() == 64 * 32  # the image has half of the area
     assert "2 of 2 images have another shape than data.size [64, 64], such as 120 x 60 pixels" in said
     assert "50% of the area is left empty and ignored" in said
-    assert "--set 'data.size=[32,96]'" in said
+    assert "--set 'data.size=[32,64]' uses more" in said
     assert "--set data.resize=stretch" in said
 
 
@@ -115,3 +115,14 @@ def test_a_crop_is_the_middle(tmp_path: Path) -> None:
     image, _ = resized(picture, mask, (20, 20), "crop")
     reference = np.asarray(Image.fromarray(picture[:, 10:20]).resize((20, 20), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(image, reference)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "better"),
+    [((90, 120), (64, 64), (64, 96)), ((512, 1024), (224, 224), (160, 320)), ((30, 40), (32, 32), (32, 32))],
+)
+def test_another_size_is_named_only_where_it_leaves_less_empty(
+    shape: tuple[int, int], size: tuple[int, int], better: tuple[int, int]
+) -> None:
+    assert _better([shape], size) == better
+    assert _used([shape], better) >= _used([shape], size)

@@ -4,7 +4,7 @@ Images are resized bilinearly with antialiasing, masks to the nearest pixel.
 """
 
 from collections.abc import Sequence
-from math import log
+from math import ceil, floor, log
 from typing import Final
 
 import numpy as np
@@ -63,24 +63,36 @@ def resize_notes(dataset: Dataset, size: tuple[int, int]) -> list[str]:
     other = [shape for shape in shapes if not _alike(shape, size)]
     if dataset.resize != "fit" or not other:
         return []
-    ignored = [1.0 - float(np.prod(_of_shape(size, shape)) / np.prod(size)) for shape in other]
+    better = _better(other, size)
+    advice = "" if better == size else f"--set 'data.size=[{better[0]},{better[1]}]' uses more, "
     return [
         f"{len(other)} of {len(shapes)} images{' looked at' * (len(shapes) < len(dataset.samples))} have another shape than "
         f"data.size {list(size)}, such as {other[0][1]} x {other[0][0]} pixels. Their shape is kept, and "
-        f"{np.mean(ignored):.0%} of the area is left empty and ignored. --set 'data.size={_better(other, size)}' uses more, "
+        f"{1 - _used(other, size):.0%} of the area is left empty and ignored. {advice}"
         "--set data.resize=crop cuts what does not go in, --set data.resize=stretch changes the shape"
     ]
 
 
-def _better(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:
-    """A size of about the same area and of the images' shape, without blanks for the shell."""
+def _better(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[int, int]:
+    """The size of about the same area that leaves least of it empty, images being no smaller; `size` where none does."""
     ratio = float(np.median([width / height for height, width in shapes]))
     height = (size[0] * size[1] / ratio) ** 0.5
-    return f"[{_rounded(height)},{_rounded(height * ratio)}]"
+    near = [(a, b) for a in _multiples(height) for b in _multiples(height * ratio)]
+    filled = _used(shapes, size) * np.prod(size)
+    return max(
+        [size, *(each for each in near if _used(shapes, each) * np.prod(each) >= filled)],
+        key=lambda each: _used(shapes, each),
+    )
 
 
-def _rounded(length: float) -> int:
-    return max(_STEP, round(length / _STEP) * _STEP)
+def _multiples(length: float) -> set[int]:
+    """The multiples of the step on both sides of a length."""
+    return {max(_STEP, steps * _STEP) for steps in (floor(length / _STEP), ceil(length / _STEP))}
+
+
+def _used(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> float:
+    """The share of the area of `size` that images of these shapes fill, on average."""
+    return float(np.mean([np.prod(_of_shape(size, shape)) / np.prod(size) for shape in shapes]))
 
 
 def _alike(shape: Sequence[int], size: Sequence[int]) -> bool:
