@@ -220,7 +220,8 @@ def test_too_high_outputs_of_one_half_do_not_make_up_for_too_low_ones_of_the_oth
 
 def test_a_half_without_an_error_gets_the_temperature_of_all_pixels(seven: PackedData) -> None:
     found = scores(confident(seven, [5.0] * 7, [0.0, 0.2] * 3 + [0.0]), seven, final=True)
-    assert 0.1 < found.fitted["temperature/T"] < 10  # type: ignore[operator]
+    temperature = found.fitted["temperature/T"]
+    assert isinstance(temperature, float) and 0.1 < temperature < 10
     calibration = found.find("temperature/calibration")
     assert calibration is not None and calibration > 0.5  # with the T of the faultless half it would be below 0
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.volumes.files import reading
-from tune_seg.errors import InputError
+from tune_seg.errors import InputError, first_line
 from tune_seg.format_names import need_packages
 
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -124,7 +124,7 @@ def decoded(path: Path) -> tuple[Any, npt.NDArray[Any]]:
             need_packages("dicom", *_DECODERS)
             syntax = dataset.file_meta.get("TransferSyntaxUID")
             raise InputError(
-                f"{path}: its pixels cannot be decoded ({str(error).splitlines()[0]}); the transfer syntax is "
+                f"{path}: its pixels cannot be decoded ({first_line(error)}); the transfer syntax is "
                 f"{syntax.name if syntax else 'not stated'}. Convert it to an uncompressed one, for instance "
                 "with gdcmconv --raw"
             ) from error
