@@ -81,7 +81,7 @@ def train(camvid: Path, studies: Path, seeds: int) -> Path:
         for side, names in frames.items():
             Path(split[side]).write_text("\n".join(names) + "\n")
     values: dict[str, Any] = {
-        "data": {"root": str(camvid.absolute()), "size": [96, 96], "max_train": 128, "split": split},
+        "data": {"root": str(camvid.absolute()), "size": [96, 96], "resize": "stretch", "max_train": 128, "split": split},
         "model": {"architecture": "Unet", "encoder": "resnet18", "weights": "none"},
         "training": {"epochs": 12, "batch_size": 8, "optimizer": "adam", "lr": 1e-3, "lr_schedule": "linear"},
         "loss": {"weights": {"start": 0.5, "end": 0.5}},  # of compound losses

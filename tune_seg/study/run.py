@@ -147,7 +147,8 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     say_failures(console, records)
     if finished:
         found = list(records.trials.values())
-        say_next(console, next_lines(config, directory, found, answer, training_cost(found, ready.slots)))
+        cost = training_cost(found, ready.slots)
+        say_next(console, next_lines(config, directory, found, answer, cost, opened=scored.test is not None))
     return outcome
 
 

@@ -44,6 +44,9 @@ def test_what_is_not_decided_is_decided_by_more_seeds_with_their_price() -> None
     (line,) = said(UNCERTAIN, answer)
     found = re.fullmatch(rf"To decide it: {COMMAND} confirm mine --seeds (\d+) \((\d+) trainings, about [\d:]+\)", line)
     assert found is not None and (int(found[2]), int(found[3])) == (3 + more, 2 * more)
+    study = parse(StudyConfig, OWN)
+    (again,) = next_lines(study, Path.cwd() / "studies" / "mine", UNCERTAIN, answer, Cost(30.0), opened=True)
+    assert again == f"{line}; it scores the test split again, which makes it less of a test"
 
 
 def test_what_seeds_cannot_decide_needs_images_or_a_choice() -> None:

@@ -20,7 +20,13 @@ _OWN_IMAGES = "loss_schedule --data ROOT"
 
 
 def next_lines(
-    config: StudyConfig, directory: Path, records: Sequence[Record], answer: Answer | None, cost: Cost
+    config: StudyConfig,
+    directory: Path,
+    records: Sequence[Record],
+    answer: Answer | None,
+    cost: Cost,
+    *,
+    opened: bool = False,
 ) -> Iterator[str]:
     """What to do next: one line about the answer, and one about images of one's own where these were generated.
 
@@ -30,17 +36,18 @@ def next_lines(
         records: its trials, which have ended.
         answer: what its repeats say; None: there are too few.
         cost: of a training.
+        opened: whether the test split has been scored.
     """
     named = shlex.quote(directory.name if directory.parent == STUDIES.absolute() else str(directory))
     confirm = f"{_command()} confirm {named}"
     completed = [each for each in configurations(records) if each.completed]
-    yield from _about_the_answer(config, completed, answer, cost, confirm)
+    yield from _about_the_answer(config, completed, answer, cost, confirm, opened)
     if config.data.root is None:
         yield f"For your own images: {_command()} search {_OWN_IMAGES}"
 
 
 def _about_the_answer(
-    config: StudyConfig, completed: Sequence[Configuration], answer: Answer | None, cost: Cost, confirm: str
+    config: StudyConfig, completed: Sequence[Configuration], answer: Answer | None, cost: Cost, confirm: str, opened: bool
 ) -> Iterator[str]:
     others = [each for each in completed if not is_plain_cross_entropy(each.config)]
     if not completed:
@@ -54,7 +61,8 @@ def _about_the_answer(
         yield _how_to_use(config, answer)
     elif answer.verdict.more_seeds is not None:
         seeds = answer.verdict.difference.n + answer.verdict.more_seeds
-        yield f"To decide it: {confirm} --seeds {seeds} ({trainings_to_decide(answer, cost)})"
+        again = "; it scores the test split again, which makes it less of a test" if opened else ""
+        yield f"To decide it: {confirm} --seeds {seeds} ({trainings_to_decide(answer, cost)}){again}"
     elif answer.verdict.images_limit:
         yield "To decide it takes more validation images: a larger data.split.val_fraction, or folds, in a new study."
     else:
