@@ -142,7 +142,7 @@ def test_drives_of_camvid_are_kept_whole_where_its_images_are_divided_anew(tmp_p
 def test_the_published_split_of_camvid_divides_a_drive_and_stays(tmp_path: Path) -> None:
     published = read_root(camvid(tmp_path))
     assert sides(published)["0016E5"] == {"train", "val"}
-    assert {sample.group for sample in published.samples} == {""}  # one drive validates: it cannot be halved by drives
+    assert {sample.group for sample in published.samples if sample.split == "val"} == {"0016E5"}
     assert "0016E5" in published.split_notes[0]
     tested = read_root(tmp_path, options={"val": "test"})
     assert {sample.group for sample in tested.samples if sample.split == "val"} == {"0001TP", "Seq05VD"}

@@ -12,7 +12,7 @@ from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configurations import configurations
-from tune_seg.study.confirmation import Confirmation
+from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.output.answer import diverged_lines
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
@@ -31,11 +31,24 @@ def study(trials: int = 24, **values: Any) -> StudyConfig:
     return parse(StudyConfig, {"space": space, "training": {"epochs": 1}, "search": search, **values})
 
 
-def opened(directory: Path, packed: PackedData, config: StudyConfig, budget: int | None = None, **arguments: Any) -> Records:
+def opened(directory: Path, packed: PackedData, config: StudyConfig, **arguments: Any) -> Records:
     space = Space(config)
-    wanted = repeats_of(config, space) if budget is None else budget
+    wanted = repeats_of(config, space)
     confirmation = Confirmation(config, directory, packed, wanted, 2) if wanted else None
     return Records(directory, config, space, confirmation=confirmation, **arguments)
+
+
+def confirmed(
+    directory: Path, packed: PackedData, config: StudyConfig, score: Callable[[Record], float], **settings: Any
+) -> tuple[list[Record], Answer | None]:
+    """A session of `tune-seg confirm` with other settings of its own: what it has trained, and the answer."""
+    confirm = config.search.confirm.model_copy(update=settings)
+    config = config.model_copy(update={"search": config.search.model_copy(update={"confirm": confirm})})
+    confirmation = Confirmation(config, directory, packed, None, 2)
+    records = Records(directory, config, Space(config), confirmation=confirmation, search=False)
+    ran = run(records, score=score)
+    assert records.finished and records.target == len(records.trials)
+    return ran, confirmation.answer([*records.trials.values()])
 
 
 def score_of(record: Record, noise: float = 0.01) -> float:
@@ -118,10 +131,78 @@ def test_more_repeats_go_on_from_those_there_are_and_nothing_is_searched(tmp_pat
     config = study(20)
     run(opened(tmp_path, packed, config), score=lambda record: score_of(record, noise=0.2))
     before = opened(tmp_path, packed, config).trials
-    more = opened(tmp_path, packed, config, budget=30, search=False)
-    ran = run(more, score=lambda record: score_of(record, noise=0.2))
-    assert ran and all(record.repeat for record in ran)
+    ran, _ = confirmed(tmp_path, packed, config, lambda record: score_of(record, noise=0.2))
+    assert ran and all(record.repeat and record.extra for record in ran)
     assert not {of_seed(record) for record in ran} & {of_seed(record) for record in before.values()}
+
+
+def test_a_session_of_more_repeats_goes_on_to_its_seeds_whatever_earlier_ones_have_repeated(
+    tmp_path: Path, packed: PackedData
+) -> None:
+    def noisy(record: Record) -> float:
+        return score_of(record, noise=0.08)
+
+    config = study(40, search={"confirm": {"finalists": 2}})
+    run(opened(tmp_path, packed, config), score=noisy)
+    confirmed(tmp_path, packed, config, noisy, finalists=6, max_seeds=3)
+    for seeds in (8, 9):
+        _, answer = confirmed(tmp_path, packed, config, noisy, max_seeds=seeds)
+        assert answer is not None
+        undecided = answer.verdict.kind is Kind.UNDECIDED and answer.verdict.more_seeds is not None
+        assert not undecided or answer.verdict.difference.n == seeds
+
+
+def test_a_search_that_goes_on_repeats_what_it_finds_and_counts_no_repeat_that_was_added(
+    tmp_path: Path, packed: PackedData
+) -> None:
+    space = {"loss.end": {"choice": LOSSES}, "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}}}
+    baselines = [{"loss.end": "ce"}, {"loss.end": "wce"}, {"loss.end": "dice"}]
+    config = study(24, space=space, baselines=baselines, search={"confirm": {"finalists": 2}})
+
+    def noisy(record: Record) -> float:
+        return score_of(record, noise=0.08)
+
+    run(opened(tmp_path, packed, config), score=noisy)
+    ran, _ = confirmed(tmp_path, packed, config, noisy)
+    assert ran
+    longer = study(60, space=space, baselines=baselines, search={"confirm": {"finalists": 2}})
+    records = opened(tmp_path, packed, longer)
+    found = run(records, score=lambda record: 0.95 + 0.01 * noisy(record))  # far better than all before
+    assert sum(not record.extra for record in records.trials.values()) <= 60
+    lead = max((record for record in found if not record.repeat), key=lambda record: record.score("s_rec") or 0.0)
+    (best,) = (each for each in configurations(records.trials.values()) if lead in each.trials)
+    assert len(best.repeats) >= 3
+    answer = Confirmation(longer, tmp_path, packed, 24, 2).answer([*records.trials.values()])
+    assert answer is not None and best.id in answer.contenders and not answer.left_out
+
+
+def test_what_leads_the_search_without_a_repeat_is_named(tmp_path: Path, packed: PackedData) -> None:
+    records = opened(tmp_path, packed, study(40))
+    run(records)
+    trials = [*records.trials.values()]
+    assignment = {"loss.end": "poly1", "training.lr": 0.0015}
+    config = study(40)
+    late = Record(900, assignment, config.trial(assignment), state=State.COMPLETED, history=[result(1, 0.99)])
+    confirmation = Confirmation(config, tmp_path, packed, 16, 2)
+    before, after = confirmation.answer(trials), confirmation.answer([*trials, late])
+    assert before is not None and after is not None
+    assert not before.left_out and [each.name for each in after.left_out] == ["poly1"]
+
+
+def test_a_better_plain_cross_entropy_of_a_longer_search_does_not_take_the_verdict_with_it(
+    tmp_path: Path, packed: PackedData
+) -> None:
+    config = study(40)
+    records = opened(tmp_path, packed, config)
+    run(records)
+    trials = [*records.trials.values()]
+    assignment = {"loss.end": "ce", "training.lr": 0.00123}
+    late = Record(900, assignment, config.trial(assignment), state=State.COMPLETED, history=[result(1, 0.69)])
+    confirmation = Confirmation(config, tmp_path, packed, 16, 2)
+    before, after = confirmation.answer(trials), confirmation.answer([*trials, late])
+    assert before is not None and after is not None and after.reference == before.reference
+    ended = Confirmation(config, tmp_path, packed, 40, 2).next_round([*trials, late])
+    assert {each["training.lr"] for each in ended if each["loss.end"] == "ce"} == {0.00123}
 
 
 def test_what_the_sampler_draws_again_is_neither_trained_nor_counted(tmp_path: Path, packed: PackedData) -> None:

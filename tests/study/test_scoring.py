@@ -128,12 +128,8 @@ class Afterwards:
     directory: Path
 
     def __call__(self, records: list[Record], max_seeds: int = 20) -> Scored:
-        overrides = {"max_seeds": max_seeds}
-        config = study(split={"folds": 3})
-        search = config.search.model_copy(update={"confirm": config.search.confirm.model_copy(update=overrides)})
-        config = config.model_copy(update={"search": search})
-        answer = self.answer(records)
-        return score_afterwards(answer, config, self.data.packed, self.data.test, self.directory, "id")
+        answer, config = self.answer(records), study(split={"folds": 3})
+        return score_afterwards(answer, config, self.data.packed, self.data.test, self.directory, "id", max_seeds)
 
     def answer(self, records: list[Record]) -> Answer:
         answer = Confirmation(study(split={"folds": 3}), self.directory, self.data.packed, 20, 1).answer(records)

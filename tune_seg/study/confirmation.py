@@ -24,9 +24,10 @@ from tune_seg.study.configurations import (
 )
 from tune_seg.study.images import read_images
 from tune_seg.study.record import Record, State, sortable
-from tune_seg.study.verdict import Contender, Repeat, Verdict, decide
+from tune_seg.study.verdict import Contender, Difference, Repeat, Verdict, decide
 from tune_seg.study.verdict.classes import metrics_beside
 from tune_seg.study.verdict.decision import with_scores
+from tune_seg.study.verdict.free import beyond_adjusted
 from tune_seg.study.verdict.front import front_probabilities
 from tune_seg.study.verdict.rounds import next_round
 from tune_seg.study.verdict.simplicity import simplicity
@@ -42,6 +43,8 @@ class Answer:
         measured: the same as the statistics take them.
         reference: the id of plain cross entropy.
         front: with several objectives, the probability of each contender to be on the Pareto front, by id.
+        beyond_adjusted: the one to take minus plain cross entropy with adjusted logits; None where that is not known.
+        left_out: finalists without a repeat yet that the search had ahead of all that have one.
     """
 
     verdict: Verdict
@@ -49,6 +52,8 @@ class Answer:
     measured: Sequence[Contender]
     reference: str
     front: Mapping[str, float] = field(default_factory=dict)
+    beyond_adjusted: Difference | None = None
+    left_out: Sequence[Configuration] = ()
 
 
 class Confirmation:
@@ -60,13 +65,20 @@ class Confirmation:
         config: the study.
         directory: of the study, where the counts of the images lie.
         packed: the data, whose groups and folds are used.
-        budget: how many repeats there may be.
+        budget: how many repeats there may be, beside those that `tune-seg confirm` has added; None: as many as `max_seeds`
+            allows, and they are such.
         slots: how many trials run at once.
         until: when no further round begins, by :func:`time.monotonic`; None: the budget alone ends it.
     """
 
     def __init__(
-        self, config: StudyConfig, directory: Path, packed: PackedData, budget: int, slots: int, until: float | None = None
+        self,
+        config: StudyConfig,
+        directory: Path,
+        packed: PackedData,
+        budget: int | None,
+        slots: int,
+        until: float | None = None,
     ) -> None:
         self.budget = budget
         self.settings = config.search.confirm
@@ -79,16 +91,18 @@ class Confirmation:
         self._measured: dict[int, Repeat] = {}  # by trial; each knows its bootstrap samples, which take long to draw
 
     def planned(self, records: Iterable[Record]) -> int:
-        """How many repeats there will be, as far as that is known: those there are, or the whole budget."""
-        return max(self.budget, sum(record.repeat for record in records))
+        """How many repeats there will be, as far as that is known: those there are, or the whole budget as well."""
+        known = [record for record in records if record.repeat]
+        added = sum(record.extra for record in known)
+        return added + max(self.budget or 0, len(known) - added)
 
     def next_round(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """The assignments of the trials that come next, all trials having ended; empty where there is nothing to add."""
-        budget = self.budget - sum(record.repeat for record in records)
-        if budget <= 0 or (self._until is not None and time.monotonic() >= self._until):
+        if self._until is not None and time.monotonic() >= self._until:
             return []
         found = self._contenders(records)
-        if len(found) < 2:
+        budget = self._left(records, found)
+        if len(found) < 2 or budget <= 0:
             return []
         reference, *finalists = found
         wanted = next_round(
@@ -109,10 +123,11 @@ class Confirmation:
 
     def answer(self, records: Sequence[Record]) -> Answer | None:
         """What the repeats say; None where there are too few, or none has a score."""
-        contenders = [configuration for configuration in self._contenders(records) if configuration.repeats]
+        found = self._contenders(records, repeated=True)
+        contenders = [configuration for configuration in found if configuration.repeats]
         if len(contenders) < 2 or not is_plain_cross_entropy(contenders[0].config):
             return None
-        reference = contenders[0]
+        reference, *finalists = contenders
         measured = [self._contender(configuration) for configuration in contenders]
         scored = {each.id for each in with_scores(measured, self._metric)}
         if len(scored) < 2 or reference.id not in scored:
@@ -128,18 +143,38 @@ class Confirmation:
         )
         objectives = self._config.objectives
         front = front_probabilities(measured, objectives) if len(objectives) > 1 else {}
-        return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id, front)
+        (taken,) = (each for each in measured if each.id == verdict.recommended)
+        adjusted = beyond_adjusted(
+            taken, measured[0], self._metric, level=self.settings.confidence, test_share=self._test_share
+        )
+        ahead = max(self._of_search(each) for each in finalists)
+        left_out = [each for each in found[1:] if not each.repeats and self._of_search(each) > ahead]
+        return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id, front, adjusted, left_out)
 
-    def _contenders(self, records: Sequence[Record]) -> list[Configuration]:
-        """Plain cross entropy, then the finalists: those that the search found best, and those that were repeated before."""
+    def _left(self, records: Iterable[Record], found: Sequence[Configuration]) -> int:
+        """How many repeats may still be started."""
+        if self.budget is None:
+            return sum(max(0, self.settings.max_seeds - len(each.repeats)) for each in found)
+        return self.budget - sum(record.repeat and not record.extra for record in records)
+
+    def _contenders(self, records: Sequence[Record], *, repeated: bool = False) -> list[Configuration]:
+        """Plain cross entropy, then the finalists: those that the search found best, and those that were repeated before.
+
+        Args:
+            records: the trials.
+            repeated: take a plain cross entropy with repeats where there is one, though the search may have found a better
+                one since.
+        """
         found = configurations(records)
         ranked = sorted(
             (configuration for configuration in found if configuration.completed),
-            key=lambda configuration: -max(sortable(score) for score in _of_search(configuration, self._metric)),
+            key=lambda configuration: -self._of_search(configuration),
         )
         if not ranked:
             return []
         plain = [configuration for configuration in ranked if is_plain_cross_entropy(configuration.config)]
+        if repeated:
+            plain.sort(key=lambda configuration: not configuration.repeats)
         reference = plain[0] if plain else self._plain_like(ranked[0], found)
         others = [configuration for configuration in ranked if not is_plain_cross_entropy(configuration.config)]
         if len(self._config.objectives) > 1:  # those that nothing that was searched beats come first, whatever repeats say
@@ -157,6 +192,11 @@ class Confirmation:
         (never_tried,) = configurations([Record(-1, assignment, self._config.trial(assignment))])
         # all of its trials may have diverged
         return next((each for each in found if each.id == never_tried.id), never_tried)
+
+    def _of_search(self, configuration: Configuration) -> float:
+        """The best score that the search had of it; the worst there is where none of its trials of the search ended."""
+        trials = (trial for trial in configuration.completed if not trial.repeat)
+        return max((sortable(trial.score(self._metric)) for trial in trials), default=-math.inf)
 
     def _contender(self, configuration: Configuration) -> Contender:
         for record in configuration.repeats:
@@ -205,12 +245,6 @@ class Confirmation:
 _SEEDS: Final = 2**31
 """How many seeds there are (:data:`tune_seg.config.Seed`)."""
 _OF_THE_LOSS: Final = frozenset({"loss", "schedule", "acw", "acw_options", "row"})
-
-
-def _of_search(configuration: Configuration, metric: str) -> list[float]:
-    """The scores of the trials of the search; nothing but the worst where the search has none that ended."""
-    trials = [trial for trial in configuration.completed if not trial.repeat]
-    return [math.nan if (score := trial.score(metric)) is None else score for trial in trials] or [math.nan]
 
 
 def _with(assignment: Mapping[str, Any], seed: int, fold: int | None) -> dict[str, Any]:

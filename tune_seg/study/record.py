@@ -48,6 +48,7 @@ class Record:
         baseline: whether it is one of the study's `baselines`, which are not stopped early.
         repeat: whether it repeats a configuration with another seed or on another fold, to be sure of it. It is not stopped
             early either.
+        extra: whether it is a repeat that `tune-seg confirm` has added, beyond the trials that the study counts.
         state: how it is going.
         history: the results of its epochs so far.
         error: why it failed: one line, then the traceback.
@@ -63,6 +64,7 @@ class Record:
     error: str = ""
     checkpoint: str | None = None
     repeat: bool = False
+    extra: bool = False
 
     @property
     def name(self) -> str:

@@ -44,6 +44,7 @@ _STUDY = "tune_seg"
 """The study's name in its own journal: a directory that is renamed keeps its study."""
 
 _REPEAT = "repeat"
+_EXTRA = "extra"
 _DUPLICATE = "duplicate"
 """Marks in the journal: a trial that repeats a configuration, and one that was left out."""
 
@@ -128,7 +129,7 @@ class Records:
         # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
         self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
         self.searched = (
-            config.search.trials - (0 if confirmation is None else confirmation.budget) if search else self._asked
+            config.search.trials - (0 if confirmation is None else confirmation.budget or 0) if search else self._asked
         )
         """How many trials the search has when it is finished; fewer where the space has no more."""
         if self._left is not None:
@@ -139,9 +140,10 @@ class Records:
     @property
     def target(self) -> int:
         """How many trials the study has when it is finished, as far as that is known."""
+        records = [*self.trials.values(), *self._ready]
         if self._confirmation is None or self._decided:
-            return self.searched + sum(record.repeat for record in list(self.trials.values()))
-        return self.searched + self._confirmation.planned(list(self.trials.values()))
+            return self.searched + sum(record.repeat for record in records)
+        return self.searched + self._confirmation.planned(records)
 
     @property
     def to_sample(self) -> int:
@@ -175,7 +177,7 @@ class Records:
                 return True
             if self._ready or self._asked < self.searched:
                 return False
-            if self._confirmation is None or not self._confirmation.budget:
+            if self._confirmation is None or self._confirmation.budget == 0:
                 return True
             return not self._running and not self._round()
 
@@ -427,9 +429,13 @@ class Records:
     def _repeat(self, assignment: Mapping[str, Any]) -> Record:
         """A trial that repeats a configuration; the sampler takes no part in it."""
         trial = self._study.ask()
+        assert self._confirmation is not None
+        extra = self._confirmation.budget is None
         trial.set_user_attr(_REPEAT, True)
+        if extra:
+            trial.set_user_attr(_EXTRA, True)
         trial.set_user_attr("assignment", dict(assignment))
-        record = Record(self._number(), assignment, self.config.trial(assignment), repeat=True)
+        record = Record(self._number(), assignment, self.config.trial(assignment), repeat=True, extra=extra)
         self._handles[record.number] = trial
         return record
 
@@ -478,6 +484,7 @@ class Records:
                 outcome["error"],
                 outcome.get("checkpoint"),
                 repeat=_REPEAT in frozen.user_attrs,
+                extra=_EXTRA in frozen.user_attrs,
             )
             if not record.repeat:
                 self._known.add(_key(assignment))

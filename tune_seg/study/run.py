@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from tune_seg.config import TrialConfig
-from tune_seg.study.budget import most_repeats, repeats_of
+from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
@@ -60,9 +60,13 @@ class More:
     """A session that searches no further and repeats the best configurations of a study.
 
     Attributes:
+        max_seeds: what the study has for `search.confirm.max_seeds`, whatever this session has.
+        asked: what this session has set of the configuration, by dotted key.
         until: when no further round begins, by :func:`time.monotonic`; None: until all is decided or `max_seeds` is reached.
     """
 
+    max_seeds: int
+    asked: Mapping[str, Any]
     until: float | None = None
 
 
@@ -106,8 +110,10 @@ def confirm_study(
         InputError: as :func:`run_study`.
     """
     config = load_config(directory / CONFIGURATION, overrides=overrides)
+    kept = load_config(directory / CONFIGURATION).search.confirm
     until = None if hours is None else time.monotonic() + 3600 * hours
-    return run_study(plan_study(config, directory), console or study_console(), more=More(until))
+    more = More(kept.max_seeds, overrides, until)
+    return run_study(plan_study(config, directory), console or study_console(), more=more)
 
 
 def _session(ready: Prepared, console: Console, profile: Profile, more: More | None) -> Outcome:
@@ -141,19 +147,22 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
         finally:
             _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
-    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id)
+    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     if finished:
         found = list(records.trials.values())
         cost = training_cost(found, ready.slots)
-        say_next(console, next_lines(config, directory, found, answer, cost, opened=scored.test is not None))
+        asked = {} if more is None else more.asked
+        say_next(console, next_lines(config, directory, found, answer, cost, asked=asked, opened=scored.test is not None))
     return outcome
 
 
-def _scored(ready: Prepared, answer: Answer, study: str) -> Scored:
-    return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study)
+def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:
+    # a session that asks for fewer seeds than the study may have does not open the test split by that
+    max_seeds = max(ready.config.search.confirm.max_seeds, 0 if more is None else more.max_seeds)
+    return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study, max_seeds)
 
 
 def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
@@ -166,7 +175,7 @@ def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:
 
 def _confirmation(ready: Prepared, more: More | None) -> Confirmation:
     """What makes the study sure of its answer."""
-    budget = repeats_of(ready.config, ready.space) if more is None else most_repeats(ready.config.search.confirm)
+    budget = repeats_of(ready.config, ready.space) if more is None else None
     until = None if more is None else more.until
     return Confirmation(ready.config, ready.directory, ready.packed, budget, ready.slots, until)
 

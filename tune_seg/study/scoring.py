@@ -5,9 +5,8 @@ the study comes after this, so that whatever fails here is a line of the report.
 """
 
 import json
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -18,7 +17,7 @@ from tune_seg._child import Child, answer
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError
-from tune_seg.study.configurations import score_of_diverged
+from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import ENSEMBLE
 from tune_seg.study.held_out import HeldOutScore, note_look, read_scores, write_scores
@@ -73,7 +72,13 @@ class Scored:
 
 
 def score_afterwards(
-    answer: Answer, config: StudyConfig, packed: PackedData, test: PackedTest | None, directory: Path, study: str
+    answer: Answer,
+    config: StudyConfig,
+    packed: PackedData,
+    test: PackedTest | None,
+    directory: Path,
+    study: str,
+    max_seeds: int,
 ) -> Scored:
     """Score the seed ensemble of plain cross entropy, and winner and plain cross entropy on the test split, all their seeds.
 
@@ -87,6 +92,7 @@ def score_afterwards(
         test: the packed test split; None: there is none.
         directory: of the study, where the scores are kept.
         study: its id, under which its looks at the test split are noted.
+        max_seeds: how many seeds a contender may have before the test split is scored without a decision.
     """
     problems: list[str] = []
 
@@ -97,12 +103,12 @@ def score_afterwards(
             problems.append(f"{what}: {_reason(error)}")
             return None
 
-    unopened = test is not None and _may_be_decided(answer, config.search.confirm.max_seeds)
+    unopened = test is not None and _may_be_decided(answer, max_seeds)
     elsewhere = _Elsewhere()
     scores: TestScores | None = None
     try:
         if test is not None and not unopened:
-            held_out = _HeldOut(answer, config.objectives[0], packed, test, directory, study)
+            held_out = _HeldOut(answer, config, packed, test, directory, study)
             scores = tried("the test split was not scored", partial(held_out.scores, elsewhere))
             problems += held_out.left_out()
         ensemble = tried(
@@ -124,9 +130,11 @@ class _HeldOut:
     """Scores winner and plain cross entropy on the test split."""
 
     def __init__(
-        self, answer: Answer, metric: str, packed: PackedData, test: PackedTest, directory: Path, study: str
+        self, answer: Answer, config: StudyConfig, packed: PackedData, test: PackedTest, directory: Path, study: str
     ) -> None:
-        self._answer, self._metric = answer, metric
+        self._answer, self._metric = answer, config.objectives[0]
+        self._confidence = config.search.confirm.confidence
+        self._validated = {each.id: each.repeats for each in answer.measured}
         self._packed, self._test = packed, test
         self._directory, self._study = directory, study
         chosen = dict.fromkeys((answer.verdict.recommended, answer.reference))
@@ -143,6 +151,8 @@ class _HeldOut:
         known = read_scores(self._directory, content)
         trials = [trial for repeats in self._repeats.values() for trial in repeats if trial.state is not State.DIVERGED]
         self._missing = {each.number: _GONE for each in trials if each.number not in known and not _has_weights(each)}
+        unscored = f"it has no {self._metric} on the validation images"
+        self._missing |= {trial.number: unscored for id, trial in self._each() if self._promised(id, trial) is None}
         self._check_both()  # before anybody looks
         scorable = [trial for trial in trials if trial.number not in self._missing]
         looks = note_look(self._directory, content, self._study, (trial.number for trial in scorable))
@@ -157,6 +167,13 @@ class _HeldOut:
                 write_scores(self._directory, content, known)
         self._check_both()
         return self._table(known, looks)
+
+    def _each(self) -> Iterator[tuple[str, Record]]:
+        return ((id, trial) for id, repeats in self._repeats.items() for trial in repeats)
+
+    def _promised(self, id: str, trial: Record) -> float | None:
+        """What a repeat has scored on the validation images."""
+        return self._validated[id][_key(trial)].scores.get(self._metric)
 
     def left_out(self) -> list[str]:
         """Which repeats have no score, and why."""
@@ -182,19 +199,17 @@ class _HeldOut:
         return HeldOutScore({**found.metrics, **found.scaled_metrics}, found.images)
 
     def _table(self, known: Mapping[int, HeldOutScore], looks: int) -> TestScores:
-        measured = {each.id: each for each in self._answer.measured}
         contenders, promised = [], {}
         for id, repeats in self._repeats.items():
             found = {_key(trial): self._repeat(trial, known) for trial in repeats if trial.number not in self._missing}
             contenders.append(Contender(id, self._answer.contenders[id].name, (), found))
-            validated = measured[id].repeats
-            promised[id] = sum(validated[key].scores[self._metric] for key in found) / len(found)
+            promised[id] = sum(self._validated[id][key].scores[self._metric] for key in found) / len(found)
         scores = {each.id: [repeat.scores for repeat in each.repeats.values()] for each in contenders}
         difference: Difference | None = None
         if len(contenders) > 1:
             share = 1 / self._packed.folds if self._packed.folds else None
             winner, plain = contenders
-            difference = compare(winner, plain, self._metric, test_share=share)
+            difference = compare(winner, plain, self._metric, level=self._confidence, test_share=share)
         return TestScores(len(self._test.val), looks, scores, promised, difference)
 
     def _repeat(self, trial: Record, known: Mapping[int, HeldOutScore]) -> Repeat:
@@ -205,7 +220,8 @@ class _HeldOut:
             worth = {name: score_of_diverged(name) for name in (*evaluation.metrics, *evaluation.scaled_metrics)}
             return Repeat(seed, None, {name: value for name, value in worth.items() if value is not None})
         score = known[trial.number]
-        metrics = {name: 0.0 if math.isnan(value) else value for name, value in score.metrics.items()}
+        known_scores = ((name, known_score(name, value)) for name, value in score.metrics.items())
+        metrics = {name: value for name, value in known_scores if value is not None}
         return Repeat(seed, None, metrics, score.images.of_groups(self._test.val_groups))
 
 
@@ -231,7 +247,7 @@ def _seed_ensemble(
     alike = max(by_fold.values(), key=len, default=[])
     numbers = [trial.number for trial in alike]
     known = _read_ensemble(directory)
-    if known is not None and set(numbers) <= set(known["trials"]):
+    if known is not None and known["configuration"] == answer.reference and set(numbers) <= set(known["trials"]):
         return {**known["metrics"], "seeds": len(known["trials"])}
     if len(alike) < _MIN_MODELS and len(stored) > len(alike):
         raise InputError(f"each of its {len(repeats)} repeats validates on a fold of its own")
@@ -239,7 +255,7 @@ def _seed_ensemble(
         raise InputError(f"{len(stored)} of its {len(repeats)} repeats has run to its end and has its weights stored")
     found: Evaluation = elsewhere(_mean_output, alike[0].config, [trial.checkpoint for trial in alike], str(packed.path))
     metrics = {**found.metrics, **found.scaled_metrics}
-    _write_ensemble(directory, {"trials": numbers, "metrics": metrics})
+    _write_ensemble(directory, {"configuration": answer.reference, "trials": numbers, "metrics": metrics})
     return {**metrics, "seeds": len(alike)}
 
 
@@ -247,7 +263,7 @@ def _read_ensemble(directory: Path) -> dict[str, Any] | None:
     """What was scored before; None where that is not known, so that it is scored again."""
     try:
         values = json.loads((directory / ENSEMBLE).read_text(encoding="utf-8"))
-        return {"trials": list(values["trials"]), "metrics": dict(values["metrics"])}
+        return {**values, "trials": list(values["trials"]), "metrics": dict(values["metrics"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

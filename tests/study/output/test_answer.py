@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -10,10 +11,18 @@ import pytest
 from rich.console import Console, RenderableType
 
 from tests.support.reported import answer_of, record, repeats, scaled
-from tune_seg.study.output.answer import answer_table, beside_table, columns_beside, diverged_lines, undefined_lines
+from tune_seg.study.output.answer import (
+    adjusted_lines,
+    answer_table,
+    beside_table,
+    columns_beside,
+    diverged_lines,
+    undefined_lines,
+)
 from tune_seg.study.output.answer import test_lines as lines_of_the_test
 from tune_seg.study.record import Record, State
 from tune_seg.study.scoring import TestScores as Scores
+from tune_seg.study.verdict.free import beyond_adjusted
 
 
 def console(width: int = 160) -> Console:
@@ -52,6 +61,33 @@ def test_the_table_marks_what_to_take_and_has_the_difference_of_each() -> None:
     assert [line[1] for line in lines] == ["4", "", "4", "4"]
     assert lines[0][2] == "0.7025 ± 0.013" and lines[0][3].startswith("+0.2025 [+0.")
     assert lines[2][3] == "" and lines[3][3].startswith("-0.0925 [-0.")
+
+
+@pytest.mark.parametrize(("free", "end"), [(0.55, "."), (0.71, ": not shown to be better than that.")])
+def test_the_one_to_take_is_compared_with_what_plain_cross_entropy_has_for_free(free: float, end: str) -> None:
+    def with_scaled(loss: str, scores: list[float], first: int, adjusted: float) -> list[Record]:
+        values = [
+            scaled({"s_rec": score}, {"s_rec": score}, {"s_rec": adjusted + 0.01 * (k % 2)})
+            for k, score in enumerate(scores)
+        ]
+        return [
+            record(first + k, score - 0.1, end=loss, seed=k + 1, repeat=True, scaled=values[k])
+            for k, score in enumerate(scores)
+        ]
+
+    records = [
+        *with_scaled("ce", [0.50, 0.51, 0.49, 0.50], 0, free),
+        *with_scaled("focal", [0.70, 0.72, 0.69, 0.70], 10, 0.9),
+    ]
+    answer = answer_of(records, "temperature/s_rec")
+    ce, focal = answer.measured
+    found = beyond_adjusted(focal, ce, "temperature/s_rec", level=0.95, test_share=None)
+    assert found is not None and found.n == 4 and found.mean == pytest.approx(0.7025 - free - 0.005)
+    (line,) = adjusted_lines(replace(answer, beyond_adjusted=found))
+    assert line.startswith("focal minus plain cross entropy with adjusted logits, which are free after training: ")
+    assert line.endswith(f"], over seeds alone{end}")
+    assert beyond_adjusted(ce, ce, "temperature/s_rec", level=0.95, test_share=None) is None
+    assert beyond_adjusted(focal, ce, "nll", level=0.95, test_share=None) is None
 
 
 def test_a_single_repeat_has_neither_scatter_nor_interval() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.reported import answer_of, record, repeats
 from tune_seg.config import StudyConfig, parse
+from tune_seg.study.configurations import configurations
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.sentence import Cost
@@ -47,6 +48,26 @@ def test_what_is_not_decided_is_decided_by_more_seeds_with_their_price() -> None
     study = parse(StudyConfig, OWN)
     (again,) = next_lines(study, Path.cwd() / "studies" / "mine", UNCERTAIN, answer, Cost(30.0), opened=True)
     assert again == f"{line}; it scores the test split again, which makes it less of a test"
+
+
+def test_what_a_session_asked_for_is_kept_and_the_longer_of_the_two_counts() -> None:
+    answer = answer_of([*UNCERTAIN, record(30, 0.51, end="ce", seed=9, repeat=True)])
+    more = answer.verdict.more_seeds
+    assert more is not None and answer.verdict.difference.n == 3
+    study = parse(StudyConfig, OWN)
+    asked = {"search.confirm.margin": 0.02, "search.confirm.max_seeds": 4, "search.confirm.finalists": 6}
+    (line,) = next_lines(study, Path.cwd() / "studies" / "mine", UNCERTAIN, answer, Cost(30.0), asked=asked)
+    assert f" confirm mine --finalists 6 --margin 0.02 --seeds {4 + more} (" in line
+
+
+def test_what_leads_without_a_repeat_is_to_be_compared_as_well() -> None:
+    late = record(30, 0.9, end="poly1")
+    (ahead,) = configurations([late])
+    answer = replace(answer_of(BETTER), left_out=[ahead])
+    line = said([*BETTER, late], answer)[-1]
+    assert re.fullmatch(
+        rf"Without a repeat yet, and ahead in the search: poly1\. To compare it as well: {COMMAND} confirm mine", line
+    )
 
 
 def test_what_seeds_cannot_decide_needs_images_or_a_choice() -> None:

@@ -5,8 +5,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.support.contenders import counted
 from tests.support.reported import answer_of, record, repeats, scaled
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.sentence import Cost, called, temperature_line, verdict_text
@@ -100,6 +102,14 @@ def test_a_round_may_train_a_rival_too_and_a_time_that_is_not_known_is_left_out(
     more = answer.verdict.more_seeds
     assert more is not None
     assert f"(up to {3 * more} trainings) would decide it" in words(answer, seconds=None)
+
+
+def test_one_group_is_no_reason_to_say_that_nothing_is_known_of_the_images() -> None:
+    answer = answer_of([*CE, *FOCAL])
+    one = counted("focal", np.array([[0.5]])).repeats[0, None]
+    measured = [replace(each, repeats=dict.fromkeys(each.repeats, one)) for each in answer.measured]
+    text = verdict_text(replace(answer, measured=measured), ("s_rec",), 0.01, Cost(30.0)).plain
+    assert "over seeds alone: all validation images are of one group (a patient, a volume, a sequence), and" in text
 
 
 def test_too_few_seeds_decide_nothing_and_no_interval_is_shown() -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from tests.support.contenders import METRIC, contender, counted
 from tune_seg.errors import InputError
-from tune_seg.study.verdict import Contender, Repeat, compare, estimate
+from tune_seg.study.verdict import Contender, Repeat, compare
 from tune_seg.study.verdict.paired import Spread, spread_of_others
 
 
@@ -24,7 +24,7 @@ def test_without_images_it_is_the_paired_t_test(n: int) -> None:
     a, b = scores(1, n, 0.64), scores(2, n)
     found = compare(contender("a", a), contender("b", b), METRIC, level=0.9)
     test = stats.ttest_rel(a, b)
-    assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+    assert found.p_value() == pytest.approx(test.pvalue, rel=1e-6)
     assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.9)))
     assert found.mean == pytest.approx(np.mean(a) - np.mean(b))
     assert (found.n, found.level, found.images_known) == (n, 0.9, False)
@@ -37,7 +37,7 @@ def test_with_folds_it_is_the_correlated_t_test_of_baycomp(folds: int) -> None:
     one, other = (contender(id, dict(zip(keys, of, strict=True))) for id, of in (("a", a), ("b", b)))
     found = compare(one, other, METRIC, test_share=1 / folds)
     b_better, a_better = baycomp.two_on_single(np.array(b), np.array(a))  # the second of the two is a
-    assert found.p == pytest.approx(2 * min(b_better, a_better), rel=1e-6)
+    assert found.p_value() == pytest.approx(2 * min(b_better, a_better), rel=1e-6)
 
 
 def test_folds_need_the_share_that_is_validated() -> None:
@@ -57,7 +57,7 @@ def test_one_fresh_seed_against_the_probability_of_improvement_of_rliable() -> N
 def test_the_interval_of_many_seeds_is_that_of_a_bootstrap_over_runs() -> None:
     """Which is what rliable reports; its own cannot be called: the `arch` that it asks for does not go with pandas 3."""
     values = scores(7, 200)
-    found = estimate(contender("a", values), METRIC)
+    found = compare(contender("a", values), contender("b", [0.0] * 200), METRIC)
     drawn = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0))
     assert (found.low, found.high) == pytest.approx(tuple(drawn.confidence_interval), abs=5e-4)
     few = compare(contender("a", values[:3]), contender("b", [0.6] * 3), METRIC)
@@ -79,16 +79,16 @@ def test_only_common_repeats_count() -> None:
 def test_a_single_repeat_has_a_difference_and_no_interval_and_none_has_neither() -> None:
     one = compare(contender("a", [0.7]), contender("b", [0.6]), METRIC)
     assert one.mean == pytest.approx(0.1)
-    assert all(math.isnan(each) for each in (one.low, one.high, one.p, one.sd, one.p_fresh))
+    assert all(math.isnan(each) for each in (one.low, one.high, one.p_value(), one.sd, one.p_fresh))
     none = compare(contender("a", [0.7]), contender("b", {(5, None): 0.6}), METRIC)
     assert none.n == 0
-    assert math.isnan(none.mean) and math.isnan(none.p)
+    assert math.isnan(none.mean) and math.isnan(none.p_value())
 
 
 @pytest.mark.parametrize(("lead", "p", "fresh"), [(0.0, 1.0, 0.5), (0.1, 0.0, 1.0), (-0.1, 0.0, 0.0)])
 def test_repeats_that_do_not_scatter(lead: float, p: float, fresh: float) -> None:
     found = compare(contender("a", [0.5 + lead] * 3), contender("b", [0.5] * 3), METRIC)
-    assert (found.p, found.p_fresh) == (p, fresh)
+    assert (found.p_value(), found.p_fresh) == (p, fresh)
     assert (found.low, found.high) == pytest.approx((lead, lead))
 
 
@@ -106,7 +106,8 @@ def test_images_that_both_find_equally_hard_cost_nothing() -> None:
     hard = np.random.default_rng(9).uniform(0.2, 0.8, (1, 50))
     found = compare(counted("a", np.tile(hard + 0.1, (3, 1))), counted("b", np.tile(hard, (3, 1))), METRIC)
     assert found.se_images == pytest.approx(0.0, abs=1e-6)
-    assert estimate(counted("a", np.tile(hard, (3, 1))), METRIC).high > 0.52
+    against_nothing = compare(counted("a", np.tile(hard, (3, 1))), counted("b", np.zeros((3, 50))), METRIC)
+    assert against_nothing.high > 0.52  # alone they would
 
 
 def test_what_images_do_to_single_seeds_is_not_counted_twice() -> None:
@@ -152,8 +153,9 @@ def test_images_are_unknown_where_no_repeat_has_them_or_the_metric_does_not_foll
 def test_seen_from_the_other_side() -> None:
     a, b = contender("a", scores(13, 5)), contender("b", scores(14, 5))
     there, back = compare(a, b, METRIC), compare(b, a, METRIC).reversed()
-    for name in ("mean", "low", "high", "p", "p_fresh"):
+    for name in ("mean", "low", "high", "p_fresh"):
         assert getattr(there, name) == pytest.approx(getattr(back, name)), name
+    assert there.p_value() == pytest.approx(back.p_value())
 
 
 def test_further_repeats_shrink_what_they_can() -> None:

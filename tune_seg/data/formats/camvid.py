@@ -170,10 +170,8 @@ def _divided(samples: list[Sample], group: str | None, split: SplitConfig, root:
         # what is published to be held out is a part of a drive
         held_out = {TEST} if split.test == "published" else set[str]()
         return divide([s if s.split in held_out else _of_drive(s) for s in samples], split, root)
-    divided = divide(samples, split, root)
-    # what is fitted to one half of the validation images is scored on other drives, if there are any
-    several = len({_of_drive(sample).group for sample in divided if sample.split == "val"}) > 1
-    return tuple(_of_drive(sample) for sample in divided) if several else divided
+    # frames of one drive are not independent: where all validation images are of one, the study says so
+    return tuple(_of_drive(sample) for sample in divide(samples, split, root))
 
 
 def _of_drive(sample: Sample) -> Sample:

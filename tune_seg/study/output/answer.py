@@ -65,6 +65,18 @@ def answer_table(console: Console, answer: Answer, objectives: Sequence[str], co
     return fitting_table(console, make, (*names, _CHANCE))
 
 
+def adjusted_lines(answer: Answer) -> Iterator[str]:
+    """What the one to take has beyond plain cross entropy with adjusted logits, which costs no training."""
+    found = answer.beyond_adjusted
+    if found is not None and found.n > 1:
+        name = called(answer)[answer.verdict.recommended]
+        unsure = "" if found.low > 0 else ": not shown to be better than that"
+        yield (
+            f"{name} minus {PLAIN} with adjusted logits, which are free after training: {found.mean:+.4f} "
+            f"{interval(found)}, over seeds alone{unsure}."
+        )
+
+
 def diverged_lines(answer: Answer) -> Iterator[str]:
     """Which contenders diverged with some seeds, and what that counts."""
     names = called(answer)
@@ -118,15 +130,20 @@ def test_lines(answer: Answer, metric: str, test: TestScores) -> Iterator[str]:
     looked = "scored once" if test.looks == 1 else f"scored {test.looks} times: each further look makes it less of a test"
     yield f"Test split, {test.images} images that no trial has seen ({looked}):"
     for id, scores in test.scores.items():
-        found = _mean([each[metric] for each in scores])
+        found = _mean([each[metric] for each in scores if metric in each])
         promised = test.promised[id]
+        if math.isnan(found):
+            yield f"  {names[id]}: {metric} is undefined on these images; validation {cell(promised)}"
+            continue
         yield (
             f"  {names[id]}: {metric} {cell(found)}{_otherwise(metric, found, scores)}, {counted(len(scores), 'seed')}; "
             f"validation {cell(promised)}, validation minus test {promised - found:+.4f}"
         )
-    if test.difference is not None:
+    if test.difference is not None and test.difference.n:
         first, second = (names[id] for id in test.scores)
-        yield f"  {first} minus {second}: {test.difference.mean:+.4f} {interval(test.difference)}".rstrip()
+        found_between = interval(test.difference)
+        level = f" ({test.difference.level:.0%} interval)" if found_between else ""
+        yield f"  {first} minus {second}: {test.difference.mean:+.4f} {found_between}".rstrip() + level
 
 
 def _otherwise(metric: str, found: float, scores: Sequence[Mapping[str, float]]) -> str:

@@ -4,19 +4,23 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import CONFIGURATIONS, RESULTS, STUDIES
 from tune_seg.study.output.sentence import Cost, called, trainings_to_decide
+from tune_seg.study.output.words import labels
 from tune_seg.study.record import Record, sortable
 from tune_seg.study.verdict import Kind
 from tune_seg.study.verdict.looks import FIRST
 
 _OWN_IMAGES = "loss_schedule --data ROOT"
+_KEPT = {"search.confirm.finalists": "--finalists", "search.confirm.margin": "--margin"}
+"""Options of `tune-seg confirm` without which the same command would ask another question."""
 
 
 def next_lines(
@@ -26,6 +30,7 @@ def next_lines(
     answer: Answer | None,
     cost: Cost,
     *,
+    asked: Mapping[str, Any] | None = None,
     opened: bool = False,
 ) -> Iterator[str]:
     """What to do next: one line about the answer, and one about images of one's own where these were generated.
@@ -36,12 +41,17 @@ def next_lines(
         records: its trials, which have ended.
         answer: what its repeats say; None: there are too few.
         cost: of a training.
+        asked: what `tune-seg confirm` has set for this session alone, by dotted key.
         opened: whether the test split has been scored.
     """
     named = shlex.quote(directory.name if directory.parent == STUDIES.absolute() else str(directory))
-    confirm = f"{_command()} confirm {named}"
+    kept = (f" {option} {asked[key]}" for key, option in _KEPT.items() if asked and key in asked)
+    confirm = f"{_command()} confirm {named}{''.join(kept)}"
     completed = [each for each in configurations(records) if each.completed]
     yield from _about_the_answer(config, completed, answer, cost, confirm, opened)
+    if answer is not None and answer.left_out:
+        names = ", ".join(labels(answer.left_out).values())
+        yield f"Without a repeat yet, and ahead in the search: {names}. To compare it as well: {confirm}"
     if config.data.root is None:
         yield f"For your own images: {_command()} search {_OWN_IMAGES}"
 
@@ -60,7 +70,8 @@ def _about_the_answer(
     elif answer.verdict.kind is not Kind.UNDECIDED:
         yield _how_to_use(config, answer)
     elif answer.verdict.more_seeds is not None:
-        seeds = answer.verdict.difference.n + answer.verdict.more_seeds
+        pair = answer.verdict.best, answer.verdict.other
+        seeds = max(len(answer.contenders[id].repeats) for id in pair) + answer.verdict.more_seeds
         again = "; it scores the test split again, which makes it less of a test" if opened else ""
         yield f"To decide it: {confirm} --seeds {seeds} ({trainings_to_decide(answer, cost)}){again}"
     elif answer.verdict.images_limit:

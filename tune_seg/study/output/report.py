@@ -20,6 +20,7 @@ from tune_seg.study.configurations import (
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import CONFIGURATIONS
 from tune_seg.study.output.answer import (
+    adjusted_lines,
     answer_table,
     beside_table,
     columns_beside,
@@ -123,6 +124,7 @@ def _verdict(console: Console, config: StudyConfig, answer: Answer, surroundings
     with_temperature = temperature_line(best, other, called(answer), objectives)
     if with_temperature is not None:
         _say(console, [with_temperature])
+    _say(console, adjusted_lines(answer))
     console.print(answer_table(console, answer, objectives, settings.confidence))
     _say(console, diverged_lines(answer))
     _say(console, undefined_lines(answer, objectives[0]))

@@ -162,5 +162,13 @@ def _intervals(answer: Answer) -> list[str]:
         deciding = interval(verdict.decisive)
         said.append(f"The interval that decides is corrected for several comparisons and repeated checks: {deciding}.")
     if verdict.difference.n and not verdict.difference.images_known:
-        said.append("Intervals are over seeds alone: the counts of the validation images are not known.")
+        said.append(f"Intervals are over seeds alone: {_why_no_images(answer)}.")
     return said
+
+
+def _why_no_images(answer: Answer) -> str:
+    """Why an interval leaves out which images validate."""
+    known = [repeat.images for each in answer.measured for repeat in each.repeats.values() if repeat.images is not None]
+    if any(len(images) == 1 for images in known):
+        return "all validation images are of one group (a patient, a volume, a sequence), and on another all may differ"
+    return "the counts of the validation images are not known"

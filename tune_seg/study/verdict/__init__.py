@@ -5,7 +5,7 @@ Statistics alone, of numbers that the caller has: it knows neither Ray nor Optun
 
 from tune_seg.study.verdict.contender import Contender, Repeat
 from tune_seg.study.verdict.decision import Row, Verdict, decide
-from tune_seg.study.verdict.paired import Difference, Estimate, compare, estimate
+from tune_seg.study.verdict.paired import Difference, compare
 from tune_seg.study.verdict.rule import Kind
 
-__all__ = ["Contender", "Difference", "Estimate", "Kind", "Repeat", "Row", "Verdict", "compare", "decide", "estimate"]
+__all__ = ["Contender", "Difference", "Kind", "Repeat", "Row", "Verdict", "compare", "decide"]

@@ -66,11 +66,6 @@ class Difference:
     images_known: bool
     overlap: float
 
-    @property
-    def p(self) -> float:
-        """Two-sided, for a difference of 0, if the data is looked at once; nan with a single repeat."""
-        return self.p_value()
-
     def half_width(self, alpha: float, look: float = 1.0) -> float:
         """Half of the interval that misses the truth with probability `alpha`; nan with a single repeat.
 
@@ -113,24 +108,6 @@ class Difference:
         n = self.n + repeats
         shrink = math.sqrt((1 / n + self.overlap) / (1 / self.n + self.overlap))
         return replace(self, n=n, se_seeds=self.se_seeds * shrink, df_seeds=self.df_seeds + repeats)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The score of one configuration.
-
-    Attributes:
-        mean: over its repeats; nan without any.
-        low, high: the interval for fresh seeds and fresh images; nan with a single repeat.
-        sd: over its repeats; nan with a single one.
-        n: its repeats.
-    """
-
-    mean: float
-    low: float
-    high: float
-    sd: float
-    n: int
 
 
 def compare(
@@ -176,19 +153,6 @@ def compare(
     values = np.array([a.repeats[key].scores[metric] - b.repeats[key].scores[metric] for key in keys])
     drawn = {key: _minus(a.repeats[key].resampled(metric), b.repeats[key].resampled(metric)) for key in keys}
     return _measure(values, keys, _image_variance(a, drawn), level, test_share, spread)
-
-
-def estimate(contender: Contender, metric: str, *, level: float = 0.95, test_share: float | None = None) -> Estimate:
-    """The mean score of one configuration, with the interval that :func:`compare` describes.
-
-    Raises:
-        InputError: repeats on several folds, and no `test_share`.
-    """
-    keys = common_keys([contender], metric)
-    values = np.array([contender.repeats[key].scores[metric] for key in keys])
-    drawn = {key: contender.repeats[key].resampled(metric) for key in keys}
-    found = _measure(values, keys, _image_variance(contender, drawn), level, test_share, None)
-    return Estimate(found.mean, found.low, found.high, found.sd, found.n)
 
 
 def spread_of_others(contenders: Sequence[Contender], a: Contender, b: Contender, metric: str) -> Spread | None:
