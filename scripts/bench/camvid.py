@@ -48,6 +48,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "dice>wce alternating (Taubert)": {"loss.kind": "alternating", "loss.start": "dice", "loss.end": "wce"},
 }
 DRIVE = "0001TP"
+BLOCK = 10
+"""Neighbouring frames that are drawn together: those of a second of video show nearly the same."""
 Scores = npt.NDArray[np.float64]
 
 
@@ -59,8 +61,11 @@ def main() -> None:
     arguments = parser.parse_args()
     directory = train(arguments.camvid, arguments.studies, arguments.seeds)
     config = load_config(directory / "study.yaml")
-    trials = pd.read_parquet(directory / "results.parquet").query("state == 'completed'")
-    print(f"{len(trials)} trainings, {trials['training.seed'].nunique()} seeds\n\nvalidation, {config.data.root}")
+    ended = pd.read_parquet(directory / "results.parquet")
+    trials = ended.query("state == 'completed'")
+    diverged = ended.query("state == 'diverged'")["row"].value_counts().to_dict()
+    print(f"{len(trials)} trainings, {trials['training.seed'].nunique()} seeds; diverged and left out: {diverged or 'none'}")
+    print("\nvalidation")
     print_table(on_validation(trials, directory))
     adjusted = trials.groupby("row")[[RAW, CALIBRATED, ADJUSTED, "recall", "accuracy", "miou"]].mean()
     print(adjusted.sort_values(CALIBRATED, ascending=False).round(3).to_string())
@@ -142,7 +147,8 @@ def contenders(trials: pd.DataFrame, scores: Any, counts: Any) -> list[Contender
     for trial in trials.to_dict("records"):
         number, seed = trial["trial"], int(trial["training.seed"])
         known = {name: value for name, value in scores[number].items() if isinstance(value, float)}
-        found[trial["row"]][seed, None] = Repeat(seed, None, known, counts[number])
+        blocks = np.arange(len(counts[number])) // BLOCK
+        found[trial["row"]][seed, None] = Repeat(seed, None, known, counts[number].of_groups(blocks))
     return [Contender(row, row, (), repeats) for row, repeats in found.items() if repeats]
 
 
@@ -168,13 +174,15 @@ def print_table(found: list[Contender]) -> None:
 
 
 def resampled(found: list[Contender], metric: str) -> tuple[Scores, Scores]:
-    """The mean of each row, float64 (rows,), and its means over drawn seeds and images, the same for all: (draws, rows)."""
+    """The mean of each row, float64 (rows,), and its means over drawn seeds and blocks, the same for all: (draws, rows)."""
     seeds = sorted(set.intersection(*(set(each.repeats) for each in found)), key=str)
     scores = np.array([[each.repeats[seed].scores[metric] for seed in seeds] for each in found])
     images = np.array([[each.repeats[seed].resampled(metric) for seed in seeds] for each in found])  # (rows, seeds, draws)
-    draws = images.shape[-1]
-    weights = bootstrap_weights(len(seeds), 1000) / len(seeds)  # another stream than that of the images
-    return scores.mean(axis=1), np.einsum("rsd,ds->dr", images, weights[:draws])
+    mean, n = scores.mean(axis=1), len(seeds)
+    weights = bootstrap_weights(n, 1000)[: images.shape[-1]] / n  # another stream than that of the images
+    of_seeds = np.sqrt(n / (n - 1)) * weights @ (scores - mean[:, None]).T  # as wide as the variance of a mean
+    of_images = images.mean(axis=1).T
+    return mean, mean + of_seeds + of_images - of_images.mean(axis=0)
 
 
 def print_repeatability(trials: pd.DataFrame) -> None:

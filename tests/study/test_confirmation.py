@@ -357,6 +357,19 @@ def test_with_several_objectives_the_finalists_stay_whatever_their_repeats_say(t
     assert len(found) == 3  # with plain cross entropy
 
 
+def test_a_grid_over_seeds_compares_all_its_configurations(tmp_path: Path, packed: PackedData) -> None:
+    space = {"loss.end": {"grid": LOSSES}, "training.seed": {"grid": [1, 2, 3, 4, 5]}}
+    config = study(100, space=space, search={"sampler": "grid"})
+    records = opened(tmp_path, packed, config)
+    run(records)
+    answer = Confirmation(config, tmp_path, packed, 0, 2).answer([*records.trials.values()])
+    assert answer is not None and answer.of_the_grid and len(answer.verdict.table) == len(LOSSES) - 1
+    assert answer.verdict.kind is Kind.BETTER and answer.contenders[answer.verdict.best].name == "wce"
+    assert {row.difference.n for row in answer.verdict.table} == {5}
+    again, confirmed_answer = confirmed(tmp_path, packed, config, score_of)
+    assert again and confirmed_answer is not None and not confirmed_answer.of_the_grid
+
+
 def test_seeds_begin_again_after_the_largest_one(tmp_path: Path, packed: PackedData) -> None:
     config = study(20, training={"epochs": 1, "seed": 2**31 - 2})
     records = opened(tmp_path, packed, config)

@@ -1,5 +1,7 @@
 """What is scored after the decision: which trials, when, and what becomes of it where something is missing or fails."""
 
+import json
+import math
 import operator
 import os
 from collections.abc import Callable, Iterator
@@ -217,6 +219,20 @@ def test_what_diverged_counts_as_nothing_and_what_is_gone_is_named(data: Data, a
     assert scored.problem == ("1 of 5 repeats of ce are left out of the test: trial 2 (its weights are not stored any more)")
 
 
+def test_a_repeat_that_validation_could_not_score_is_left_out_before_anybody_looks(
+    data: Data, afterwards: Afterwards
+) -> None:
+    records = repeats(data, [*DECIDED[0], math.nan], [*DECIDED[1], 0.70])
+    scored = afterwards(records, max_seeds=5)
+    ce, wce = (by_end(afterwards, records, end) for end in ("ce", "wce"))
+    assert scored.test is not None and [len(scored.test.scores[id]) for id in (ce, wce)] == [4, 5]
+    assert scored.problem == (
+        "1 of 5 repeats of ce are left out of the test: trial 4 (it has no s_rec on the validation images)"
+    )
+    (look,) = read_looks(looks_file(afterwards.directory, data.test.content_id))
+    assert 4 not in look.trials
+
+
 def test_what_cannot_be_loaded_does_not_take_the_rest_with_it(data: Data, afterwards: Afterwards, tmp_path: Path) -> None:
     records = repeats(data, *DECIDED)
     damaged = tmp_path / "damaged.pt"
@@ -238,8 +254,10 @@ def test_what_was_noted_and_is_damaged_is_said(data: Data, afterwards: Afterward
     path = afterwards.directory / TEST if damage == TEST else looks_file(afterwards.directory, data.test.content_id)
     path.parent.mkdir(exist_ok=True)
     path.write_text("{")
-    (afterwards.directory / ENSEMBLE).write_text('{"trials": [0, 1, 2, 3], "metrics": {"s_rec": 0.5}}')
-    scored = afterwards(repeats(data, *DECIDED))
+    records = repeats(data, *DECIDED)
+    kept = {"configuration": afterwards.answer(records).reference, "trials": [0, 1, 2, 3], "metrics": {"s_rec": 0.5}}
+    (afterwards.directory / ENSEMBLE).write_text(json.dumps(kept))
+    scored = afterwards(records)
     assert scored.ensemble == {"s_rec": 0.5, "seeds": 4}
     assert (
         scored.test is None and scored.problem.startswith("the test split was not scored: ") and "damaged" in scored.problem

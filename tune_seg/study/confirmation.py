@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from tune_seg.data import PackedData
 from tune_seg.image_counts import ImageCounts
 from tune_seg.study.configurations import (
     FOLD,
+    REPEATED,
     SEED,
     Configuration,
     configurations,
@@ -45,6 +46,7 @@ class Answer:
         front: with several objectives, the probability of each contender to be on the Pareto front, by id.
         beyond_adjusted: the one to take minus plain cross entropy with adjusted logits; None where that is not known.
         left_out: finalists without a repeat yet that the search had ahead of all that have one.
+        of_the_grid: whether the repeats are the trials of the search, a grid over seeds or folds, and none was selected.
     """
 
     verdict: Verdict
@@ -54,6 +56,7 @@ class Answer:
     front: Mapping[str, float] = field(default_factory=dict)
     beyond_adjusted: Difference | None = None
     left_out: Sequence[Configuration] = ()
+    of_the_grid: bool = False
 
 
 class Confirmation:
@@ -122,7 +125,13 @@ class Confirmation:
         return [_with(assignments[id], seed, fold) for id, seed, fold in wanted]
 
     def answer(self, records: Sequence[Record]) -> Answer | None:
-        """What the repeats say; None where there are too few, or none has a score."""
+        """What the repeats say; None where there are too few, or none has a score.
+
+        A grid over seeds or folds repeats its configurations itself, and selects none: all of them are then compared.
+        """
+        of_the_grid = self._is_grid_of_repeats and not any(record.repeat for record in records)
+        if of_the_grid:
+            records = [replace(record, repeat=True) for record in records]
         found = self._contenders(records, repeated=True)
         contenders = [configuration for configuration in found if configuration.repeats]
         if len(contenders) < 2 or not is_plain_cross_entropy(contenders[0].config):
@@ -149,7 +158,8 @@ class Confirmation:
         )
         ahead = max(self._of_search(each) for each in finalists)
         left_out = [each for each in found[1:] if not each.repeats and self._of_search(each) > ahead]
-        return Answer(verdict, {each.id: each for each in contenders}, measured, reference.id, front, adjusted, left_out)
+        by_id = {each.id: each for each in contenders}
+        return Answer(verdict, by_id, measured, reference.id, front, adjusted, left_out, of_the_grid)
 
     def _left(self, records: Iterable[Record], found: Sequence[Configuration]) -> int:
         """How many repeats may still be started."""
@@ -194,8 +204,8 @@ class Confirmation:
         return next((each for each in found if each.id == never_tried.id), never_tried)
 
     def _of_search(self, configuration: Configuration) -> float:
-        """The best score that the search had of it; the worst there is where none of its trials of the search ended."""
-        trials = (trial for trial in configuration.completed if not trial.repeat)
+        """The best score that the search had of it, or its repeats where the search has not tried it."""
+        trials = [trial for trial in configuration.completed if not trial.repeat] or configuration.completed
         return max((sortable(trial.score(self._metric)) for trial in trials), default=-math.inf)
 
     def _contender(self, configuration: Configuration) -> Contender:
@@ -236,6 +246,10 @@ class Confirmation:
         after = ((max(searched) + step) % _SEEDS for step in count(1))
         fresh = (seed for seed in after if seed not in searched and seed not in had)
         return [*had, *islice(fresh, max(0, self.settings.max_seeds - len(had)))]
+
+    @property
+    def _is_grid_of_repeats(self) -> bool:
+        return self._config.search.sampler == "grid" and bool(REPEATED & self._config.space.keys())
 
     @property
     def _test_share(self) -> float | None:

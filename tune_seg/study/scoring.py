@@ -263,7 +263,8 @@ def _read_ensemble(directory: Path) -> dict[str, Any] | None:
     """What was scored before; None where that is not known, so that it is scored again."""
     try:
         values = json.loads((directory / ENSEMBLE).read_text(encoding="utf-8"))
-        return {**values, "trials": list(values["trials"]), "metrics": dict(values["metrics"])}
+        kept = {"configuration": str(values["configuration"]), "trials": list(values["trials"])}
+        return {**kept, "metrics": dict(values["metrics"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -158,7 +158,8 @@ def _title(answer: Answer, confidence: float, marked: str | None) -> str:
     known = all(row.difference.images_known for row in answer.verdict.table)
     mark = "" if marked is None else f"; * {'to take so far' if answer.verdict.kind is Kind.UNDECIDED else 'take this one'}"
     over = "seeds and images" if known else "seeds"
-    return f"Finalists, trained with new seeds{mark}; minus ce: with its {confidence:.0%} interval over {over}"
+    what = "All configurations of the grid" if answer.of_the_grid else "Finalists, trained with new seeds"
+    return f"{what}{mark}; minus ce: with its {confidence:.0%} interval over {over}"
 
 
 def _in_a_table(answer: Answer, configuration: Configuration) -> str:
