@@ -37,6 +37,7 @@ _BOTH = re.compile(r"(image|img|id|file).*(class|label|category)")
 _WITH_CLASS = re.compile(rf"(.+({'|'.join(map(re.escape, IMAGE_SUFFIXES))}))_(.+)", re.IGNORECASE)
 _NOTHING = ("", "nan", "-1")
 _RUNS = re.compile(r"\s*\d+(\s+\d+)+\s*")
+_NUMBER = re.compile(r"\d+\.0")
 _MAX_LOOKED_AT = 1000
 
 Runs = npt.NDArray[np.int64]
@@ -100,7 +101,9 @@ def read_table(path: Path, columns: Mapping[Role, str], first: int) -> Table:
         at = _columns(path, header, columns)
         for line, row in rows:
             image, label = row[at["image"]].strip(), row[at["class"]].strip() if "class" in at else ""
-            label = label.removesuffix(".0")  # as pandas writes numbers of which some are missing
+            label = (
+                label.removesuffix(".0") if _NUMBER.fullmatch(label) else label
+            )  # as pandas writes numbers of which some are missing
             try:
                 found.append((image, label, _runs(row[at["runs"]], first)))
                 if "height" in at and "width" in at:

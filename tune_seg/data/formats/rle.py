@@ -1,5 +1,6 @@
 """A folder of images with a table of run lengths (CSV), as Kaggle's competitions have them."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ def read_rle(root: Path, config: DataConfig) -> RleDataset:
         sizes |= {images[image]: size for image, size in table.sizes.items()}
         if not any(objects[path] for path in images.values()):
             raise InputError(f"{table.path}: no row has a run, so there is nothing to learn")
-        samples += [Sample(_id(folder, path), side, path, table.path) for path in images.values()]
+        home = Path(os.path.commonpath([path.parent for path in images.values()]))  # from which their names are told
+        samples += [Sample(_id(home, path), side, path, table.path) for path in images.values()]
         empty = sum(not objects[path] for path in images.values())
         if empty:
             notes.append(f"{table.path.name}: {empty} of {len(images)} images have no object and are background throughout.")
@@ -173,7 +175,7 @@ def read_rle(root: Path, config: DataConfig) -> RleDataset:
         if others and options.without_rows == "background":
             listed.update(others)
             objects |= {path: [] for path in others}
-            samples += [Sample(_id(folder, path), side, path, table.path) for path in others]
+            samples += [Sample(_id(home, path), side, path, table.path) for path in others]
             notes.append(f"{len(others)} images have no row in {table.path.name} and are background throughout.")
         elif others:
             notes.append(
