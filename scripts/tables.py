@@ -54,6 +54,8 @@ _TABLES: dict[str, Callable[[], str]] = {
     "search-options": lambda: _command_options(search.parser()),
     "confirm-options": lambda: _command_options(confirm.parser()),
     "metrics": _metrics,
-    "options-images": lambda: _options("camvid", "cityscapes", "voc", "sbd", "coco", "nnunet", "folder"),
+    "options-images": lambda: _options(
+        "camvid", "cityscapes", "voc", "sbd", "coco", "panoptic", "nnunet", "folder", "yolo", "rle"
+    ),
     "options-volumes": lambda: _options("mhd"),
 }

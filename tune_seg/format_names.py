@@ -14,7 +14,9 @@ from typing import Literal
 from tune_seg._package import PACKAGE
 from tune_seg.errors import InputError
 
-FormatName = Literal["camvid", "cityscapes", "voc", "sbd", "coco", "mhd", "nifti", "dicom", "nnunet", "folder"]
+FormatName = Literal[
+    "camvid", "cityscapes", "voc", "sbd", "coco", "panoptic", "mhd", "nifti", "dicom", "nnunet", "folder", "yolo", "rle"
+]
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,19 @@ FORMATS: Mapping[FormatName, FormatSpec] = MappingProxyType(
         "coco": FormatSpec(
             "tune_seg.data.formats.coco:read_coco", "tune_seg.data.formats.coco:CocoOptions", ("pycocotools.mask",), "coco"
         ),
+        "panoptic": FormatSpec(
+            "tune_seg.data.formats.panoptic:read_panoptic", "tune_seg.data.formats.panoptic:PanopticOptions"
+        ),
         "mhd": FormatSpec("tune_seg.data.formats.mhd:read_mhd", _VOLUMES, ("SimpleITK", "nibabel"), "volumes"),
         "nifti": FormatSpec("tune_seg.data.formats.nifti:read_nifti", _VOLUMES, ("nibabel",), "volumes"),
         "dicom": FormatSpec("tune_seg.data.formats.dicom.reader:read_dicom", _VOLUMES, ("pydicom",), "volumes"),
         "nnunet": FormatSpec("tune_seg.data.formats.nnunet:read_nnunet", "tune_seg.data.formats.nnunet:NnunetOptions"),
         "folder": FormatSpec("tune_seg.data.formats.folder:read_folder", "tune_seg.data.formats.folder:FolderOptions"),
+        # after the folder: where there are masks as pictures too, these are read
+        "yolo": FormatSpec(
+            "tune_seg.data.formats.yolo:read_yolo", "tune_seg.data.formats.yolo:YoloOptions", ("pycocotools.mask",), "coco"
+        ),
+        "rle": FormatSpec("tune_seg.data.formats.rle:read_rle", "tune_seg.data.formats.rle:RleOptions"),
     }
 )
 """The formats of files. A root that looks like several is read as the first of them, so special ones come before general

@@ -181,6 +181,8 @@ def _detected(root: Path, config: DataConfig) -> FormatName:
     candidates = {name: _Reader.of(name) for name in FORMATS if config.format in (None, name)}
     if config.format == "folder" and {"images", "masks"} <= config.options.keys():
         return "folder"  # which says where the files are, however the folders are called
+    if config.format == "rle" and "table" in config.options:
+        return "rle"
     for name, reader in candidates.items():
         if reader.looks_like(root):
             return name

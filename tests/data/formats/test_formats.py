@@ -37,6 +37,10 @@ def coco(root: Path) -> None:
         (root / f"annotations/instances_{split}2017.json").touch()
 
 
+def yolo(root: Path) -> None:
+    (root / "data.yaml").write_text("{train: images, names: [a]}")
+
+
 def dicom(root: Path) -> None:
     (root / "images").mkdir()
     (root / "images/a.dcm").write_bytes(bytes(128) + b"DICM")
@@ -50,6 +54,7 @@ def dicom(root: Path) -> None:
         (nifti, "nifti", "nibabel", "volumes"),
         (dicom, "dicom", "pydicom", "volumes"),
         (coco, "coco", "pycocotools", "coco"),
+        (yolo, "yolo", "pycocotools", "coco"),
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -16,6 +16,7 @@ _OTHER = re.compile(r"(person_keypoints|captions|panoptic|image_info|stuff)_.*",
 _COCO = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _PUBLISHED = re.compile(r"instances_(train|val)20\d\d\.json")
 _HEAD = 2**16
+_SEGMENTS = b'"segments_info"'
 _MAX_LOOKED_AT = 20
 
 
@@ -30,8 +31,21 @@ def instance_files(root: Path) -> dict[SplitName, Path]:
     Raises:
         InputError: two files are of one side.
     """
+    return _by_side(root, _is_coco)
+
+
+def panoptic_files(root: Path) -> dict[SplitName, Path]:
+    """The JSON files of panoptic segments, as :func:`instance_files`.
+
+    Raises:
+        InputError: two files are of one side.
+    """
+    return _by_side(root, _is_panoptic)
+
+
+def _by_side(root: Path, wanted: Callable[[Path], bool]) -> dict[SplitName, Path]:
     found: dict[SplitName | None, list[Path]] = {}
-    for path in _candidates(root):
+    for path in _candidates(root, wanted):
         found.setdefault(_side(path, root), []).append(path)
     if not all(side in found for side in SPLITS):
         found = {"train": [path for side, paths in found.items() for path in paths if side != TEST]} if found else {}
@@ -41,11 +55,11 @@ def instance_files(root: Path) -> dict[SplitName, Path]:
     return {side: paths[0] for side, paths in found.items() if side is not None and paths}
 
 
-def _candidates(root: Path) -> list[Path]:
-    """The files that hold objects: in annotations/, beside the images of a side, or in the root."""
+def _candidates(root: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """The files that are wanted: in annotations/, beside the images of a side, or in the root."""
     folders = [root / "annotations", root, *(root / name for name in _SIDES)]
     for folder in (folders[:1], folders[2:], folders[1:2]):
-        found = [path for each in folder for path in sorted(each.glob("*.json"))[:_MAX_LOOKED_AT] if _is_coco(path)]
+        found = [path for each in folder for path in sorted(each.glob("*.json"))[:_MAX_LOOKED_AT] if wanted(path)]
         if found:
             return found
     return []
@@ -61,7 +75,21 @@ def _is_coco(path: Path) -> bool:
             head = file.read(_HEAD)
     except OSError:
         return False
-    return _COCO.search(head) is not None
+    return _COCO.search(head) is not None and not _is_panoptic(path)
+
+
+def _is_panoptic(path: Path) -> bool:
+    """Whether a file lists segments; where its images come first, they are near its end."""
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            if _SEGMENTS in file.read(_HEAD):
+                return True
+            file.seek(max(path.stat().st_size - _HEAD, 0))
+            return _SEGMENTS in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def _side(path: Path, root: Path) -> SplitName | None:
@@ -87,13 +115,19 @@ def published_images(root: Path, instances: Path) -> Path:
     raise InputError(f"{folders[0]}: no such folder; the images of {instances} belong there or in {folders[1]}")
 
 
-def locate(root: Path, instances: Path, names: Iterable[str]) -> dict[str, Path]:
+def locate(root: Path, instances: Path, names: Iterable[str], masks: Collection[Path] = ()) -> dict[str, Path]:
     """The image files that a JSON file names, as annotation tools write names: with folders, or with those of another disk.
+
+    Args:
+        root: below which they are.
+        instances: the file.
+        names: those that it has for them.
+        masks: files that are no images, although they may be called like one.
 
     Raises:
         InputError: images are not there, or several files have the name of one.
     """
-    side = instances.stem.removeprefix("instances_")
+    side = instances.stem.removeprefix("instances_").removeprefix("panoptic_")
     images = root / "images"
     folders = [instances.parent, root, images, images / side, root / side, root / "JPEGImages", root / "data"]
     found: dict[str, Path] = {}
@@ -102,10 +136,11 @@ def locate(root: Path, instances: Path, names: Iterable[str]) -> dict[str, Path]
     for name in names:
         entry = PurePosixPath(name.replace("\\", "/"))
         ends = [str(entry).lstrip("/"), entry.name]
-        path = next((folder / end for end in ends for folder in folders if (folder / end).is_file()), None)
+        paths = (folder / end for end in ends for folder in folders)
+        path = next((path for path in paths if path not in masks and path.is_file()), None)
         if path is None:
             by_name = _by_name(root) if by_name is None else by_name
-            others = by_name.get(normalize("NFC", entry.name), [])
+            others = [other for other in by_name.get(normalize("NFC", entry.name), []) if other not in masks]
             if len(others) != 1:
                 problems.append(name if not others else f"{name}: {others[0]} or {others[1]}")
                 continue
