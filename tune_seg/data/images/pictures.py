@@ -1,5 +1,6 @@
 """Image and mask files as arrays, without loss, or an error that says what to do."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
+from PIL import UnidentifiedImageError
 
 from tune_seg.data.dataset import Image, ImageType
 from tune_seg.data.images import tiff
@@ -294,8 +296,22 @@ def _reading(path: Path) -> Iterator[None]:
             raise InputError(
                 f"{path}: a pointer of git-LFS in place of the image; fetch the images themselves with git lfs pull"
             ) from error
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
+        raise InputError(
+            f"{path}: cannot be read as an image ({_reason(path, error)}); is it damaged or truncated?"
+        ) from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    try:
+        if path.stat().st_size == 0:
+            return "the file is empty"
+    except OSError:  # it is not there, which the decoder says
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "it does not begin like an image of any format that is read"
+    if isinstance(error, (struct.error, LookupError, TypeError, AttributeError)):  # of what reads a TIFF
+        return "what it says of its content does not fit it"
+    return str(error) or type(error).__name__
 
 
 def _begins(path: Path, start: bytes) -> bool:
