@@ -63,6 +63,7 @@ class MaskTotals:
         highest: the numbers k.
         lossy: masks that were compressed with loss.
         colours: of each value, its colours in palettes, each with the masks that have it.
+        says_nothing: whether a palette gives two values of a mask one colour, so that colours are not the classes.
     """
 
     occurrences: dict[int, Occurrence] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class MaskTotals:
     highest: set[int] = field(default_factory=set)
     lossy: Group = field(default_factory=Group)
     colours: dict[int, dict[Colour, Group]] = field(default_factory=dict)
+    says_nothing: bool = False
 
     def add(self, path: Path, mask: MaskStatistics) -> None:
         """Count a mask."""
@@ -105,6 +107,7 @@ class MaskTotals:
                 self.compact.add(path)
         if mask.lossy:
             self.lossy.add(path)
+        self.says_nothing |= len(set(mask.palette.values())) < len(mask.palette)
         for value, colour in mask.palette.items():
             self.colours.setdefault(value, {}).setdefault(colour, Group()).add(path)
 
