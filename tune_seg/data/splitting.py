@@ -73,6 +73,21 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
     return used
 
 
+def unlisted(samples: Sequence[Sample], divided: Sequence[Sample]) -> tuple[str, ...]:
+    """What to say of the images that lists left out.
+
+    Args:
+        samples: what :func:`divide` was given.
+        divided: what it returned.
+    """
+    kept = {sample.id for sample in divided}
+    files, left = (
+        len({sample.image or sample.mask for sample in some})
+        for some in (samples, [sample for sample in samples if sample.split != TEST and sample.id not in kept])
+    )
+    return (f"{left} of {files} image files are in none of the lists of the split, and are left out.",) if left else ()
+
+
 def text(path: Path) -> str:
     """The content of a text file.
 
