@@ -1,0 +1,104 @@
+"""What folders drawn at random showed to be wrong, each in the smallest folder that has it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.image_files import numbers, photo, read_root, write_image
+from tune_seg.data import Dataset, pack
+from tune_seg.errors import InputError
+
+
+def write_pairs(root: Path, images: str, masks: str, count: int = 4, *, values: tuple[int, ...] = (0, 1, 2)) -> None:
+    for number in range(count):
+        write_image(root / images.format(number), photo())
+        write_image(root / masks.format(number), numbers(list(values)))
+
+
+def packed(dataset: Dataset, root: Path) -> Path:
+    return pack(dataset, root / "packs", (10, 12))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.png", b"", "the file is empty"),
+        ("a.tif", b"", "the file is empty"),
+        ("a.png", b"no picture", "it does not begin like an image of any format that is read"),
+        ("a.tif", b"II*\0\x08\0\0\0", "what it says of its content does not fit it"),
+    ],
+)
+def test_why_a_file_is_no_image_is_said_in_plain_words(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.png")
+    write_image(tmp_path / "images/a.png", photo())
+    (tmp_path / "masks" / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        packed(read_root(tmp_path), tmp_path)
+    assert f"{name}: cannot be read as an image ({reason}); is it damaged" in str(caught.value)
+
+
+def test_images_that_no_list_names_are_counted(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.png", 5)
+    (tmp_path / "train.txt").write_text("0\n1\n")
+    (tmp_path / "val.txt").write_text("2\n")
+    left_out = "2 of 5 image files are in none of the lists of the split, and are left out."
+    assert left_out in read_root(tmp_path).notes
+    (tmp_path / "val.txt").write_text("2\n3\n4\n")
+    assert not any("none of the lists" in note for note in read_root(tmp_path).notes)
+
+
+def test_test_images_of_ones_own_that_lie_as_segnets_are_counted(tmp_path: Path) -> None:
+    for side in ("train", "val", "test"):
+        write_pairs(tmp_path, f"{side}/{side}{{}}.png", f"{side}annot/{side}{{}}.png", 2)
+    said = "2 images of test are not used; --set data.split.test=published holds them out for a last test."
+    assert said in read_root(tmp_path).notes
+    assert said not in read_root(tmp_path, split={"test": "published"}).notes
+
+
+def test_two_images_of_one_name_beside_vocs_masks_are_refused_unless_one_is_jpeg(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "JPEGImages/{}.png", "SegmentationClass/{}.png")
+    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets/Segmentation/default.txt").write_text("0\n1\n2\n3\n")
+    write_image(tmp_path / "JPEGImages/1.bmp", photo())
+    with pytest.raises(InputError, match=r"two images have one name.*\n  .*1\.bmp and 1\.png"):
+        read_root(tmp_path)
+    write_image(tmp_path / "JPEGImages/1.jpg", photo())
+    assert {sample.image for sample in read_root(tmp_path).samples} >= {tmp_path / "JPEGImages/1.jpg"}
+
+
+def test_images_of_a_format_that_is_not_read_are_called_that(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "images/{}.gif", "masks/{}.png")
+    with pytest.raises(
+        InputError, match=r"no image of a format that is read \(\.png, .*other pictures in images \(4\); con"
+    ):
+        read_root(tmp_path)
+
+
+def test_palettes_whose_colours_have_other_numbers_in_each_mask_are_refused(tmp_path: Path) -> None:
+    """No number has two colours here, so that only the colours tell that the numbers mean nothing."""
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.png")
+    colours = np.array([[10, 20, 30], [200, 100, 0]], np.uint8)
+    for number in range(4):
+        palette = np.random.default_rng(5).integers(0, 256, (256, 3)).astype(np.uint8)
+        first = 2 * number
+        palette[first : first + 2] = colours
+        image = Image.fromarray(first + numbers([0, 1]))
+        image.putpalette(palette.tobytes())
+        image.save(tmp_path / f"masks/{number}.png")
+    with pytest.raises(
+        InputError, match=r"palettes differ: the colour \(10, 20, 30\) is the number 0 in 1 mask \(0\.png\), 2 in 1"
+    ):
+        read_root(tmp_path).find_classes(print)
+    named = read_root(tmp_path, classes={number: "xy"[number % 2] for number in range(8)})
+    assert named.find_classes(print) == ("x", "y")
+
+
+def test_a_palette_of_one_colour_says_nothing_of_the_numbers(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.png")
+    for number in range(4):
+        image = Image.fromarray(numbers([0, 1 + number % 2, 3]))
+        image.putpalette(bytes(768))
+        image.save(tmp_path / f"masks/{number}.png")
+    assert read_root(tmp_path).find_classes(print) == ("class 0", "class 1", "class 2", "class 3")
