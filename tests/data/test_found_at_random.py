@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.support.image_files import numbers, photo, read_root, write_image
@@ -102,3 +103,30 @@ def test_a_palette_of_one_colour_says_nothing_of_the_numbers(tmp_path: Path) -> 
         image.putpalette(bytes(768))
         image.save(tmp_path / f"masks/{number}.png")
     assert read_root(tmp_path).find_classes(print) == ("class 0", "class 1", "class 2", "class 3")
+
+
+@pytest.mark.parametrize("kind", ["8 bits with a tag", "a range that was given"])
+def test_pixels_that_were_not_measured_are_said_where_no_range_is_looked_for(tmp_path: Path, kind: str) -> None:
+    write_pairs(tmp_path, "images/{}.tif", "masks/{}.png")
+    for number in range(4):
+        if kind == "8 bits with a tag":
+            pixels, tags = np.maximum(photo(), 1), [(42113, "s", 0, "0", True)]
+            pixels[:5] = 0
+            tifffile.imwrite(tmp_path / f"images/{number}.tif", pixels, photometric="rgb", extratags=tags)
+        else:
+            values = np.where(np.arange(10)[:, None] < 5, np.nan, photo()[..., 0]).astype(np.float32)
+            tifffile.imwrite(tmp_path / f"images/{number}.tif", values)
+    options = {} if kind == "8 bits with a tag" else {"range": [0, 255]}
+    dataset = read_root(tmp_path, options=options)
+    dataset.find_classes(print)
+    assert any(note.startswith("50.0% of the pixels of the training images are nodata or nan") for note in dataset.notes)
+
+
+def test_that_pixels_of_several_classes_are_ignored_is_said_unless_their_order_is(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / f"images/{name}.png", photo())
+        for kind in ("crack", "spall"):
+            write_image(tmp_path / f"masks/{kind}/{name}.png", numbers([0, 1]))
+    said = "Pixels that are of several classes are ignored, unless data.classes says which class covers which."
+    assert said in read_root(tmp_path).notes
+    assert said not in read_root(tmp_path, classes=["background", "crack", "spall"]).notes

@@ -20,6 +20,8 @@ FAULTS = (
     "image missing",
     "images missing",
     "mask of another size",
+    "turned image",
+    "colour copies",
     "truncated mask",
     "truncated image",
     "empty mask",
@@ -54,8 +56,10 @@ def damage(folder: "Folder", fault: str, rng: np.random.Generator) -> bool:
         return True
     if fault in ("mask of another mode", "mask of other values", "inverted masks"):
         return _other_mask(folder, hit, fault, rng)
-    if fault in ("strays", "preview", "visualisations", "second image of a name"):
+    if fault in ("strays", "preview", "visualisations", "second image of a name", "colour copies"):
         return _more_files(folder, hit, fault)
+    if fault == "turned image" and hit.image.suffix not in (".jpg", ".png", ".webp"):
+        return False
     hit.classes = None
     path = hit.image if fault.endswith("image") else mask
     match fault:
@@ -63,6 +67,11 @@ def damage(folder: "Folder", fault: str, rng: np.random.Generator) -> bool:
             for path in hit.masks:
                 path.unlink()
             hit.masks = []
+        case "turned image":
+            with Image.open(hit.image) as image:
+                exif = image.getexif()
+                exif[0x0112] = 6
+                image.save(hit.image, exif=exif)
         case "mask of another size":
             with Image.open(mask) as image:
                 smaller = image.resize((image.width - 3, image.height), Image.Resampling.NEAREST)
@@ -128,6 +137,12 @@ def _more_files(folder: "Folder", hit: "Picture", fault: str) -> bool:
     if fault == "preview":
         image.save(root / "preview.png")
         folder.strays = [root / "preview.png"]
+        return True
+    if fault == "colour copies":
+        for picture in folder.pictures:
+            copy = picture.masks[0].with_name(f"{picture.masks[0].stem}_color.png")
+            image.save(copy)
+            folder.strays.append(copy)
         return True
     if fault == "visualisations":
         where = root / "overlays"

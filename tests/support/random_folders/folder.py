@@ -4,14 +4,15 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from tests.support.random_folders.faults import FAULTS, damage
 from tests.support.random_folders.masks import COLOURS, THRESHOLD, Encoding, draw_encoding, write_mask
 from tests.support.random_folders.names import LAYOUTS, NAMINGS, TOGETHER, Name, draw_names
-from tests.support.random_folders.pictures import KINDS, write_picture
-from tests.support.random_folders.scenes import NAMES, Map, chance, pick, scene
+from tests.support.random_folders.pictures import KINDS, WITH_HOLES, write_picture
+from tests.support.random_folders.scenes import NAMES, Hole, Map, chance, pick, scene
 
 SEVERAL = ("by class folder", "by class ending", "by object", "by object folder")
 """Masks of which an image has several."""
@@ -27,6 +28,7 @@ class Picture:
     Attributes:
         image: its file.
         masks: its masks.
+        hole: where it has no value.
         classes: what its masks show; None: it must not be read, as a file is missing or damaged.
         side: on which it was put; None: none.
         group: the video or the patient of which it is a part; empty: none.
@@ -34,6 +36,7 @@ class Picture:
 
     image: Path
     masks: list[Path]
+    hole: Hole
     classes: Map | None
     side: str | None = None
     group: str = ""
@@ -96,6 +99,9 @@ def draw_folder(seed: int, root: Path) -> Folder:
         folder.pictures.append(_write(folder, name, side, drawn, its_kind, rng))
     _declare(folder, classes, rng)
     _divide(folder, rng)
+    if kind in WITH_HOLES and kind != "tif nodata" and chance(rng, 0.3):
+        folder.fields["options"]["range"] = (0.0, 1.0 if kind == "float nan" else 4095.0)
+    folder.fields["resize"] = pick(rng, ("fit", "crop", "stretch"))
     if chance(rng, 0.4):
         fault = pick(rng, FAULTS)
         folder.choices["fault"] = fault if damage(folder, fault, rng) else "none"
@@ -116,12 +122,16 @@ def _write(folder: Folder, name: Name, side: str | None, drawn: Map, kind: str, 
         folder.root / where.format(side=side, patient=1 + len(folder.pictures) // 3)
         for where in LAYOUTS[folder.choices["layout"]]
     )
-    image = write_picture(images / name.image, kind, drawn.shape, rng)
+    hole = np.zeros(drawn.shape, bool)
+    if kind in WITH_HOLES:
+        hole[: int(rng.integers(0, 8))] = True
+    image = write_picture(images / name.image, kind, hole, rng)
     several = folder.choices["several"]
+    group = "" if "patient" in LAYOUTS[folder.choices["layout"]][0] else name.group  # whose names count in their folder
     published = {None: None, "valid": "val", "validation": "val"}.get(side, side)
     if several == "none":
         mask, shown = write_mask(masks / name.mask, drawn, folder.encoding, rng)
-        return Picture(image, [mask], shown, published, name.group)
+        return Picture(image, [mask], hole, shown, published, group)
     found: list[Path] = []
     for number in range(1, int(folder.choices["classes"])):
         there = (drawn == number).astype(np.int16)
@@ -140,7 +150,7 @@ def _write(folder: Folder, name: Name, side: str | None, drawn: Map, kind: str, 
                 "by object folder": masks / name.mask / f"{place + 1}",
             }[several]
             found.append(write_mask(where, part, folder.encoding, rng)[0])
-    return Picture(image, found, drawn, published, name.group)
+    return Picture(image, found, hole, drawn, published, group)
 
 
 def _declare(folder: Folder, classes: int, rng: np.random.Generator) -> None:
@@ -150,9 +160,9 @@ def _declare(folder: Folder, classes: int, rng: np.random.Generator) -> None:
     options = folder.fields.setdefault("options", {})
     if encoding.threshold:
         options["threshold"] = THRESHOLD
-    if several.startswith("by class"):
+    if several.startswith("by class") and classes > 2:  # of one class it is a folder like any other
         folder.names = dict(enumerate(NAMES[:classes]))
-    elif several != "none":
+    elif several.startswith("by object"):
         folder.names = {0: "background", 1: "object"}
     if encoding.are_colours:
         where = pick(rng, (*_TABLES, "nowhere"))
@@ -184,7 +194,7 @@ def _declare(folder: Folder, classes: int, rng: np.random.Generator) -> None:
         values = range(classes) if several != "none" or encoding.threshold else encoding.values
         folder.fields["classes"] = dict(zip(values, names, strict=False))
     else:
-        (root / where).write_text(_list(where, names, pick(rng, ("\n", "\r\n"))))
+        (root / where).write_bytes(_list(where, names, pick(rng, ("\n", "\r\n"))).encode(pick(rng, ("utf-8", "utf-8-sig"))))
 
 
 def _list(where: str, names: tuple[str, ...], end: str) -> str:
@@ -217,8 +227,10 @@ def _divide(folder: Folder, rng: np.random.Generator) -> None:
             folder.fields["split"] = {"test": "published"}
         return
     if not chance(rng, 0.25):
+        if chance(rng, 0.3):
+            folder.fields["split"] = pick(rng, ({"folds": 3}, {"val_fraction": 0.4}))
         return
-    way = pick(rng, ("stems", "names", "paths", "windows", "two columns"))
+    way = pick(rng, ("stems", "names", "paths", "windows", "two columns", "masks", "nfd"))
     folder.choices["lists"] = way
     sides = ["train", "val", *(pick(rng, ("train", "train", "val", "neither")) for _ in pictures[2:])]
     lines: dict[str, list[str]] = {"train": [], "val": [], "neither": []}
@@ -231,8 +243,10 @@ def _divide(folder: Folder, rng: np.random.Generator) -> None:
                 "paths": image,
                 "windows": image.replace("/", "\\"),
                 "two columns": f"{image} {mask}",
+                "masks": Path(mask).name,
+                "nfd": normalize("NFD", image),
             }[way]
         )
         pictures[number] = replace(picture, side=side)
     for side in ("train", "val"):
-        (folder.root / f"{side}.txt").write_text("\n".join(lines[side]) + "\n")
+        (folder.root / f"{side}.txt").write_text(pick(rng, ("\n", "\r\n")).join([*lines[side], ""]), newline="")

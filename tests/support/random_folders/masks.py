@@ -65,6 +65,8 @@ def draw_encoding(rng: np.random.Generator, classes: int, ignored: str) -> Encod
     }[how]
     kinds = [*LOSSLESS, *_ODD, "png", "png", "png"] + (list(_OF_TWO) * 2 if classes == 2 and ignored == "none" else [])
     container = pick(rng, kinds)
+    if container in ("was jpg", "smoothed") and max(values) < 255:
+        container = "jpg"  # smeared class numbers are class numbers again, which nobody can see
     white = next(value for value in (255, 200, 254, 9) if value not in values)
     threshold = container in ("jpg", "was jpg", "smoothed") and classes == 2 and 255 in values and chance(rng, 0.5)
     return Encoding(how, values, white, container, threshold and ignored == "none")

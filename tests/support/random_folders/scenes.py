@@ -10,9 +10,15 @@ Map = npt.NDArray[np.int16]
 """(H, W): the number of the class of each pixel, :data:`IGNORED` where it is none."""
 
 IGNORED = -1
+NOT_MEASURED = -2
+"""Where the image has no value, whatever the mask says."""
+
 NAMES = ("background", "crack", "spall", "rust", "moss")
 
 _Any = TypeVar("_Any")
+Hole = npt.NDArray[np.bool_]
+"""(H, W): where an image has no value."""
+
 _MARGIN = 3
 
 

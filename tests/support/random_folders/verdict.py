@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tests.support.random_folders.folder import Folder, draw_folder
-from tests.support.random_folders.scenes import IGNORED
+from tests.support.random_folders.scenes import IGNORED, NOT_MEASURED
 from tune_seg.config import DataConfig, parse
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.data.dataset import IGNORE_INDEX
@@ -65,9 +65,7 @@ def judged(seed: int, where: Path, seconds: float) -> Verdict:
 
 def _judged(folder: Folder, packs: Path) -> Verdict:
     try:
-        config = parse(
-            DataConfig, {"root": folder.root, "size": folder.shape, "resize": "fit", **folder.fields}, prefix="data"
-        )
+        config = parse(DataConfig, {"root": folder.root, "size": folder.shape, **folder.fields}, prefix="data")
         dataset = read(config)
         path = pack(dataset, packs, folder.shape)
         origin = packed_origin(dataset, packs, folder.shape)
@@ -94,13 +92,13 @@ class _Seen:
     """What was counted of the masks as they were read.
 
     Attributes:
-        pairs: the pixels of each true class (-1: none) that were read as each name (None: ignored).
-        unmasked: the pixels of images without a mask.
+        pairs: the pixels of each true class (-1: none, -2: not measured) that were read as each name (None: ignored).
+        in_masks: the pixels of each class in the masks.
         wrong: what nothing could excuse.
     """
 
     pairs: Counter[tuple[int, str | None]] = field(default_factory=Counter)
-    unmasked: int = 0
+    in_masks: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -137,8 +135,10 @@ def _looked_at(folder: Folder, dataset: Dataset) -> _Seen:
         elif picture.classes.shape != mask.shape:
             seen.wrong.append(f"{sample.image} has the mask of another image, {sample.mask}")
         else:
-            seen.unmasked += 0 if picture.masks else mask.size
-            both, times = np.unique(np.stack([picture.classes.ravel(), mask.ravel()]), axis=1, return_counts=True)
+            if picture.masks:
+                seen.in_masks.update(picture.classes.ravel().tolist())
+            true = np.where(picture.hole, NOT_MEASURED, picture.classes)
+            both, times = np.unique(np.stack([true.ravel(), mask.ravel()]), axis=1, return_counts=True)
             for (number, index), count in zip(both.T.tolist(), times.tolist(), strict=True):
                 seen.pairs[number, None if index == IGNORE_INDEX else names[index]] += count
     return seen
@@ -151,7 +151,11 @@ def _other_counts(folder: Folder, seen: _Seen, names: tuple[str, ...], notes: st
     for (number, name), count in seen.pairs.items():
         if name is not None:
             of_name[name].add(number)
-        if number == IGNORED:
+        if number == NOT_MEASURED:
+            found[f"{count} pixels that were not measured are read as {name or 'ignored'}"] = (
+                name is None and "nodata or nan: they are ignored" in notes
+            )
+        elif number == IGNORED:
             if name is not None:
                 what = f"{count} pixels of no class are read as {name}"
                 found[what] = "255 is a class" in notes and encoding.ignored == 255 and _right_share(seen, IGNORED, notes)
@@ -176,7 +180,7 @@ def _other_counts(folder: Folder, seen: _Seen, names: tuple[str, ...], notes: st
 
 def _right_share(seen: _Seen, number: int, notes: str) -> bool:
     """Whether a note has the share of the pixels of a class, in all masks."""
-    share = 100 * sum(n for (true, _), n in seen.pairs.items() if true == number) / max(sum(seen.pairs.values()) - seen.unmasked, 1)
+    share = 100 * seen.in_masks[number] / max(seen.in_masks.total(), 1)
     return any(abs(float(said) - share) <= 0.01 * share + 0.001 for said in _SHARE.findall(notes))
 
 
@@ -211,12 +215,12 @@ def _sides(folder: Folder, dataset: Dataset, notes: str) -> dict[str, bool]:
         picture = None if sample.image is None else truth.get(sample.image)
         if picture is None:
             continue
-        if picture.side is not None and picture.side != sample.split:
+        if picture.side not in (None, sample.split):
             found[f"{picture.image} is on the side {sample.split} rather than {picture.side}"] = False
         if picture.group:
-            sides[picture.group].add(sample.split)
+            sides[picture.group].add(sample.subset)
     torn = sorted(group for group, on in sides.items() if len(on) > 1)
-    if torn and len(sides) > 1:
+    if torn and len(sides) > 1 and len(dataset.samples) >= 2 * len(sides):  # of fewer nobody can tell
         found[f"groups on both sides: {', '.join(torn)}"] = (
             "video, image or patient" in notes or "videos, images or" in notes
         )

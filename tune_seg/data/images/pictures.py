@@ -230,6 +230,16 @@ def depth(path: Path, part: int | None = None) -> ImageType:
     return "uint16" if bits > 8 else "uint8"
 
 
+def may_lack_values(path: Path, part: int | None = None) -> bool:
+    """Whether pixels of an image file may be unmeasured, by its header alone.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _reading(path):
+        return tiff.is_tiff(path) and tiff.may_lack_values(path, part or 0)
+
+
 def shape_of(path: Path, part: int | None = None) -> tuple[int, int] | None:
     """(H, W) of an image file, or of its page `part`, by its header alone; None where that cannot be read."""
     try:
