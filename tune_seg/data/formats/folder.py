@@ -143,6 +143,8 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
         names, ordered = _names_of_parts(groupings, config, class_list)
         classes = declared(names, None, IGNORE_LABEL)
         masks = _part_masks(sides, found, names, ordered, CLASS_NUMBERS if cuts is None else cuts)
+        if not ordered and len(names) > 2:
+            notes += ("Pixels that are of several classes are ignored, unless data.classes says which class covers which.",)
     else:
         classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"))
         notes += said
