@@ -107,8 +107,12 @@ class CamVidOptions(Options):
 
 
 def looks_like(root: Path) -> bool:
-    """Whether it is one of the three layouts; Kaggle's is recognised by the colours in class_dict.csv."""
-    return _layout(root) is not None
+    """Whether it is one of the three layouts; Kaggle's is recognised by the colours in class_dict.csv.
+
+    Images of one's own in SegNet's folders, whose masks have other names or formats, are read as a folder.
+    """
+    layout = _layout(root)
+    return layout is not None and (layout != "SegNet" or _named_as_segnet(root))
 
 
 def read_camvid(root: Path, config: DataConfig) -> FileDataset:
@@ -215,6 +219,12 @@ def _layout(root: Path) -> _Layout | None:
         known = {colour for colour, _ in COLOURS.values()}
         return "Kaggle" if all(colour in known for _, colour in rows) else None
     return None
+
+
+def _named_as_segnet(root: Path) -> bool:
+    masks = [path.name for path in (root / "trainannot").iterdir()]
+    images = {path.stem for path in (root / "train").iterdir()}
+    return not masks or any(name.endswith(".png") and name.removesuffix(".png") in images for name in masks)
 
 
 def _in_folders(root: Path, layout: _Layout) -> dict[SplitName, list[Sample]]:
