@@ -172,7 +172,10 @@ def mask_pixels(path: Path, part: int | None = None) -> MaskPixels:
     if image.mode == "1":
         return MaskPixels(np.asarray(image, np.uint8), _BLACK_AND_WHITE, lossy)
     if image.mode == "P":
-        return MaskPixels(np.asarray(image), _palette(image), lossy)
+        values, palette = np.asarray(image), _palette(image)
+        if image.format == "GIF" and _are_greys(palette[np.unique(values)]):  # which GIF stores as a palette, in any order
+            return MaskPixels(palette[:, 0][values], None, lossy)
+        return MaskPixels(values, palette, lossy)
     if image.mode == "L":
         grey = np.asarray(image)
         largest = 2 ** _png_bits(path) - 1  # what Pillow stretches to 255
@@ -198,6 +201,10 @@ def _grey_of_colour(path: Path, image: pillow.Image, tolerance: int) -> Raw:
             "(data.format: folder)"
         )
     return grey
+
+
+def _are_greys(colours: npt.NDArray[np.uint8]) -> bool:
+    return bool((colours == colours[:, :1]).all())
 
 
 def _palette(image: pillow.Image) -> npt.NDArray[np.uint8]:
