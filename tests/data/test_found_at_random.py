@@ -130,3 +130,63 @@ def test_that_pixels_of_several_classes_are_ignored_is_said_unless_their_order_i
     said = "Pixels that are of several classes are ignored, unless data.classes says which class covers which."
     assert said in read_root(tmp_path).notes
     assert said not in read_root(tmp_path, classes=["background", "crack", "spall"]).notes
+
+
+def test_a_folder_of_masks_for_each_image_may_be_called_as_images_are(tmp_path: Path) -> None:
+    drawn = numbers([0, 1])
+    for name in ("img1", "img2"):
+        write_image(tmp_path / f"images/{name}.png", photo())
+        write_image(tmp_path / f"masks/{name}/1.png", drawn * (np.arange(12) < 6))
+        write_image(tmp_path / f"masks/{name}/2.png", drawn * (np.arange(12) >= 6))
+    dataset = read_root(tmp_path)
+    assert all(np.array_equal(dataset.load(sample)[1], drawn) for sample in dataset.samples)
+    assert len(dataset.samples) == 2
+
+
+def test_ones_own_images_in_segnets_folders_may_have_other_names_and_formats(tmp_path: Path) -> None:
+    for side in ("train", "val"):
+        write_pairs(tmp_path, f"{side}/{side}{{}}.jpg", f"{side}annot/{side}{{}}_gt.tif", 2)
+    dataset = read_root(tmp_path)
+    assert dataset.class_names == ("class 0", "class 1", "class 2")
+    assert [(sample.id, sample.split) for sample in dataset.samples[::2]] == [("train0", "train"), ("val0", "val")]
+
+
+def test_the_list_that_names_what_is_not_there_is_the_one_that_is_said(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "JPEGImages/{}.png", "SegmentationClass/{}_gt.png")
+    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets/Segmentation/default.txt").write_text("0\n1\n2\n3\n")
+    with pytest.raises(InputError, match=r"ImageSets/Segmentation names samples that are not there"):
+        read_root(tmp_path)
+
+
+def test_a_line_of_a_list_is_the_image_whose_path_it_is(tmp_path: Path) -> None:
+    """Each patient has images of the same names."""
+    for patient in ("p1", "p2"):
+        write_pairs(tmp_path, f"images/{patient}/{{}}.png", f"masks/{patient}/{{}}.png", 2)
+    (tmp_path / "train.txt").write_text("images/p1/0.png\nimages/p1/1.png\n")
+    (tmp_path / "val.txt").write_text("images/p2/0.png\n")
+    dataset = read_root(tmp_path)
+    assert [(sample.id, sample.split) for sample in dataset.samples] == [
+        ("p1/0", "train"),
+        ("p1/1", "train"),
+        ("p2/0", "val"),
+    ]
+    (tmp_path / "val.txt").write_text("0.png\n")
+    with pytest.raises(InputError, match=r"0\.png is the name of .*images/p1/0\.png and of .*images/p2/0\.png; lists need"):
+        read_root(tmp_path)
+    (tmp_path / "images/p2/0.png").rename(tmp_path / "images/p2/7.png")
+    (tmp_path / "masks/p2/0.png").rename(tmp_path / "masks/p2/7.png")
+    (tmp_path / "val.txt").write_text("7\n")
+    assert read_root(tmp_path).samples[-1].id == "p2/7"
+
+
+def test_the_greys_of_a_gif_are_its_values_in_whatever_order_its_palette_has_them(tmp_path: Path) -> None:
+    drawn = {0: numbers([0, 1]), 1: numbers([0, 3]), 2: numbers([1, 2, 3]), 3: numbers([2])}
+    for number, mask in drawn.items():
+        write_image(tmp_path / f"images/{number}.png", photo())
+        write_image(tmp_path / f"masks/{number}.gif", mask)  # Pillow drops the entries that are not used
+    with Image.open(tmp_path / "masks/1.gif") as image:
+        assert np.asarray(image).max() < 3
+    dataset = read_root(tmp_path, classes={number: f"c{number}" for number in range(4)})
+    for sample in dataset.samples:
+        assert np.array_equal(dataset.load(sample)[1], drawn[int(sample.id)])

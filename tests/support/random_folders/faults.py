@@ -78,7 +78,7 @@ def damage(folder: "Folder", fault: str, rng: np.random.Generator) -> bool:
             smaller.save(mask)
         case "truncated mask" | "truncated image":
             content = path.read_bytes()
-            path.write_bytes(content[: int(len(content) * rng.uniform(0.2, 0.8))])
+            path.write_bytes(content[: int(len(content) * rng.uniform(0.2, 0.6))])
         case "empty mask" | "empty image":
             path.write_bytes(b"")
         case "pointer":
@@ -116,7 +116,7 @@ def _other_mask(folder: "Folder", hit: "Picture", fault: str, rng: np.random.Gen
         with Image.open(hit.masks[0]) as image:
             image.convert("RGB" if image.mode == "L" else "L").save(hit.masks[0])
         return True
-    if len(encoding.values) != 2 or folder.choices["ignored"] != "none":
+    if encoding.values not in ((0, 1), (0, 255)) or folder.choices["ignored"] != "none":
         return False
     turned = [hit] if fault == "mask of other values" else folder.pictures[: len(folder.pictures) // 2]
     for picture in turned:

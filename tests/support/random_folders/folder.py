@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.support.random_folders.faults import FAULTS, damage
 from tests.support.random_folders.masks import COLOURS, THRESHOLD, Encoding, draw_encoding, write_mask
-from tests.support.random_folders.names import LAYOUTS, NAMINGS, TOGETHER, Name, draw_names
+from tests.support.random_folders.names import LAYOUTS, NAMINGS, OF_A_PATIENT, TOGETHER, Name, draw_names
 from tests.support.random_folders.pictures import KINDS, WITH_HOLES, write_picture
 from tests.support.random_folders.scenes import NAMES, Hole, Map, chance, pick, scene
 
@@ -83,6 +83,8 @@ def draw_folder(seed: int, root: Path) -> Folder:
     if layout in TOGETHER or several != "none":
         naming = pick(rng, ("_mask", "_gt", " label") if several == "none" else ("equal", "words"))
         layout = layout if several == "none" else pick(rng, ("plain", "labels", "folder first"))
+    if naming == "of a patient":
+        layout = "patient folders"  # as the names are those of other images elsewhere
     if several != "none":
         white = pick(rng, (1, 255))
         encoding = Encoding("one each", (0, white), 200, pick(rng, ("png", "tif", "bmp", "palette")), False)
@@ -119,7 +121,7 @@ def _sides(rng: np.random.Generator, layout: str, count: int) -> list[str | None
 
 def _write(folder: Folder, name: Name, side: str | None, drawn: Map, kind: str, rng: np.random.Generator) -> Picture:
     images, masks = (
-        folder.root / where.format(side=side, patient=1 + len(folder.pictures) // 3)
+        folder.root / where.format(side=side, patient=1 + len(folder.pictures) // OF_A_PATIENT)
         for where in LAYOUTS[folder.choices["layout"]]
     )
     hole = np.zeros(drawn.shape, bool)

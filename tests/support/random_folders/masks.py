@@ -48,7 +48,7 @@ class Encoding:
     @property
     def are_numbers(self) -> bool:
         """Whether the numbers that the reader sees are those that were written; palettes may have others."""
-        return not self.threshold and self.container not in ("gif", "png1", "tifbool", "palette permuted")
+        return not self.threshold and self.container not in ("png1", "tifbool", "palette permuted")
 
 
 def draw_encoding(rng: np.random.Generator, classes: int, ignored: str) -> Encoding:

@@ -27,6 +27,7 @@ NAMINGS = {
     "frames": ("vid{g}_{n:04}", "vid{g}_{n:04}"),
     "frames_mask": ("seq{g}_f{n:03}", "seq{g}_f{n:03}_mask"),
     "patients": ("patient{g}_{n}", "patient{g}_{n}_seg"),
+    "of a patient": ("{i}", "{i}"),
     "tiles": ("area{g}_x{n}_y0", "area{g}_x{n}_y0"),
 }
 """The name of an image and that of its mask: by a number, a word, a day and a group."""
@@ -54,6 +55,9 @@ LAYOUTS = {
 TOGETHER = ("beside", "in the root", "patients first")
 """Images and masks lie in one folder, so their names must differ."""
 
+OF_A_PATIENT = 3
+"""Images in each patient's folder."""
+
 _WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibex", "jay", "kea", "lynx", "mole", "newt", "owl", "pug")
 
 
@@ -73,7 +77,13 @@ def draw_names(rng: np.random.Generator, naming: str, count: int) -> list[Name]:
     each = int(rng.integers(3, 6))
     found: list[Name] = []
     for number in range(count):
-        values = {"n": start + step * number, "w": _WORDS[number], "d": 1 + number % 9, "g": 1 + number // each}
+        values = {
+            "n": start + step * number,
+            "i": 1 + number % OF_A_PATIENT,
+            "w": _WORDS[number],
+            "d": 1 + number % 9,
+            "g": 1 + number // each,
+        }
         name, its_mask = image.format(**values), mask.format(**values)
         if naming == "nfd":
             its_mask = normalize("NFD", its_mask)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tests.support.random_folders.folder import Folder, draw_folder
+from tests.support.random_folders.names import TOGETHER
 from tests.support.random_folders.scenes import IGNORED, NOT_MEASURED
 from tune_seg.config import DataConfig, parse
 from tune_seg.data import Dataset, PackedData, pack, read
@@ -194,15 +195,19 @@ def _left_out(folder: Folder, dataset: Dataset, notes: str) -> dict[str, bool]:
         if side == "test" and (folder.fields.get("split") or re.search(rf"\b{count} images .*of test are not used", notes)):
             continue
         said = (
-            rf"\b{count} of \d+ image files are in none of the lists" if side == "neither" else rf"left out: .*\({count}\)"
+            rf"\b({count}|{count + len(folder.strays)}) of \d+ image files are in none of the lists"
+            if side == "neither"
+            else rf"left out: .*\({count}\)"
         )
         found[f"{count} images of {side} are left out"] = re.search(said, notes) is not None
     if folder.orphans:
         found[f"{len(folder.orphans)} masks without an image are left out"] = re.search(r"left out", notes) is not None
     published = folder.choices["layout"] in ("voc", "segnet")  # whose folders are known, so that nothing else counts
-    if not published and (shown := [path for path in folder.strays if path.parent.name in ("overlays", "data")]):
-        said = rf"left out: .*\({len(shown)}\)"
-        found[f"{len(shown)} pictures that are neither are left out"] = re.search(said, notes) is not None
+    visible = [path for path in folder.strays if path.parent.name in ("overlays", "data") and path.name[0] != "."]
+    unlisted = "lists" in folder.choices and folder.choices["layout"] in TOGETHER  # counted with those of no list
+    if visible and not published and not unlisted:
+        said = rf"left out: .*\({len(visible)}\)"
+        found[f"{len(visible)} pictures that are neither are left out"] = re.search(said, notes) is not None
     return found
 
 
