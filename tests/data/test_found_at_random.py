@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from tests.support.image_files import numbers, photo, read_root, write_image
 from tune_seg.data import Dataset, pack
@@ -190,3 +190,26 @@ def test_the_greys_of_a_gif_are_its_values_in_whatever_order_its_palette_has_the
     dataset = read_root(tmp_path, classes={number: f"c{number}" for number in range(4)})
     for sample in dataset.samples:
         assert np.array_equal(dataset.load(sample)[1], drawn[int(sample.id)])
+
+
+def test_smoothed_objects_that_are_too_thin_for_a_level_are_called_smoothed(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.png")
+    for number in range(4):
+        line = np.zeros((10, 12), np.uint8)
+        line[4:6, 2 : 8 + number] = 255
+        Image.fromarray(line).filter(ImageFilter.GaussianBlur(1.5)).save(tmp_path / f"masks/{number}.png")
+    with pytest.raises(
+        InputError, match=r"values in the masks, .* as JPEG or smoothing leaves them.*data\.options\.threshold"
+    ):
+        read_root(tmp_path).find_classes(print)
+    with pytest.raises(InputError, match="as JPEG or smoothing leaves them"):
+        read_root(tmp_path, classes=["background", "line"]).find_classes(print)
+
+
+def test_many_grey_values_that_fill_areas_are_classes(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.png")
+    for number in range(4):
+        write_image(
+            tmp_path / f"masks/{number}.png", np.kron(numbers(list(range(0, 240, 12)), 5, 6), np.ones((2, 2), np.uint8))
+        )
+    assert len(read_root(tmp_path).find_classes(print)) > 12

@@ -58,6 +58,8 @@ def damage(folder: "Folder", fault: str, rng: np.random.Generator) -> bool:
         return _other_mask(folder, hit, fault, rng)
     if fault in ("strays", "preview", "visualisations", "second image of a name", "colour copies"):
         return _more_files(folder, hit, fault)
+    if fault == "folder" and folder.choices["several"] != "none":
+        return False  # the image is then one on which the class is not
     if fault == "turned image" and hit.image.suffix not in (".jpg", ".png", ".webp"):
         return False
     hit.classes = None

@@ -89,6 +89,8 @@ def draw_folder(seed: int, root: Path) -> Folder:
         white = pick(rng, (1, 255))
         encoding = Encoding("one each", (0, white), 200, pick(rng, ("png", "tif", "bmp", "palette")), False)
     kind, shapes = pick(rng, (*KINDS, "png", "jpg", "png and jpg")), pick(rng, ("one", "one", "several"))
+    if kind in WITH_HOLES and layout in ("voc", "segnet"):
+        kind = "tif"  # it is the folder's reader alone that knows of pixels that were not measured
     choices = {"images": kind, "masks": f"{encoding.how}, {encoding.container}", "ignored": ignored, "layout": layout}
     choices |= {"several": several, "names": naming, "shapes": shapes, "classes": str(classes)}
     folder = Folder(root, shape, choices, encoding)

@@ -92,7 +92,7 @@ def write_mask(path: Path, drawn: Map, encoding: Encoding, rng: np.random.Genera
     grey = values.astype(np.uint8)
     match container:
         case "jpg" | "was jpg" | "smoothed":
-            return file, _smeared(file, Image.fromarray(grey), container, drawn, encoding)
+            return file, _smeared(file, Image.fromarray(grey), container, drawn, encoding, rng)
         case "colours":
             Image.fromarray(np.array(COLOURS, np.uint8)[drawn]).save(file)
         case "palette" | "palette differs" | "palette permuted":
@@ -120,7 +120,7 @@ def write_mask(path: Path, drawn: Map, encoding: Encoding, rng: np.random.Genera
     return file, drawn
 
 
-def _smeared(file: Path, image: Image.Image, how: str, drawn: Map, encoding: Encoding) -> Map:
+def _smeared(file: Path, image: Image.Image, how: str, drawn: Map, encoding: Encoding, rng: np.random.Generator) -> Map:
     if how == "jpg":
         image.save(file, quality=85)
     elif how == "was jpg":
@@ -128,7 +128,7 @@ def _smeared(file: Path, image: Image.Image, how: str, drawn: Map, encoding: Enc
         image.save(stream, "JPEG", quality=80)
         Image.open(stream).save(file)
     else:
-        image.filter(ImageFilter.GaussianBlur(1)).save(file)
+        image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.7, 2.5)))).save(file)
     return (np.asarray(Image.open(file)) >= THRESHOLD).astype(np.int16) if encoding.threshold else drawn
 
 

@@ -56,7 +56,7 @@ def judged(seed: int, where: Path, seconds: float) -> Verdict:
     """
     found: list[Verdict] = []
     folder = draw_folder(seed, where / "data")
-    worker = Thread(target=lambda: found.append(_judged(folder, where / "packs")), daemon=True)
+    worker = Thread(target=lambda: found.append(verdict_on(folder, where / "packs")), daemon=True)
     worker.start()
     worker.join(seconds)
     verdict = found[0] if found else Verdict("wrong", f"hangs: nothing for {seconds:g} seconds")
@@ -64,7 +64,8 @@ def judged(seed: int, where: Path, seconds: float) -> Verdict:
     return verdict
 
 
-def _judged(folder: Folder, packs: Path) -> Verdict:
+def verdict_on(folder: Folder, packs: Path) -> Verdict:
+    """The verdict on a folder, which is packed below `packs`."""
     try:
         config = parse(DataConfig, {"root": folder.root, "size": folder.shape, **folder.fields}, prefix="data")
         dataset = read(config)
@@ -73,12 +74,12 @@ def _judged(folder: Folder, packs: Path) -> Verdict:
         assert origin is not None
         return _compared(folder, dataset, PackedData(path), origin)
     except InputError as error:
-        return _refused(folder, str(error))
+        return refusal(folder, str(error))
     except Exception:
         return Verdict("wrong", traceback.format_exc())
 
 
-def _refused(folder: Folder, message: str) -> Verdict:
+def refusal(folder: Folder, message: str) -> Verdict:
     """A refusal names a file, a folder or a key, in the words of this project."""
     files = {path.name for path in folder.root.rglob("*")} | {folder.root.name}
     if foreign := re.search(_OF_LIBRARIES, message):

@@ -196,7 +196,7 @@ def _mixed(totals: MaskTotals, asked: Asked, others: list[int], ignored: str) ->
 
 def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
     levels = totals.levels
-    if not levels and not totals.lossy.count:
+    if not levels and not totals.lossy.count and not totals.are_smeared:
         return
     what = (
         f"{totals.lossy} compressed as JPEG, which changes class numbers"

@@ -19,6 +19,8 @@ _SOLID = 0.2  # of the pixels of a value; those of a smooth transition are in li
 _NEAR = 24  # values: how far compression moves them
 _MAX_LEVELS = 6
 _MIN_GATHERED = 0.8
+_MANY_VALUES = 12
+_MAX_FILLING = 0.2
 _MIN_OBJECTS = 3
 _MIN_HIGHEST = 5
 _MOST = 0.9
@@ -133,6 +135,13 @@ class MaskTotals:
         between = {value for value in self.pixels if SMALL_NUMBERS <= value < found[-1]} - set(found)
         weak = len(between - set(strong))
         return found if gathered >= _MIN_GATHERED and weak >= 2 and weak >= 2 * len(between & set(strong)) else []
+
+    @property
+    def are_smeared(self) -> bool:
+        """Whether nearly all of many grey values fill no area, as smoothing leaves them, also of objects without a level."""
+        found = self.pixels.keys() - {0, WHITE}
+        filling = found & set(self._strong())
+        return len(found) >= _MANY_VALUES and max(found) >= SMALL_NUMBERS and len(filling) <= _MAX_FILLING * len(found)
 
     def _strong(self) -> list[int]:
         found = [value for value, looked_at in self.looked_at.items() if self.solid[value] >= _SOLID * looked_at]
