@@ -213,3 +213,13 @@ def test_many_grey_values_that_fill_areas_are_classes(tmp_path: Path) -> None:
             tmp_path / f"masks/{number}.png", np.kron(numbers(list(range(0, 240, 12)), 5, 6), np.ones((2, 2), np.uint8))
         )
     assert len(read_root(tmp_path).find_classes(print)) > 12
+
+
+def test_that_negative_numbers_in_masks_are_ignored_is_said_with_their_share(tmp_path: Path) -> None:
+    write_pairs(tmp_path, "images/{}.png", "masks/{}.tif")
+    for number in range(4):
+        values = np.where(np.arange(10)[:, None] < 1 + number % 2, -1, numbers([0, 1]).astype(np.int16))
+        tifffile.imwrite(tmp_path / f"masks/{number}.tif", values.astype(np.int16))
+    dataset = read_root(tmp_path)
+    dataset.find_classes(print)
+    assert "negative numbers and nan in the masks are ignored: 15 % of the pixels" in dataset.notes

@@ -173,8 +173,9 @@ def _other_counts(folder: Folder, seen: _Seen, names: tuple[str, ...], notes: st
         found[f"classes {', '.join(sorted(other))}, which nobody named"] = "255 is a class" in notes
     found |= {f"{name} is of the classes {numbers}": False for name, numbers in of_name.items() if len(numbers) > 1}
     ignored = sum(n for (number, name), n in seen.pairs.items() if number == IGNORED and name is None)
-    if ignored and encoding.container != "tifint" and not encoding.are_colours:
+    if ignored and not encoding.are_colours:
         word = f"{encoding.ignored} is ignored" if folder.ignored_is_said else "255 is taken for ignored"
+        word = "negative numbers and nan in the masks are ignored" if encoding.container == "tifint" else word
         if word not in notes or not _right_share(seen, IGNORED, notes):
             found[f"{ignored} pixels are ignored"] = False
     return found

@@ -84,6 +84,10 @@ def meaning(totals: MaskTotals, asked: Asked) -> Meaning:
         answer = Meaning(
             answer.labels, (*answer.notes, f"{said} is ignored, as data.ignore_label says: {_share(totals, said)}")
         )
+    if totals.negative:
+        share = 100 * totals.negative / (totals.negative + sum(totals.pixels.values()))
+        ignored = f"negative numbers and nan in the masks are ignored: {share:.3g} % of the pixels"
+        answer = Meaning(answer.labels, (*answer.notes, ignored))
     return answer
 
 

@@ -55,7 +55,7 @@ class MaskTotals:
     Attributes:
         occurrences: of each value, the number of masks and the first.
         groups: of each value, the masks that hold it.
-        pixels, solid, looked_at, borders: as of one mask.
+        pixels, negative, solid, looked_at, borders: as of one mask.
         white_alone: masks whose values are 255 and perhaps 0.
         white_beside: masks that hold 255 and another value than 0.
         numbers: masks without 255 that hold another value than 0.
@@ -71,6 +71,7 @@ class MaskTotals:
     occurrences: dict[int, Occurrence] = field(default_factory=dict)
     groups: defaultdict[int, Group] = field(default_factory=_groups)
     pixels: dict[int, int] = field(default_factory=dict)
+    negative: int = 0
     solid: dict[int, int] = field(default_factory=dict)
     looked_at: dict[int, int] = field(default_factory=dict)
     borders: int = 0
@@ -93,6 +94,7 @@ class MaskTotals:
         for total, part in ((self.pixels, mask.pixels), (self.solid, mask.solid), (self.looked_at, mask.looked_at)):
             for value, count in part.items():
                 total[value] = total.get(value, 0) + count
+        self.negative += mask.negative
         self.borders += mask.borders
         others = mask.pixels.keys() - {0, WHITE}
         if WHITE in mask.pixels:
