@@ -129,7 +129,7 @@ def _other_mask(folder: "Folder", hit: "Picture", fault: str, rng: np.random.Gen
             if not there.any():
                 continue
         else:
-            values = np.where(there, 1 if encoding.values[1] == 255 else 255, 0)
+            values = np.where(there, {1: 255, 255: 1}[encoding.values[1]], 0)
         Image.fromarray(values.astype(np.uint8)).save(picture.masks[0])
     return True
 
