@@ -71,6 +71,14 @@ def test_every_page_of_the_documentation_is_on_its_map() -> None:
     assert pages - {"README.md"} <= listed
 
 
+def test_the_tests_that_the_page_of_kinds_names_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "data-kinds.md").read_text()))
+    there = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 40 and named - there == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_yaml_of_a_page_is_a_possible_study(page: Path) -> None:
     if page.name == "your-own-loss.md":

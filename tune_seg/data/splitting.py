@@ -73,6 +73,21 @@ def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[S
     return used
 
 
+def unlisted(samples: Sequence[Sample], divided: Sequence[Sample]) -> tuple[str, ...]:
+    """What to say of the images that lists left out.
+
+    Args:
+        samples: what :func:`divide` was given.
+        divided: what it returned.
+    """
+    kept = {sample.id for sample in divided}
+    files, left = (
+        len({sample.image or sample.mask for sample in some})
+        for some in (samples, [sample for sample in samples if sample.split != TEST and sample.id not in kept])
+    )
+    return (f"{left} of {files} image files are in none of the lists of the split, and are left out.",) if left else ()
+
+
 def text(path: Path) -> str:
     """The content of a text file.
 
@@ -141,24 +156,41 @@ def _entries(path: Path, problems: list[str]) -> list[str]:
 def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
     """What finds the samples of a line of a list."""
     named: dict[str, list[Sample]] = {}
-    files: dict[str, list[Sample]] = {}  # whose names may tell more than the id does, as in Cityscapes
+    files: dict[str, dict[Path, list[Sample]]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
         for name in {sample.id, sample.group, *_whole(sample)} - {""}:
             named.setdefault(name, []).append(sample)
         for path in (sample.image, sample.mask):
             if path is not None:
-                files.setdefault(path.name, []).append(sample)
+                for name in dict.fromkeys((path.name, path.stem)):
+                    files.setdefault(name, {}).setdefault(path, []).append(sample)
 
     def find(entry: str) -> list[Sample]:
         for text in (entry, entry.split()[0], normalize("NFC", entry), normalize("NFD", entry)):  # of two columns, the first
             file = Path(text.replace("\\", "/"))
             names = (text, text.removesuffix(file.suffix), file.name, file.stem)
-            found = next((named[name] for name in names if name in named), files.get(file.name, []))
-            if found:
+            if found := next((named[name] for name in names if name in named), []):
                 return found
+            there = _nearest(file, files.get(file.name, {}))
+            samples = list(dict.fromkeys(sample for path in there for sample in files[file.name][path]))
+            if len(images := sorted({str(sample.image) for sample in samples})) > 1:
+                raise InputError(f"{entry} is the name of {images[0]} and of {images[1]}; lists need more of the path")
+            if samples:
+                return samples
         return []
 
     return find
+
+
+def _nearest(entry: Path, paths: Iterable[Path]) -> list[Path]:
+    """Those of the paths that share most of their last folders with that of an entry."""
+    folders = entry.parts[-2::-1]
+    shared: dict[Path, int] = {}
+    for path in paths:
+        alike = [mine == its for mine, its in zip(folders, path.parts[-2::-1], strict=False)]
+        shared[path] = alike.index(False) if False in alike else len(alike)
+    most = max(shared.values(), default=0)
+    return [path for path, parts in shared.items() if parts == most]
 
 
 def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path], held_out: Sequence[Sample]) -> tuple[Sample, ...]:

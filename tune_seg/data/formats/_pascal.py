@@ -69,9 +69,22 @@ def _name(line: str, known: Container[str]) -> str:
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """The images in a folder by name; of several formats, JPEG."""
-    found = {normalize("NFC", path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
-    return found | {name: path.with_suffix(".jpg") for name, path in found.items() if path.with_suffix(".jpg").is_file()}
+    """The images in a folder by name; of several formats, JPEG.
+
+    Raises:
+        InputError: two of one name, none of which ends in .jpg.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(normalize("NFC", path.stem), []).append(path)
+    chosen = {name: next((path for path in paths if path.suffix == ".jpg"), paths[0]) for name, paths in found.items()}
+    twice = [
+        f"{paths[0]} and {paths[1].name}" for name, paths in found.items() if paths[1:] and chosen[name].suffix != ".jpg"
+    ]
+    if twice:
+        raise problems_error("two images have one name; take one of them away:", twice)
+    return chosen
 
 
 def listed_split(folder: Path, known: Container[str] = ()) -> tuple[list[str], list[str]]:

@@ -107,8 +107,12 @@ class CamVidOptions(Options):
 
 
 def looks_like(root: Path) -> bool:
-    """Whether it is one of the three layouts; Kaggle's is recognised by the colours in class_dict.csv."""
-    return _layout(root) is not None
+    """Whether it is one of the three layouts; Kaggle's is recognised by the colours in class_dict.csv.
+
+    Images of one's own in SegNet's folders, whose masks have other names or formats, are read as a folder.
+    """
+    layout = _layout(root)
+    return layout is not None and (layout != "SegNet" or _named_as_segnet(root))
 
 
 def read_camvid(root: Path, config: DataConfig) -> FileDataset:
@@ -140,15 +144,17 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
             f"{root}: no images of the published split's {options.val}; add them, choose other ones with "
             "data.options.val, or divide the images that are there with data.split.val_fraction"
         )
+    unused = 0
     if options.val == TEST:
         used = [*sides["train"], *(replace(sample, split="val") for sample in sides[TEST])]
     else:
         reads_test = config.split.given or config.split.test is not None
         used = [sample for side in (_SIDES if reads_test else SPLITS) for sample in sides[side]]
+        unused = 0 if reads_test else len(sides[TEST])
     samples = _divided(used, options.group, config.split, root)
     notes = tuple(notes_of_divided([_of_drive(sample) for sample in samples]))
     if layout == "SegNet":
-        return _segnet(samples, config, root, notes)
+        return _segnet(samples, config, root, notes, unused=unused)
     if options.classes == 11:
         void = VOID
         numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
@@ -179,7 +185,9 @@ def _of_drive(sample: Sample) -> Sample:
     return replace(sample, group=drive) if drive in _DRIVES else sample
 
 
-def _segnet(samples: tuple[Sample, ...], config: DataConfig, root: Path, notes: tuple[str, ...]) -> FileDataset:
+def _segnet(
+    samples: tuple[Sample, ...], config: DataConfig, root: Path, notes: tuple[str, ...], *, unused: int
+) -> FileDataset:
     """SegNet's layout, in which many keep other images."""
     published = declared(CLASS_NAMES, config.ignore_label, VOID)
     if config.classes is not None and len(config.classes) >= len(CLASS_NAMES):
@@ -191,6 +199,8 @@ def _segnet(samples: tuple[Sample, ...], config: DataConfig, root: Path, notes: 
     classes, reader, said = own_masks(samples, config, class_list, root / "trainannot")
     if config.classes is None and class_list is None and isinstance(classes, Scan):
         classes = PublishedOrFound(classes, published, "CamVid as SegNet has it")
+    if unused:
+        said += (f"{unused} images of test are not used; --set data.split.test=published holds them out for a last test.",)
     return FileDataset(samples, classes, masks=reader, layout=said, split_notes=notes)
 
 
@@ -207,6 +217,12 @@ def _layout(root: Path) -> _Layout | None:
         known = {colour for colour, _ in COLOURS.values()}
         return "Kaggle" if all(colour in known for _, colour in rows) else None
     return None
+
+
+def _named_as_segnet(root: Path) -> bool:
+    masks = [path.name for path in (root / "trainannot").iterdir()]
+    images = {path.stem for path in (root / "train").iterdir()}
+    return not masks or any(name.endswith(".png") and name.removesuffix(".png") in images for name in masks)
 
 
 def _in_folders(root: Path, layout: _Layout) -> dict[SplitName, list[Sample]]:

@@ -24,7 +24,7 @@ from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.files import stamp
 from tune_seg.data.images.pictures import RGB
 from tune_seg.data.options import Options, read_options
-from tune_seg.data.splitting import divide
+from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
 
 LAYOUT = (
@@ -209,9 +209,9 @@ def read_coco(root: Path, config: DataConfig) -> CocoDataset:
             "leaves these pixels out."
         )
     labels_of = dict(zip(paths.values(), labels, strict=True))
-    return CocoDataset(
-        divide(grouped(samples, options.group), config.split, root), annotations, labels_of, names, on_top, tuple(notes)
-    )
+    divided = divide(grouped(samples, options.group), config.split, root)
+    notes += unlisted(samples, divided)
+    return CocoDataset(divided, annotations, labels_of, names, on_top, tuple(notes))
 
 
 def draw(regions: Iterable[Region], size: tuple[int, int], *, on_top: bool = False) -> Mask:

@@ -20,12 +20,12 @@ from tune_seg.data.images.layout import Layout, Side, find_layout
 from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
 from tune_seg.data.images.own_masks import own_masks
 from tune_seg.data.images.parts import PartMasks
-from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Pictures, depth, page_numbers
+from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, MaskFiles, Pictures, depth, page_numbers
 from tune_seg.data.images.thresholds import CutMasks
 from tune_seg.data.images.tiff import is_tiff
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import Options, read_options
-from tune_seg.data.splitting import divide
+from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
 
 LAYOUT = "images/, masks/ (or other usual names, such as labels/, img_dir/ and ann_dir/, or a.jpg beside a_mask.png)"
@@ -128,7 +128,13 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     _reject_unpaired(samples, blank)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
     intensities = _intensities(samples, pictures, options)
-    notes = (*layout.notes, *_unused(layout, sides), *rules_of(found), *_blank_note(samples, blank))
+    notes = (
+        *layout.notes,
+        *_unused(layout, sides),
+        *rules_of(found),
+        *unlisted(published, samples),
+        *_blank_note(samples, blank),
+    )
     class_list = _class_list(root, layout, options)
     cuts = CutMasks(_cuts(options.threshold)) if options.threshold is not None else None
     classes: Labels | Scan
@@ -137,6 +143,8 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
         names, ordered = _names_of_parts(groupings, config, class_list)
         classes = declared(names, None, IGNORE_LABEL)
         masks = _part_masks(sides, found, names, ordered, CLASS_NUMBERS if cuts is None else cuts)
+        if not ordered and len(names) > 2:
+            notes += ("Pixels that are of several classes are ignored, unless data.classes says which class covers which.",)
     else:
         classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"))
         notes += said
@@ -171,6 +179,12 @@ def _sides(root: Path, layout: Layout, *, held_out: bool) -> dict[SplitName, Sid
         read: dict[SplitName, Side] = {name: sides[name] for name in SPLITS}
     else:
         read = {"train": next((side for name, side in sides.items() if name != TEST), sides.get(TEST, Side()))}
+    if not any(side.images for side in sides.values()):
+        left_out = ", ".join(f"{folder} ({count})" for folder, count in layout.left_out.items())
+        raise InputError(
+            f"{root}: no image of a format that is read ({', '.join(IMAGE_SUFFIXES)}), but other pictures in {left_out}; "
+            "convert them, for instance to PNG"
+        )
     missing = [str(root / layout.folder("image") / name) for name, side in read.items() if not side.images]
     missing += [str(root / layout.folder("mask") / name) for name, side in read.items() if not side.masks]
     if missing:

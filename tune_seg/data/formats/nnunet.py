@@ -17,7 +17,7 @@ from tune_seg.data.images.files import FileDataset, Scan, stamp
 from tune_seg.data.images.pictures import CLASS_NUMBERS, RGB, Pictures, depth, page_numbers
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import Options, read_options
-from tune_seg.data.splitting import divide
+from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
 
 LAYOUT = "imagesTr/NAME_0000.png (or .tif, .bmp), labelsTr/NAME.png, dataset.json"
@@ -108,7 +108,7 @@ def read_nnunet(root: Path, config: DataConfig) -> NnunetDataset:
         ignored = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
         labels = Scan(tuple(mask for _, mask in files.values()), ignored, root / "labelsTr")
     divided = divide(grouped(samples, options.group), config.split, root)
-    return NnunetDataset(divided, labels, pictures, CLASS_NUMBERS, remarks=remarks)
+    return NnunetDataset(divided, labels, pictures, CLASS_NUMBERS, remarks=(*remarks, *unlisted(samples, divided)))
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -61,11 +61,11 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
     images, masks, lists = home / "JPEGImages", home / "SegmentationClass", home / "ImageSets" / "Segmentation"
     known = images_in(images)
     if all((lists / f"{side}.txt").is_file() for side in SPLITS):
-        train, val = listed_split(lists, known)
+        (train, val), source = listed_split(lists, known), lists / "train.txt"
     else:
-        train, val = _one_list(lists, known), []
+        train, val, source = _one_list(lists, known), [], lists
     published: list[Sample] = [
-        *samples_of(train, lists / "train.txt", images, masks, ".png", "train"),
+        *samples_of(train, source, images, masks, ".png", "train"),
         *samples_of(val, lists / "val.txt", images, masks, ".png", "val"),
     ]
     test = listed(lists / "test.txt", known) if config.split.test == "published" and (lists / "test.txt").is_file() else []

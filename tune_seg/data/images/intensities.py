@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import Image, Sample
-from tune_seg.data.images.pictures import Pictures
+from tune_seg.data.images.pictures import Pictures, may_lack_values
 from tune_seg.errors import InputError
 
 Unmeasured = npt.NDArray[np.bool_]
@@ -105,24 +105,25 @@ class Intensities:
         return image, unmeasured
 
     def _find(self) -> "_Levels":
-        if self.given is not None:
-            low, high = (np.array([end], np.float64) for end in self.given)
-            return _Levels(low, high, ())
-        if self._pictures.dtype == "uint8":
-            return _Levels(None, None, ())
+        known = self.given is not None or self._pictures.dtype == "uint8"
         count = min(len(self.training), _MAX_IMAGES)
         chosen = [self.training[n * len(self.training) // count] for n in range(count)]
         each = max(_MAX_PIXELS // max(len(chosen), 1), 256)
 
         def look(image: tuple[Path, int | None]) -> _Seen | None:
             try:
+                if known and self.nodata is None and not may_lack_values(*image):
+                    return _Seen(np.empty((0, 1)), 0.0, np.dtype(self._pictures.dtype))
                 return self._look(*image, each)
             except InputError:  # loading it says what is wrong with it
                 return None
 
         with ThreadPoolExecutor(available_cores()) as pool:
             seen = [answer for answer in pool.map(look, chosen) if answer is not None]
-        return _levels(seen)
+        if not known:
+            return _levels(seen)
+        low, high = (None, None) if self.given is None else (np.array([end], np.float64) for end in self.given)
+        return _Levels(low, high, _unmeasured_note(seen))
 
     def _look(self, path: Path, part: int | None, most: int) -> _Seen:
         pixels, _, _, nodata = self._pictures.values(path, part)
@@ -156,21 +157,25 @@ class _Levels(NamedTuple):
 
 def _levels(seen: Sequence[_Seen]) -> _Levels:
     """Those that the training images give."""
-    said: list[str] = []
-    share = float(np.mean([image.unmeasured for image in seen])) if seen else 0.0
-    if share:
-        said.append(
-            f"{share:.1%} of the pixels of the training images are nodata or nan: they are ignored and shown as black "
-            "(data.options.nodata names another value)"
-        )
+    said = _unmeasured_note(seen)
     pixels = np.concatenate([image.pixels for image in seen]) if seen else np.empty((0, 1))
     if not len(pixels):
-        return _Levels(None, None, tuple(said))
+        return _Levels(None, None, said)
     low, high = np.percentile(pixels.astype(np.float64), PERCENTILES, axis=0)
     if all(image.dtype == np.uint16 for image in seen) and (high - low).max() >= _FULL:
-        return _Levels(None, None, tuple(said))
+        return _Levels(None, None, said)
     high = np.where(high > low, high, low + 1.0)
     return _Levels(low, high, (*said, _range_note(sorted({str(image.dtype) for image in seen}), low, high)))
+
+
+def _unmeasured_note(seen: Sequence[_Seen]) -> tuple[str, ...]:
+    share = float(np.mean([image.unmeasured for image in seen])) if seen else 0.0
+    if not share:
+        return ()
+    return (
+        f"{share:.1%} of the pixels of the training images are nodata or nan: they are "
+        "ignored and shown as black (data.options.nodata names another value)",
+    )
 
 
 def _range_note(kinds: Sequence[str], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> str:

@@ -161,11 +161,11 @@ def _meaning(parts: tuple[str, ...]) -> _Folder:
     kind, rest = "", []
     for part in parts:
         its_role, its_split = _words(part)
-        if its_role is not None:
+        if its_role is not None and not (kind and part[-1].isdigit()):  # img7 below the masks is an image and has some
             if kind:
                 rest.append(kind)  # the folder that is nearest to the files says what they are
             role, kind = its_role, part
-        elif its_split is None or split is not None:
+        elif its_split is None or split is not None or its_role is not None:
             rest.append(part)
         split = split or its_split
     return _Folder(parts, role, split, kind, tuple(rest))

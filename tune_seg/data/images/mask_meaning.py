@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tune_seg.data.images.mask_statistics import WHITE
-from tune_seg.data.images.mask_totals import SMALL_NUMBERS, Group, MaskTotals
+from tune_seg.data.images.mask_totals import SMALL_NUMBERS, Colour, Group, MaskTotals
 from tune_seg.data.labels import Labels, declared, found
 from tune_seg.errors import InputError
 
@@ -84,6 +84,10 @@ def meaning(totals: MaskTotals, asked: Asked) -> Meaning:
         answer = Meaning(
             answer.labels, (*answer.notes, f"{said} is ignored, as data.ignore_label says: {_share(totals, said)}")
         )
+    if totals.negative:
+        share = 100 * totals.negative / (totals.negative + sum(totals.pixels.values()))
+        ignored = f"negative numbers and nan in the masks are ignored: {share:.3g} % of the pixels"
+        answer = Meaning(answer.labels, (*answer.notes, ignored))
     return answer
 
 
@@ -196,7 +200,7 @@ def _mixed(totals: MaskTotals, asked: Asked, others: list[int], ignored: str) ->
 
 def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
     levels = totals.levels
-    if not levels and not totals.lossy.count:
+    if not levels and not totals.lossy.count and not totals.are_smeared:
         return
     what = (
         f"{totals.lossy} compressed as JPEG, which changes class numbers"
@@ -226,18 +230,29 @@ def _reject_objects(totals: MaskTotals, asked: Asked) -> None:
 
 
 def _reject_palettes(totals: MaskTotals, asked: Asked) -> None:
+    numbers_of: dict[Colour, dict[int, Group]] = {}
     for value, colours in sorted(totals.colours.items()):
+        for colour, masks in colours.items():
+            numbers_of.setdefault(colour, {})[value] = masks
         if len(colours) > 1:
             (first, one), (second, other) = sorted(colours.items(), key=lambda entry: -entry[1].count)[:2]
-            every = sorted({colour for found in totals.colours.values() for colour in found})
-            names = {f"class {number}": list(colour) for number, colour in enumerate(every)}
-            by_colour = f" {option('data.options.colours', names)}" if len(every) <= 8 else " data.options.colours"
-            numbers = {number: f"class {number}" for number in sorted(totals.pixels)}
-            by_number = f" {option('data.classes', numbers)}" if len(numbers) <= 8 else " data.classes: {number: name}"
-            raise InputError(
-                f"{asked.where}: palettes differ: the number {value} is the colour {first} in {one}, {second} in {other}. "
-                f"If colours are the classes, name them:{by_colour}. If numbers are, say so:{by_number}"
-            )
+            raise _palettes_differ(totals, asked, f"the number {value} is the colour {first} in {one}, {second} in {other}")
+    for colour, numbers in sorted(numbers_of.items()):
+        if len(numbers) > 1 and not totals.says_nothing:
+            (low, one), (high, other) = list(numbers.items())[:2]
+            raise _palettes_differ(totals, asked, f"the colour {colour} is the number {low} in {one}, {high} in {other}")
+
+
+def _palettes_differ(totals: MaskTotals, asked: Asked, how: str) -> InputError:
+    every = sorted({colour for found in totals.colours.values() for colour in found})
+    names = {f"class {number}": list(colour) for number, colour in enumerate(every)}
+    by_colour = f" {option('data.options.colours', names)}" if len(every) <= 8 else " data.options.colours"
+    numbers = {number: f"class {number}" for number in sorted(totals.pixels)}
+    by_number = f" {option('data.classes', numbers)}" if len(numbers) <= 8 else " data.classes: {number: name}"
+    return InputError(
+        f"{asked.where}: palettes differ: {how}. If colours are the classes, name them:{by_colour}. If numbers are, say "
+        f"so:{by_number}"
+    )
 
 
 def _reject_unknown(totals: MaskTotals, asked: Asked, unknown: list[int]) -> None:

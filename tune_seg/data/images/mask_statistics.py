@@ -27,6 +27,7 @@ class MaskStatistics:
 
     Attributes:
         pixels: of each value that occurs.
+        negative: of negative values, and nan, which are ignored.
         solid: of each value, the pixels that are a corner of four equal ones; empty where at most three values occur.
         looked_at: of each value, the pixels that `solid` was looked for among: of a large mask some rows are enough.
         white: the pixels of value 255.
@@ -38,6 +39,7 @@ class MaskStatistics:
     """
 
     pixels: dict[int, int] = field(default_factory=dict)
+    negative: int = 0
     solid: dict[int, int] = field(default_factory=dict)
     looked_at: dict[int, int] = field(default_factory=dict)
     borders: int = 0
@@ -72,6 +74,7 @@ def _look(found: MaskStatistics, mask: MaskPixels) -> None:
     present = np.flatnonzero(counts).tolist()
     for value in present:
         found.pixels[value] = found.pixels.get(value, 0) + int(counts[value])
+    found.negative += values.size - int(counts.sum())
     found.lossy |= mask.lossy
     if mask.palette is not None:
         for value in present:

@@ -19,6 +19,8 @@ _SOLID = 0.2  # of the pixels of a value; those of a smooth transition are in li
 _NEAR = 24  # values: how far compression moves them
 _MAX_LEVELS = 6
 _MIN_GATHERED = 0.8
+_MANY_VALUES = 12
+_MAX_FILLING = 0.2
 _MIN_OBJECTS = 3
 _MIN_HIGHEST = 5
 _MOST = 0.9
@@ -53,7 +55,7 @@ class MaskTotals:
     Attributes:
         occurrences: of each value, the number of masks and the first.
         groups: of each value, the masks that hold it.
-        pixels, solid, looked_at, borders: as of one mask.
+        pixels, negative, solid, looked_at, borders: as of one mask.
         white_alone: masks whose values are 255 and perhaps 0.
         white_beside: masks that hold 255 and another value than 0.
         numbers: masks without 255 that hold another value than 0.
@@ -63,11 +65,13 @@ class MaskTotals:
         highest: the numbers k.
         lossy: masks that were compressed with loss.
         colours: of each value, its colours in palettes, each with the masks that have it.
+        says_nothing: whether a palette gives two values of a mask one colour, so that colours are not the classes.
     """
 
     occurrences: dict[int, Occurrence] = field(default_factory=dict)
     groups: defaultdict[int, Group] = field(default_factory=_groups)
     pixels: dict[int, int] = field(default_factory=dict)
+    negative: int = 0
     solid: dict[int, int] = field(default_factory=dict)
     looked_at: dict[int, int] = field(default_factory=dict)
     borders: int = 0
@@ -80,6 +84,7 @@ class MaskTotals:
     highest: set[int] = field(default_factory=set)
     lossy: Group = field(default_factory=Group)
     colours: dict[int, dict[Colour, Group]] = field(default_factory=dict)
+    says_nothing: bool = False
 
     def add(self, path: Path, mask: MaskStatistics) -> None:
         """Count a mask."""
@@ -89,6 +94,7 @@ class MaskTotals:
         for total, part in ((self.pixels, mask.pixels), (self.solid, mask.solid), (self.looked_at, mask.looked_at)):
             for value, count in part.items():
                 total[value] = total.get(value, 0) + count
+        self.negative += mask.negative
         self.borders += mask.borders
         others = mask.pixels.keys() - {0, WHITE}
         if WHITE in mask.pixels:
@@ -105,6 +111,7 @@ class MaskTotals:
                 self.compact.add(path)
         if mask.lossy:
             self.lossy.add(path)
+        self.says_nothing |= len(set(mask.palette.values())) < len(mask.palette)
         for value, colour in mask.palette.items():
             self.colours.setdefault(value, {}).setdefault(colour, Group()).add(path)
 
@@ -130,6 +137,13 @@ class MaskTotals:
         between = {value for value in self.pixels if SMALL_NUMBERS <= value < found[-1]} - set(found)
         weak = len(between - set(strong))
         return found if gathered >= _MIN_GATHERED and weak >= 2 and weak >= 2 * len(between & set(strong)) else []
+
+    @property
+    def are_smeared(self) -> bool:
+        """Whether nearly all of many grey values fill no area, as smoothing leaves them, also of objects without a level."""
+        found = self.pixels.keys() - {0, WHITE}
+        filling = found & set(self._strong())
+        return len(found) >= _MANY_VALUES and max(found) >= SMALL_NUMBERS and len(filling) <= _MAX_FILLING * len(found)
 
     def _strong(self) -> list[int]:
         found = [value for value, looked_at in self.looked_at.items() if self.solid[value] >= _SOLID * looked_at]

@@ -1,5 +1,6 @@
 """Image and mask files as arrays, without loss, or an error that says what to do."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
+from PIL import UnidentifiedImageError
 
 from tune_seg.data.dataset import Image, ImageType
 from tune_seg.data.images import tiff
@@ -170,7 +172,10 @@ def mask_pixels(path: Path, part: int | None = None) -> MaskPixels:
     if image.mode == "1":
         return MaskPixels(np.asarray(image, np.uint8), _BLACK_AND_WHITE, lossy)
     if image.mode == "P":
-        return MaskPixels(np.asarray(image), _palette(image), lossy)
+        values, palette = np.asarray(image), _palette(image)
+        if image.format == "GIF" and _are_greys(palette[np.unique(values)]):  # which GIF stores as a palette, in any order
+            return MaskPixels(palette[:, 0][values], None, lossy)
+        return MaskPixels(values, palette, lossy)
     if image.mode == "L":
         grey = np.asarray(image)
         largest = 2 ** _png_bits(path) - 1  # what Pillow stretches to 255
@@ -196,6 +201,10 @@ def _grey_of_colour(path: Path, image: pillow.Image, tolerance: int) -> Raw:
             "(data.format: folder)"
         )
     return grey
+
+
+def _are_greys(colours: npt.NDArray[np.uint8]) -> bool:
+    return bool((colours == colours[:, :1]).all())
 
 
 def _palette(image: pillow.Image) -> npt.NDArray[np.uint8]:
@@ -226,6 +235,16 @@ def depth(path: Path, part: int | None = None) -> ImageType:
     with _reading(path):
         bits = tiff.bits(path, part or 0) if tiff.is_tiff(path) else _png_bits(path)
     return "uint16" if bits > 8 else "uint8"
+
+
+def may_lack_values(path: Path, part: int | None = None) -> bool:
+    """Whether pixels of an image file may be unmeasured, by its header alone.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _reading(path):
+        return tiff.is_tiff(path) and tiff.may_lack_values(path, part or 0)
 
 
 def shape_of(path: Path, part: int | None = None) -> tuple[int, int] | None:
@@ -294,8 +313,22 @@ def _reading(path: Path) -> Iterator[None]:
             raise InputError(
                 f"{path}: a pointer of git-LFS in place of the image; fetch the images themselves with git lfs pull"
             ) from error
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as an image ({reason}); is it damaged or truncated?") from error
+        raise InputError(
+            f"{path}: cannot be read as an image ({_reason(path, error)}); is it damaged or truncated?"
+        ) from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    try:
+        if path.stat().st_size == 0:
+            return "the file is empty"
+    except OSError:  # it is not there, which the decoder says
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "it does not begin like an image of any format that is read"
+    if isinstance(error, (struct.error, LookupError, TypeError, AttributeError)):  # of what reads a TIFF
+        return "what it says of its content does not fit it"
+    return str(error) or type(error).__name__
 
 
 def _begins(path: Path, start: bytes) -> bool:

@@ -60,6 +60,13 @@ def bits(path: Path, page: int) -> int:
     return bits if dtype is None or dtype.kind in "bu" else max(bits, 16)
 
 
+def may_lack_values(path: Path, page: int) -> bool:
+    """Whether pixels of a page may be unmeasured: its numbers are not whole and unsigned, or it has a tag of nodata."""
+    with _opened(path) as file:
+        found, dtype = file.pages[page], file.pages[page].dtype
+        return dtype is None or dtype.kind not in "bu" or _GDAL_NODATA in found.tags
+
+
 def shape(path: Path, page: int) -> tuple[int, int]:
     """(H, W) of a page."""
     with _opened(path) as file:

@@ -30,7 +30,7 @@ import pyarrow as pa
 from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable
 from tune_seg.errors import InputError
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 CONTENT_VERSION = 2
 """Of what is hashed. It goes up only where equal content needs another id, because a study notes the id of its data."""
 

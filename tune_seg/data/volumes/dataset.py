@@ -22,7 +22,7 @@ from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable, pro
 from tune_seg.data.images.files import LabelledDataset, Scan, stamp
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.once import following
-from tune_seg.data.splitting import divide
+from tune_seg.data.splitting import divide, unlisted
 from tune_seg.data.volumes.cache import Slices, VolumeCache, volumes_ahead
 from tune_seg.data.volumes.case import Case
 from tune_seg.data.volumes.intensities import levels
@@ -174,14 +174,15 @@ def dataset_of(
     ]
     if not samples:
         raise InputError(f"{root}: no slice has foreground; leave data.options.foreground_only out")
+    divided = divide(samples, config.split, root)
     return VolumeDataset(
-        divide(samples, config.split, root),
+        divided,
         classes,
         {case.image: case for case in cases},
         options,
         config.size,
         VolumeCache(volumes_ahead(max(int(np.prod(case.shape)) * case.channels for case in cases), available_cores())),
-        (*remarks, *counted(remark for case in cases for remark in case.remarks)),
+        (*remarks, *unlisted(samples, divided), *counted(remark for case in cases for remark in case.remarks)),
     )
 
 
