@@ -1,6 +1,7 @@
 """The class frequencies as a person sees them."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ from PIL import Image
 from rich.console import Console
 
 from tune_seg.data import PackedData
+from tune_seg.losses.class_weight_kinds import Weights
 from tune_seg.study.output.class_chart import show_classes
 
 
-def shown(packed: PackedData, picture: Path) -> list[str]:
+def shown(packed: PackedData, picture: Path, weights: Sequence[Weights] = ()) -> list[str]:
     console = Console(file=io.StringIO(), width=100)
-    show_classes(packed, picture, console)
+    show_classes(packed, picture, console, weights=weights)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
@@ -40,3 +42,14 @@ def test_the_picture_has_a_bar_for_each_class_and_is_drawn_once(packed: PackedDa
     before = picture.stat().st_mtime_ns
     assert shown(packed, picture) == []
     assert picture.stat().st_mtime_ns == before
+
+
+def test_class_weights_stand_beside_the_frequencies(packed: PackedData, tmp_path: Path) -> None:
+    inverse = packed.frequencies.max() / packed.frequencies
+    lines = shown(packed, tmp_path / "classes.png", [inverse, inverse**0.5])
+    assert "class weight" in lines[1]
+    by_name = {line.split()[0]: line for line in lines[2:]}
+    frequent, rare = (packed.class_names[i] for i in (np.argmax(packed.frequencies), np.argmin(packed.frequencies)))
+    assert " 1 " in by_name[frequent] and " to " not in by_name[frequent]
+    assert f"{inverse.max() ** 0.5:.3g} to {inverse.max():.3g}" in by_name[rare]
+    assert "weight" not in "".join(shown(packed, tmp_path / "other.png"))
