@@ -16,8 +16,8 @@ def _texts(value: Any) -> Any:
 ClassWeightKind = Literal["mean", "sum", "sqrt", "median", "effective"]
 GivenClassWeights = Annotated[
     dict[Annotated[str, Field(description="class")], NonNegative],
-    BeforeValidator(_texts),  # YAML has the number of a class as a number
     Field(min_length=1),
+    BeforeValidator(_texts),  # YAML has the number of a class as a number
 ]
 
 

@@ -45,11 +45,14 @@ def test_the_picture_has_a_bar_for_each_class_and_is_drawn_once(packed: PackedDa
 
 
 def test_class_weights_stand_beside_the_frequencies(packed: PackedData, tmp_path: Path) -> None:
-    inverse = packed.frequencies.max() / packed.frequencies
+    shares = packed.frequencies
+    assert not shares.all()  # of one class there is no pixel
+    inverse = np.array([shares.max() / share if share else 0.0 for share in shares])
     lines = shown(packed, tmp_path / "classes.png", [inverse, inverse**0.5])
     assert "class weight" in lines[1]
-    by_name = {line.split()[0]: line for line in lines[2:]}
-    frequent, rare = (packed.class_names[i] for i in (np.argmax(packed.frequencies), np.argmin(packed.frequencies)))
-    assert " 1 " in by_name[frequent] and " to " not in by_name[frequent]
-    assert f"{inverse.max() ** 0.5:.3g} to {inverse.max():.3g}" in by_name[rare]
+    cells = {name: next(line for line in lines[2:] if line.startswith(name)) for name in packed.class_names}
+    frequent, rare, absent = (packed.class_names[i] for i in (shares.argmax(), inverse.argmax(), shares.argmin()))
+    assert " 1 " in cells[frequent] and " to " not in cells[frequent] + cells[absent]
+    assert f"{inverse.max() ** 0.5:.3g} to {inverse.max():.3g} " in cells[rare]
+    assert cells[absent].split()[-1] == "0"
     assert "weight" not in "".join(shown(packed, tmp_path / "other.png"))

@@ -535,7 +535,7 @@ def test_the_weight_of_one_class_is_searched() -> None:
     searched = space(car, loss={"end": "wdice", "class_weights": {"road": 1, "car": 2}})
     weights = [trial.loss.class_weights for trial in searched.probes]
     assert {"road": 1.0, "car": 1.0} in weights and {"road": 1.0, "car": 100.0} in weights
-    with pytest.raises(InputError, match="unknown key loss.class_weights.car"):
+    with pytest.raises(InputError, match=r"unknown key loss\.class_weights\.car"):
         space(car, loss={"end": "wdice"})  # mean: there is no weight of a class to vary
 
 

@@ -40,8 +40,8 @@ def warn_of_weights(console: Console, packed: PackedData, weights: Sequence[Weig
     rare, frequent = (packed.class_names[furthest.tolist().index(each)] for each in (furthest.max(), smallest))
     console.print(
         f"Warning: where a loss weighs classes, {rare} weighs up to {_number(furthest.max())} times as much as {frequent}, "
-        "so that few pixels decide over a step of the training. Limit that with --set loss.class_weight_cap=100, or make all "
-        "weights more alike with --set loss.class_weight_power=0.5.",
+        "so that few pixels decide over a step of the training. Limit that with --set loss.class_weight_cap=100, or make "
+        "all weights more alike with --set loss.class_weight_power=0.5.",
         soft_wrap=True,
         markup=False,
     )
