@@ -24,12 +24,61 @@ loss = build_loss("focal", num_classes=11, gamma=1.5)(logits, target)  # logits 
 
 ## When to use which
 
-*Class weights* are the inverse frequencies of the classes in the training images. A *proper* loss is smallest, on average,
-exactly where the outputs are the true probabilities; others can need a
+[Class weights](#class-weights) are *required* by some losses, *optional* in one and *unused* by most; *frequencies*: the
+loss shifts the logits by the frequencies of the classes, whatever the class weights are. A *proper* loss is smallest, on
+average, exactly where the outputs are the true probabilities; others can need a
 [temperature](metrics.md#calibration-after-training) before their outputs mean something.
 
 | loss | when to use it | class weights | proper |
 | --- | --- | --- | --- |
+"""
+
+_CLASS_WEIGHTS = """
+## Class weights
+
+`loss.class_weights` says what a class weighs in the losses that weigh classes. Here n is the number of its pixels in the
+training images, f its share of all of them, and C the number of classes; ignored pixels count nowhere.
+
+| `loss.class_weights` | a class weighs | scaled to sum to | source |
+| --- | --- | --- | --- |
+| `mean`, the default | 1 / f | C | Taubert |
+| `sum` | 1 / f | 1 | Hossain eq. (5) |
+| `sqrt` | 1 / sqrt(f) | C | `mean` with the power 0.5 |
+| `median` | m / g, where g is n over the pixels of those images in which the class occurs, and m the median of all g \
+| not scaled | Eigen & Fergus 2015, arXiv 1411.4734 |
+| `effective` | (1 - beta) / (1 - beta^n), where beta is (N - 1) / N | C | Cui et al. 2019, arXiv 1901.05555 |
+| `{background: 1, crack: 20}` | what is given for every class, by its name or its number from 0 | not scaled | |
+
+- With `median` a class that fills the few images that have it is not taken for a rare one. Of images cut into tiles, each
+  tile is an image.
+- With `effective` N, the number of samples that can differ at all, is the mean number of pixels of a training image,
+  because neighbouring pixels are alike. So all classes with several images' worth of pixels weigh the same, and one with
+  far less weighs as much more as it is rarer. The values of beta that the paper tries, 0.9 to 0.9999, are for counts of
+  images; with pixels they would weigh almost all classes the same.
+- `loss.class_weight_power`, from 0 to 1, is the power to which every weight is raised before it is scaled: 1 changes
+  nothing, and with 0 all classes weigh the same.
+- `loss.class_weight_cap: 100` lowers every weight to at most 100 times the smallest, after the power and before scaling.
+- A class without a training pixel weighs 0, unless weights are given.
+
+All of this can [vary](search-space.md), also the given weight of one class:
+
+```yaml
+loss: {end: wce, class_weights: {background: 1, crack: 20}}
+space:
+  loss.class_weights.crack: {float: [1, 1000], log: true}
+```
+
+or how strong the weights are, in the losses that have them:
+
+```yaml
+space:
+  loss.end: {choice: [ce, wce, wdice]}
+  loss.class_weights: {choice: [mean, median], when: {loss.end: [wce, wdice]}}
+  loss.class_weight_power: {float: [0.0, 1.0], when: {loss.end: [wce, wdice]}}
+```
+
+A study shows the weights beside the classes' frequencies, as multiples of the smallest one, and warns where they differ by a
+factor of more than 1,000.
 """
 
 _FORMULAS = """
@@ -60,7 +109,7 @@ def losses_page() -> str:
         row(f"[`{spec.name}`](#{spec.name})", spec.when, spec.class_weights, "yes" if spec.proper else "no")
         for spec in LOSSES.values()
     ]
-    return "".join([_LOSSES, *rows, _FORMULAS, *map(_loss, LOSSES.values()), _SPEED])
+    return "".join([_LOSSES, *rows, _CLASS_WEIGHTS, _FORMULAS, *map(_loss, LOSSES.values()), _SPEED])
 
 
 def _loss(spec: LossSpec) -> str:

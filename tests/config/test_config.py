@@ -30,6 +30,19 @@ def configured(config: str | Path, *assignments: str, data: str | None = None) -
         ("training.learning_rate=1", "unknown key training.learning_rate; the keys of training are epochs, batch_size"),
         ("loss.end=cee", "loss.end: unknown loss 'cee' (did you mean ce?); the losses are ce, wce, focal"),
         ("loss.gamma=-0.1", "loss.gamma: -0.1 is not possible; allowed: a number ≥ 0, or null"),
+        (
+            "loss.class_weights=meidan",
+            "loss.class_weights: 'meidan' is not possible (did you mean median?); allowed: mean, sum, sqrt, median, "
+            "effective or {class: a number ≥ 0}",
+        ),
+        (
+            "loss.class_weights={road: 1, car: -1}",
+            "loss.class_weights: {'road': 1, 'car': -1} is not possible; allowed: mean",
+        ),
+        ("loss.class_weights={road: 0, car: 0}", "loss.class_weights: at least one class must weigh more than 0"),
+        ("loss.class_weights=null", "loss.class_weights: null is not possible; allowed: mean"),
+        ("loss.class_weight_power=1.5", "loss.class_weight_power: 1.5 is not possible; allowed: a number ≥ 0 and ≤ 1"),
+        ("loss.class_weight_cap=0.5", "loss.class_weight_cap: 0.5 is not possible; allowed: a number ≥ 1, or null"),
         ("schedule={start: 0.9, end: 0.5}", "schedule.start must lie before schedule.end, got start 0.9 and end 0.5"),
         ("training.lr=fast", "training.lr: 'fast' is not possible; allowed: a number > 0"),
         ("training.lr=.nan", "training.lr: nan is not possible; allowed: a number > 0, and finite"),

@@ -16,6 +16,7 @@ import yaml
 from tests.support import CHECKOUT
 from tests.support.own_losses import install
 from tests.support.studies import SMALL
+from tests.support.training_pixels import PIXELS
 from tune_seg.config import StudyConfig, TrialConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.losses import Parameter, build_loss, check_loss, get_spec
@@ -130,7 +131,7 @@ def test_a_class_whose_ranges_hide_the_parameters_of_a_module_still_trains(modul
     path = f"{module('own_h', text)}:Tempered"
     assert get_spec(path).parameters[0].range == "> 0"
     config = parse(TrialConfig, {"loss": {"end": path, "params": {path: {"temperature": 0.5}}}})
-    program = build_program(config, torch.tensor([0.5, 0.3, 0.2]), 10).to("cpu").train()
+    program = build_program(config, PIXELS, 10).to("cpu").train()
     assert list(program.parameters()) == []
     assert program(torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64), 0).item() > 0
 
@@ -185,7 +186,7 @@ def test_it_is_a_loss_like_any_other_in_a_program_and_a_space(module: Callable[[
     logits, target = torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
     own = build_loss(path, num_classes=3, temperature=0.5)(logits, target)
     ce = build_loss("ce", num_classes=3)(logits, target)
-    program = build_program(config, torch.tensor([0.5, 0.3, 0.2]), 10)
+    program = build_program(config, PIXELS, 10)
     torch.testing.assert_close(program(logits, target, 0), 2 * own + ce)
 
     key = f"loss.params.{path}.temperature"

@@ -10,7 +10,7 @@ from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData, pack
 from tune_seg.errors import InputError
 from tune_seg.study.output.results import check_same_study, write_study
-from tune_seg.study.plan import plan_study
+from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import _check_data, _packed_test
 
 
@@ -87,3 +87,19 @@ def test_a_test_split_with_a_copy_of_a_training_image_is_refused(tmp_path: Path)
         InputError, match=r"data\.split\.test: 1 of its 2 images .* \(train/a = test/copy\).*data\.split\.test="
     ):
         _packed_test(plan, packed)
+
+
+def test_class_weights_of_other_classes_are_refused_in_a_plan_or_once_the_classes_are_known(tmp_path: Path) -> None:
+    def planned(root: Path, weights: dict[str, float], **data: Any) -> Plan:
+        values = {"data": {"root": root, "size": [10, 12], **data}, "loss": {"end": "wce", "class_weights": weights}}
+        return plan_study(parse(StudyConfig, values), tmp_path / "studies" / "one")
+
+    root = tmp_path / "mine"
+    build(root)
+    with pytest.raises(InputError, match=r"^loss\.class_weights: no class crakc \(did you mean crack\?\); .* 0: road"):
+        planned(root, {"road": 1, "crakc": 5}, classes=["road", "crack"])
+    plan = planned(root, {"0": 1, "2": 5})  # whose masks are not read yet
+    packed = PackedData(pack(plan.dataset, tmp_path / "studies" / "packs", (10, 12)))
+    with pytest.raises(InputError, match=r"^loss\.class_weights: no class 2; the classes are 0: "):
+        _check_data(plan, packed)
+    _check_data(planned(root, {"0": 1, "1": 5}), packed)

@@ -80,6 +80,10 @@ def test_every_sample_is_packed_once_and_validates_in_one_fold(in_folds: PackedD
         pixels = np.bincount(np.concatenate([np.frombuffer(mask, np.uint8) for _, mask in contents(data, "train")]))
         assert np.array_equal(data.train_pixels, pixels)
         assert np.array_equal(data.frequencies, pixels / pixels.sum())
+        masks = [np.frombuffer(mask, np.uint8) for _, mask in contents(data, "train")]
+        with_class = [sum(mask.size for mask in masks if number in mask) for number in range(len(pixels))]
+        assert data.trained_on.image_pixels.tolist() == with_class
+        assert data.trained_on.images == len(masks)
         patients = list(dict.fromkeys(sample.group for sample in source.samples if sample.fold == fold))
         assert [patients[group] for group in data.val_groups] == [s.group for s in source.samples if s.fold == fold]
         copy = pickle.loads(pickle.dumps(data.val))

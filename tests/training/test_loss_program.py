@@ -8,19 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.support.training_pixels import PIXELS
 from tune_seg.config import TrialConfig, parse
 from tune_seg.errors import InputError
 from tune_seg.losses import build_loss, class_weights
 from tune_seg.schedules import build_schedule
 from tune_seg.training.loss_program import LossProgram, Term, build_program
 
-FREQUENCIES = torch.tensor([0.7, 0.25, 0.05], dtype=torch.float64)
+FREQUENCIES = torch.from_numpy(PIXELS.frequencies)
 LOGITS = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 TARGET = torch.randint(0, 3, (2, 5, 5), generator=torch.Generator().manual_seed(1))
 
 
 def program(iterations: int = 10, schedule: dict[str, float] | None = None, **loss: Any) -> LossProgram:
-    return build_program(parse(TrialConfig, {"loss": loss, "schedule": schedule or {}}), FREQUENCIES, iterations)
+    return build_program(parse(TrialConfig, {"loss": loss, "schedule": schedule or {}}), PIXELS, iterations)
 
 
 def part(name: str, **params: Any) -> Tensor:
@@ -158,4 +159,4 @@ def test_class_weights_can_be_scaled_as_hossain_does() -> None:
 def test_a_value_that_the_loss_refuses_names_its_key() -> None:
     config = parse(TrialConfig, {"loss": {"end": "focal", "alpha": [1.0, 2.0]}})
     with pytest.raises(InputError, match=r"^loss\.alpha: loss 'focal': alpha = \(1\.0, 2\.0\) has 2 values; give 3 values"):
-        config.loss.check(num_classes=3)
+        config.loss.check(("a", "b", "c"))

@@ -109,7 +109,16 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "loss.components.*.keyframes.*.cycles": [(PROGRAM, {"loss.components.a.keyframes.0.cycles": 3})],
     "loss.weights.start": [(COMPOUND, {"loss.weights.start": 0.5})],
     "loss.weights.end": [(COMPOUND, {"loss.weights.end": 0.5})],
-    "loss.class_weights": [({"loss.end": name}, {"loss.class_weights": "sum"}) for name in ("wce", "wdice", "tversky")],
+    "loss.class_weights": [
+        *(({"loss.end": name}, {"loss.class_weights": "sum"}) for name in ("wce", "wdice", "tversky")),
+        *(({"loss.end": "wce"}, {"loss.class_weights": kind}) for kind in ("sqrt", "median", "effective", {"a": 1, "b": 2})),
+        ({"loss.end": "wce", "loss.class_weights": {"a": 1, "b": 2}}, {"loss.class_weights": {"a": 2, "b": 1}}),
+    ],
+    "loss.class_weight_power": [
+        *(({"loss.end": name}, {"loss.class_weight_power": 0.75}) for name in ("wce", "wdice", "tversky")),
+        ({"loss.end": "wce", "loss.class_weights": {"a": 1, "b": 2}}, {"loss.class_weight_power": 0.75}),
+    ],
+    "loss.class_weight_cap": [({"loss.end": name}, {"loss.class_weight_cap": 50}) for name in ("wce", "wdice", "tversky")],
     "schedule.start": [(NAIVE, {"schedule.start": 0.5})],
     "schedule.end": [(NAIVE, {"schedule.end": 1.0})],
     "acw": [({}, {"acw": True})],
@@ -144,7 +153,16 @@ DOES_NOT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (PROGRAM, {"loss.components.b.params.gamma": 2.0}),
     (PROGRAM, {"loss.components.a.keyframes.1.move": "cosine"}),
     (PROGRAM, {"loss.components.a.keyframes.1.cycles": 4}),
-    (NAIVE, {"loss.class_weights": "sum"}),
+    *(
+        (beside, change)
+        for beside in (NAIVE, {"loss.end": "logit_adjusted_ce"})  # which takes frequencies, and no other weights
+        for change in (
+            {"loss.class_weights": "sum"},
+            {"loss.class_weights": {"a": 1, "b": 2}},
+            {"loss.class_weight_power": 0.5},
+            {"loss.class_weight_cap": 100},
+        )
+    ),
     ({}, {"schedule.start": 0.1, "schedule.end": 0.2}),
     (COMPOUND, {"schedule.start": 0.1}),
     (PROGRAM, {"schedule.end": 0.5}),
@@ -253,6 +271,10 @@ def test_equal_values_have_one_key_however_they_are_written() -> None:
         {"loss.params.focal.alpha": [1.0, 0.5]},
     ]
     assert len({keys(focal, written) for written in per_class}) == 1
+    wce = {"loss.end": "wce"}
+    assert keys(wce, {"loss.class_weights": "sqrt"}) == keys(wce, {"loss.class_weight_power": 0.5})
+    weights: list[dict[Any, Any]] = [{"0": 1, "1": 2}, {"1": 2.0, "0": 1.0}, {"1": "2e0", "0": 1}, {1: 2, 0: 1}]
+    assert len({keys(wce, {"loss.class_weights": written}) for written in weights}) == 1
     assert keys({"training.lr_schedule": "polynomial", "training.lr_power": 1}) == keys({"training.lr_schedule": "linear"})
     assert keys({"training.lr_schedule": "step", "training.lr_factor": 1}) == keys({"training.lr_schedule": "constant"})
 

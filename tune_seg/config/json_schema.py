@@ -165,7 +165,7 @@ def _parameter(parameter: Parameter) -> Json:
 
 
 def _named_keys() -> dict[str, Json]:
-    """Patterns of the dotted keys that contain a name of the user's own: of a component, or of a loss."""
+    """Patterns of the dotted keys that contain a name of the user's own: of a component, a loss or a class."""
     component = rf"^loss\.components\.{_NAME}\."
     losses = "|".join((_PATH, *map(re.escape, _other_losses())))
     keyframe = {key: _ref(f"KeyframeConfig/properties/{key}") for key in KeyframeConfig.model_fields}
@@ -174,6 +174,7 @@ def _named_keys() -> dict[str, Json]:
         **{rf"{component}keyframes\.\d+\.{key}$": found for key, found in keyframe.items()},
         rf"{component}params\.\w+$": {},
         rf"^loss\.params\.({losses})\.\w+$": {},
+        r"^loss\.class_weights\..+$": {"type": "number", "minimum": 0},
     }
 
 

@@ -13,8 +13,10 @@ def split_key(key: str) -> list[str]:
     """The parts of a dotted key, outermost first.
 
     In `loss.params.LOSS.PARAMETER` a loss of the user's own has dots in its name, `package.module:Class`: there the last
-    dot alone divides, and none where only the loss is named.
+    dot alone divides, and none where only the loss is named. In `loss.class_weights.CLASS` all the rest is the class.
     """
+    if key.startswith("loss.class_weights."):
+        return ["loss", "class_weights", key.removeprefix("loss.class_weights.")]
     if not key.startswith("loss.params."):
         return key.split(".")
     rest = key.removeprefix("loss.params.")

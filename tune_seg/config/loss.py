@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from tune_seg.config.base import AboveZero, Fraction, NonNegative, Positive, Section
+from tune_seg.config.base import AboveZero, Fraction, NonNegative, Number, Positive, Section
+from tune_seg.config.class_weights import ClassWeightKind, GivenClassWeights, in_class_order
 from tune_seg.config.keys import flatten
 from tune_seg.config.loss_keys import ActiveLoss, active_losses
 from tune_seg.errors import InputError
@@ -137,9 +138,24 @@ class LossConfig(Section):
     weights: CompoundWeights = CompoundWeights()
     """The weights of a compound loss."""
 
-    class_weights: Literal["mean", "sum"] = "mean"
-    """How inverse class frequencies become class weights: they sum to the number of classes (`mean`, Taubert) or to 1
-    (`sum`, Hossain)."""
+    class_weights: ClassWeightKind | GivenClassWeights = "mean"
+    """What a class weighs in the losses that weigh classes, see [class weights](losses.md#class-weights). The inverse of its
+    frequency, summing to the number of classes (`mean`, Taubert) or to 1 (`sum`, Hossain), or the root of that (`sqrt`);
+    `median` frequency balancing; its `effective` number of pixels; or a number for each class, by name or number, for
+    example `{background: 1, crack: 20}`."""
+
+    class_weight_power: Fraction = 1.0
+    """Every class weight is raised to this power before it is scaled: 1 keeps it, 0 weighs all classes the same."""
+
+    class_weight_cap: Annotated[Number, Field(ge=1.0)] | None = None
+    """No class weighs more than this many times as much as the one that weighs least. null: however much more."""
+
+    @field_validator("class_weights")
+    @classmethod
+    def _some_weight(cls, weights: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(weights, dict) and not any(weights.values()):
+            raise ValueError("at least one class must weigh more than 0")
+        return weights
 
     @field_validator("params")
     @classmethod
@@ -183,19 +199,22 @@ class LossConfig(Section):
                     f"learned; give one of them a weight there"
                 )
 
-    def check(self, num_classes: int | None = None) -> None:
-        """Reject parameters that an active loss cannot use.
+    def check(self, class_names: Sequence[str] | None = None) -> None:
+        """Reject parameters that an active loss cannot use, and weights of other classes than there are.
 
         Args:
-            num_classes: the number of classes, and the length of a list of values; None leaves both unchecked.
+            class_names: their number is also the length of a list of values; None leaves both unchecked.
 
         Raises:
             InputError: naming the key, its value and what is allowed.
         """
+        num_classes = None if class_names is None else len(class_names)
         for choice in self.active():
             _with_key(choice.key, choice.loss, {}, num_classes)
             for name, value in choice.params.items():
                 _with_key(choice.keys[name], choice.loss, {name: value}, num_classes)
+        if class_names is not None and not isinstance(self.class_weights, str):
+            in_class_order(self.class_weights, class_names)
 
     def active(self) -> tuple[ActiveLoss, ...]:
         """The active losses with the parameters that are set of each: (end,), (start, end) or those of the components."""

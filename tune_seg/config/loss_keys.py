@@ -15,6 +15,7 @@ from tune_seg.losses.catalogue import get_spec
 
 _COMPONENT_LOSS = re.compile(r"loss\.components\.\w+\.loss")
 _PARAMETER = re.compile(r"loss\.(gamma|alpha|params\..+|components\.\w+\.params\..+)")
+_CLASS_WEIGHT = re.compile(r"loss\.class_weight(s|_power|_cap|s\..+)")
 
 
 def chooses_loss(key: str) -> bool:
@@ -23,8 +24,8 @@ def chooses_loss(key: str) -> bool:
 
 
 def sets_parameter(key: str) -> bool:
-    """Whether the value of `key` is a parameter of a loss."""
-    return _PARAMETER.fullmatch(key) is not None
+    """Whether the value of `key` is a parameter of a loss, or is there for those that weigh classes."""
+    return _PARAMETER.fullmatch(key) is not None or _CLASS_WEIGHT.fullmatch(key) is not None
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,15 @@ class ActiveLoss:
     loss: str
     params: Mapping[str, Any]
     keys: Mapping[str, str]
+
+    @property
+    def weighs_classes(self) -> bool:
+        """Whether it has a use for `loss.class_weights`."""
+        return get_spec(self.loss).class_weights in ("optional", "required")
+
+    def takes(self, key: str) -> bool:
+        """Whether the value of `key`, which is set, has an effect on it."""
+        return key in self.keys.values() or (self.weighs_classes and _CLASS_WEIGHT.fullmatch(key) is not None)
 
 
 def active_losses(values: Mapping[str, Any]) -> tuple[ActiveLoss, ...]:

@@ -40,8 +40,13 @@ def class_weights(frequencies: Tensor | Sequence[float], normalise: Literal["mea
         raise InputError(f"normalise = {normalise!r} is not possible; allowed: 'mean' (sum to C), 'sum' (sum to 1)")
     # Relative to the largest first, so that neither a tiny nor a huge frequency overflows on the way.
     inverse = torch.where(values > 0, values[values > 0].min() / values, 0.0)
-    total = len(values) if normalise == "mean" else 1
-    return (inverse * (total / inverse.sum())).to(torch.float32)
+    return scaled(inverse, len(values) if normalise == "mean" else 1)
+
+
+def scaled(relative: Tensor, total: int | None) -> Tensor:
+    """Weights (C,), float32, that sum to `total`; None leaves their sum as it is."""
+    factor = 1.0 if total is None else total / relative.sum()
+    return (relative * factor).to(torch.float32)
 
 
 def check_class_weights(weights: Tensor | Sequence[float], num_classes: int) -> Tensor:

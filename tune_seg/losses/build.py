@@ -62,7 +62,7 @@ def build_loss(
     spec.check(params, num_classes=classes)
     if class_weights is not None:
         class_weights = check_class_weights(class_weights, classes)
-    elif spec.class_weights == "required":
+    elif spec.class_weights in ("required", "frequencies"):
         raise InputError(
             f"loss {name!r}: class_weights = None is not possible; give {classes} non-negative numbers, "
             "for instance tune_seg.losses.class_weights(pixel counts)"

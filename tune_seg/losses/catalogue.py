@@ -119,7 +119,7 @@ _SPECS = (
         formula="-log softmax(x - tau log w)_y, w the inverse class frequencies",
         source="Menon et al. 2021, arXiv 2007.07314",
         when="A rare class must be found, and you prefer shifted logits to weighted pixels.",
-        class_weights="required",
+        class_weights="frequencies",
         parameters=(Parameter("tau", "strength of the adjustment; 0 gives ce", default=1.0, lower=0.0),),
     ),
     LossSpec(

@@ -116,7 +116,8 @@ class LossSpec:
         source: Paper and equation.
         family: ``pixel`` losses are means over pixels, ``region`` losses compare whole regions, ``calibration`` losses
             look at the outputs' calibration alone, and are meant as a term beside another loss.
-        class_weights: Whether class weights are left unused, used where they are given, or needed.
+        class_weights: Whether class weights are left unused, used where they are given, or needed. ``frequencies``: they
+            stand for the frequencies of the classes, so that the inverse frequencies are needed, and no other weights.
         parameters: What the loss takes besides.
         proper: Whether it is a strictly proper scoring rule of a pixel's outputs: whether its expectation is smallest
             where the outputs are the true probabilities, whatever these are, and only there.
@@ -129,7 +130,7 @@ class LossSpec:
     formula: str
     source: str
     family: Literal["pixel", "region", "calibration"] = "pixel"
-    class_weights: Literal["unused", "optional", "required"] = "unused"
+    class_weights: Literal["unused", "optional", "required", "frequencies"] = "unused"
     parameters: tuple[Parameter, ...] = ()
     proper: bool = False
     max_classes: int | None = None

@@ -104,7 +104,7 @@ def plan_study(config: StudyConfig, directory: Path, *, quick: bool = False) -> 
         trial.augmentation.normalisation(dataset.channels)
     if dataset.names_known:
         for trial in space.probes:
-            trial.loss.check(len(dataset.class_names))
+            trial.loss.check(dataset.class_names)
     return Plan(config, space, dataset, directory, test)
 
 

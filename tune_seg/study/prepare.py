@@ -23,12 +23,14 @@ from tune_seg.study.files import ANOTHER_FOLDER, CLASSES, CONFIGURATION, PACKS, 
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
 from tune_seg.study.output.class_warnings import note_of_twins, pairs, say_ignored
+from tune_seg.study.output.class_weights import warn_of_weights, weights_in_use
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
+from tune_seg.training.class_weights import weighting
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,10 @@ def _prepare(
     test = _packed_test(plan, packed)
     origin = packed_origin(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size)
     counts = {} if origin is None else origin.counts
-    show_classes(packed, plan.directory / CLASSES, console, counts)
+    weights = weights_in_use(plan.space.probes, packed)
+    show_classes(packed, plan.directory / CLASSES, console, counts, weights)
     say_ignored(console, packed, counts)
+    warn_of_weights(console, packed, weights)
     importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
     notes = models.result()
     compute = _with_gpu_share(plan, packed, machines.result())
@@ -219,7 +223,7 @@ def _check_data(plan: Plan, packed: PackedData) -> None:
         background = trial.evaluation.background
         if background not in (None, *packed.class_names):
             raise InputError(f"evaluation.background: no class {background!r}; they are {', '.join(packed.class_names)}")
-        trial.loss.check(packed.num_classes)
+        trial.loss.check(packed.class_names)
     _check_objectives(plan.config.objectives, packed)
     _check_own_losses(plan.space.probes, packed)
 
@@ -248,7 +252,7 @@ def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None
         InputError: it fails, or what it returns is no loss.
     """
     own = {
-        (loss.loss, repr(loss.params), trial.loss.class_weights): (loss, trial.loss)
+        (loss.loss, repr(loss.params), weighting(trial.loss)): (loss, trial.loss)
         for trial in trials
         for loss in trial.components
         if loss.loss not in LOSSES
@@ -256,14 +260,11 @@ def _check_own_losses(trials: Iterable[TrialConfig], packed: PackedData) -> None
     if not own:
         return
     # here, because the process that steers the study need not load torch for the losses of the package
-    import torch
-
     from tune_seg.losses import check_loss
     from tune_seg.training.loss_program import loss_class_weights
 
-    frequencies = torch.as_tensor(packed.frequencies)
     for loss, config in own.values():
-        weights = loss_class_weights(loss.loss, config, frequencies)
+        weights = loss_class_weights(loss.loss, config, packed.trained_on)
         check_loss(loss.loss, num_classes=packed.num_classes, class_weights=weights, **loss.params)
 
 

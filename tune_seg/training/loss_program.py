@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from tune_seg.config import Component, LossConfig, TrialConfig
+from tune_seg.data.packing.packed import TrainingPixels
 from tune_seg.losses import build_loss, class_weights
+from tune_seg.losses._weighting import scaled
 from tune_seg.losses.catalogue import get_spec
+from tune_seg.training.class_weights import class_weight_sum, relative_class_weights, weighting
 
 
 @dataclass(frozen=True)
@@ -68,29 +71,37 @@ class LossProgram(nn.Module):
         return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
 
 
-def build_program(config: TrialConfig, frequencies: Tensor, iterations: int) -> LossProgram:
+def build_program(config: TrialConfig, data: TrainingPixels, iterations: int) -> LossProgram:
     """The loss of a trial (Taubert section 4, where it has the kind naive or alternating).
 
     Args:
         config: the trial.
-        frequencies: (C,) shares of the classes among the training pixels, for the class-weighted losses.
+        data: how the training pixels divide among the classes, for the class-weighted losses.
         iterations: how many iterations the training has in all.
 
     Raises:
-        InputError: a loss cannot be built.
+        InputError: a loss cannot be built, or class weights are given of other classes than there are.
     """
     components = sorted(config.components, key=lambda component: component.order)
-    return LossProgram([_term(component, config.loss, frequencies, iterations) for component in components])
+    return LossProgram([_term(component, config.loss, data, iterations) for component in components])
 
 
-def loss_class_weights(loss: str, config: LossConfig, frequencies: Tensor) -> Tensor | None:
-    """The class weights (C,) that a loss is built with; None for one that has no use for them."""
-    if get_spec(loss).class_weights == "unused":
+def loss_class_weights(loss: str, config: LossConfig, data: TrainingPixels) -> Tensor | None:
+    """The class weights (C,) that a loss is built with; None for one that has no use for them.
+
+    Raises:
+        InputError: they are given of other classes than there are.
+    """
+    use = get_spec(loss).class_weights
+    if use == "unused":
         return None
-    return class_weights(frequencies, normalise=config.class_weights)
+    if use == "frequencies":
+        return class_weights(torch.as_tensor(data.frequencies))
+    how = weighting(config)
+    return scaled(torch.as_tensor(relative_class_weights(how, data)), class_weight_sum(how, len(data.class_names)))
 
 
-def _term(component: Component, config: LossConfig, frequencies: Tensor, iterations: int) -> Term:
-    weights = loss_class_weights(component.loss, config, frequencies)
-    loss = build_loss(component.loss, num_classes=len(frequencies), class_weights=weights, **component.params)
+def _term(component: Component, config: LossConfig, data: TrainingPixels, iterations: int) -> Term:
+    weights = loss_class_weights(component.loss, config, data)
+    loss = build_loss(component.loss, num_classes=len(data.class_names), class_weights=weights, **component.params)
     return Term(component.name, loss, component.weight(iterations))

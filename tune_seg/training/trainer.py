@@ -72,7 +72,7 @@ class Trainer:
         self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._features = self._fixed_features()
         self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
-        self.loss = build_program(config, torch.as_tensor(data.frequencies), training.epochs * self.steps).to(device)
+        self.loss = build_program(config, data.trained_on, training.epochs * self.steps).to(device)
         step = CapturedStep if device.type == "cuda" else Step
         self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 

@@ -26,6 +26,7 @@ from tune_seg.errors import InputError
 from tune_seg.losses import own
 from tune_seg.losses.catalogue import LOSSES, get_spec
 from tune_seg.schedules import steps_per_epoch
+from tune_seg.training.class_weights import weighting
 from tune_seg.training.code_identity import code_identity
 from tune_seg.training.lr_schedule import learning_rate_factor
 
@@ -172,7 +173,7 @@ def _content(path: Path, modified: int, size: int) -> str:  # other arguments wh
 
 def _loss(component: Component, config: TrialConfig) -> bytes:
     spec = get_spec(component.loss)
-    weights = None if spec.class_weights == "unused" else config.loss.class_weights
+    weights = weighting(config.loss) if spec.class_weights in ("optional", "required") else None
     return _text([component.identity, weights, None if component.loss in LOSSES else _own_code(spec.implementation)])
 
 

@@ -116,6 +116,10 @@ def test_a_pack_holds_what_the_reader_gives(root: Path, packs: Path) -> None:
     counts = np.bincount(train, minlength=256)[:3]
     assert np.array_equal(data.frequencies, counts / counts.sum())
     assert np.array_equal(data.train_pixels, counts)
+    of_masks = [source.load(s)[1] for s in source.samples if s.split == "train"]
+    with_class = [sum((mask < 3).sum() for mask in of_masks if (mask == c).any()) for c in range(3)]
+    assert data.trained_on.image_pixels.tolist() == with_class
+    assert (data.trained_on.class_names, data.trained_on.images) == (("a", "b", "c"), 5)
     val = np.concatenate([source.load(s)[1].ravel() for s in source.samples if s.split == "val"])
     assert np.array_equal(data.val_pixels, np.bincount(val, minlength=256)[:3])
     assert data.train_pixels.dtype == data.val_pixels.dtype == np.int64

@@ -1,6 +1,7 @@
 """The class frequencies as a person sees them."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ from PIL import Image
 from rich.console import Console
 
 from tune_seg.data import PackedData
+from tune_seg.losses.class_weight_kinds import Weights
 from tune_seg.study.output.class_chart import show_classes
 
 
-def shown(packed: PackedData, picture: Path) -> list[str]:
+def shown(packed: PackedData, picture: Path, weights: Sequence[Weights] = ()) -> list[str]:
     console = Console(file=io.StringIO(), width=100)
-    show_classes(packed, picture, console)
+    show_classes(packed, picture, console, weights=weights)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
@@ -40,3 +42,17 @@ def test_the_picture_has_a_bar_for_each_class_and_is_drawn_once(packed: PackedDa
     before = picture.stat().st_mtime_ns
     assert shown(packed, picture) == []
     assert picture.stat().st_mtime_ns == before
+
+
+def test_class_weights_stand_beside_the_frequencies(packed: PackedData, tmp_path: Path) -> None:
+    shares = packed.frequencies
+    assert not shares.all()  # of one class there is no pixel
+    inverse = np.array([shares.max() / share if share else 0.0 for share in shares])
+    lines = shown(packed, tmp_path / "classes.png", [inverse, inverse**0.5])
+    assert "class weight" in lines[1]
+    cells = {name: next(line for line in lines[2:] if line.startswith(name)) for name in packed.class_names}
+    frequent, rare, absent = (packed.class_names[i] for i in (shares.argmax(), inverse.argmax(), shares.argmin()))
+    assert " 1 " in cells[frequent] and " to " not in cells[frequent] + cells[absent]
+    assert f"{inverse.max() ** 0.5:.3g} to {inverse.max():.3g} " in cells[rare]
+    assert cells[absent].split()[-1] == "0"
+    assert "weight" not in "".join(shown(packed, tmp_path / "other.png"))

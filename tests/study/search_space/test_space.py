@@ -1,5 +1,6 @@
 """The search space: conditions, bounds that depend on one another, grids, and what is rejected."""
 
+import json
 import os
 import subprocess
 import sys
@@ -509,3 +510,57 @@ def test_a_base_value_that_some_configuration_uses_is_accepted() -> None:
 def test_every_preset_samples_only_what_has_an_effect() -> None:
     for name in presets():
         Space(load_config(name, data="."))
+
+
+POWER = {"loss.class_weight_power": {"float": [0.0, 1.0]}}
+
+
+def test_class_weights_are_searched_where_a_loss_weighs_classes() -> None:
+    given = {0: 1, "car": 20}
+    kinds = {"loss.class_weights": {"choice": ["mean", "median", given]}, "loss.class_weight_cap": {"choice": [None, 100]}}
+    searched = space({**POWER, **kinds}, loss={"end": "wce"})
+    losses = [trial.loss for trial in searched.probes]
+    assert {0.0, 1.0} < {loss.class_weight_power for loss in losses}
+    found = [loss.class_weights for loss in losses]
+    assert all(kind in found for kind in ("mean", "median", {"0": 1.0, "car": 20.0}))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [searched.sample(study.ask()) for _ in range(20)]
+    # what was drawn is the same after it was written and read
+    assert {"0": 1, "car": 20} in [values["loss.class_weights"] for values in drawn]
+    assert json.loads(json.dumps(drawn)) == drawn
+
+
+def test_the_weight_of_one_class_is_searched() -> None:
+    car = {"loss.class_weights.car": {"float": [1, 100], "log": True}}
+    searched = space(car, loss={"end": "wdice", "class_weights": {"road": 1, "car": 2}})
+    weights = [trial.loss.class_weights for trial in searched.probes]
+    assert {"road": 1.0, "car": 1.0} in weights and {"road": 1.0, "car": 100.0} in weights
+    with pytest.raises(InputError, match=r"unknown key loss\.class_weights\.car"):
+        space(car, loss={"end": "wdice"})  # mean: there is no weight of a class to vary
+
+
+@pytest.mark.parametrize(
+    ("key", "domain"),
+    [
+        ("loss.class_weights", {"choice": ["median", {"road": 1, "car": 2}]}),
+        ("loss.class_weight_power", {"choice": [0.5, 1.0]}),
+        ("loss.class_weight_cap", {"choice": [10, 100]}),
+    ],
+)
+def test_class_weights_that_no_loss_takes_are_not_searched(key: str, domain: dict[str, Any]) -> None:
+    ends = {"loss.end": {"choice": ["ce", "logit_adjusted_ce", "wce", "tversky"]}}
+    with pytest.raises(
+        InputError, match=rf"^space\.{key}: it is sampled where it has no effect: the active losses"
+    ) as error:
+        space({**ends, key: domain})
+    advice = str(error.value).partition("add when: ")[2]
+    assert set(yaml.safe_load(advice)["loss.end"]) == {"wce", "tversky"}
+    space({**ends, key: domain | {"when": yaml.safe_load(advice)}})
+    with pytest.raises(InputError, match=rf"^rows\.A: {key}: .* has no effect: the active losses are ce"):
+        space({}, rows={"A": {"loss.end": "ce", key: domain["choice"][0]}})
+    space({}, loss={key.removeprefix("loss."): domain["choice"][0]})  # a file for several studies may have it
+
+
+def test_weights_by_class_that_no_loss_takes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^loss\.class_weights\.road: 1\.0 has no effect in any configuration .* are ce"):
+        space({}, loss={"class_weights": {"road": 1, "car": 2}})

@@ -98,12 +98,14 @@ class Summary:
         class_names: by class index.
         samples: the number of samples of each subset.
         pixels: the number of pixels of each class in each subset; ignored pixels are in none.
+        image_pixels: the number of pixels, of any class, of the images of each subset in which each class occurs.
     """
 
     content_id: str
     class_names: tuple[str, ...]
     samples: Mapping[str, int]
     pixels: Mapping[str, tuple[int, ...]]
+    image_pixels: Mapping[str, tuple[int, ...]]
 
 
 class RowNames(NamedTuple):
@@ -281,6 +283,7 @@ def open_pack(path: Path) -> tuple[Form, Summary, list[Rows]]:
             class_names=tuple(values["class_names"]),
             samples=values["samples"],
             pixels={subset: tuple(counts) for subset, counts in values["pixels"].items()},
+            image_pixels={subset: tuple(counts) for subset, counts in values["image_pixels"].items()},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: a pack without its summary; delete it and pack the data set again") from error

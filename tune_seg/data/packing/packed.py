@@ -1,7 +1,8 @@
 """A packed data set as every trial sees it: a file mapped into memory, shared by all processes that map it."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +16,33 @@ from tune_seg.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+Pixels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingPixels:
+    """How the training pixels that are not ignored divide among the classes: all that class weights depend on.
+
+    Attributes:
+        class_names: by class index.
+        pixels: int64 (C,), of each class.
+        image_pixels: int64 (C,), of any class, in the images in which each class occurs. Of images cut into tiles, each tile
+            is an image.
+        images: how many there are.
+    """
+
+    class_names: tuple[str, ...]
+    pixels: Pixels
+    image_pixels: Pixels
+    images: int
+
+    @property
+    def frequencies(self) -> npt.NDArray[np.float64]:
+        """(C,), the share of each class."""
+        shares: npt.NDArray[np.float64] = self.pixels / max(self.pixels.sum(), 1)
+        return shares
 
 
 class PackedData:
@@ -37,6 +65,7 @@ class PackedData:
         train_images: the number of training images, for each fold; one number where there are no folds.
         train_pixels, val_pixels: int64 (C,), the number of pixels of each class in each split that are not ignored.
         frequencies: float64 (C,), the share of each class in the training pixels that are not ignored.
+        trained_on: both, and what else class weights are made of.
         train, val: the two splits.
         val_groups: int64 (len(val),), the number of each validation image's group (patient, volume, sequence), from 0 in the
             order of first appearance. An image without a group is one by itself.
@@ -71,11 +100,16 @@ class PackedData:
         self.train_images = tuple(
             len(subsets) - summary.samples[subset] for subset in summary.samples if subset == "val" or subset.isdecimal()
         )
-        pixels = {subset: np.array(counts, np.int64) for subset, counts in summary.pixels.items()}
-        self.val_pixels: npt.NDArray[np.int64] = pixels.pop(validating)
-        self.train_pixels: npt.NDArray[np.int64] = sum(pixels.values(), start=np.zeros_like(self.val_pixels))
-        self.frequencies: npt.NDArray[np.float64] = self.train_pixels / max(self.train_pixels.sum(), 1)
+        self.val_pixels: Pixels = np.array(summary.pixels[validating], np.int64)
         self.train = Split(self, "train", np.flatnonzero(subsets != validating))
+        self.trained_on = TrainingPixels(
+            self.class_names,
+            _but(validating, summary.pixels),
+            _but(validating, summary.image_pixels),
+            len(self.train),
+        )
+        self.train_pixels = self.trained_on.pixels
+        self.frequencies = self.trained_on.frequencies
         self.val = Split(self, "val", np.flatnonzero(subsets == validating))
         self.val_groups = _numbered([names[row].group for row in self.val.rows])
 
@@ -223,6 +257,12 @@ def _checked(fold: int | None, folds: int) -> int | None:
             + (f"there are 0 to {folds - 1}" if folds else "the data are not divided into folds (data.split.folds)")
         )
     return fold or 0
+
+
+def _but(validating: str, counts: Mapping[str, tuple[int, ...]]) -> Pixels:
+    """The sum of the counts (C,) of all subsets that do not validate."""
+    of_training = [each for subset, each in counts.items() if subset != validating]
+    return np.array(of_training, np.int64).reshape(-1, len(counts[validating])).sum(axis=0)
 
 
 def _numbered(groups: Sequence[str]) -> npt.NDArray[np.int64]:

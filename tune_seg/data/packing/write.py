@@ -206,6 +206,7 @@ class _Tally:
             subsets = (TEST,)
         self.samples = dict.fromkeys(subsets, 0)
         self.pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
+        self._image_pixels = {subset: np.zeros(len(class_names), np.int64) for subset in subsets}
         self._of_files = {subset: np.zeros((2**8, 2), np.int64) for subset in subsets}
         self._class_names = class_names
         self._digest = blake2b(digest_size=16)
@@ -215,7 +216,9 @@ class _Tally:
         """Take a row into account, with the number of its pixels of each value, and of those of its file. Order matters."""
         self._digest.update(digest)
         self.samples[subset] += 1
-        self.pixels[subset] += pixels[: len(self._class_names)]
+        of_classes = pixels[: len(self._class_names)]
+        self.pixels[subset] += of_classes
+        self._image_pixels[subset] += (of_classes > 0) * of_classes.sum()
         if of_file is not None:
             self._of_files[subset] += of_file
 
@@ -228,8 +231,11 @@ class _Tally:
         return self._digest.hexdigest()
 
     def summary(self) -> Summary:
-        pixels = {subset: tuple(counts.tolist()) for subset, counts in self.pixels.items()}
-        return Summary(self.content_id, self._class_names, self.samples, pixels)
+        pixels, image_pixels = (
+            {subset: tuple(counts.tolist()) for subset, counts in counted.items()}
+            for counted in (self.pixels, self._image_pixels)
+        )
+        return Summary(self.content_id, self._class_names, self.samples, pixels, image_pixels)
 
 
 Decoded = tuple[Row, npt.NDArray[np.int64]]

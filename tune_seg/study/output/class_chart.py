@@ -1,7 +1,7 @@
 """The class frequencies: a table in the terminal, and a picture beside the results like figure 5 of Taubert."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,13 +11,19 @@ from rich.text import Text
 
 from tune_seg.data import PackedData
 from tune_seg.data.packing.counts import Counts
+from tune_seg.losses.class_weight_kinds import Weights
 from tune_seg.study.output.class_warnings import sides_of
+from tune_seg.study.output.class_weights import cells_of_weights
 
 _BAR = 40  # characters
 
 
 def show_classes(
-    packed: PackedData, picture: Path, console: Console, counts: Mapping[str, Counts] = MappingProxyType({})
+    packed: PackedData,
+    picture: Path,
+    console: Console,
+    counts: Mapping[str, Counts] = MappingProxyType({}),
+    weights: Sequence[Weights] = (),
 ) -> None:
     """Print and draw the share of each class in the training pixels that are not ignored, on a logarithmic scale.
 
@@ -30,6 +36,7 @@ def show_classes(
         console: where to print.
         counts: what was counted in the files of the masks, by subset; the share of each class's training pixels that
             `data.size` loses is shown where a pixel is lost.
+        weights: the class weights of the losses of the study, as :func:`weights_in_use` gives them.
     """
     if picture.exists():
         return
@@ -38,25 +45,29 @@ def show_classes(
     shares = sorted(zip(packed.class_names, packed.frequencies.tolist(), strict=True), key=lambda entry: -entry[1])
     # where the scale begins, below every share but 0
     lowest = min(-1, math.floor(math.log10(min(share for _, share in shares if share > 0.0))))
+    columns: dict[str, list[str]] = {}
     sides = sides_of(packed, counts)
-    lost = dict(zip(packed.class_names, sides[0].lost if sides is not None else (), strict=False))
-    console.print(_table(title, shares, lowest, lost, f"lost at {packed.size[0]} x {packed.size[1]}"))
+    if sides is not None and any(share > 0.0 for share in sides[0].lost):
+        cells = ["" if math.isnan(share) else f"{100.0 * share:.3g} %" for share in sides[0].lost]
+        columns[f"lost at {packed.size[0]} x {packed.size[1]}"] = cells
+    if weights:
+        columns["class weight"] = cells_of_weights(weights)
+    by_class = {name: list(cells) for name, *cells in zip(packed.class_names, *columns.values(), strict=True)}
+    console.print(_table(title, shares, lowest, list(columns), by_class))
     _draw(title, shares, lowest, picture)
 
 
-def _table(title: str, shares: list[tuple[str, float]], lowest: int, lost: Mapping[str, float], of_lost: str) -> Table:
+def _table(
+    title: str, shares: list[tuple[str, float]], lowest: int, heads: list[str], cells: Mapping[str, list[str]]
+) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
-    table.add_column("pixels", justify="right")
-    loses = any(share > 0.0 for share in lost.values())
-    if loses:
-        table.add_column(of_lost, justify="right")
+    for head in ("pixels", *heads):
+        table.add_column(head, justify="right")
     table.add_column(f"1e{lowest} to 1, logarithmic", no_wrap=True)
     for name, share in shares:
         length = round(_BAR * (1.0 - math.log10(share) / lowest)) if share > 0.0 else 0
-        away = lost.get(name, math.nan)
-        cells = [] if not loses else ["" if math.isnan(away) else f"{100.0 * away:.3g} %"]
-        table.add_row(Text(name), f"{100.0 * share:.3g} %", *cells, "\u2588" * length)
+        table.add_row(Text(name), f"{100.0 * share:.3g} %", *cells[name], "\u2588" * length)
     return table
 
 

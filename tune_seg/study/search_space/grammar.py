@@ -86,6 +86,8 @@ class Grammar:
                 if parameter not in names:
                     listed = ", ".join(names) or "none"
                     raise InputError(f"{where}: unknown key {key}; the parameters of {loss} are {listed}")
+            case ["loss", "class_weights"]:
+                pass  # which the defaults have class by class where it is a weight for each
             case ["loss", "components", name, "params", _] if f"loss.components.{name}.loss" in self._defaults:
                 pass  # which parameters there are depends on the loss, so the probes tell
             case _ if key not in self._defaults:
@@ -113,7 +115,9 @@ class Grammar:
         raw = spec[kind]
         if not isinstance(raw, list) or not raw:
             raise InputError(f"space.{key}: {kind} takes a list of values, got {raw!r}")
-        domain = self._range(key, spec, kind) if kind in ("float", "int") else Choice(tuple(raw), kind == "grid")
+        domain = (
+            self._range(key, spec, kind) if kind in ("float", "int") else Choice(tuple(map(_as_kept, raw)), kind == "grid")
+        )
         if chooses_loss(key):
             for loss in raw:
                 if isinstance(loss, str):
@@ -156,6 +160,11 @@ class Grammar:
             self._check_key(other)
             _check_names(key, other, allowed, tuple(self._config.rows))
         return conditions
+
+
+def _as_kept(value: Any) -> Any:
+    """A mapping with texts as keys, as a journal gives it back: in YAML the number of a class is a number."""
+    return {str(key): each for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _loss(where: str, name: str) -> LossSpec:

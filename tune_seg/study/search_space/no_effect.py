@@ -10,6 +10,9 @@ from tune_seg.config import OWN_ARCHITECTURES, ROW, ModelConfig, TrialConfig
 from tune_seg.config.loss_keys import active_losses, sets_parameter
 from tune_seg.errors import InputError
 
+_FOR_ANY_LOSS = ("loss.gamma", "loss.alpha", "loss.class_weights", "loss.class_weight_power", "loss.class_weight_cap")
+"""Keys for whatever loss takes them: files that are used for several studies may give them."""
+
 
 def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]], prefix: str = "loss.") -> None:
     """Reject a parameter of a loss that is sampled where it has no effect.
@@ -26,7 +29,7 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
     for assignment, values in zip(assignments, seen, strict=True):
         sampled = [key for key in assignment if key.startswith(prefix) and sets_parameter(key)]
         for key in sampled:
-            if assignment[key] is not None and key not in _effective(values):
+            if assignment[key] is not None and not _has_effect(key, values):
                 raise InputError(
                     f"space.{key}: it is sampled where it has no effect: the active losses are {_active([values])}. "
                     f"{_advice(key, seen)}"
@@ -102,9 +105,8 @@ def check_rows(
     """
     for name, row in rows.items():
         seen = [{**base, **row, **assignment} for assignment in assignments if assignment.get(ROW) == name]
-        effective = set().union(*map(_effective, seen))
         for key, value in row.items():
-            if sets_parameter(key) and value is not None and key not in effective:
+            if sets_parameter(key) and value is not None and not any(_has_effect(key, values) for values in seen):
                 raise InputError(
                     f"rows.{name}: {key}: {value!r} has no effect: the active losses are {_active(seen)}. Remove the key"
                 )
@@ -121,19 +123,17 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
         InputError: naming the key, its value and the active losses.
     """
     seen = [{**base, **assignment} for assignment in assignments]
-    effective = set().union(*map(_effective, seen))
     for key, value in base.items():
-        # loss.gamma and loss.alpha are for whatever has them: files that are used for several studies may give them
-        own = sets_parameter(key) and key not in ("loss.gamma", "loss.alpha")
-        if own and value is not None and key not in effective:
+        own = sets_parameter(key) and key not in _FOR_ANY_LOSS
+        if own and value is not None and not any(_has_effect(key, values) for values in seen):
             raise InputError(
                 f"{key}: {value!r} has no effect in any configuration of the study: the active losses are "
                 f"{_active(seen)}. Remove the key"
             )
 
 
-def _effective(values: Mapping[str, Any]) -> set[str]:
-    return {key for loss in active_losses(values) for key in loss.keys.values()}
+def _has_effect(key: str, values: Mapping[str, Any]) -> bool:
+    return any(loss.takes(key) for loss in active_losses(values))
 
 
 def _active(seen: Sequence[Mapping[str, Any]]) -> str:
@@ -146,7 +146,7 @@ def _advice(key: str, seen: Sequence[Mapping[str, Any]]) -> str:
     kinds: dict[str, dict[str, None]] = {}
     for values in seen:
         for loss in active_losses({**values, key: 0.0}):
-            if key in loss.keys.values():
+            if loss.takes(key):
                 losses.setdefault(loss.key, {})[loss.loss] = None
                 kinds.setdefault(loss.key, {})[str(values["loss.kind"])] = None
     if not losses:

@@ -129,8 +129,8 @@ Choose = Callable[[VariedKey, Mapping[str, Any]], Any]
 
 
 def stored(value: Any) -> Any:
-    """`value` as Optuna stores it: it takes scalars alone, so a list, as for augmentation.resize, travels as text."""
-    return json.dumps(value) if isinstance(value, list) else value
+    """`value` as Optuna stores it: it takes scalars alone, so a list or a mapping travels as text."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def finite_number(value: Any) -> float | None:
