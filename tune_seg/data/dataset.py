@@ -19,6 +19,9 @@ IGNORE_INDEX = 255
 MAX_CLASSES = 254
 """Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
 
+NOT_OF_FILE = MAX_CLASSES
+"""Marks pixels of a mask that are counted elsewhere, or are none of the file, where the pixels of files are counted."""
+
 _Any = TypeVar("_Any")
 _Value = TypeVar("_Value", bound=np.integer[Any])
 
@@ -163,6 +166,10 @@ class Dataset(ABC):
         Raises:
             InputError: one line for each thing that is wrong with the sample, naming the file.
         """
+
+    def of_file(self, sample: Sample, mask: Mask) -> Mask:
+        """The mask that :meth:`load` gave, with :data:`NOT_OF_FILE` where a pixel is none of the file, or another sample's."""
+        return mask
 
     def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
         """The class indices in the masks of samples that come from one file; nothing for a mask that cannot be used.

@@ -10,7 +10,7 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Image, ImageType, Mask, Sample
+from tune_seg.data.dataset import IGNORE_INDEX, NOT_OF_FILE, Dataset, Image, ImageType, Mask, Sample
 from tune_seg.data.once import DecodedOnce, decoded_ahead, following
 from tune_seg.data.tiles import Tile, tiles_of
 from tune_seg.errors import InputError
@@ -81,6 +81,11 @@ class TiledDataset(Dataset):
         judges = sample.subset != "train"
         return _cut(image, mask, tile, self.size, own_only=judges)
 
+    def of_file(self, sample: Sample, mask: Mask) -> Mask:
+        _, tile = self.places[sample]
+        assert tile is not None  # else there is no mask
+        return _only(mask, tile.cell, NOT_OF_FILE)
+
     def source(self) -> dict[str, Any]:
         return {
             "whole": self.whole.source(),
@@ -142,8 +147,13 @@ def tiled(whole: Dataset, config: DataConfig) -> Dataset:
 def _cut(image: Image, mask: Mask, tile: Tile, size: tuple[int, int], *, own_only: bool) -> tuple[Image, Mask]:
     image, labels = image[tile.window], mask[tile.window]
     if own_only:
-        own = np.full_like(labels, IGNORE_INDEX)
-        own[tile.cell] = labels[tile.cell]
-        labels = own
+        labels = _only(labels, tile.cell, IGNORE_INDEX)
     missing = [(0, length - there) for length, there in zip(size, labels.shape, strict=True)]
     return np.pad(image, [*missing, (0, 0)], mode="edge"), np.pad(labels, missing, constant_values=IGNORE_INDEX)
+
+
+def _only(mask: Mask, part: tuple[slice, slice], elsewhere: int) -> Mask:
+    """The `part` of a mask, and `elsewhere` around it."""
+    only = np.full_like(mask, elsewhere)
+    only[part] = mask[part]
+    return only

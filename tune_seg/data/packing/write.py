@@ -254,7 +254,7 @@ class Decoder:
         Raises:
             InputError: it is of another kind than the others.
         """
-        of_file, size, how = mask, self.form.size, self.dataset.resize
+        of_file, size, how = self.dataset.of_file(sample, mask), self.form.size, self.dataset.resize
         image, mask = resized(*_checked((image, mask), sample, self.form), size, how)
         used, filled = placed(of_file.shape, size, how)
         return Row.of(sample, image, mask, counted(of_file, mask[filled], used), self.form), _counted(mask)
