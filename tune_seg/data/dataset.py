@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar
@@ -166,6 +166,10 @@ class Dataset(ABC):
         Raises:
             InputError: one line for each thing that is wrong with the sample, naming the file.
         """
+
+    def decoded_as(self, sample: Sample) -> Hashable:
+        """What is decoded for a sample, once for all samples of which it is the same."""
+        return sample
 
     def of_file(self, sample: Sample, mask: Mask) -> Mask:
         """The mask that :meth:`load` gave, with :data:`NOT_OF_FILE` where a pixel is none of the file, or another sample's."""

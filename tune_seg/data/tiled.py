@@ -1,7 +1,7 @@
 """A data set whose large images are cut into tiles, each a sample; those of one image are one group."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Self
@@ -80,6 +80,9 @@ class TiledDataset(Dataset):
             raise InputError(f"{sample.image}: changed while it was read; run the same command again")
         judges = sample.subset != "train"
         return _cut(image, mask, tile, self.size, own_only=judges)
+
+    def decoded_as(self, sample: Sample) -> Hashable:
+        return self.whole.decoded_as(self.places[sample][0])
 
     def of_file(self, sample: Sample, mask: Mask) -> Mask:
         _, tile = self.places[sample]
