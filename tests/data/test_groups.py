@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.image_files import numbers, photo, read_root, write_image
-from tune_seg.data import Dataset
+from tune_seg.data import Dataset, PackedData, pack
 from tune_seg.data.dataset import Sample
 from tune_seg.data.groups import detected, grouped
 from tune_seg.errors import InputError
@@ -110,12 +110,32 @@ def test_a_published_split_that_divides_a_video_stays_and_that_is_said(tmp_path:
     folder(tmp_path, [name for name in FRAMES if name >= "vid3_0002"], "val")
     dataset = read_root(tmp_path)
     assert sides(dataset)["vid3"] == {"train", "val"}
-    (note,) = dataset.split_notes
+    note, groups = dataset.split_notes
     assert note.startswith("images of one video, image or patient train and validate, by their names: vid3;")
+    assert "each judged as one" in groups
     folder(tmp_path, ["vid0_0009"], "test")
     assert any(
         "vid0" in note and "held out" in note for note in read_root(tmp_path, split={"test": "published"}).split_notes
     )
+
+
+def test_videos_of_a_published_split_are_groups_of_its_validation_images(tmp_path: Path) -> None:
+    folder(tmp_path, [name for name in FRAMES if name < "vid3"], "train")
+    folder(tmp_path, [name for name in FRAMES if name >= "vid3"], "val")
+    dataset = read_root(tmp_path)
+    data = PackedData(pack(dataset, tmp_path / "packs", (8, 8)))
+    assert data.val_groups.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    (note,) = dataset.split_notes
+    assert "6 groups (vid0, vid1, vid2, ...), each judged as one" in note
+    alone = read_root(tmp_path, options={"group": ".*"})
+    assert PackedData(pack(alone, tmp_path / "packs", (8, 8))).val_groups.tolist() == list(range(12))
+
+
+def test_one_video_that_validates_is_not_a_group(tmp_path: Path) -> None:
+    folder(tmp_path, [name for name in FRAMES if name < "vid5"], "train")
+    folder(tmp_path, [name for name in FRAMES if name >= "vid5"], "val")
+    dataset = read_root(tmp_path)
+    assert {sample.group for sample in dataset.samples} == {""} and dataset.split_notes == ()
 
 
 def camvid(root: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from tune_seg.data.dataset import Sample, problems_error
+from tune_seg.data.dataset import TEST, Sample, problems_error
 
 _SEPARATOR = r"[_\- .]"
 _PART = r"(?:frame|fr|f|tile|patch|crop|slice|sl|page|[zxyrc]|row|col)"
@@ -134,6 +134,25 @@ def note_of_detected(samples: Sequence[Sample]) -> str:
         f"({_some(sorted(groups))}), each on one side of the split; name them yourself with "
         f"--set 'data.options.group=REGEX', or take every image by itself with --set {shlex.quote(ALONE)}"
     )
+
+
+def of_published(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """The samples of a published or listed split in the groups that their names tell, and what to say of it.
+
+    As they are where groups are known, where names tell none, or where all that validates, or is held out, is of one group.
+    """
+    pattern = None if any(sample.group for sample in samples) else detected(sample.id for sample in samples)
+    if pattern is None:
+        return list(samples), []
+    found = grouped(samples, pattern)
+    for side in ("val", TEST):
+        if len({sample.group for sample in found if sample.split == side}) == 1:
+            return list(samples), []
+    groups = sorted({sample.group for sample in found})
+    return found, [
+        f"names such as {found[0].id} are taken for parts of one video, image or patient: {len(groups)} groups "
+        f"({_some(groups)}), each judged as one; take every image by itself with --set {shlex.quote(ALONE)}"
+    ]
 
 
 def note_of_few(pattern: str, samples: Sequence[Sample]) -> str:
