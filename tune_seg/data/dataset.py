@@ -136,6 +136,11 @@ class Dataset(ABC):
         return ()
 
     @property
+    def intensity_rule(self) -> dict[str, Any] | None:
+        """What the training images tell of how numbers become levels, as a JSON value, for other images; None: nothing."""
+        return None
+
+    @property
     def masks_to_scan(self) -> int:
         """The number of masks that must be read before it is known what their values mean."""
         return 0

@@ -54,6 +54,10 @@ class TiledDataset(Dataset):
         return (*self.whole.notes, *self.said)
 
     @property
+    def intensity_rule(self) -> dict[str, Any] | None:
+        return self.whole.intensity_rule
+
+    @property
     def masks_to_scan(self) -> int:
         return self.whole.masks_to_scan
 

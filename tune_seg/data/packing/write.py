@@ -107,7 +107,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
             path = directory / f"{tally.content_id}{SUFFIX}"
             # before the pack is there, so that whoever waits for it finds both
             notes = (*dataset.notes, *dataset.split_notes, *resize_notes(dataset, size))
-            write_origin(note, Origin(path.name, notes, tally.counts()))
+            write_origin(note, Origin(path.name, notes, tally.counts(), dataset.intensity_rule))
             if _is_whole(path):  # one that is there stays, because running trials share its pages
                 partial.unlink()
             else:
