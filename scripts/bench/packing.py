@@ -8,8 +8,8 @@ converts and resizes an image and its mask with Pillow, one after the other, and
 own, the plain one before and after; the packing a second time on the data as they are, to see whether its memory grows with
 the set, and a third time with its images compressed. The files are read once beforehand, so that all find them in memory.
 
-Against another checkout both pack the same folder, stretched, in turns; without a folder 400 drawn scenes of 512 x 384 pixels
-in `images` and `masks`. What counts on a busy machine are the medians and the time of the processor.
+Against another checkout both pack the same folder, stretched, in turns; without a folder 400 drawn scenes of 512 x 384
+pixels in `images` and `masks`. What counts on a busy machine are the medians and the time of the processor.
 """
 
 import argparse

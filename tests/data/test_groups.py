@@ -105,6 +105,19 @@ def test_two_videos_are_too_few_for_three_folds_and_that_is_said(tmp_path: Path)
     assert "parts of 2 videos, images or patients (vid0, vid1), too few" in dataset.split_notes[0]
 
 
+@pytest.mark.parametrize("name", ["vid1_{:04}", "frame_{:04}", "frame{}", "tile_{0}_{0}", "slide7_x{0}_y{0}"])
+def test_that_all_images_are_of_one_video_is_said(tmp_path: Path, name: str) -> None:
+    dataset = read_root(folder(tmp_path, [name.format(number) for number in range(6)]))
+    (note,) = dataset.split_notes
+    assert "look like parts of one video, image or patient (" in note and "validation is too good" in note
+    assert {sample.group for sample in dataset.samples} == {""}
+
+
+@pytest.mark.parametrize("name", ["{:04}", "ISIC_{:07}", "IMG_20210305_10111{}", "2007_00{:04}", "case_{:03}"])
+def test_numbered_images_are_not_taken_for_one_video(tmp_path: Path, name: str) -> None:
+    assert read_root(folder(tmp_path, [name.format(number) for number in range(6)])).split_notes == ()
+
+
 def test_a_published_split_that_divides_a_video_stays_and_that_is_said(tmp_path: Path) -> None:
     folder(tmp_path, [name for name in FRAMES if name < "vid3_0002"], "train")
     folder(tmp_path, [name for name in FRAMES if name >= "vid3_0002"], "val")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.image_files import held_out_root, numbers, photo, read_root, write_image
 from tune_seg.config import DataConfig
@@ -133,3 +134,19 @@ def test_many_copies_are_one_line(tmp_path: Path) -> None:
     found = inspect(read_root(tmp_path), None, (16, 16), tmp_path / "packs")
     (line,) = (line for line in found.lines if " copy of " in line)
     assert "(10 such, also " in line
+
+
+def test_a_class_that_cannot_be_on_both_sides_is_said(tmp_path: Path) -> None:
+    folder(tmp_path)
+    for number, value in ((1, 3), (2, 4), (4, 4)):  # one image has class 3, two have class 4
+        path = tmp_path / "masks" / f"i{number:03}.png"
+        mask = np.array(Image.open(path))
+        mask[0, 10:20] = value
+        write_image(path, mask)
+    said, _ = look(read_root(tmp_path), tmp_path)
+    assert "class 3: in one image or group alone, so it cannot both train and validate" in said
+    assert "class 4: in" not in said and "class 1: in" not in said
+    (tmp_path / "train.txt").write_text("".join(f"i{number:03}\n" for number in range(5)))
+    (tmp_path / "val.txt").write_text("".join(f"i{number:03}\n" for number in range(5, 8)))
+    said, _ = look(read_root(tmp_path), tmp_path)
+    assert "class 3: only trains" in said and "class 4: only trains" in said and "class 2: only" not in said

@@ -177,7 +177,7 @@ class Dataset(ABC):
         return sample
 
     def of_file(self, sample: Sample, mask: Mask) -> Mask:
-        """The mask that :meth:`load` gave, with :data:`NOT_OF_FILE` where a pixel is none of the file, or another sample's."""
+        """The mask that :meth:`load` gave, with :data:`NOT_OF_FILE` for pixels that are none of the file, or another's."""
         return mask
 
     def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:

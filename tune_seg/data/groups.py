@@ -29,6 +29,9 @@ _KNOWN: Final = (
 _COUNTED: Final = rf"(?i)^(?!{_PART}{_SEPARATOR}?\d+{_SEPARATOR})(.*\d.*){_SEPARATOR}(\d+)$"
 """A number behind a name that has another number: a part of it where the numbers count up evenly, as frames do.
 Not `tile_3_12`, a place in the one image."""
+_FROM_ONE: Final = (*_KNOWN, rf"(?i)^(frame|tile|patch|crop|slice){_SEPARATOR}?\d+(?:{_SEPARATOR}\d+)*$")
+"""Names that say so where all images are parts of one thing."""
+
 _EVEN: Final = 0.5
 """The least share of the steps between neighbouring numbers that are of the commonest length."""
 
@@ -102,6 +105,25 @@ def detected(names: Iterable[str]) -> str | None:
             return pattern
     counted = _COUNTED.replace(r"(\d+)", r"\d+")
     return counted if _tells(counted, distinct) and _even(distinct) else None
+
+
+def notes_of_one(names: Iterable[str]) -> list[str]:
+    """What to say where a split is drawn through frames of one video or tiles of one image, by their names.
+
+    Example:
+        >>> len(notes_of_one(f"frame_{number:04}" for number in range(9))), len(notes_of_one(["a1", "a2"]))
+        (1, 0)
+    """
+    distinct = sorted(set(names))
+    for pattern in _FROM_ONE:
+        groups = {_group(re.compile(pattern), name) for name in distinct}
+        if len(groups) == 1 < len(distinct) and (group := groups.pop()):
+            return [
+                f"the images look like parts of one video, image or patient ({group}), by names such as {distinct[0]}: "
+                "neighbours are on both sides of the split, so validation is too good; add images of others, or name the "
+                "images of each side in train.txt and val.txt"
+            ]
+    return []
 
 
 def _tells(pattern: str, names: Sequence[str]) -> bool:

@@ -20,6 +20,7 @@ from tune_seg.data.packing.counts import Counts, restored
 from tune_seg.data.packing.file_format import Form
 from tune_seg.data.packing.resizing import SAME_SHAPE, resize_notes
 from tune_seg.data.packing.write import Decoder, free_bytes
+from tune_seg.data.splitting import group_of
 from tune_seg.data.tiled import TiledDataset
 from tune_seg.errors import InputError
 
@@ -218,6 +219,7 @@ def _described(looks: Sequence[_Look], dataset: Dataset, names: tuple[str, ...],
     ]
     if absent:
         lines.append(f"not in {'any mask' if len(looks) == of else 'these masks'}: {', '.join(absent)}")
+    lines += _one_sided(looks, names) if len(looks) == of else []
     gone = [name for name, full, kept in zip(names, counts.full, counts.kept, strict=True) if full and not kept]
     if gone:
         lines.append(
@@ -225,6 +227,25 @@ def _described(looks: Sequence[_Look], dataset: Dataset, names: tuple[str, ...],
             f"--set data.size=[{2 * size[0]},{2 * size[1]}]"
         )
     return lines
+
+
+def _one_sided(looks: Sequence[_Look], names: Sequence[str]) -> list[str]:
+    """Which classes cannot both train and validate, where all images were looked at."""
+    lines: list[str] = []
+    for index, name in enumerate(names):
+        having = [look.sample for look in looks if look.counts[index, 0]]
+        groups = {group_of(sample) for sample in having}
+        drawn = any(sample.drawn_from for sample in having)
+        if drawn and len(groups) == 1:
+            lines.append(
+                f"{name}: in one image or group alone, so it cannot both train and validate; add images that have it"
+            )
+        elif having and not drawn and len(sides := {sample.split for sample in having}) == 1:
+            lines.append(
+                f"{name}: only {'trains' if sides == {'train'} else 'validates'}; add images that have it, or divide whole "
+                "groups anew with --set data.split.val_fraction=0.2"
+            )
+    return summarised(lines)
 
 
 def _sizes(looks: Sequence[_Look], resize: Resize, size: tuple[int, int]) -> str:

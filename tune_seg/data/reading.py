@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, overload
 
 from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import TEST, Dataset, Sample, spread
-from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_of_divided, of_published
+from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_of_divided, notes_of_one, of_published
 from tune_seg.data.options import options_of
 from tune_seg.data.stratifying import stratified
 from tune_seg.data.synthetic import SyntheticDataset
@@ -147,7 +147,7 @@ def _of_groups(
         return dataset, [note_of_detected(dataset.samples)] if by_name else []
     pattern = detected(sample.id for sample in dataset.samples)
     if pattern is None:
-        return dataset, []
+        return dataset, notes_of_one(sample.id for sample in dataset.samples)
     try:
         grouped = read(config.model_copy(update={"options": {**config.options, "group": pattern}}))
     except InputError:  # as if it had not been detected
