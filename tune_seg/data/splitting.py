@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from unicodedata import normalize
 
@@ -123,9 +124,10 @@ def _named(samples: Sequence[Sample], path: Path) -> list[Sample]:
     found: dict[Sample, None] = {}  # in order, each once
     for entry in _entries(path, problems):
         named = find(entry)
-        if not named:
-            problems.append(f"{path}: {entry} is neither an image nor a mask")
-        found.update(dict.fromkeys(named))
+        if isinstance(named, str):
+            problems.append(f"{path}: {entry} {named}")
+        else:
+            found.update(dict.fromkeys(named))
     if problems:
         raise problems_error("the list of what is held out does not fit the files:", problems)
     return list(found)
@@ -138,8 +140,8 @@ def _entries(path: Path, problems: list[str]) -> list[str]:
     return entries
 
 
-def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
-    """What finds the samples of a line of a list."""
+def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample] | str]:
+    """What finds the samples of a line of a list, or says what is wrong with the line."""
     named: dict[str, list[Sample]] = {}
     files: dict[str, list[Sample]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
@@ -149,14 +151,19 @@ def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
             if path is not None:
                 files.setdefault(path.name, []).append(sample)
 
-    def find(entry: str) -> list[Sample]:
+    def find(entry: str) -> list[Sample] | str:
         for text in (entry, entry.split()[0], normalize("NFC", entry), normalize("NFD", entry)):  # of two columns, the first
             file = Path(text.replace("\\", "/"))
-            names = (text, text.removesuffix(file.suffix), file.name, file.stem)
-            found = next((named[name] for name in names if name in named), files.get(file.name, []))
+            ends = ("/".join(file.parts[first:]) for first in range(len(file.parts)))  # the whole path, then less of it
+            names = (text, *chain.from_iterable((end, end.removesuffix(file.suffix)) for end in ends))
+            if (name := next((name for name in names if name in named), None)) is not None:
+                return named[name]
+            found = files.get(file.name, [])
+            if len({sample.image for sample in found}) > 1:
+                return f"may be {found[0].id} or {found[-1].id}; write these instead"
             if found:
                 return found
-        return []
+        return "is neither an image nor a mask"
 
     return find
 
@@ -168,8 +175,9 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path], held_o
     for side, path in lists.items():
         for entry in _entries(path, problems):
             found = find(entry)
-            if not found:
-                problems.append(f"{path}: {entry} is neither an image nor a mask")
+            if isinstance(found, str):
+                problems.append(f"{path}: {entry} {found}")
+                continue
             for other in {split.setdefault(sample.id, side) for sample in found} - {side}:
                 also = "is held out by data.split.test" if other == TEST else f"is in the list of {other} too"
                 problems.append(f"{path}: {entry} {also}")
