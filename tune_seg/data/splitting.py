@@ -111,8 +111,9 @@ def _held_out(samples: Sequence[Sample], split: SplitConfig, root: Path, *, list
         published = _named(samples, list_of_test)
     if not published:
         raise InputError(
-            f"data.split.test: published, but {root} has no published test images with labels; name a list of the images to "
-            "hold out, or give their share"
+            f"data.split.test: published, but {root} has no published test images with labels; give a share to hold out "
+            "(--set data.split.test=0.2), name a list of images (--set data.split.test=LIST), or hold out none "
+            "(--set data.split.test=null)"
         )
     return published
 
