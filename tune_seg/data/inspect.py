@@ -17,9 +17,10 @@ from tune_seg.config import Resize
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, printable, spread, summarised
 from tune_seg.data.packing.counts import Counts, restored
+from tune_seg.data.packing.decoding import Decoder
+from tune_seg.data.packing.disk import free_bytes
 from tune_seg.data.packing.file_format import Form
 from tune_seg.data.packing.resizing import SAME_SHAPE, resize_notes
-from tune_seg.data.packing.write import Decoder, free_bytes
 from tune_seg.data.splitting import group_of
 from tune_seg.data.tiled import TiledDataset
 from tune_seg.errors import InputError
