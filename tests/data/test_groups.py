@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.image_files import numbers, photo, read_root, write_image
-from tune_seg.data import Dataset
+from tune_seg.data import Dataset, PackedData, pack
 from tune_seg.data.dataset import Sample
 from tune_seg.data.groups import detected, grouped
 from tune_seg.errors import InputError
@@ -105,17 +105,51 @@ def test_two_videos_are_too_few_for_three_folds_and_that_is_said(tmp_path: Path)
     assert "parts of 2 videos, images or patients (vid0, vid1), too few" in dataset.split_notes[0]
 
 
+@pytest.mark.parametrize("name", ["vid1_{:04}", "frame_{:04}", "frame{}", "tile_{0}_{0}", "slide7_x{0}_y{0}"])
+def test_that_all_images_are_of_one_video_is_said(tmp_path: Path, name: str) -> None:
+    dataset = read_root(folder(tmp_path, [name.format(number) for number in range(6)]))
+    (note,) = dataset.split_notes
+    assert "look like parts of one video, image or patient (" in note and "validation is too good" in note
+    assert {sample.group for sample in dataset.samples} == {""}
+
+
+@pytest.mark.parametrize("name", ["{:04}", "ISIC_{:07}", "IMG_20210305_10111{}", "2007_00{:04}", "case_{:03}"])
+def test_numbered_images_are_not_taken_for_one_video(tmp_path: Path, name: str) -> None:
+    assert read_root(folder(tmp_path, [name.format(number) for number in range(6)])).split_notes == ()
+
+
 def test_a_published_split_that_divides_a_video_stays_and_that_is_said(tmp_path: Path) -> None:
     folder(tmp_path, [name for name in FRAMES if name < "vid3_0002"], "train")
     folder(tmp_path, [name for name in FRAMES if name >= "vid3_0002"], "val")
     dataset = read_root(tmp_path)
     assert sides(dataset)["vid3"] == {"train", "val"}
-    (note,) = dataset.split_notes
+    note, groups = dataset.split_notes
     assert note.startswith("images of one video, image or patient train and validate, by their names: vid3;")
+    assert "each judged as one" in groups
     folder(tmp_path, ["vid0_0009"], "test")
     assert any(
         "vid0" in note and "held out" in note for note in read_root(tmp_path, split={"test": "published"}).split_notes
     )
+
+
+def test_videos_of_a_published_split_are_groups_of_its_validation_images(tmp_path: Path) -> None:
+    folder(tmp_path, [name for name in FRAMES if name < "vid3"], "train")
+    folder(tmp_path, [name for name in FRAMES if name >= "vid3"], "val")
+    dataset = read_root(tmp_path)
+    data = PackedData(pack(dataset, tmp_path / "packs", (8, 8)))
+    assert data.val_groups.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    (note,) = dataset.split_notes
+    assert "6 groups (vid0, vid1, vid2, ...), each judged as one" in note
+    alone = read_root(tmp_path, options={"group": ".*"})
+    assert PackedData(pack(alone, tmp_path / "packs", (8, 8))).val_groups.tolist() == list(range(12))
+
+
+def test_one_video_that_validates_is_one_group(tmp_path: Path) -> None:
+    folder(tmp_path, [name for name in FRAMES if name < "vid5"], "train")
+    folder(tmp_path, [name for name in FRAMES if name >= "vid5"], "val")
+    dataset = read_root(tmp_path)
+    assert {sample.group for sample in dataset.samples if sample.split == "val"} == {"vid5"}
+    assert "each judged as one" in dataset.split_notes[0]
 
 
 def camvid(root: Path) -> Path:

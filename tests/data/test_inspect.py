@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.image_files import held_out_root, numbers, photo, read_root, write_image
 from tune_seg.config import DataConfig
 from tune_seg.data import Dataset
+from tune_seg.data import inspect as module
+from tune_seg.data.cores import available_cores
 from tune_seg.data.inspect import inspect
 from tune_seg.data.reading import read_both
 
@@ -95,7 +98,7 @@ def test_copies_on_two_sides_are_said_and_refused_for_a_test(tmp_path: Path) -> 
             copy = tmp_path / kind / split / f"{name}.png"
             copy.write_bytes((tmp_path / kind / "train" / "a.png").read_bytes())
     said, problems = look(read_root(tmp_path), tmp_path)
-    assert "again.png is a copy of" in said and problems == []
+    assert "again.png: a copy of" in said and problems == []
     held_out = {"split": {"test": "published"}}
     found = inspect(read_root(tmp_path, **held_out), held_out_root(tmp_path, **held_out), (16, 16), tmp_path / "packs")
     assert len(found.problems) == 1 and "too.png: held out, and a copy of " in found.problems[0]
@@ -105,8 +108,45 @@ def test_of_tiles_those_that_are_looked_at_are_cut_and_the_resizing_is_said(tmp_
     folder(tmp_path)
     said, problems = look(read_root(tmp_path, tiles={"size": [32, 32]}), tmp_path)
     assert problems == []
-    assert "8 images are cut into 28 tiles" in said and "looked at 28 of 28 images" in said
+    assert "8 images are cut into 28 tiles" in said and "looked at 28 of 28 tiles" in said
     said, _ = look(read_root(tmp_path), tmp_path)
     assert "Their shape is kept, and 19% of the area is left empty" in said and "% another" not in said
     said, _ = look(read_root(tmp_path, resize="stretch"), tmp_path)
     assert "whose ratio of width to height is up to 25 % another" in said and "Their shape" not in said
+
+
+@pytest.mark.parametrize(("tiles", "decoded"), [({}, 8), ({"size": [32, 32]}, 8)])
+def test_the_time_that_is_expected_decodes_each_image_once(tmp_path: Path, tiles: dict[str, object], decoded: int) -> None:
+    dataset = read_root(folder(tmp_path), tiles=tiles)
+    some = dataset.samples[:2]  # of tiles, both of one image, of which the second waits less
+    times = dict(zip(some, (4.0, 4.0 if not tiles else 0.0), strict=True))
+    looks = [module._Look(sample, (1, 1), np.zeros((256, 2), np.int64), times[sample], 0.25) for sample in some]
+    expected = (4.0 * decoded + 0.25 * len(dataset.samples)) / available_cores()
+    assert module._seconds(dataset, looks) == pytest.approx(expected)
+
+
+def test_many_copies_are_one_line(tmp_path: Path) -> None:
+    for number in range(10):
+        for split in ("train", "val"):
+            write_image(tmp_path / "masks" / split / f"{split}{number}.png", numbers([0, 1]))
+        image = write_image(tmp_path / "images" / "train" / f"train{number}.png", photo())
+        write_image(tmp_path / "images" / "val" / f"val{number}.png", image)
+    found = inspect(read_root(tmp_path), None, (16, 16), tmp_path / "packs")
+    (line,) = (line for line in found.lines if " copy of " in line)
+    assert "(10 such, also " in line
+
+
+def test_a_class_that_cannot_be_on_both_sides_is_said(tmp_path: Path) -> None:
+    folder(tmp_path)
+    for number, value in ((1, 3), (2, 4), (4, 4)):  # one image has class 3, two have class 4
+        path = tmp_path / "masks" / f"i{number:03}.png"
+        mask = np.array(Image.open(path))
+        mask[0, 10:20] = value
+        write_image(path, mask)
+    said, _ = look(read_root(tmp_path), tmp_path)
+    assert "class 3: in one image or group alone, so it cannot both train and validate" in said
+    assert "class 4: in" not in said and "class 1: in" not in said
+    (tmp_path / "train.txt").write_text("".join(f"i{number:03}\n" for number in range(5)))
+    (tmp_path / "val.txt").write_text("".join(f"i{number:03}\n" for number in range(5, 8)))
+    said, _ = look(read_root(tmp_path), tmp_path)
+    assert "class 3: only trains" in said and "class 4: only trains" in said and "class 2: only" not in said

@@ -95,6 +95,28 @@ def test_a_list_names_samples_files_or_patients(tmp_path: Path) -> None:
         divide(samples, split, tmp_path)
 
 
+def test_a_path_of_a_list_is_that_of_one_image_and_a_bare_name_of_several_is_refused(tmp_path: Path) -> None:
+    names = [f"case{case}/{number:04}" for case in (1, 2) for number in range(2)]
+    samples = [
+        Sample(name, "train", tmp_path / "images" / f"{name}.png", tmp_path / "masks" / f"{name}.png") for name in names
+    ]
+    (tmp_path / "one").write_text("images/case1/0000.png\nimages\\case2\\0001.png\n")
+    (tmp_path / "two").write_text("/elsewhere/case2/0000.png\n")
+    split = SplitConfig(train=Path("one"), val=Path("two"))
+    divided = divide(samples, split, tmp_path)
+    assert [(sample.id, sample.split) for sample in divided] == [
+        ("case1/0000", "train"),
+        ("case2/0001", "train"),
+        ("case2/0000", "val"),
+    ]
+    (tmp_path / "two").write_text("0000.png\n")
+    with pytest.raises(InputError, match=r"two: 0000\.png may be case1/0000 or case2/0000; write these instead"):
+        divide(samples, split, tmp_path)
+    (tmp_path / "held").write_text("0001.png\n")
+    with pytest.raises(InputError, match=r"held: 0001\.png may be case1/0001 or case2/0001"):
+        divide(samples, SplitConfig(val_fraction=0.5, test=Path("held")), tmp_path)
+
+
 def test_a_list_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "one").write_text("a\n")

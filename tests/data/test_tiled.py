@@ -106,6 +106,21 @@ def test_limits_are_of_images_and_what_was_cut_is_said(root: Path, tmp_path: Pat
     assert "--set 'data.size=[32,40]' leaves them as they are" in said
 
 
+@pytest.mark.parametrize("values", [{}, {"size": [16, 20]}, {"size": [16, 16], "resize": "crop"}])
+def test_the_pixels_of_the_files_are_counted_once_on_both_sides(root: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+    settings = config(root, split={"val_fraction": 0.4}, **values)
+    dataset = read(settings)
+    pack(dataset, tmp_path / "packs", settings.size)
+    origin = packed_origin(dataset, tmp_path / "packs", settings.size)
+    assert origin is not None
+    for side, counts in origin.counts.items():
+        masks = [mask_of(root, name) for name in {image_of(sample) for sample in dataset.samples if sample.split == side}]
+        assert list(counts.full) == np.sum([classes(mask) for mask in masks], axis=0).tolist()
+        assert counts.ignored == sum(int((mask == 255).sum()) for mask in masks)
+        assert all(0 < kept <= full for kept, full in zip(counts.kept, counts.full, strict=True))
+        assert (counts.kept == counts.full) == (not values)
+
+
 @dataclass(frozen=True)
 class Noted(Dataset):
     """Images in memory, each noted when it is decoded."""

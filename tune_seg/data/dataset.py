@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar
@@ -18,6 +18,9 @@ IGNORE_INDEX = 255
 
 MAX_CLASSES = 254
 """Class indices are uint8: 255 is ignored, 254 marks an unknown raw value while a mask is translated."""
+
+NOT_OF_FILE = MAX_CLASSES
+"""Marks pixels of a mask that are counted elsewhere, or are none of the file, where the pixels of files are counted."""
 
 _Any = TypeVar("_Any")
 _Value = TypeVar("_Value", bound=np.integer[Any])
@@ -133,6 +136,11 @@ class Dataset(ABC):
         return ()
 
     @property
+    def intensity_rule(self) -> dict[str, Any] | None:
+        """What the training images tell of how numbers become levels, as a JSON value, for other images; None: nothing."""
+        return None
+
+    @property
     def masks_to_scan(self) -> int:
         """The number of masks that must be read before it is known what their values mean."""
         return 0
@@ -163,6 +171,14 @@ class Dataset(ABC):
         Raises:
             InputError: one line for each thing that is wrong with the sample, naming the file.
         """
+
+    def decoded_as(self, sample: Sample) -> Hashable:
+        """What is decoded for a sample, once for all samples of which it is the same."""
+        return sample
+
+    def of_file(self, sample: Sample, mask: Mask) -> Mask:
+        """The mask that :meth:`load` gave, with :data:`NOT_OF_FILE` for pixels that are none of the file, or another's."""
+        return mask
 
     def classes_in(self, samples: Sequence[Sample]) -> list[frozenset[int]]:
         """The class indices in the masks of samples that come from one file; nothing for a mask that cannot be used.

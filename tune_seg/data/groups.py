@@ -29,6 +29,9 @@ _KNOWN: Final = (
 _COUNTED: Final = rf"(?i)^(?!{_PART}{_SEPARATOR}?\d+{_SEPARATOR})(.*\d.*){_SEPARATOR}(\d+)$"
 """A number behind a name that has another number: a part of it where the numbers count up evenly, as frames do.
 Not `tile_3_12`, a place in the one image."""
+_FROM_ONE: Final = (*_KNOWN, rf"(?i)^(frame|tile|patch|crop|slice){_SEPARATOR}?\d+(?:{_SEPARATOR}\d+)*$")
+"""Names that say so where all images are parts of one thing."""
+
 _EVEN: Final = 0.5
 """The least share of the steps between neighbouring numbers that are of the commonest length."""
 
@@ -104,6 +107,25 @@ def detected(names: Iterable[str]) -> str | None:
     return counted if _tells(counted, distinct) and _even(distinct) else None
 
 
+def notes_of_one(names: Iterable[str]) -> list[str]:
+    """What to say where a split is drawn through frames of one video or tiles of one image, by their names.
+
+    Example:
+        >>> len(notes_of_one(f"frame_{number:04}" for number in range(9))), len(notes_of_one(["a1", "a2"]))
+        (1, 0)
+    """
+    distinct = sorted(set(names))
+    for pattern in _FROM_ONE:
+        groups = {_group(re.compile(pattern), name) for name in distinct}
+        if len(groups) == 1 < len(distinct) and (group := groups.pop()):
+            return [
+                f"the images look like parts of one video, image or patient ({group}), by names such as {distinct[0]}: "
+                "neighbours are on both sides of the split, so validation is too good; add images of others, or name the "
+                "images of each side in train.txt and val.txt"
+            ]
+    return []
+
+
 def _tells(pattern: str, names: Sequence[str]) -> bool:
     expression = re.compile(pattern)
     groups = Counter[str]()
@@ -134,6 +156,23 @@ def note_of_detected(samples: Sequence[Sample]) -> str:
         f"({_some(sorted(groups))}), each on one side of the split; name them yourself with "
         f"--set 'data.options.group=REGEX', or take every image by itself with --set {shlex.quote(ALONE)}"
     )
+
+
+def of_published(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """The samples of a published or listed split in the groups that their names tell, and what to say of it.
+
+    As they are where groups are known, or where names tell none. Where all that validates is of one group, intervals are
+    over seeds alone, and the study says so.
+    """
+    pattern = None if any(sample.group for sample in samples) else detected(sample.id for sample in samples)
+    if pattern is None:
+        return list(samples), []
+    found = grouped(samples, pattern)
+    groups = sorted({sample.group for sample in found})
+    return found, [
+        f"names such as {found[0].id} are taken for parts of one video, image or patient: {len(groups)} groups "
+        f"({_some(groups)}), each judged as one; take every image by itself with --set {shlex.quote(ALONE)}"
+    ]
 
 
 def note_of_few(pattern: str, samples: Sequence[Sample]) -> str:

@@ -17,9 +17,12 @@ from tune_seg.config import Resize
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, printable, spread, summarised
 from tune_seg.data.packing.counts import Counts, restored
+from tune_seg.data.packing.decoding import Decoder
+from tune_seg.data.packing.disk import free_bytes
 from tune_seg.data.packing.file_format import Form
 from tune_seg.data.packing.resizing import SAME_SHAPE, resize_notes
-from tune_seg.data.packing.write import Decoder, free_bytes
+from tune_seg.data.splitting import group_of
+from tune_seg.data.tiled import TiledDataset
 from tune_seg.errors import InputError
 
 _MOST: Final = 48
@@ -48,11 +51,13 @@ class Inspection:
 
 @dataclass(frozen=True)
 class _Look:
-    """An image that was looked at: its (H, W), the counts of its mask (256, 2), and how long it took."""
+    """What was seen of a sample: its (H, W), the counts of its mask (256, 2), and the seconds to load and to pack it."""
 
+    sample: Sample
     shape: tuple[int, int]
     counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    seconds: float
+    loading: float
+    packing: float
 
 
 def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs: Path) -> Inspection:
@@ -66,13 +71,15 @@ def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs
     """
     found = Inspection()
     whole = [*dataset.samples, *(test.samples if test is not None else ())]
-    found.lines.append(f"images: {_sides(whole)}")
+    found.lines.append(f"{_word(dataset)}: {_sides(whole)}")
     found.lines += [f"note: {note}" for note in dataset.split_notes]
+    copies: list[str] = []
     for sample, copy in _copies(whole):
         if TEST in (sample.split, copy.split):
             found.problems.append(f"{copy.image}: held out, and a copy of {sample.image}, which is not")
         else:
-            found.lines.append(f"note: {copy.image} is a copy of {sample.image} on the other side of the split")
+            copies.append(f"{copy.image}: a copy of {sample.image} on the other side of the split")
+    found.lines += [f"note: {line}" for line in summarised(copies)]
     unmatched = _unmatched(whole, blank=dataset.blank)
     found.problems += unmatched.values()
     chosen = _chosen([sample for sample in dataset.samples if sample not in unmatched])
@@ -87,7 +94,7 @@ def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs
     found.lines += [f"note: {note}" for note in (*some.notes, *resize_notes(dataset, size))]
     if looks:
         found.lines += _described(looks, dataset, names, size)
-    found.lines.append(_effort(dataset, size, packs, [look.seconds for look in looks]))
+    found.lines.append(_effort(dataset, size, packs, looks))
     return _summed(found)
 
 
@@ -114,6 +121,10 @@ def _sides(samples: Sequence[Sample]) -> str:
     return f"{', '.join(parts)}; {how}" + (f", in {len(groups)} groups" if groups else "")
 
 
+def _word(dataset: Dataset) -> str:
+    return "tiles" if isinstance(dataset, TiledDataset) else "images"
+
+
 def _unmatched(samples: Sequence[Sample], *, blank: bool) -> dict[Sample, str]:
     bare = [] if blank else [s for s in samples if s.mask is None and s.image is not None]
     without_mask = {s: f"{s.image}: an image without a mask" for s in bare}
@@ -130,8 +141,9 @@ def _copies(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     found: list[tuple[Sample, Sample]] = []
     left = _MOST_BYTES_COMPARED
     for size, alike in sizes.items():
-        if len({sample.subset for sample in alike.values()}) < 2 or (left := left - size * len(alike)) < 0:
+        if len({sample.subset for sample in alike.values()}) < 2 or size * len(alike) > left:
             continue
+        left -= size * len(alike)
         first: dict[bytes, Sample] = {}
         for path, sample in alike.items():
             other = first.setdefault(blake2b(path.read_bytes()).digest(), sample)
@@ -168,12 +180,14 @@ def _looks(some: Dataset, form: Form) -> tuple[list[_Look], list[str]]:
         began = time.perf_counter()
         try:
             image, mask = some.load(sample)
+            loaded = time.perf_counter()
             row, _ = decoder.row(sample, image, mask)
         except InputError as error:
             return error
         counts = restored(row.counts)
         assert counts is not None
-        return _Look((image.shape[0], image.shape[1]), counts, time.perf_counter() - began)
+        shape = (image.shape[0], image.shape[1])
+        return _Look(sample, shape, counts, loaded - began, time.perf_counter() - loaded)
 
     pool = ThreadPoolExecutor(available_cores())
     try:
@@ -199,13 +213,14 @@ def _described(looks: Sequence[_Look], dataset: Dataset, names: tuple[str, ...],
     ]
     absent = [name for name, full, _ in shares if not full]
     lines = [
-        f"looked at {len(looks)} of {of} images",
+        f"looked at {len(looks)} of {of} {_word(dataset)}",
         _sizes(looks, dataset.resize, size),
         f"classes: {', '.join(seen) or 'none'}",
         f"ignored pixels: {100.0 * counts.ignored_share:.3g} %",
     ]
     if absent:
         lines.append(f"not in {'any mask' if len(looks) == of else 'these masks'}: {', '.join(absent)}")
+    lines += _one_sided(looks, names) if len(looks) == of else []
     gone = [name for name, full, kept in zip(names, counts.full, counts.kept, strict=True) if full and not kept]
     if gone:
         lines.append(
@@ -213,6 +228,25 @@ def _described(looks: Sequence[_Look], dataset: Dataset, names: tuple[str, ...],
             f"--set data.size=[{2 * size[0]},{2 * size[1]}]"
         )
     return lines
+
+
+def _one_sided(looks: Sequence[_Look], names: Sequence[str]) -> list[str]:
+    """Which classes cannot both train and validate, where all images were looked at."""
+    lines: list[str] = []
+    for index, name in enumerate(names):
+        having = [look.sample for look in looks if look.counts[index, 0]]
+        groups = {group_of(sample) for sample in having}
+        drawn = any(sample.drawn_from for sample in having)
+        if drawn and len(groups) == 1:
+            lines.append(
+                f"{name}: in one image or group alone, so it cannot both train and validate; add images that have it"
+            )
+        elif having and not drawn and len(sides := {sample.split for sample in having}) == 1:
+            lines.append(
+                f"{name}: only {'trains' if sides == {'train'} else 'validates'}; add images that have it, or divide whole "
+                "groups anew with --set data.split.val_fraction=0.2"
+            )
+    return summarised(lines)
 
 
 def _sizes(looks: Sequence[_Look], resize: Resize, size: tuple[int, int]) -> str:
@@ -226,10 +260,20 @@ def _sizes(looks: Sequence[_Look], resize: Resize, size: tuple[int, int]) -> str
     return f"sizes: {between} pixels (width x height); data.size makes {size[1]} x {size[0]} of them{said}"
 
 
-def _effort(dataset: Dataset, size: tuple[int, int], packs: Path, seconds: Sequence[float]) -> str:
+def _effort(dataset: Dataset, size: tuple[int, int], packs: Path, looks: Sequence[_Look]) -> str:
     needed = len(dataset.samples) * Form(size, dataset.channels, dataset.dtype).row_bytes
     free = free_bytes(packs)
-    expected = float(np.mean(seconds)) * len(dataset.samples) / available_cores() if seconds else None
-    about = "" if expected is None else f"about {max(expected, 1.0):.0f} s on {available_cores()} cores, "
+    about = f"about {max(_seconds(dataset, looks), 1.0):.0f} s on {available_cores()} cores, " if looks else ""
     short = "; it will be compressed" if needed > free / 2 else ""
     return f"packing, once: {about}{needed / 2**20:.0f} MiB in {packs} ({free / 2**30:.1f} GiB free{short})"
+
+
+def _seconds(dataset: Dataset, looks: Sequence[_Look]) -> float:
+    """How long packing takes: a volume, or an image that is cut into tiles, is decoded once."""
+    loading: dict[object, float] = {}
+    for look in looks:
+        key = dataset.decoded_as(look.sample)
+        loading[key] = max(look.loading, loading.get(key, 0.0))
+    decoded = len({dataset.decoded_as(sample) for sample in dataset.samples})
+    packing = float(np.mean([look.packing for look in looks]))
+    return (float(np.mean(list(loading.values()))) * decoded + packing * len(dataset.samples)) / available_cores()

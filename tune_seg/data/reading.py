@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, overload
 
 from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import TEST, Dataset, Sample, spread
-from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_of_divided
+from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_of_divided, notes_of_one, of_published
 from tune_seg.data.options import options_of
 from tune_seg.data.stratifying import stratified
 from tune_seg.data.synthetic import SyntheticDataset
@@ -124,7 +124,11 @@ def _whole(config: DataConfig, *, balance: bool = True, packs: Path | None = Non
     read = partial(_Reader.of(name).read, config.root)
     dataset = replace(read(config), resize=config.resize)
     if not any(sample.drawn_from for sample in dataset.samples):
-        return replace(dataset, split_notes=dataset.split_notes or tuple(notes_of_divided(dataset.samples)))
+        said = dataset.split_notes or tuple(notes_of_divided(dataset.samples))
+        if not _takes_groups(name, config):
+            return replace(dataset, split_notes=said)
+        samples, notes = of_published(dataset.samples)
+        return replace(dataset.redivided(tuple(samples)), split_notes=(*said, *notes))
     dataset, notes = _of_groups(dataset, name, config, read)
     dataset, moved = stratified(dataset, config.split.seed, packs) if balance else (dataset, 0)
     if moved:
@@ -136,19 +140,24 @@ def _of_groups(
     dataset: Dataset, name: FormatName, config: DataConfig, read: Callable[[DataConfig], Dataset]
 ) -> tuple[Dataset, list[str]]:
     """The data set divided by the groups that the names of its images tell, if they are not known, and what to say of it."""
-    if config.options.get("group") is not None or "group" not in options_of(name).model_fields:
+    if not _takes_groups(name, config):
         return dataset, []
     if any(sample.group for sample in dataset.samples):  # the reader knows them
         by_name = all(sample.part is None for sample in dataset.samples)
         return dataset, [note_of_detected(dataset.samples)] if by_name else []
     pattern = detected(sample.id for sample in dataset.samples)
     if pattern is None:
-        return dataset, []
+        return dataset, notes_of_one(sample.id for sample in dataset.samples)
     try:
         grouped = read(config.model_copy(update={"options": {**config.options, "group": pattern}}))
     except InputError:  # as if it had not been detected
         return dataset, [note_of_few(pattern, dataset.samples)]
     return replace(grouped, resize=config.resize), [note_of_detected(grouped.samples)]
+
+
+def _takes_groups(name: FormatName, config: DataConfig) -> bool:
+    """Whether groups may be told by names: of formats in which they can be named, where nobody did."""
+    return config.options.get("group") is None and "group" in options_of(name).model_fields
 
 
 def _limited(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:

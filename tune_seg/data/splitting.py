@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from unicodedata import normalize
 
@@ -125,8 +126,9 @@ def _held_out(samples: Sequence[Sample], split: SplitConfig, root: Path, *, list
         published = _named(samples, list_of_test)
     if not published:
         raise InputError(
-            f"data.split.test: published, but {root} has no published test images with labels; name a list of the images to "
-            "hold out, or give their share"
+            f"data.split.test: published, but {root} has no published test images with labels; give a share to hold out "
+            "(--set data.split.test=0.2), name a list of images (--set data.split.test=LIST), or hold out none "
+            "(--set data.split.test=null)"
         )
     return published
 
@@ -138,9 +140,10 @@ def _named(samples: Sequence[Sample], path: Path) -> list[Sample]:
     found: dict[Sample, None] = {}  # in order, each once
     for entry in _entries(path, problems):
         named = find(entry)
-        if not named:
-            problems.append(f"{path}: {entry} is neither an image nor a mask")
-        found.update(dict.fromkeys(named))
+        if isinstance(named, str):
+            problems.append(f"{path}: {entry} {named}")
+        else:
+            found.update(dict.fromkeys(named))
     if problems:
         raise problems_error("the list of what is held out does not fit the files:", problems)
     return list(found)
@@ -153,8 +156,8 @@ def _entries(path: Path, problems: list[str]) -> list[str]:
     return entries
 
 
-def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
-    """What finds the samples of a line of a list."""
+def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample] | str]:
+    """What finds the samples of a line of a list, or says what is wrong with the line."""
     named: dict[str, list[Sample]] = {}
     files: dict[str, dict[Path, list[Sample]]] = {}  # whose names may tell more than the id does, as in Cityscapes
     for sample in samples:
@@ -165,19 +168,20 @@ def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample]]:
                 for name in dict.fromkeys((path.name, path.stem)):
                     files.setdefault(name, {}).setdefault(path, []).append(sample)
 
-    def find(entry: str) -> list[Sample]:
+    def find(entry: str) -> list[Sample] | str:
         for text in (entry, entry.split()[0], normalize("NFC", entry), normalize("NFD", entry)):  # of two columns, the first
             file = Path(text.replace("\\", "/"))
-            names = (text, text.removesuffix(file.suffix), file.name, file.stem)
-            if found := next((named[name] for name in names if name in named), []):
-                return found
+            ends = ("/".join(file.parts[first:]) for first in range(len(file.parts)))  # the whole path, then less of it
+            names = (text, *chain.from_iterable((end, end.removesuffix(file.suffix)) for end in ends))
+            if (name := next((name for name in names if name in named), None)) is not None:
+                return named[name]
             there = _nearest(file, files.get(file.name, {}))
-            samples = list(dict.fromkeys(sample for path in there for sample in files[file.name][path]))
-            if len(images := sorted({str(sample.image) for sample in samples})) > 1:
-                raise InputError(f"{entry} is the name of {images[0]} and of {images[1]}; lists need more of the path")
-            if samples:
-                return samples
-        return []
+            found = list(dict.fromkeys(sample for path in there for sample in files[file.name][path]))
+            if len({sample.image for sample in found}) > 1:
+                return f"may be {found[0].id} or {found[-1].id}; write these instead"
+            if found:
+                return found
+        return "is neither an image nor a mask"
 
     return find
 
@@ -200,8 +204,9 @@ def _by_lists(samples: Sequence[Sample], lists: Mapping[SplitName, Path], held_o
     for side, path in lists.items():
         for entry in _entries(path, problems):
             found = find(entry)
-            if not found:
-                problems.append(f"{path}: {entry} is neither an image nor a mask")
+            if isinstance(found, str):
+                problems.append(f"{path}: {entry} {found}")
+                continue
             for other in {split.setdefault(sample.id, side) for sample in found} - {side}:
                 also = "is held out by data.split.test" if other == TEST else f"is in the list of {other} too"
                 problems.append(f"{path}: {entry} {also}")

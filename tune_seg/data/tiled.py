@@ -1,7 +1,7 @@
 """A data set whose large images are cut into tiles, each a sample; those of one image are one group."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Self
@@ -10,7 +10,7 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Image, ImageType, Mask, Sample
+from tune_seg.data.dataset import IGNORE_INDEX, NOT_OF_FILE, Dataset, Image, ImageType, Mask, Sample
 from tune_seg.data.once import DecodedOnce, decoded_ahead, following
 from tune_seg.data.tiles import Tile, tiles_of
 from tune_seg.errors import InputError
@@ -54,6 +54,10 @@ class TiledDataset(Dataset):
         return (*self.whole.notes, *self.said)
 
     @property
+    def intensity_rule(self) -> dict[str, Any] | None:
+        return self.whole.intensity_rule
+
+    @property
     def masks_to_scan(self) -> int:
         return self.whole.masks_to_scan
 
@@ -80,6 +84,14 @@ class TiledDataset(Dataset):
             raise InputError(f"{sample.image}: changed while it was read; run the same command again")
         judges = sample.subset != "train"
         return _cut(image, mask, tile, self.size, own_only=judges)
+
+    def decoded_as(self, sample: Sample) -> Hashable:
+        return self.whole.decoded_as(self.places[sample][0])
+
+    def of_file(self, sample: Sample, mask: Mask) -> Mask:
+        _, tile = self.places[sample]
+        assert tile is not None  # else there is no mask
+        return _only(mask, tile.cell, NOT_OF_FILE)
 
     def source(self) -> dict[str, Any]:
         return {
@@ -142,8 +154,13 @@ def tiled(whole: Dataset, config: DataConfig) -> Dataset:
 def _cut(image: Image, mask: Mask, tile: Tile, size: tuple[int, int], *, own_only: bool) -> tuple[Image, Mask]:
     image, labels = image[tile.window], mask[tile.window]
     if own_only:
-        own = np.full_like(labels, IGNORE_INDEX)
-        own[tile.cell] = labels[tile.cell]
-        labels = own
+        labels = _only(labels, tile.cell, IGNORE_INDEX)
     missing = [(0, length - there) for length, there in zip(size, labels.shape, strict=True)]
     return np.pad(image, [*missing, (0, 0)], mode="edge"), np.pad(labels, missing, constant_values=IGNORE_INDEX)
+
+
+def _only(mask: Mask, part: tuple[slice, slice], elsewhere: int) -> Mask:
+    """The `part` of a mask, and `elsewhere` around it."""
+    only = np.full_like(mask, elsewhere)
+    only[part] = mask[part]
+    return only

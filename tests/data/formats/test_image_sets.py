@@ -31,7 +31,7 @@ from tune_seg.data import PackedData, pack
 from tune_seg.data.formats.camvid import CLASS_NAMES as SEGNET_CLASSES
 from tune_seg.data.formats.camvid import COLOURS
 from tune_seg.data.formats.coco import Region, draw
-from tune_seg.data.packing import write
+from tune_seg.data.packing import decoding
 from tune_seg.errors import InputError
 
 VOC_CLASSES = [
@@ -415,7 +415,7 @@ def test_coco_draws_objects_of_vocs_classes_and_ignores_crowds_and_what_is_conte
 def test_coco_is_packed_by_processes_and_goes_on_when_one_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write, "available_cores", lambda: 3)
+    monkeypatch.setattr(decoding, "available_cores", lambda: 3)
     written = write_coco(tmp_path)
     dataset = read_root(tmp_path)
     assert dataset.holds_lock

@@ -182,3 +182,28 @@ def test_negative_codes_of_masks_are_ignored(tmp_path: Path, dtype: str) -> None
     data = PackedData(pack(dataset, tmp_path / "packs", (10, 12)))
     expected = [sum(int((code == value).sum()) for code in codes.values()) for value in (0, 1, 7)]
     assert (data.train_pixels + data.val_pixels).tolist() == expected
+
+
+@pytest.mark.parametrize("tiles", [{}, {"size": [10, 12]}])
+def test_the_rule_is_kept_with_the_pack_so_that_other_images_can_be_treated_alike(
+    tmp_path: Path, tiles: dict[str, Any]
+) -> None:
+    images = {name: RNG.integers((0, 300), (1000, 3000), (10, 12, 2)).astype(np.uint16) for name in "abcd"}
+    write(tmp_path, images)
+    dataset = read_root(tmp_path, tiles=tiles, **options(2, nodata=77))
+    pack(dataset, tmp_path / "packs", (10, 12))
+    origin = packed_origin(dataset, tmp_path / "packs", (10, 12))
+    assert origin is not None and origin.intensity_rule is not None
+    rule = origin.intensity_rule
+    assert rule["nodata"] == 77 and len(rule["low"]) == len(rule["high"]) == 2
+    for sample in dataset.samples:
+        image = images[sample.id.partition("@")[0]]
+        expected = np.where((image == 77).all(axis=2)[..., None], 0, levels(image, rule["low"], rule["high"]))
+        np.testing.assert_array_equal(dataset.load(sample)[0], expected)
+
+
+def test_images_of_eight_bits_have_no_rule(tmp_path: Path) -> None:
+    for name in "abc":
+        write_image(tmp_path / "images" / f"{name}.png", photo())
+        write_image(tmp_path / "masks" / f"{name}.png", numbers([0, 1]))
+    assert read_root(tmp_path).intensity_rule is None

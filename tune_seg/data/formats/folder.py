@@ -69,7 +69,7 @@ class FolderOptions(Options):
     group: GroupPattern = None
     """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
     the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`, where a split is drawn."""
+    from names such as `vid1_0001`."""
 
     range: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
     """The numbers in the images that become black and white, such as [0, 4095] for 12 bits or [0, 0.5] for reflectance.

@@ -34,7 +34,7 @@ class VocOptions(Options):
     group: GroupPattern = None
     """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
     the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`, where a split is drawn."""
+    from names such as `vid1_0001`."""
 
 
 def looks_like(root: Path) -> bool:

@@ -232,6 +232,10 @@ class FileDataset(LabelledDataset):
     def notes(self) -> tuple[str, ...]:
         return (*self.layout, *super().notes, *(() if self.intensities is None else self.intensities.notes))
 
+    @property
+    def intensity_rule(self) -> dict[str, Any] | None:
+        return None if self.intensities is None else self.intensities.rule
+
     def find_classes(self, progress: Callable[[int], None]) -> tuple[str, ...]:
         names = super().find_classes(progress)
         if self.intensities is not None:

@@ -78,6 +78,13 @@ class Intensities:
         """What was found, once it was."""
         return () if self._found is None else self._found.notes
 
+    @property
+    def rule(self) -> dict[str, Any]:
+        """Low and high of each channel, or one for all, null where numbers are levels as they are; and nodata, if given."""
+        levels = self.find()
+        ends = {"low": levels.low, "high": levels.high}
+        return {**{name: None if end is None else end.tolist() for name, end in ends.items()}, "nodata": self.nodata}
+
     def find(self) -> "_Levels":
         """The levels, from the training images the first time."""
         with self._lock:

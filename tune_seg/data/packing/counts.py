@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
-from tune_seg.data.dataset import IGNORE_INDEX, Mask
+from tune_seg.data.dataset import IGNORE_INDEX, NOT_OF_FILE, Mask
 
 _CHECK_BYTES: Final = 4
 _COLUMNS: Final = 3  # the value, its pixels, and those that are left
@@ -74,7 +74,10 @@ _ALL: Final = (slice(None), slice(None))
 
 
 def counted(mask: Mask, resized: Mask, used: tuple[slice, slice] = _ALL) -> bytes:
-    """What a row of a pack keeps of a mask (H, W) and of the part of it that is `used`, at the size of the pack."""
+    """What a row of a pack keeps of a mask (H, W) and of the part of it that is `used`, at the size of the pack.
+
+    Pixels of the mask that are :data:`~tune_seg.data.dataset.NOT_OF_FILE` count nowhere.
+    """
     full = kept = _histogram(mask)
     part = mask[used]
     if part.shape != mask.shape:
@@ -86,6 +89,7 @@ def counted(mask: Mask, resized: Mask, used: tuple[slice, slice] = _ALL) -> byte
         other = resized[:, columns].take(rows, axis=0) != part
         kept = kept - np.bincount(part[other], minlength=2**8)
     values = np.flatnonzero(full)
+    values = values[values != NOT_OF_FILE]
     cell = np.stack([values, full[values], kept[values]], axis=1).astype("<i8").tobytes()
     return cell + crc32(cell).to_bytes(_CHECK_BYTES)
 

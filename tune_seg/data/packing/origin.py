@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from tune_seg.data.packing.counts import Counts
@@ -21,11 +22,14 @@ class Origin:
         pack: the file name of the pack.
         notes: what was taken for granted about them (:attr:`tune_seg.data.Dataset.notes`), and to divide them.
         counts: of their masks, by subset (`train`, `val`, `test`, or the number of a fold).
+        intensity_rule: how the numbers in the images became levels, so that a model sees other images alike
+            (:attr:`tune_seg.data.Dataset.intensity_rule`).
     """
 
     pack: str
     notes: Sequence[str]
     counts: Mapping[str, Counts] = field(default_factory=dict)
+    intensity_rule: Mapping[str, Any] | None = None
 
 
 def write_origin(path: Path, origin: Origin) -> None:

@@ -3,39 +3,28 @@
 What an interrupted packing has written stays, under a hidden name, and the next call continues after it.
 """
 
-import errno
 import json
 import os
-import shutil
-import time
-import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from hashlib import blake2b
-from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Final
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg._child import Child
-from tune_seg._posix import fcntl
-from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import SPLITS, TEST, Dataset, Image, Mask, Sample, problems_error
-from tune_seg.data.packing.counts import Counts, counted, restored
+from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, problems_error
+from tune_seg.data.packing.counts import Counts, restored
+from tune_seg.data.packing.decoding import decoded, pixels_of
+from tune_seg.data.packing.disk import PARTIAL, claimed, clear_abandoned, disk_errors, free_bytes
 from tune_seg.data.packing.file_format import (
     CONTENT_VERSION,
     FORMAT_VERSION,
     SUFFIX,
     Form,
     PackWriter,
-    Row,
     RowNames,
     Rows,
     Summary,
@@ -43,7 +32,7 @@ from tune_seg.data.packing.file_format import (
     unfinished,
 )
 from tune_seg.data.packing.origin import Origin, read_origin, write_origin
-from tune_seg.data.packing.resizing import placed, resize_notes, resized
+from tune_seg.data.packing.resizing import resize_notes
 from tune_seg.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -51,10 +40,6 @@ Progress = Callable[[int, int], None]
 _BYTES_BESIDE_PIXELS: Final = 64 * 2**10
 _MAX_SHARE_OF_FREE_DISK = 0.5
 """The largest share of a disk's free bytes that a pack may take; a larger pack is compressed."""
-_MAX_CORES_FOR_THREADS: Final = 2
-"""Up to this number of cores processes are no faster than threads, because they must start and hand over their images."""
-_PARTIAL: Final = ".partial"
-_ABANDONED_SECONDS: Final = 7 * 24 * 3600.0
 
 
 def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progress: Progress | None = None) -> Path:
@@ -90,10 +75,10 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
         return known
     form = Form(size, dataset.channels, dataset.dtype)
     needed = len(dataset.samples) * form.row_bytes + _BYTES_BESIDE_PIXELS
-    with _disk_errors(directory, needed):
+    with disk_errors(directory, needed):
         directory.mkdir(parents=True, exist_ok=True)
-        _clear_abandoned(directory)
-        with _claimed(directory / f".{key}{_PARTIAL}") as partial:
+        clear_abandoned(directory)
+        with claimed(directory / f".{key}{PARTIAL}") as partial:
             known = _recall(note)  # another process may have packed it while this one waited
             if known is not None:
                 partial.unlink()
@@ -107,7 +92,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
             path = directory / f"{tally.content_id}{SUFFIX}"
             # before the pack is there, so that whoever waits for it finds both
             notes = (*dataset.notes, *dataset.split_notes, *resize_notes(dataset, size))
-            write_origin(note, Origin(path.name, notes, tally.counts()))
+            write_origin(note, Origin(path.name, notes, tally.counts(), dataset.intensity_rule))
             if _is_whole(path):  # one that is there stays, because running trials share its pages
                 partial.unlink()
             else:
@@ -144,7 +129,7 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
         tell(scanned + done)
     problems: list[str] = []
     with closing(PackWriter(partial, form, end)) as writer:
-        for answer in _decoded(dataset, samples[done:], form):
+        for answer in decoded(dataset, samples[done:], form):
             if isinstance(answer, InputError):
                 problems.extend(line for line in str(answer).splitlines() if line not in unclear and line not in problems)
             elif not problems:  # packing will end with an error, so nothing more needs writing
@@ -173,7 +158,7 @@ def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     ):
         return False
     for sample, digest, mask, of_file in zip(samples, digests, rows.masks, counts, strict=True):
-        tally.add(sample.subset, digest, _counted(mask), of_file)
+        tally.add(sample.subset, digest, pixels_of(mask), of_file)
     return True
 
 
@@ -238,142 +223,6 @@ class _Tally:
         return Summary(self.content_id, self._class_names, self.samples, pixels, image_pixels)
 
 
-Decoded = tuple[Row, npt.NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """Decodes, resizes and counts a sample; errors are returned, so that all of them are reported at once."""
-
-    dataset: Dataset
-    form: Form
-
-    def __call__(self, sample: Sample) -> Decoded | InputError:
-        try:
-            return self.row(sample, *self.dataset.load(sample))
-        except InputError as error:
-            return error
-
-    def row(self, sample: Sample, image: Image, mask: Mask) -> Decoded:
-        """The row of a sample that was loaded, and how many of its pixels have each value.
-
-        Raises:
-            InputError: it is of another kind than the others.
-        """
-        of_file, size, how = mask, self.form.size, self.dataset.resize
-        image, mask = resized(*_checked((image, mask), sample, self.form), size, how)
-        used, filled = placed(of_file.shape, size, how)
-        return Row.of(sample, image, mask, counted(of_file, mask[filled], used), self.form), _counted(mask)
-
-
-def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
-    """Every sample, in order, decoded on all cores: by threads, unless decoding holds the interpreter lock."""
-    workers = available_cores()
-    decoder = Decoder(dataset, form)
-    with ExitStack() as stack:
-        decode: Callable[[Sample], Decoded | InputError] = decoder
-        if dataset.holds_lock and workers > _MAX_CORES_FOR_THREADS:
-            decode = stack.enter_context(closing(_Processes(decoder, workers)))
-        pool = ThreadPoolExecutor(workers)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        pending: deque[Future[Decoded | InputError]] = deque()
-        for sample in samples:
-            pending.append(pool.submit(decode, sample))
-            if len(pending) > 2 * workers + form.rows_per_batch:  # what is decoded while a batch is written
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-class _Processes:
-    """Decodes in processes: as many samples at once as there are, for as many threads that call it.
-
-    Each process gets the data set once, and a sample at a time.
-    """
-
-    def __init__(self, decoder: Decoder, count: int) -> None:
-        decoder = replace(decoder, dataset=replace(decoder.dataset, samples=()))
-        self._all = [Child(_serve, decoder) for _ in range(count)]
-        self._free: SimpleQueue[Child] = SimpleQueue()
-        for child in self._all:
-            self._free.put(child)
-
-    def __call__(self, sample: Sample) -> Decoded | InputError:
-        child = self._free.get()
-        try:
-            child.connection.send(sample)
-            answer: Decoded | Exception = child.connection.recv()
-        except (EOFError, OSError) as error:
-            raise InputError(
-                "a process that decodes images ended before its time, most likely for lack of memory; free memory and run "
-                "the same command again, which goes on from here"
-            ) from error
-        finally:
-            self._free.put(child)
-        if isinstance(answer, Exception) and not isinstance(answer, InputError):
-            raise answer
-        return answer
-
-    def close(self) -> None:
-        """End the processes."""
-        for child in self._all:
-            child.kill()
-
-
-def _serve(connection: Connection, decoder: Decoder) -> None:
-    """What each process does until the connection ends."""
-    while True:
-        try:
-            sample = connection.recv()
-        except (EOFError, OSError):
-            return
-        answer: Decoded | Exception
-        try:
-            answer = decoder(sample)
-        except Exception:  # not every exception can be pickled
-            answer = RuntimeError(traceback.format_exc())
-        connection.send(answer)
-
-
-def _counted(mask: Mask) -> npt.NDArray[np.int64]:
-    """The number of pixels of each value (256,)."""
-    return np.bincount(mask.ravel(), minlength=256)
-
-
-def _checked(loaded: tuple[Image, Mask], sample: Sample, form: Form) -> tuple[Image, Mask]:
-    image, _ = loaded
-    if image.shape[2] != form.channels or image.dtype != form.dtype:
-        raise InputError(
-            f"{sample.image or sample.id}: an image of {image.shape[2]} channels of {image.dtype}, in a data set of "
-            f"{form.channels} channels of {form.dtype}; all images must be of one kind"
-        )
-    return loaded
-
-
-@contextmanager
-def _claimed(partial: Path) -> Iterator[Path]:
-    """The file to write, locked for this process; where there are no locks, a new file that no other process knows."""
-    while True:
-        file = partial.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # not every file system has locks
-            file.close()
-            partial.unlink(missing_ok=True)
-            own = partial.with_name(f".{uuid4().hex}{_PARTIAL}")
-            own.touch()
-            yield own
-            return
-        with file:
-            try:
-                same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
-            except FileNotFoundError:
-                same = False
-            if same:  # whoever held it before did not finish it, or remove it
-                yield partial
-                return
-
-
 def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
     divided = [(sample.fold, sample.group) for sample in dataset.samples]
     text = json.dumps([FORMAT_VERSION, size, dataset.resize, dataset.channels, dataset.dtype, divided, dataset.source()])
@@ -402,42 +251,3 @@ def _is_whole(path: Path) -> bool:
     except InputError:
         return False
     return summary.content_id == path.stem
-
-
-def _clear_abandoned(directory: Path) -> None:
-    """Remove the files of killed processes; a file that is still being packed is recent."""
-    for path in directory.glob(f".*{_PARTIAL}"):
-        try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                path.unlink()
-        except FileNotFoundError:  # another process was faster
-            pass
-
-
-@contextmanager
-def _disk_errors(directory: Path, needed: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise _no_space(directory, needed, os.strerror(error.errno)) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise InputError(
-                f"{directory}: cannot write the packed data there ({os.strerror(error.errno)}); "
-                "name a directory that you may write to"
-            ) from error
-        raise
-
-
-def _no_space(directory: Path, needed: int, reason: str = "not enough space") -> InputError:
-    return InputError(
-        f"{directory}: {reason}. The packed data needs {needed} bytes ({needed / 2**20:.1f} MiB) uncompressed, "
-        f"{free_bytes(directory)} bytes are free there. Make space, raise the quota or the limit on file "
-        "sizes, name another directory, or pack less with a smaller data.size, data.max_train and data.max_val"
-    )
-
-
-def free_bytes(directory: Path) -> int:
-    """Free bytes where `directory` is, or would be made."""
-    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))
-    return shutil.disk_usage(there).free

@@ -76,6 +76,9 @@ class VolumeDataset(LabelledDataset):
             return self.size
         return case.shape[1:] if case.spacing is None else pixels(case.shape[1:], case.spacing, None)
 
+    def decoded_as(self, sample: Sample) -> Path | None:
+        return sample.image
+
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.part is not None
         case = self.cases[sample.image]
