@@ -91,7 +91,7 @@ def locate(root: Path, instances: Path, names: Iterable[str]) -> dict[str, Path]
     """The image files that a JSON file names, as annotation tools write names: with folders, or with those of another disk.
 
     Raises:
-        InputError: images are not there, or several files have the name of one.
+        InputError: images are not there, several files have the name of one, or one file would be two images.
     """
     side = instances.stem.removeprefix("instances_")
     images = root / "images"
@@ -112,6 +112,12 @@ def locate(root: Path, instances: Path, names: Iterable[str]) -> dict[str, Path]
             path = others[0]
         found[name] = path
         folders.sort(key=lambda folder: folder not in path.parents)  # where the next one is, most likely
+    of_file: dict[Path, str] = {}
+    problems += [
+        f"{name}: only {path} is there, which is {of_file[path]} too"
+        for name, path in found.items()
+        if of_file.setdefault(path, name) != name
+    ]
     if problems:
         raise problems_error(
             f"{instances}: {len(problems)} of its images are not below {root}, or several files have their names; put "
