@@ -138,7 +138,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
         classes = declared(names, None, IGNORE_LABEL)
         masks = _part_masks(sides, found, names, ordered, CLASS_NUMBERS if cuts is None else cuts)
     else:
-        classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"))
+        classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"), in_folder=True)
         notes += said
         if cuts is not None:
             if masks is not CLASS_NUMBERS and class_list is not None:

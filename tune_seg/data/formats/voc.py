@@ -20,7 +20,7 @@ from tune_seg.errors import InputError
 LAYOUT = "JPEGImages/, SegmentationClass/, ImageSets/Segmentation/, or a folder above, VOC2012/ or VOCdevkit/"
 
 _HOMES = ("", "VOC2012", "VOCdevkit/VOC2012")
-_PUBLISHED_NAME = re.compile(r"20\d\d_\d{6}")
+_PUBLISHED_NAME = re.compile(r"20(0[789]|1[012])_00\d{4}")
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
@@ -81,9 +81,10 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
         published += samples_of(more, extra, images, extra, ".png", "train")
     samples = divide(grouped(published, options.group), config.split, root)
     labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
-    if all(_PUBLISHED_NAME.fullmatch(sample.id) for sample in samples):
-        return FileDataset(samples, labels)
     class_list = find_class_list([home, root, masks])
+    decided = class_list is None or config.classes is not None
+    if decided and all(_PUBLISHED_NAME.fullmatch(sample.id) for sample in samples):
+        return FileDataset(samples, labels)
     classes, reader, notes = own_masks(samples, config, class_list, masks)
     if config.classes is None and class_list is None and isinstance(classes, Scan):
         classes = PublishedOrFound(classes, labels, "VOC")

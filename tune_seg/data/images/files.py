@@ -154,7 +154,7 @@ class Scan:
                 pool.shutdown(cancel_futures=True)
 
     def _unclear(self, unreadable: list[str]) -> InputError:
-        return InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
+        return problems_error(f"{self._folder}: the masks do not tell which classes there are:", unreadable)
 
 
 @dataclass(frozen=True)

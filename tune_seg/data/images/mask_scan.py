@@ -38,7 +38,10 @@ class MaskScan(Scan):
         return self._notes
 
     def describe(self) -> dict[str, Any]:
-        return {"masks": [stamp(mask) for mask in self._masks], "asked": {**asdict(self._asked), "where": None}}
+        return {
+            "masks": [stamp(mask) for mask in self._masks],
+            "asked": {**asdict(self._asked), "where": None, "in_folder": None},
+        }
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals = MaskTotals()

@@ -28,7 +28,9 @@ class OwnMasks(NamedTuple):
     notes: tuple[str, ...]
 
 
-def own_masks(samples: Sequence[Sample], config: DataConfig, class_list: ClassList | None, where: Path) -> OwnMasks:
+def own_masks(
+    samples: Sequence[Sample], config: DataConfig, class_list: ClassList | None, where: Path, *, in_folder: bool = False
+) -> OwnMasks:
     """How the masks of samples are read.
 
     Args:
@@ -37,6 +39,7 @@ def own_masks(samples: Sequence[Sample], config: DataConfig, class_list: ClassLi
         config: whose names take precedence over those of the list.
         class_list: what lies beside the masks.
         where: the folder of the masks, for messages.
+        in_folder: whether the format is `folder`.
 
     Raises:
         InputError: as :func:`~tune_seg.data.labels.declared`.
@@ -50,5 +53,5 @@ def own_masks(samples: Sequence[Sample], config: DataConfig, class_list: ClassLi
     if classes is not None and reader is not CLASS_NUMBERS:
         return OwnMasks(declared(classes, config.ignore_label, IGNORE_INDEX), reader, notes)
     names = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
-    asked = Asked(names, isinstance(config.classes, Mapping), config.ignore_label, where)
+    asked = Asked(names, isinstance(config.classes, Mapping), config.ignore_label, where, in_folder)
     return OwnMasks(MaskScan(masks, asked), reader, notes)
