@@ -17,8 +17,10 @@ from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, Scan, match
 from tune_seg.data.images.grouping import Grouping
 from tune_seg.data.images.intensities import Intensities, training_images
 from tune_seg.data.images.layout import Layout, Side, find_layout
+from tune_seg.data.images.mask_meaning import Asked, option
+from tune_seg.data.images.mask_scan import MaskScan
 from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
-from tune_seg.data.images.own_masks import own_masks
+from tune_seg.data.images.own_masks import masks_of, own_masks
 from tune_seg.data.images.parts import PartMasks
 from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Pictures, depth, page_numbers
 from tune_seg.data.images.thresholds import CutMasks
@@ -136,7 +138,8 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     if groupings:
         names, ordered = _names_of_parts(groupings, config, class_list)
         classes = declared(names, None, IGNORE_LABEL)
-        masks = _part_masks(sides, found, names, ordered, CLASS_NUMBERS if cuts is None else cuts)
+        reader = CLASS_NUMBERS if cuts is None else cuts
+        masks = replace(_part_masks(sides, found, names, ordered, reader), ignored=config.ignore_label)
     else:
         classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"), in_folder=True)
         notes += said
@@ -146,7 +149,11 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
                     f"data.options.threshold cuts grey masks, but {class_list.where} says that they are coloured; choose one"
                 )
             given = config.classes if config.classes is not None or class_list is None else class_list.names
-            classes, masks = _cut_labels(cuts.cuts, given, config.ignore_label), cuts
+            labels = _cut_labels(cuts.cuts, given, config.ignore_label)
+            numbers = {number: labels.class_names[index] for number, index in labels.indices.items()}
+            where = root / layout.folder("mask")
+            asked = Asked(numbers, isinstance(config.classes, Mapping), config.ignore_label, where)
+            classes, masks = MaskScan(masks_of(samples), asked, cuts.pixels), cuts
     return FileDataset(samples, classes, pictures, masks, intensities, notes, blank=blank)
 
 
@@ -228,6 +235,10 @@ def _names_of_parts(
     groupings: Sequence[Grouping], config: DataConfig, class_list: ClassList | None
 ) -> tuple[dict[int, str], bool]:
     """The class numbers of masks in several files, and whether somebody said which class lies on top."""
+    if config.ignore_label == 0:
+        raise InputError(
+            "data.ignore_label: 0, but of masks in several files 0 is what they do not mark, the background; leave it out"
+        )
     found = frozenset[str]().union(*(grouping.classes for grouping in groupings))
     given = config.classes if config.classes is not None else None if class_list is None else class_list.names
     names = dict(given if isinstance(given, Mapping) else enumerate(given or ()))
@@ -243,7 +254,16 @@ def _names_of_parts(
             "list of classes), the background first:",
             unknown,
         )
+    if names.get(0) in found and not _is_background(names[0]):
+        raise InputError(
+            f"the class {names[0]} is the first of the list, that of pixels in no mask, but it has masks of its own; name "
+            f"the background first: {option('data.classes', ['background', *names.values()])}"
+        )
     return names, config.classes is not None
+
+
+def _is_background(name: str) -> bool:
+    return name.strip("_ ").casefold() in ("background", "bg")
 
 
 def _part_masks(

@@ -133,7 +133,11 @@ def _best(images: Sequence[str], masks: Sequence[str]) -> tuple[dict[str, str], 
     said = ""
     if not images or not masks:
         return best, said
+    compared: list[str] = []
     for level, differ in enumerate(_LEVELS):
+        before, compared = compared, [_form(name, level) for name in (*images, *masks)]
+        if compared == before:  # nothing to disregard, in many names
+            continue
         tried = list(_at_level(images, masks, level))
         most, rule = max(tried, key=lambda one: len(one[0]))
         if len(most) > len(best):
