@@ -17,10 +17,11 @@ from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
 from tune_seg.data.groups import GroupPattern, grouped, notes_of_divided
 from tune_seg.data.images.class_lists import find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourMasks, read_colour_table
-from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, Scan, match
+from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
 from tune_seg.data.images.own_masks import own_masks
 from tune_seg.data.images.pairing import pair
 from tune_seg.data.images.published import PublishedOrFound
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide

@@ -21,8 +21,8 @@ from tune_seg.data.formats._coco_files import instance_files, locate, published,
 from tune_seg.data.formats._coco_json import Annotation, CocoFile, read_file, used_images
 from tune_seg.data.formats._pascal import CLASS_NAMES
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.files import stamp
 from tune_seg.data.images.pictures import RGB
+from tune_seg.data.images.scan import stamp
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError

@@ -13,7 +13,7 @@ from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, pr
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.class_lists import ClassList, find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourTable
-from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, Scan, match
+from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
 from tune_seg.data.images.grouping import Grouping
 from tune_seg.data.images.intensities import Intensities, training_images
 from tune_seg.data.images.layout import Layout, Side, find_layout
@@ -23,6 +23,7 @@ from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
 from tune_seg.data.images.own_masks import masks_of, own_masks
 from tune_seg.data.images.parts import PartMasks
 from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Pictures, depth, page_numbers
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.images.thresholds import CutMasks
 from tune_seg.data.images.tiff import is_tiff
 from tune_seg.data.labels import Labels, declared

@@ -14,9 +14,10 @@ from tune_seg.data.dataset import Image, Sample, problems_error
 from tune_seg.data.formats._dataset_json import NAME, named
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.class_lists import ClassList
-from tune_seg.data.images.files import FileDataset, stamp
+from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.own_masks import own_masks
 from tune_seg.data.images.pictures import RGB, Pictures, depth, page_numbers
+from tune_seg.data.images.scan import stamp
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError

@@ -9,9 +9,10 @@ from tune_seg.data.dataset import SPLITS, TEST, Sample, problems_error
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, images_in, listed, listed_split, samples_of
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.class_lists import find_class_list
-from tune_seg.data.images.files import FileDataset, Scan
+from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.own_masks import own_masks
 from tune_seg.data.images.published import PublishedOrFound
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tune_seg.data.images.files import Scan, stamp
 from tune_seg.data.images.mask_meaning import Asked, meaning
 from tune_seg.data.images.mask_statistics import WHITE, Reader, statistics
 from tune_seg.data.images.mask_totals import MaskTotals
 from tune_seg.data.images.pictures import mask_pixels
+from tune_seg.data.images.scan import Scan, stamp
 from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import IGNORE_INDEX, TEST, Sample
 from tune_seg.data.images.class_lists import ClassList
-from tune_seg.data.images.files import Scan
 from tune_seg.data.images.mask_meaning import Asked, option
 from tune_seg.data.images.mask_scan import MaskScan
 from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import Labels, declared
 from tune_seg.errors import InputError
 

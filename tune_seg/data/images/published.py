@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tune_seg.data.images.files import Scan
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import Labels
 
 _LEAST_SHARE = 0.5
@@ -20,12 +20,9 @@ class PublishedOrFound(Scan):
     """
 
     def __init__(self, found: Scan, published: Labels, what: str) -> None:
+        super().__init__(found._masks, found._ignore_label, found._folder)
         self._scan, self._published, self._what = found, published, what
         self._other, self._lacking = False, 0
-
-    @property
-    def masks_to_read(self) -> int:
-        return self._scan.masks_to_read
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -43,7 +40,7 @@ class PublishedOrFound(Scan):
             *self._scan.notes,
         )
 
-    def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
+    def _read(self, progress: Callable[[int], None] | None) -> Labels:
         found = self._scan.labels(progress)
         held = found.indices.keys() - self._published.ignored
         known = self._published.indices.keys()
