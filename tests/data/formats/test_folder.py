@@ -232,6 +232,27 @@ def test_pixels_to_ignore_are_ignored_in_files_of_classes_too(tmp_path: Path, va
         read_root(tmp_path, ignore_label=0)
 
 
+def test_the_values_of_classes_say_nothing_of_files_of_classes_or_objects(tmp_path: Path) -> None:
+    classes, objects = tmp_path / "classes", tmp_path / "objects"
+    for name in "ab":
+        for root in (classes, objects):
+            write_image(root / "images" / f"{name}.png", photo(8, 9))
+        for number, kind in enumerate(("crack", "spall")):
+            mask = np.zeros((8, 9), np.uint8)
+            mask[number : number + 2, :4] = 255
+            write_image(classes / "masks" / kind / f"{name}.png", mask)
+            write_image(objects / "masks" / f"{name}_{number}.png", mask)
+    of_classes = read_root(classes, classes={0: "background", 7: "spall", 300: "crack"})
+    assert np.bincount(load(of_classes, "a")[1].ravel()).tolist() == [60, 4, 8]
+    of_objects = read_root(objects, classes={0: "background", 255: "crack"})
+    assert of_objects.class_names == ("background", "crack")
+    assert np.bincount(load(of_objects, "a")[1].ravel()).tolist() == [60, 12]
+    with pytest.raises(InputError, match=r"each mask is of one object, so there are two classes, but 3 are named"):
+        read_root(objects, classes=["background", "crack", "spall"])
+    (objects / "classes.txt").write_text("nucleus\n")
+    assert read_root(objects).class_names == ("background", "nucleus")
+
+
 def test_inverted_masks_of_objects_are_refused(tmp_path: Path) -> None:
     for name in "ab":
         write_image(tmp_path / "images" / f"{name}.png", photo(8, 9))

@@ -1,8 +1,6 @@
 """A folder of images and masks, as people keep them: where they lie and which belong together is told by their names."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,12 +15,13 @@ from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
 from tune_seg.data.images.grouping import Grouping
 from tune_seg.data.images.intensities import Intensities, training_images
 from tune_seg.data.images.layout import Layout, Side, find_layout
-from tune_seg.data.images.mask_meaning import Asked, option
+from tune_seg.data.images.mask_meaning import Asked
 from tune_seg.data.images.mask_scan import MaskScan
-from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
+from tune_seg.data.images.matching import matched, rules_of, samples_of
 from tune_seg.data.images.own_masks import masks_of, own_masks
-from tune_seg.data.images.parts import PartMasks
-from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Pictures, depth, page_numbers
+from tune_seg.data.images.own_parts import own_parts
+from tune_seg.data.images.paging import by_pages
+from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Pictures, depth
 from tune_seg.data.images.scan import Scan
 from tune_seg.data.images.thresholds import CutMasks
 from tune_seg.data.images.tiff import is_tiff
@@ -123,9 +122,9 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     sides = _sides(root, layout, held_out=config.split.test == "published")
     found = matched(sides)
     published = samples_of(sides, found)
-    groupings = [its for its in found.values() if isinstance(its, Grouping)]
+    groupings = {side: its for side, its in found.items() if isinstance(its, Grouping)}
     if not groupings:
-        published = _by_pages(published, pages_as_channels)
+        published = by_pages(published, pages_as_channels)
     samples = divide(grouped(published, options.group), config.split, root)
     blank = options.without_mask == "background"
     _reject_unpaired(samples, blank)
@@ -137,10 +136,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     classes: Labels | Scan
     masks: MaskFiles
     if groupings:
-        names, ordered = _names_of_parts(groupings, config, class_list)
-        classes = declared(names, None, IGNORE_LABEL)
-        reader = CLASS_NUMBERS if cuts is None else cuts
-        masks = replace(_part_masks(sides, found, names, ordered, reader), ignored=config.ignore_label)
+        classes, masks = own_parts(sides, groupings, config, class_list, CLASS_NUMBERS if cuts is None else cuts)
     else:
         classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"), in_folder=True)
         notes += said
@@ -230,95 +226,6 @@ def _class_list(root: Path, layout: Layout, options: FolderOptions) -> ClassList
     masks = [path.parent for side in layout.sides.values() for path in side.masks.values()]
     nearby = list(dict.fromkeys(folder for path in masks for folder in (path, path.parent) if folder.is_relative_to(root)))
     return find_class_list([root]) or one_class_list(nearby[:_MAX_FOLDERS_WITH_LISTS])
-
-
-def _names_of_parts(
-    groupings: Sequence[Grouping], config: DataConfig, class_list: ClassList | None
-) -> tuple[dict[int, str], bool]:
-    """The class numbers of masks in several files, and whether somebody said which class lies on top."""
-    if config.ignore_label == 0:
-        raise InputError(
-            "data.ignore_label: 0, but of masks in several files 0 is what they do not mark, the background; leave it out"
-        )
-    found = frozenset[str]().union(*(grouping.classes for grouping in groupings))
-    given = config.classes if config.classes is not None else None if class_list is None else class_list.names
-    names = dict(given if isinstance(given, Mapping) else enumerate(given or ()))
-    if not found:
-        return names if names.keys() == {0, 1} else {0: "background", 1: "object"}, False
-    if not names:
-        classes = sorted(name for name in found if name.casefold() != "background")
-        return dict(enumerate(["background", *classes])), False
-    unknown = sorted(found - set(names.values()))
-    if unknown:
-        raise problems_error(
-            f"these classes have masks, but are not among {', '.join(names.values())}; name them in data.classes (or in the "
-            "list of classes), the background first:",
-            unknown,
-        )
-    if names.get(0) in found and not _is_background(names[0]):
-        raise InputError(
-            f"the class {names[0]} is the first of the list, that of pixels in no mask, but it has masks of its own; name "
-            f"the background first: {option('data.classes', ['background', *names.values()])}"
-        )
-    return names, config.classes is not None
-
-
-def _is_background(name: str) -> bool:
-    return name.strip("_ ").casefold() in ("background", "bg")
-
-
-def _part_masks(
-    sides: Mapping[SplitName, Side], found: Matched, names: Mapping[int, str], ordered: bool, reader: MaskFiles
-) -> PartMasks:
-    numbers = {name: number for number, name in names.items()}
-    numbers.setdefault("background", 0)
-    parts: dict[Path, tuple[tuple[int, Path], ...]] = {}
-    for side, its in found.items():
-        assert isinstance(its, Grouping)
-        for classes in its.parts.values():
-            files = [
-                (numbers.get(name, 0 if name.casefold() == "background" else 1), sides[side].masks[mask])
-                for name, masks in classes.items()
-                for mask in masks
-            ]
-            parts[files[0][1]] = tuple(files)
-    return PartMasks(parts, dict(names), ordered, reader)
-
-
-def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:
-    """A sample for each page of the files that have several; they are one group."""
-    files = Counter(sample.id for sample in samples)  # folders of train and val may use a name twice
-    found: list[Sample] = []
-    problems: list[str] = []
-    for sample in samples:
-        try:
-            pages, mask_pages = (() if path is None else page_numbers(path) for path in (sample.image, sample.mask))
-        except InputError:  # loading it says what is wrong with it
-            pages = mask_pages = ()
-        if pages_as_channels:
-            pages = pages[:1]  # the page that represents all of them
-        if pages and mask_pages and pages != mask_pages:
-            problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
-        elif len(pages) > 1 and mask_pages:
-            width = len(str(pages[-1]))
-            group = sample.id if files[sample.id] == 1 else f"{sample.split}/{sample.id}"
-            found += [replace(sample, id=f"{sample.id}#{page:0{width}}", group=group, part=page) for page in pages]
-        else:
-            found.append(sample)
-    if problems:
-        raise problems_error(
-            "an image whose pages are its channels has a mask of one page:"
-            if pages_as_channels
-            else "each page of an image needs a page of its mask; if the pages are channels of one image, say so with "
-            "data.options.pages: channels:",
-            problems,
-        )
-    return found
-
-
-def _count(pages: Sequence[int]) -> str:
-    between = "" if list(pages) == list(range(len(pages))) else f" ({', '.join(map(str, pages))}, with copies in between)"
-    return f"{len(pages)} page{'s' * (len(pages) > 1)}{between}"
 
 
 def _depth(samples: Iterable[Sample]) -> ImageType:
