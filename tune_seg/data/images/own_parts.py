@@ -84,11 +84,9 @@ def _of_objects(names: Sequence[str]) -> dict[int, str]:
             f"each mask is of one object, so there are two classes, but {len(names)} are named; name the background and the "
             f"objects, such as {option('data.classes', ['background', names[-1]])}"
         )
-    return (
-        {0: "background", 1: "object"}
-        if not names
-        else dict(enumerate(names if len(names) == 2 else ("background", *names)))
-    )
+    if not names:
+        return {0: "background", 1: "object"}
+    return dict(enumerate(names if len(names) == 2 else ["background", *names]))
 
 
 def _is_background(name: str) -> bool:
