@@ -97,8 +97,12 @@ def text(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not text in UTF-8; save it in this encoding, which editors offer where they save"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as text ({error.strerror or error})") from error
 
 
 def _lists(split: SplitConfig, root: Path) -> dict[SplitName, Path] | None:

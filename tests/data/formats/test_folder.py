@@ -216,6 +216,85 @@ def test_a_mask_for_each_object_is_put_together(tmp_path: Path, layout: str) -> 
     assert json.dumps(read_root(tmp_path).source()) != before
 
 
+@pytest.mark.parametrize("value", [255, 7])
+def test_pixels_to_ignore_are_ignored_in_files_of_classes_too(tmp_path: Path, value: int) -> None:
+    masks = {"crack": np.zeros((8, 9), np.uint8), "spall": np.zeros((8, 9), np.uint8)}
+    masks["crack"][1:3, 1:4], masks["spall"][4:6, 2:5] = 1, 1
+    masks["crack"][7], masks["spall"][0] = value, value
+    expected = np.where(masks["crack"] == 1, 1, np.where(masks["spall"] == 1, 2, 0))
+    expected[[0, 7]] = 255
+    for name in "ab":
+        write_image(tmp_path / "images" / f"{name}.png", photo(8, 9))
+        for kind, mask in masks.items():
+            write_image(tmp_path / "masks" / kind / f"{name}.png", mask)
+    assert np.array_equal(load(read_root(tmp_path, ignore_label=value), "a")[1], expected)
+    with pytest.raises(InputError, match=r"0, but of masks in several files 0 is what they do not mark"):
+        read_root(tmp_path, ignore_label=0)
+
+
+def test_the_values_of_classes_say_nothing_of_files_of_classes_or_objects(tmp_path: Path) -> None:
+    classes, objects = tmp_path / "classes", tmp_path / "objects"
+    for name in "ab":
+        for root in (classes, objects):
+            write_image(root / "images" / f"{name}.png", photo(8, 9))
+        for number, kind in enumerate(("crack", "spall")):
+            mask = np.zeros((8, 9), np.uint8)
+            mask[number : number + 2, :4] = 255
+            write_image(classes / "masks" / kind / f"{name}.png", mask)
+            write_image(objects / "masks" / f"{name}_{number}.png", mask)
+    of_classes = read_root(classes, classes={0: "background", 7: "spall", 300: "crack"})
+    assert np.bincount(load(of_classes, "a")[1].ravel()).tolist() == [60, 4, 8]
+    of_objects = read_root(objects, classes={0: "background", 255: "crack"})
+    assert of_objects.class_names == ("background", "crack")
+    assert np.bincount(load(of_objects, "a")[1].ravel()).tolist() == [60, 12]
+    with pytest.raises(InputError, match=r"each mask is of one object, so there are two classes, but 3 are named"):
+        read_root(objects, classes=["background", "crack", "spall"])
+    (objects / "classes.txt").write_text("nucleus\n")
+    assert read_root(objects).class_names == ("background", "nucleus")
+
+
+def test_inverted_masks_of_objects_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / "images" / f"{name}.png", photo(8, 9))
+        for number in range(2):
+            mask = np.full((8, 9), 255, np.uint8)
+            mask[2 + 2 * number :][:2, 2:5] = 0
+            write_image(tmp_path / "masks" / f"{name}_{number}.png", mask)
+    with pytest.raises(InputError, match=r"a_1\.png: its object fills more than half of the image, as that of a_0\.png"):
+        load(read_root(tmp_path), "a")
+
+
+def test_the_first_class_of_a_list_is_not_taken_for_the_background_where_it_has_masks(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / "images" / f"{name}.png", photo(8, 9))
+        for number, kind in enumerate(("crack", "spall")):
+            mask = np.zeros((8, 9), np.uint8)
+            mask[number * 3, :4] = 255
+            write_image(tmp_path / "masks" / kind / f"{name}.png", mask)
+    (tmp_path / "classes.txt").write_text("crack\nspall\n")
+    with pytest.raises(InputError, match=r"--set 'data\.classes=\[background, crack, spall\]'"):
+        read_root(tmp_path)
+    dataset = read_root(tmp_path, classes=["background", "crack", "spall"])
+    assert np.bincount(load(dataset, "a")[1].ravel()).tolist() == [64, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"crack\n", r"classes\.txt: names 1 classes; (?s:.*)--set 'data\.classes=\[background, crack\]'"),
+        ("Stra\xdfe\nRi\xdf\n".encode("latin-1"), r"classes\.txt: not text in UTF-8; save it in this encoding"),
+        ("a\nb\n".encode("utf-16"), r"classes\.txt: not text in UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_list_of_classes_is_said_with_its_name(tmp_path: Path, content: bytes, said: str) -> None:
+    for name in "ab":
+        write_image(tmp_path / "images" / f"{name}.png", photo(8, 9))
+        write_image(tmp_path / "masks" / f"{name}.png", np.eye(8, 9, dtype=np.uint8))
+    (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_root(tmp_path)
+
+
 def test_files_of_objects_hold_one_value(tmp_path: Path) -> None:
     for name in "ab":
         write_image(tmp_path / f"images/{name}.png", photo())

@@ -43,6 +43,32 @@ def test_colours_are_the_channels_of_one_file_and_regions_name_the_classes(tmp_p
     assert np.array_equal(mask, classes(1)[0])
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_of_black_and_white_masks_white_is_the_object(tmp_path: Path, named: bool) -> None:
+    for seed, name in enumerate("ab"):
+        write(tmp_path, "imagesTr", f"{name}_0000.png", picture(seed, 3))
+        write(tmp_path, "labelsTr", f"{name}.png", np.where(classes(seed)[0] > 0, 255, 0).astype(np.uint8))
+    if named:
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "crack": 1}}))
+    dataset = read(config(tmp_path))
+    assert dataset.class_names == (("background", "crack") if named else ("class 0", "class 255"))
+    for sample in dataset.samples:
+        seed = "ab".index(sample.id)
+        assert np.array_equal(dataset.load(sample)[1], classes(seed)[0] > 0)
+    assert any("the masks hold 0 and 255 alone" in note for note in dataset.notes)
+
+
+def test_masks_that_mix_1_and_255_are_refused(tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        write(tmp_path, "imagesTr", f"{name}_0000.png", picture(seed, 3))
+        mask = np.where(classes(seed)[0] > 0, 255 if seed else 1, 0)
+        write(tmp_path, "labelsTr", f"{name}.png", mask.astype(np.uint8))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "crack": 1}}))
+    dataset = read(config(tmp_path))
+    with pytest.raises(InputError, match=r"two kinds of masks: 1 mask \(a\.png\) with 1, 1 mask \(b\.png\) with 255"):
+        dataset.load(dataset.samples[0])
+
+
 def test_each_channel_is_a_file_and_its_change_is_noticed(tmp_path: Path) -> None:
     for name in "ab":
         for channel in range(2):

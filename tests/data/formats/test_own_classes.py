@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.image_files import assert_holds, ids, load, numbers, photo, read_root, write_image, write_jpeg
 from tune_seg.errors import InputError
@@ -49,6 +50,46 @@ def test_values_that_do_not_fit_are_not_given_the_published_names(tmp_path: Path
     assert len(same.class_names) == known and "class 0" not in same.class_names and not same.notes
     write(tmp_path / "more", [*range(known), 30])
     assert read_root(tmp_path / "more").class_names[-1] == "class 30"
+
+
+@pytest.mark.parametrize(("write", "known", "first"), [(segnet, 11, "sky"), (voc, 21, "background")])
+def test_published_names_for_some_of_the_published_values_are_said(
+    tmp_path: Path, write: object, known: int, first: str
+) -> None:
+    assert callable(write)
+    write(tmp_path, list(range(known - 3)))
+    dataset = read_root(tmp_path)
+    assert (len(dataset.class_names), dataset.class_names[0]) == (known, first)
+    assert any("although 3 of its classes are in no mask; name others with --set" in note for note in dataset.notes)
+
+
+def test_dates_are_not_taken_for_names_of_voc_and_a_list_beside_the_folders_decides(tmp_path: Path) -> None:
+    for stem, own in (("2021_101530", True), ("2007_000027", False)):
+        root = tmp_path / stem
+        for number in range(2):
+            name = f"{stem[:-1]}{number}"
+            write_jpeg(root / "JPEGImages" / f"{name}.jpg")
+            write_image(root / "SegmentationClass" / f"{name}.png", numbers([0, 1, 255]))
+            lists = root / "ImageSets" / "Segmentation"
+            lists.mkdir(parents=True, exist_ok=True)
+            (lists / f"{['train', 'val'][number]}.txt").write_text(name)
+        assert (read_root(root).class_names[1] == "class 1") == own
+        (root / "classes.txt").write_text("background\ncrack\n")
+        assert read_root(root).class_names == ("background", "crack")
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif"])
+def test_segnets_folders_hold_masks_of_other_formats_and_names(tmp_path: Path, suffix: str) -> None:
+    written = segnet(tmp_path, [0, 1, 2])
+    for side in ("train", "val"):
+        for path in sorted((tmp_path / f"{side}annot").iterdir()):
+            rows = written[path.stem][1].astype(np.uint8)
+            Image.fromarray(rows).save(path.with_name(f"{path.stem}_mask{suffix}"))
+            path.unlink()
+    dataset = read_root(tmp_path)
+    assert "Names of images and masks: 'X_mask' is the mask of 'X' (2 pairs)." in dataset.notes
+    for name, (image, rows) in written.items():
+        assert_holds(dataset, name, image, rows)
 
 
 @pytest.mark.parametrize("write", [segnet, voc])

@@ -176,6 +176,77 @@ def test_ids_may_differ_between_the_files_of_two_sides(tmp_path: Path) -> None:
     assert_masks(dataset)
 
 
+def test_an_image_that_is_in_the_files_of_both_sides_has_the_objects_of_each(tmp_path: Path) -> None:
+    for stem in "abc":
+        write_jpeg(tmp_path / "images" / f"{stem}.jpg")
+    write(tmp_path / "annotations/instances_train.json", ["a.jpg", "b.jpg"], OBJECTS)
+    write(tmp_path / "annotations/instances_val.json", ["c.jpg", "a.jpg"], [entry(1, 2, [box(6, 6, 9, 9)])])
+    dataset = read_root(tmp_path)
+    masks = {(sample.split, sample.id): dataset.load(sample)[1] for sample in dataset.samples}
+    assert np.array_equal(masks["train", "a"], MASKS["a"])
+    assert np.array_equal(masks["val", "a"], drawn((2, 6, 6, 9, 9)))
+
+
+def test_a_category_that_stands_for_others_is_a_class_where_one_file_has_objects_of_it(tmp_path: Path) -> None:
+    for stem in "abc":
+        write_jpeg(tmp_path / "images" / f"{stem}.jpg")
+    categories = [(1, "damage", ""), (2, "crack", "damage")]
+    write(tmp_path / "annotations/instances_train.json", ["a.jpg"], [entry(0, 2, [box(1, 1, 5, 5)])], categories)
+    write(tmp_path / "annotations/instances_val.json", ["b.jpg"], [entry(0, 1, [box(1, 1, 5, 5)])], categories)
+    dataset = read_root(tmp_path)
+    assert dataset.class_names == ("background", "damage", "crack")
+    assert "stands for the others" not in " ".join(dataset.notes)
+
+
+def test_numbers_that_are_written_as_text_are_numbers(tmp_path: Path) -> None:
+    for stem in "ab":
+        write_jpeg(tmp_path / "images" / f"{stem}.jpg")
+    path = tmp_path / "result.json"
+    write(path, ["a.jpg", "b.jpg"], OBJECTS)
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image |= {"id": str(image["id"]), "width": float(SIZE[1])}
+    for annotation in content["annotations"]:
+        annotation |= {"image_id": str(annotation["image_id"]), "category_id": str(annotation["category_id"])}
+    path.write_text(json.dumps(content))
+    assert_masks(read_root(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"images": {"id": 0}}, r"two members of images have the id 0, a\.jpg and b\.jpg"),
+        ({"categories": {"id": 1}}, "two members of categories have the id 1, crack and spall"),
+        ({"images": {"height": None}}, "height of a member of images is None, not a whole number"),
+        ({"annotations": {"category_id": "crack"}}, "category_id of a member of annotations is 'crack'"),
+        ({"annotations": "image_id"}, "a member of annotations has no 'image_id'"),
+    ],
+)
+def test_numbers_that_do_not_say_which_image_or_category_is_meant_are_refused(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "result.json"
+    for stem in "ab":
+        write_jpeg(tmp_path / "images" / f"{stem}.jpg")
+    write(path, ["a.jpg", "b.jpg"], OBJECTS)
+    content = json.loads(path.read_text())
+    for key, change in changed.items():
+        if isinstance(change, str):
+            del content[key][1][change]
+        else:
+            content[key][1] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=said):
+        read_root(tmp_path)
+
+
+def test_two_images_are_not_one_file(tmp_path: Path) -> None:
+    write_jpeg(tmp_path / "images/one/1.jpg")
+    write(tmp_path / "result.json", ["one/1.jpg", "two/1.jpg"], OBJECTS)
+    with pytest.raises(InputError, match=r"two/1\.jpg: only \S*one/1\.jpg is there, which is one/1\.jpg too"):
+        read_root(tmp_path)
+
+
 def test_what_is_wrong_with_an_export_is_said(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     for stem in "ab":

@@ -220,6 +220,32 @@ def test_smoothed_masks_are_refused_with_the_threshold(tmp_path: Path) -> None:
     assert packed(tmp_path, **answer)[0] == counts([mask >= 128 for mask in masks], 0, 1)
 
 
+def test_inverted_masks_are_refused_although_they_are_cut(tmp_path: Path) -> None:
+    masks = [np.where(found, 255, 0) for found in DISCS[:2]] + [np.where(found, 0, 255) for found in DISCS[2:]]
+    build(tmp_path, masks, ".jpg", quality=95)
+    said, (answer,) = refused(tmp_path, options={"threshold": 128})
+    assert "one kind seems inverted" in said
+    found, _ = packed(tmp_path, options={"threshold": 128}, **answer)
+    assert found == counts(masks, 0, 255)
+
+
+def test_masks_of_white_alone_tell_nothing_apart(tmp_path: Path) -> None:
+    build(tmp_path, [np.full(SIZE, 255)] * 2)
+    said, _ = refused(tmp_path)
+    assert "every pixel of every mask is 255, so there is nothing to tell apart" in said
+
+
+def test_many_masks_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    build(
+        tmp_path,
+        [Image.fromarray(np.dstack([np.where(found, 200, 0)] + [found * 90] * 2).astype(np.uint8)) for found in DISCS],
+    )
+    with pytest.raises(
+        InputError, match=r"do not tell which classes there are:\n  .*a mask in colour.*\(4 such, also .*\)$"
+    ):
+        read_root(tmp_path).find_classes(lambda done: None)
+
+
 def test_levels_of_three_classes_are_found(tmp_path: Path) -> None:
     masks = []
     for found in DISCS:

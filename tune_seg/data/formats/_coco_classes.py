@@ -59,13 +59,14 @@ def own_classes(files: Sequence[Categories]) -> tuple[tuple[str, ...], list[dict
         InputError: there are too many categories.
     """
     names = ["background"]
+    drawn = {category.name for categories in files for category in categories.values() if category.objects}
     labels: list[dict[int, int]] = []
     left_out: dict[str, None] = {}
     for categories in files:
         indices: dict[int, int] = {}
         for number, category in sorted(categories.items()):
             others = [other.group for key, other in categories.items() if key != number]
-            if not category.objects and others and all(group == category.name for group in others):
+            if category.name not in drawn and others and all(group == category.name for group in others):
                 left_out[category.name] = None
             elif category.name.strip("_ ").casefold() == "background":
                 indices[number] = 0

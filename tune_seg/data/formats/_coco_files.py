@@ -125,7 +125,7 @@ def locate(root: Path, instances: Path, names: Iterable[str], masks: Collection[
         masks: files that are no images, although they may be called like one.
 
     Raises:
-        InputError: images are not there, or several files have the name of one.
+        InputError: images are not there, several files have the name of one, or one file would be two images.
     """
     side = instances.stem.removeprefix("instances_").removeprefix("panoptic_")
     images = root / "images"
@@ -147,6 +147,12 @@ def locate(root: Path, instances: Path, names: Iterable[str], masks: Collection[
             path = others[0]
         found[name] = path
         folders.sort(key=lambda folder: folder not in path.parents)  # where the next one is, most likely
+    of_file: dict[Path, str] = {}
+    problems += [
+        f"{name}: only {path} is there, which is {of_file[path]} too"
+        for name, path in found.items()
+        if of_file.setdefault(path, name) != name
+    ]
     if problems:
         raise problems_error(
             f"{instances}: {len(problems)} of its images are not below {root}, or several files have their names; put "

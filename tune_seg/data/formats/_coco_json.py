@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ def read_file(path: Path) -> CocoFile:
     Raises:
         InputError: it is no file of COCO instances.
     """
+    key = ""
     categories: dict[int, tuple[str, str]] = {}
     images: dict[int, tuple[str, tuple[int, int]]] = {}
     columns = array("q")
@@ -52,13 +53,15 @@ def read_file(path: Path) -> CocoFile:
         for key, entry, start, stop in members(path):
             seen.add(key)
             if key == "images":
-                images[entry["id"]] = unescaped(entry["file_name"]), (int(entry["height"]), int(entry["width"]))
+                size = _number(key, entry, "height"), _number(key, entry, "width")
+                _enter(key, images, _number(key, entry, "id"), (unescaped(entry["file_name"]), size))
             elif key == "annotations":
                 crowd, outlined = bool(entry.get("iscrowd", 0)), bool(entry.get("segmentation"))
-                columns.extend((entry["image_id"], entry["category_id"], crowd, outlined, start, stop))
+                ids = _number(key, entry, "image_id"), _number(key, entry, "category_id")
+                columns.extend((*ids, crowd, outlined, start, stop))
             elif key == "categories":
-                group = entry.get("supercategory")
-                categories[entry["id"]] = unescaped(str(entry["name"])), unescaped(str(group or ""))
+                names = unescaped(str(entry["name"])), unescaped(str(entry.get("supercategory") or ""))
+                _enter(key, categories, _number(key, entry, "id"), names)
         missing = [key for key in ("images", "annotations", "categories") if key not in seen]
         if missing:
             raise ValueError(f"no {missing[0]}")
@@ -70,11 +73,33 @@ def read_file(path: Path) -> CocoFile:
         if twice:
             raise ValueError(f"it lists the image {twice[0]} twice")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        what = f"a member of {key} has no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"{path}: not a file of COCO instances with images, annotations and categories ({type(error).__name__}: {error})"
+            f"{path}: not a file of COCO instances with images, annotations and categories ({what}); export it again"
         ) from error
     objects = Counter(rows[:, 1].tolist())
     return CocoFile({number: Category(*names, objects[number]) for number, names in categories.items()}, images, rows)
+
+
+def _number(of: str, entry: Mapping[str, Any], key: str) -> int:
+    """A whole number; some tools write theirs as text."""
+    value = entry[key]
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise ValueError(f"{key} of a member of {of} is {value!r}, not a whole number")
+
+
+_Entry = TypeVar("_Entry", bound=tuple[str, Any])
+
+
+def _enter(of: str, known: dict[int, _Entry], number: int, entry: _Entry) -> None:
+    """Objects name images and categories by their numbers, so that each must be of one."""
+    if known.setdefault(number, entry) != entry:
+        raise ValueError(f"two members of {of} have the id {number}, {known[number][0]} and {entry[0]}")
 
 
 def used_images(file: CocoFile, labels: Mapping[int, int], only_labelled: bool, *, crowds: bool) -> dict[str, Annotation]:

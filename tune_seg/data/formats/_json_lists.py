@@ -97,9 +97,9 @@ class _Text:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._window, self._at)
-            except ValueError:  # it may go on beyond the window
+            except ValueError as error:  # it may go on beyond the window
                 if self._whole:
-                    raise
+                    raise ValueError(f"what follows byte {self.place} is no JSON, or it is cut off") from error
             else:
                 if self._whole or self._window[end : end + 1] in _AFTER_VALUE:  # else a number may go on
                     self._at = end

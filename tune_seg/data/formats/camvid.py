@@ -17,9 +17,11 @@ from tune_seg.data.dataset import SPLITS, TEST, Sample, SplitName
 from tune_seg.data.groups import GroupPattern, grouped, notes_of_divided
 from tune_seg.data.images.class_lists import find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourMasks, read_colour_table
-from tune_seg.data.images.files import FileDataset, Scan, match
+from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
 from tune_seg.data.images.own_masks import own_masks
+from tune_seg.data.images.pairing import pair
 from tune_seg.data.images.published import PublishedOrFound
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
@@ -138,7 +140,11 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
     if options.val == TEST and (config.split.given or config.split.test is not None):
         how = "replaces" if config.split.given else "holds out with data.split.test"
         raise InputError(f"data.options.val: test is of the published split, which data.split {how}; leave one of them out")
-    sides = _original(root) if layout == "original" else _in_folders(root, layout)
+    rules: list[str] = []
+    if layout == "original":
+        sides = _original(root)
+    else:
+        sides = {side: _fitted(samples, rules) for side, samples in _in_folders(root, layout).items()}
     if not config.split.given and not sides[options.val]:
         raise InputError(
             f"{root}: no images of the published split's {options.val}; add them, choose other ones with "
@@ -154,7 +160,7 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
     samples = _divided(used, options.group, config.split, root)
     notes = tuple(notes_of_divided([_of_drive(sample) for sample in samples]))
     if layout == "SegNet":
-        return _segnet(samples, config, root, notes, unused=unused)
+        return _segnet(samples, config, root, notes, tuple(dict.fromkeys(rules)), unused=unused)
     if options.classes == 11:
         void = VOID
         numbers = {colour: VOID if name is None else CLASS_NAMES.index(name) for colour, name in COLOURS.values()}
@@ -186,7 +192,13 @@ def _of_drive(sample: Sample) -> Sample:
 
 
 def _segnet(
-    samples: tuple[Sample, ...], config: DataConfig, root: Path, notes: tuple[str, ...], *, unused: int
+    samples: tuple[Sample, ...],
+    config: DataConfig,
+    root: Path,
+    notes: tuple[str, ...],
+    rules: tuple[str, ...],
+    *,
+    unused: int,
 ) -> FileDataset:
     """SegNet's layout, in which many keep other images."""
     published = declared(CLASS_NAMES, config.ignore_label, VOID)
@@ -201,7 +213,7 @@ def _segnet(
         classes = PublishedOrFound(classes, published, "CamVid as SegNet has it")
     if unused:
         said += (f"{unused} images of test are not used; --set data.split.test=published holds them out for a last test.",)
-    return FileDataset(samples, classes, masks=reader, layout=said, split_notes=notes)
+    return FileDataset(samples, classes, masks=reader, layout=(*rules, *said), split_notes=notes)
 
 
 def _layout(root: Path) -> _Layout | None:
@@ -229,11 +241,31 @@ def _in_folders(root: Path, layout: _Layout) -> dict[SplitName, list[Sample]]:
     """The images of train/, val/ and test/; those of test, or their labels, may be missing."""
     ending = "annot" if layout == "SegNet" else "_labels"
     return {
-        side: match(root / side, root / f"{side}{ending}", side, mask_ending="" if layout == "SegNet" else "_L")
+        side: match(
+            root / side,
+            root / f"{side}{ending}",
+            side,
+            mask_ending="" if layout == "SegNet" else "_L",
+            mask_suffixes=MASK_SUFFIXES if layout == "SegNet" else (".png",),
+        )
         if side != TEST or all((root / name).is_dir() for name in (side, f"{side}{ending}"))
         else []
         for side in _SIDES
     }
+
+
+def _fitted(samples: list[Sample], rules: list[str]) -> list[Sample]:
+    """Images and masks whose names are not equal, put together where a rule fits them; the rule is added to `rules`."""
+    images = {sample.image.name: sample for sample in samples if sample.image is not None and sample.mask is None}
+    masks = {sample.mask.name: sample for sample in samples if sample.mask is not None and sample.image is None}
+    if not images or not masks:
+        return samples
+    found = pair(list(images), list(masks))
+    rules += [f"Names of images and masks: {rule}." for rule in found.rules]
+    pairs = {images[image].id: masks[mask].mask for image, mask in found.pairs.items()}
+    taken = {masks[mask].id for mask in found.pairs.values()}
+    kept = (sample for sample in samples if sample.image is not None or sample.id not in taken)
+    return [replace(sample, mask=pairs.get(sample.id, sample.mask)) for sample in kept]
 
 
 def _original(root: Path) -> dict[SplitName, list[Sample]]:

@@ -21,8 +21,8 @@ from tune_seg.data.formats._coco_files import instance_files, locate, published,
 from tune_seg.data.formats._coco_json import Annotation, CocoFile, read_file, used_images
 from tune_seg.data.formats._pascal import CLASS_NAMES
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.files import stamp
 from tune_seg.data.images.pictures import RGB
+from tune_seg.data.images.scan import stamp
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
@@ -75,14 +75,14 @@ class CocoDataset(Dataset):
 
     Attributes:
         samples: `mask` is the JSON file.
-        annotations: by file name of the image.
+        annotations: by the JSON file and the image, which may be in several of these files.
         labels: of each JSON file, the class indices of its categories.
         names: of the classes.
         on_top: whether an object covers those before it.
         taken: what was taken for granted.
     """
 
-    annotations: Mapping[Path, Annotation]
+    annotations: Mapping[tuple[Path, Path], Annotation]
     labels: Mapping[Path, Mapping[int, int]]
     names: tuple[str, ...] = CLASS_NAMES
     on_top: bool = False
@@ -99,12 +99,12 @@ class CocoDataset(Dataset):
         return self.taken
 
     def shape(self, sample: Sample) -> tuple[int, int] | None:
-        return None if sample.image is None else self.annotations[sample.image].size
+        return None if sample.image is None or sample.mask is None else self.annotations[sample.mask, sample.image].size
 
     def load(self, sample: Sample) -> tuple[Image, Mask]:
         assert sample.image is not None and sample.mask is not None
         image = RGB.read(sample.image)
-        size, places = self.annotations[sample.image]
+        size, places = self.annotations[sample.mask, sample.image]
         if image.shape[:2] != size:
             raise InputError(
                 f"{sample.image}: {image.shape[1]} x {image.shape[0]} pixels, but {sample.mask} says {size[1]} x {size[0]}"
@@ -126,7 +126,7 @@ class CocoDataset(Dataset):
         """What the file says is there, without drawing it."""
         assert sample.image is not None and sample.mask is not None
         try:
-            places = self.annotations[sample.image].places
+            places = self.annotations[sample.mask, sample.image].places
             return frozenset({0, *(region.label for region in _regions(sample.mask, places, self.labels[sample.mask]))})
         except (InputError, LookupError, ValueError):
             return frozenset()
@@ -192,7 +192,7 @@ def read_coco(root: Path, config: DataConfig) -> CocoDataset:
         notes += [f"The category {name} has no objects and stands for the others; it is no class." for name in left_out]
     only_labelled = voc if options.only_labelled is None else options.only_labelled
     on_top = (options.overlap or ("ignore" if voc else "last")) == "last"
-    annotations: dict[Path, Annotation] = {}
+    annotations: dict[tuple[Path, Path], Annotation] = {}
     samples: list[Sample] = []
     for (side, path), own in zip(paths.items(), labels, strict=True):
         file = files[path]
@@ -201,7 +201,7 @@ def read_coco(root: Path, config: DataConfig) -> CocoDataset:
         if not any(len(annotation.places) for annotation in kept.values()):
             raise InputError(f"{path}: {_nothing_shown(file, voc)}")
         notes += _left_out(path, file, kept, only_labelled, crowds=not voc)
-        annotations |= {found[name]: annotation for name, annotation in kept.items()}
+        annotations |= {(path, found[name]): annotation for name, annotation in kept.items()}
         samples += [Sample(_id(name, cocos), side, found[name], path) for name in sorted(kept)]
     if on_top:
         notes.append(
@@ -346,5 +346,5 @@ def _regions(path: Path, places: npt.NDArray[np.int64], labels: Mapping[int, int
         for start, stop in places.tolist():
             file.seek(start)
             entry = json.loads(file.read(stop - start))
-            regions.append(Region(labels[entry["category_id"]], bool(entry.get("iscrowd", 0)), entry["segmentation"]))
+            regions.append(Region(labels[int(entry["category_id"])], bool(entry.get("iscrowd", 0)), entry["segmentation"]))
     return regions

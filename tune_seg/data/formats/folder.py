@@ -1,8 +1,6 @@
 """A folder of images and masks, as people keep them: where they lie and which belong together is told by their names."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,14 +11,18 @@ from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, pr
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.class_lists import ClassList, find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourTable
-from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, Scan, match
+from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
 from tune_seg.data.images.grouping import Grouping
 from tune_seg.data.images.intensities import Intensities, training_images
 from tune_seg.data.images.layout import Layout, Side, find_layout
-from tune_seg.data.images.matching import Matched, matched, rules_of, samples_of
-from tune_seg.data.images.own_masks import own_masks
-from tune_seg.data.images.parts import PartMasks
-from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, MaskFiles, Pictures, depth, page_numbers
+from tune_seg.data.images.mask_meaning import Asked
+from tune_seg.data.images.mask_scan import MaskScan
+from tune_seg.data.images.matching import matched, rules_of, samples_of
+from tune_seg.data.images.own_masks import masks_of, own_masks
+from tune_seg.data.images.own_parts import own_parts
+from tune_seg.data.images.paging import by_pages
+from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, MaskFiles, Pictures, depth
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.images.thresholds import CutMasks
 from tune_seg.data.images.tiff import is_tiff
 from tune_seg.data.labels import Labels, declared
@@ -120,9 +122,9 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     sides = _sides(root, layout, held_out=config.split.test == "published")
     found = matched(sides)
     published = samples_of(sides, found)
-    groupings = [its for its in found.values() if isinstance(its, Grouping)]
+    groupings = {side: its for side, its in found.items() if isinstance(its, Grouping)}
     if not groupings:
-        published = _by_pages(published, pages_as_channels)
+        published = by_pages(published, pages_as_channels)
     samples = divide(grouped(published, options.group), config.split, root)
     blank = options.without_mask == "background"
     _reject_unpaired(samples, blank)
@@ -140,13 +142,11 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     classes: Labels | Scan
     masks: MaskFiles
     if groupings:
-        names, ordered = _names_of_parts(groupings, config, class_list)
-        classes = declared(names, None, IGNORE_LABEL)
-        masks = _part_masks(sides, found, names, ordered, CLASS_NUMBERS if cuts is None else cuts)
-        if not ordered and len(names) > 2:
+        classes, masks = own_parts(sides, groupings, config, class_list, CLASS_NUMBERS if cuts is None else cuts)
+        if not masks.ordered and len(classes.class_names) > 2:
             notes += ("Pixels that are of several classes are ignored, unless data.classes says which class covers which.",)
     else:
-        classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"))
+        classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"), in_folder=True)
         notes += said
         if cuts is not None:
             if masks is not CLASS_NUMBERS and class_list is not None:
@@ -154,7 +154,11 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
                     f"data.options.threshold cuts grey masks, but {class_list.where} says that they are coloured; choose one"
                 )
             given = config.classes if config.classes is not None or class_list is None else class_list.names
-            classes, masks = _cut_labels(cuts.cuts, given, config.ignore_label), cuts
+            labels = _cut_labels(cuts.cuts, given, config.ignore_label)
+            numbers = {number: labels.class_names[index] for number, index in labels.indices.items()}
+            where = root / layout.folder("mask")
+            asked = Asked(numbers, isinstance(config.classes, Mapping), config.ignore_label, where)
+            classes, masks = MaskScan(masks_of(samples), asked, cuts.pixels), cuts
     return FileDataset(samples, classes, pictures, masks, intensities, notes, blank=blank)
 
 
@@ -236,82 +240,6 @@ def _class_list(root: Path, layout: Layout, options: FolderOptions) -> ClassList
     masks = [path.parent for side in layout.sides.values() for path in side.masks.values()]
     nearby = list(dict.fromkeys(folder for path in masks for folder in (path, path.parent) if folder.is_relative_to(root)))
     return find_class_list([root]) or one_class_list(nearby[:_MAX_FOLDERS_WITH_LISTS])
-
-
-def _names_of_parts(
-    groupings: Sequence[Grouping], config: DataConfig, class_list: ClassList | None
-) -> tuple[dict[int, str], bool]:
-    """The class numbers of masks in several files, and whether somebody said which class lies on top."""
-    found = frozenset[str]().union(*(grouping.classes for grouping in groupings))
-    given = config.classes if config.classes is not None else None if class_list is None else class_list.names
-    names = dict(given if isinstance(given, Mapping) else enumerate(given or ()))
-    if not found:
-        return names if names.keys() == {0, 1} else {0: "background", 1: "object"}, False
-    if not names:
-        classes = sorted(name for name in found if name.casefold() != "background")
-        return dict(enumerate(["background", *classes])), False
-    unknown = sorted(found - set(names.values()))
-    if unknown:
-        raise problems_error(
-            f"these classes have masks, but are not among {', '.join(names.values())}; name them in data.classes (or in the "
-            "list of classes), the background first:",
-            unknown,
-        )
-    return names, config.classes is not None
-
-
-def _part_masks(
-    sides: Mapping[SplitName, Side], found: Matched, names: Mapping[int, str], ordered: bool, reader: MaskFiles
-) -> PartMasks:
-    numbers = {name: number for number, name in names.items()}
-    numbers.setdefault("background", 0)
-    parts: dict[Path, tuple[tuple[int, Path], ...]] = {}
-    for side, its in found.items():
-        assert isinstance(its, Grouping)
-        for classes in its.parts.values():
-            files = [
-                (numbers.get(name, 0 if name.casefold() == "background" else 1), sides[side].masks[mask])
-                for name, masks in classes.items()
-                for mask in masks
-            ]
-            parts[files[0][1]] = tuple(files)
-    return PartMasks(parts, dict(names), ordered, reader)
-
-
-def _by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]:
-    """A sample for each page of the files that have several; they are one group."""
-    files = Counter(sample.id for sample in samples)  # folders of train and val may use a name twice
-    found: list[Sample] = []
-    problems: list[str] = []
-    for sample in samples:
-        try:
-            pages, mask_pages = (() if path is None else page_numbers(path) for path in (sample.image, sample.mask))
-        except InputError:  # loading it says what is wrong with it
-            pages = mask_pages = ()
-        if pages_as_channels:
-            pages = pages[:1]  # the page that represents all of them
-        if pages and mask_pages and pages != mask_pages:
-            problems.append(f"{sample.image}: {_count(pages)}, but its mask {sample.mask} has {_count(mask_pages)}")
-        elif len(pages) > 1 and mask_pages:
-            width = len(str(pages[-1]))
-            group = sample.id if files[sample.id] == 1 else f"{sample.split}/{sample.id}"
-            found += [replace(sample, id=f"{sample.id}#{page:0{width}}", group=group, part=page) for page in pages]
-        else:
-            found.append(sample)
-    if problems:
-        raise problems_error(
-            "an image whose pages are its channels has a mask of one page:"
-            if pages_as_channels
-            else "each page of an image needs a page of its mask; if the pages are channels of one image, say so with "
-            "data.options.pages: channels:",
-            problems,
-        )
-    return found
-
-
-def _count(pages: Sequence[int]) -> str:
-    between = "" if list(pages) == list(range(len(pages))) else f" ({', '.join(map(str, pages))}, with copies in between)"
-    return f"{len(pages)} page{'s' * (len(pages) > 1)}{between}"
 
 
 def _depth(samples: Iterable[Sample]) -> ImageType:

@@ -11,11 +11,13 @@ from PIL import Image as pillow
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import Image, Sample, problems_error
-from tune_seg.data.formats._dataset_json import named
+from tune_seg.data.formats._dataset_json import NAME, named
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.files import FileDataset, Scan, stamp
-from tune_seg.data.images.pictures import CLASS_NUMBERS, RGB, Pictures, depth, page_numbers
-from tune_seg.data.labels import Labels, declared
+from tune_seg.data.images.class_lists import ClassList
+from tune_seg.data.images.files import FileDataset
+from tune_seg.data.images.own_masks import own_masks
+from tune_seg.data.images.pictures import RGB, Pictures, depth, page_numbers
+from tune_seg.data.images.scan import stamp
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
@@ -98,17 +100,17 @@ def read_nnunet(root: Path, config: DataConfig) -> NnunetDataset:
     first = next(iter(files.values()))[0][0]
     pictures = ChannelFiles(_channels(first), depth(first), files={images[0]: images for images, _ in files.values()})
     samples = [sample for name, (images, mask) in files.items() for sample in _samples(name, images[0], mask)]
-    labels: Labels | Scan | None
-    remarks: tuple[str, ...] = ()
-    if config.classes is not None:
-        labels = declared(config.classes, config.ignore_label, IGNORE_LABEL)
-    else:
-        labels, remarks = named(root, config.ignore_label, IGNORE_LABEL)
-    if labels is None:
-        ignored = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
-        labels = Scan(tuple(mask for _, mask in files.values()), ignored, root / "labelsTr")
     divided = divide(grouped(samples, options.group), config.split, root)
-    return NnunetDataset(divided, labels, pictures, CLASS_NUMBERS, remarks=(*remarks, *unlisted(samples, divided)))
+    class_list, remarks = None, tuple[str, ...]()
+    if config.classes is None:
+        labels, remarks = named(root, config.ignore_label, IGNORE_LABEL)
+        if labels is not None:
+            names = {value: labels.class_names[index] for value, index in labels.indices.items()}
+            class_list = ClassList(names, None, str(root / NAME))
+            if labels.ignored - {IGNORE_LABEL}:
+                config = config.model_copy(update={"ignore_label": min(labels.ignored)})
+    classes, reader, said = own_masks(divided, config, class_list, root / "labelsTr")
+    return NnunetDataset(divided, classes, pictures, reader, layout=said, remarks=(*remarks, *unlisted(samples, divided)))
 
 
 def _pictures(folder: Path) -> list[Path]:

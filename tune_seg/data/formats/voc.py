@@ -9,9 +9,10 @@ from tune_seg.data.dataset import SPLITS, TEST, Sample, problems_error
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, images_in, listed, listed_split, samples_of
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.class_lists import find_class_list
-from tune_seg.data.images.files import FileDataset, Scan
+from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.own_masks import own_masks
 from tune_seg.data.images.published import PublishedOrFound
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import declared
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
@@ -20,7 +21,7 @@ from tune_seg.errors import InputError
 LAYOUT = "JPEGImages/, SegmentationClass/, ImageSets/Segmentation/, or a folder above, VOC2012/ or VOCdevkit/"
 
 _HOMES = ("", "VOC2012", "VOCdevkit/VOC2012")
-_PUBLISHED_NAME = re.compile(r"20\d\d_\d{6}")
+_PUBLISHED_NAME = re.compile(r"20(0[789]|1[012])_00\d{4}")
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
@@ -81,9 +82,10 @@ def read_voc(root: Path, config: DataConfig) -> FileDataset:
         published += samples_of(more, extra, images, extra, ".png", "train")
     samples = divide(grouped(published, options.group), config.split, root)
     labels = declared(config.classes or CLASS_NAMES, config.ignore_label, VOID)
-    if all(_PUBLISHED_NAME.fullmatch(sample.id) for sample in samples):
-        return FileDataset(samples, labels)
     class_list = find_class_list([home, root, masks])
+    decided = class_list is None or config.classes is not None
+    if decided and all(_PUBLISHED_NAME.fullmatch(sample.id) for sample in samples):
+        return FileDataset(samples, labels)
     classes, reader, notes = own_masks(samples, config, class_list, masks)
     if config.classes is None and class_list is None and isinstance(classes, Scan):
         classes = PublishedOrFound(classes, labels, "VOC")

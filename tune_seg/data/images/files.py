@@ -1,12 +1,8 @@
 """Data sets whose images and masks are files with equal names in two folders."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from copy import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -34,11 +30,10 @@ from tune_seg.data.images.pictures import (
     MaskFiles,
     Pictures,
     Raw,
-    page_numbers,
-    read_mask,
     shape_of,
 )
-from tune_seg.data.labels import Labels, Occurrence, found
+from tune_seg.data.images.scan import Scan, stamp
+from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
 
 Decoded = TypeVar("Decoded")
@@ -47,114 +42,6 @@ MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jpg", ".jpe
 """Suffixes of the formats that a mask in a folder may have; of those compressed with loss the scan says what to do."""
 
 _PNG = (".png",)
-_AHEAD = 64  # masks whose answers wait to be counted
-
-
-class Scan:
-    """Finds the classes by reading every mask of a data set: each distinct value is one.
-
-    All masks are read, even where few samples are used, so that a class has the same index whatever `data.max_train` and
-    `data.max_val` are. They are read once, when the labels are first needed.
-
-    Args:
-        masks: the masks.
-        ignore_label: the raw value that is no class.
-        folder: where the masks lie, for messages.
-        distinct: gives the distinct raw values of a mask, or says why it cannot be read; a PNG's by default.
-        names: of values that are not called `class VALUE`.
-    """
-
-    def __init__(
-        self,
-        masks: tuple[Path, ...],
-        ignore_label: int,
-        folder: Path,
-        *,
-        distinct: Callable[[Path], set[int] | InputError] | None = None,
-        names: Mapping[int, str] | None = None,
-    ) -> None:
-        self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
-        self._distinct, self._names = distinct or _distinct, names or {}
-        self._labels: Labels | None = None
-        self._failure: str | None = None
-
-    @property
-    def masks_to_read(self) -> int:
-        """The number of masks that must be read before the labels are known."""
-        return len(self._masks) if self._labels is None and self._failure is None else 0
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The class names, where they are known without reading a mask."""
-        return None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was taken for granted to find the labels, once they are known."""
-        return ()
-
-    def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
-        """The meaning of the raw values.
-
-        Raises:
-            InputError: the masks hold too many or too few distinct values.
-        """
-        if self._labels is None and self._failure is None:
-            try:
-                self._labels = self._read(progress)
-            except InputError as error:
-                self._failure = printable(str(error))
-        if self._labels is None:
-            raise InputError(self._failure)
-        return self._labels
-
-    def of_some(self, masks: set[Path]) -> "Scan":
-        """The same for some of its masks."""
-        scan = copy(self)
-        scan._masks = tuple(mask for mask in self._masks if mask in masks)
-        scan._labels = scan._failure = None
-        return scan
-
-    def describe(self) -> dict[str, Any]:
-        """Everything that determines the labels, as a JSON value."""
-        return {"masks": [stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
-
-    def _read(self, progress: Callable[[int], None] | None) -> Labels:
-        values: dict[int, Occurrence] = {}
-        unreadable: list[str] = []
-        for path, answer in self._each(self._distinct, progress):
-            if isinstance(answer, InputError):
-                unreadable.append(str(answer))
-            else:
-                for value in answer:
-                    values.setdefault(value, Occurrence(0, path)).masks += 1
-        if unreadable and len(values.keys() - {self._ignore_label}) < 2:
-            raise self._unclear(unreadable)
-        return found(values, self._ignore_label, self._folder, self._names)
-
-    def _each(
-        self, read: Callable[[Path], Decoded | InputError], progress: Callable[[int], None] | None
-    ) -> Iterator[tuple[Path, Decoded | InputError]]:
-        """What `read` gives for each mask, in order, read on all cores; few answers wait at a time."""
-        waiting: deque[tuple[Path, Future[Decoded | InputError]]] = deque()
-        masks, done = iter(self._masks), 0
-        with ThreadPoolExecutor() as pool:
-            try:
-                while True:
-                    for path in islice(masks, _AHEAD - len(waiting)):
-                        waiting.append((path, pool.submit(read, path)))
-                    if not waiting:
-                        return
-                    path, answer = waiting.popleft()
-                    yield path, answer.result()
-                    done += 1
-                    if progress is not None:
-                        progress(done)
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _unclear(self, unreadable: list[str]) -> InputError:
-        return InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
 
 
 @dataclass(frozen=True)
@@ -359,14 +246,6 @@ def _try(read: Callable[[], Decoded], problems: list[str]) -> Decoded | None:
         return None
 
 
-def _distinct(path: Path) -> set[int] | InputError:
-    try:
-        pages = (read_mask(path, page) for page in page_numbers(path))
-        return {value for page in pages for value in np.flatnonzero(np.bincount(page[page >= 0])).tolist()}
-    except InputError as error:
-        return error
-
-
 def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
     """The files of `folder` by name without extension."""
     if not folder.is_dir():
@@ -390,17 +269,6 @@ def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]
     if twice:
         raise problems_error("two files share one name, so it is not clear which belongs to the mask:", twice)
     return files
-
-
-def stamp(path: Path | None) -> tuple[str, int, int] | None:
-    """The path, size and modification time of a file, which change when its content does; None where it is missing."""
-    if path is None:
-        return None
-    try:
-        stat = path.stat()
-    except OSError:  # `load` says what is wrong with it
-        return None
-    return (str(path), stat.st_size, stat.st_mtime_ns)
 
 
 def _size(array: npt.NDArray[Any]) -> str:

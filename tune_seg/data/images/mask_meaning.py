@@ -32,12 +32,14 @@ class Asked:
         by_value: whether the value of each name was said too, rather than a list of names.
         ignore_label: the value to ignore; None: nobody said.
         where: the folder of the masks, for messages.
+        in_folder: whether the format is `folder`, whose options answer some questions.
     """
 
     names: Mapping[int, str] | None
     by_value: bool
     ignore_label: int | None
     where: Path
+    in_folder: bool = True
 
     @property
     def labels(self) -> Labels | None:
@@ -103,6 +105,11 @@ def option(key: str, value: object) -> str:
     return f"--set '{text}'" if quoted == text else f"--set {quoted}"  # in quotes always, as it stands within a sentence
 
 
+def _of_folder(asked: Asked, key: str, value: object) -> str:
+    """The same for an option that the format `folder` has, which reads the folders of the others too."""
+    return ("" if asked.in_folder else "--set data.format=folder ") + option(key, value)
+
+
 def _flow(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_flow(key)}: {_flow(each)}" for key, each in value.items()) + "}"
@@ -134,6 +141,8 @@ def _white(totals: MaskTotals, asked: Asked) -> Meaning:
     if share > _MOST or not others:
         if asked.names is None and others:
             return _class(totals, asked, f"255 is a class, because it is most of the masks: {_share(totals, WHITE)}")
+        if not others and asked.names is None:
+            return Meaning(found(totals.occurrences, None, asked.where, {}))  # which says that there is one value alone
         raise InputError(
             f"{asked.where}: 255 is {_share(totals, WHITE)}, and it is none of the classes {_list(asked)}. If it is to be "
             f"ignored, say so with {ignored}; if it is a class, name it with data.classes, "
@@ -208,7 +217,7 @@ def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
         else f"{len(totals.pixels)} values in {_rarest(totals)}, as JPEG or smoothing leaves them"
     )
     if levels:
-        cut = option("data.options.threshold", thresholds(levels))
+        cut = _of_folder(asked, "data.options.threshold", thresholds(levels))
         more = "" if len(levels) == 2 else "; pixels between two levels may count as the one between them"
         raise InputError(
             f"{asked.where}: {what}. They gather around {_values(levels)}; to cut between them: {cut}{more}. "
@@ -216,16 +225,17 @@ def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
         )
     raise InputError(
         f"{asked.where}: {what}. Store them without loss, as PNG; if objects are bright and the rest is dark, "
-        f"say where to cut, such as {option('data.options.threshold', 128)}"
+        f"say where to cut, such as {_of_folder(asked, 'data.options.threshold', 128)}"
     )
 
 
 def _reject_objects(totals: MaskTotals, asked: Asked) -> None:
     if totals.are_objects:
+        one_class = _of_folder(asked, "data.options.threshold", 1)
         raise InputError(
             f"{asked.where}: the values look like the numbers of single objects (instances), up to {max(totals.pixels)}, "
-            f"not of classes. To make one class of all objects: {option('data.options.threshold', 1)}; if they are class "
-            "numbers, name them with data.classes"
+            f"not of classes. To make one class of all objects: {one_class}; if they are class numbers, name them with "
+            "data.classes"
         )
 
 
@@ -246,7 +256,7 @@ def _reject_palettes(totals: MaskTotals, asked: Asked) -> None:
 def _palettes_differ(totals: MaskTotals, asked: Asked, how: str) -> InputError:
     every = sorted({colour for found in totals.colours.values() for colour in found})
     names = {f"class {number}": list(colour) for number, colour in enumerate(every)}
-    by_colour = f" {option('data.options.colours', names)}" if len(every) <= 8 else " data.options.colours"
+    by_colour = f" {_of_folder(asked, 'data.options.colours', names)}" if len(every) <= 8 else " data.options.colours"
     numbers = {number: f"class {number}" for number in sorted(totals.pixels)}
     by_number = f" {option('data.classes', numbers)}" if len(numbers) <= 8 else " data.classes: {number: name}"
     return InputError(

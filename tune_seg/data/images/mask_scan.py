@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tune_seg.data.images.files import Scan, stamp
 from tune_seg.data.images.mask_meaning import Asked, meaning
-from tune_seg.data.images.mask_statistics import WHITE, statistics
+from tune_seg.data.images.mask_statistics import WHITE, Reader, statistics
 from tune_seg.data.images.mask_totals import MaskTotals
+from tune_seg.data.images.pictures import mask_pixels
+from tune_seg.data.images.scan import Scan, stamp
 from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
 
@@ -19,14 +21,16 @@ class MaskScan(Scan):
     Args:
         masks: the masks.
         asked: what somebody said of them.
+        read: gives the pixels of a page.
 
     Raises:
         InputError: what was said is not possible.
     """
 
-    def __init__(self, masks: tuple[Path, ...], asked: Asked) -> None:
+    def __init__(self, masks: tuple[Path, ...], asked: Asked, read: Reader = mask_pixels) -> None:
         super().__init__(masks, WHITE if asked.ignore_label is None else asked.ignore_label, asked.where)
         self._asked, self._said = asked, asked.labels
+        self._statistics = partial(statistics, read=read)
         self._notes: tuple[str, ...] = ()
 
     @property
@@ -38,12 +42,15 @@ class MaskScan(Scan):
         return self._notes
 
     def describe(self) -> dict[str, Any]:
-        return {"masks": [stamp(mask) for mask in self._masks], "asked": {**asdict(self._asked), "where": None}}
+        return {
+            "masks": [stamp(mask) for mask in self._masks],
+            "asked": {**asdict(self._asked), "where": None, "in_folder": None},
+        }
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals = MaskTotals()
         unreadable: list[str] = []
-        for path, answer in self._each(statistics, progress):
+        for path, answer in self._each(self._statistics, progress):
             if isinstance(answer, InputError):
                 unreadable.append(str(answer))
             else:

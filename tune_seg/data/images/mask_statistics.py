@@ -1,6 +1,6 @@
 """What one mask shows of the meaning of its values, found in one pass over its pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +30,7 @@ class MaskStatistics:
         negative: of negative values, and nan, which are ignored.
         solid: of each value, the pixels that are a corner of four equal ones; empty where at most three values occur.
         looked_at: of each value, the pixels that `solid` was looked for among: of a large mask some rows are enough.
-        white: the pixels of value 255.
-        borders: those of them that are within three pixels of another value, where there are two other values.
+        borders: the pixels of value 255 that are within three pixels of another value, where there are two other values.
         frame: the value that the outermost pixels have, where two values occur.
         compact: whether each value but 0 fills much of the rectangle around it, as a single object does.
         palette: the colour of each value that occurs, where a palette says so.
@@ -48,24 +47,19 @@ class MaskStatistics:
     palette: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     lossy: bool = False
 
-    @property
-    def white(self) -> int:
-        return self.pixels.get(WHITE, 0)
+
+Reader = Callable[[Path, int], MaskPixels]
 
 
-def statistics(path: Path) -> MaskStatistics | InputError:
-    """Those of all pages of a mask, or why it cannot be read."""
+def statistics(path: Path, read: Reader = mask_pixels) -> MaskStatistics | InputError:
+    """Those of all pages of a mask, each as `read` gives it, or why it cannot be read."""
     try:
         found = MaskStatistics()
-        for mask in _pages(path):
-            _look(found, mask)
+        for page in page_numbers(path):
+            _look(found, read(path, page))
         return found
     except InputError as error:
         return error
-
-
-def _pages(path: Path) -> Iterator[MaskPixels]:
-    return (mask_pixels(path, page) for page in page_numbers(path))
 
 
 def _look(found: MaskStatistics, mask: MaskPixels) -> None:

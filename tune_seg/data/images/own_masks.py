@@ -7,11 +7,12 @@ from typing import NamedTuple
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import IGNORE_INDEX, TEST, Sample
 from tune_seg.data.images.class_lists import ClassList
-from tune_seg.data.images.files import Scan
-from tune_seg.data.images.mask_meaning import Asked
+from tune_seg.data.images.mask_meaning import Asked, option
 from tune_seg.data.images.mask_scan import MaskScan
 from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import Labels, declared
+from tune_seg.errors import InputError
 
 
 class OwnMasks(NamedTuple):
@@ -28,7 +29,9 @@ class OwnMasks(NamedTuple):
     notes: tuple[str, ...]
 
 
-def own_masks(samples: Sequence[Sample], config: DataConfig, class_list: ClassList | None, where: Path) -> OwnMasks:
+def own_masks(
+    samples: Sequence[Sample], config: DataConfig, class_list: ClassList | None, where: Path, *, in_folder: bool = False
+) -> OwnMasks:
     """How the masks of samples are read.
 
     Args:
@@ -37,18 +40,30 @@ def own_masks(samples: Sequence[Sample], config: DataConfig, class_list: ClassLi
         config: whose names take precedence over those of the list.
         class_list: what lies beside the masks.
         where: the folder of the masks, for messages.
+        in_folder: whether the format is `folder`.
 
     Raises:
         InputError: as :func:`~tune_seg.data.labels.declared`.
     """
-    masks = tuple(dict.fromkeys(s.mask for s in samples if s.mask is not None and s.split != TEST))
+    masks = masks_of(samples)
     reader: MaskFiles = CLASS_NUMBERS if class_list is None else class_list.reader(masks)
     classes, notes = config.classes, tuple[str, ...]()
     if classes is None and class_list is not None:
         classes = {number: name for number, name in class_list.names.items() if number != config.ignore_label}
         notes = (class_list.note,)
+        if len(names_there := set(classes.values())) < 2:
+            names = ["background", *(names_there or {"object"})]
+            raise InputError(
+                f"{class_list.where}: names {len(names_there)} classes; there must be at least two. If only the background "
+                f"is missing, name it first, there or with {option('data.classes', names)}"
+            )
     if classes is not None and reader is not CLASS_NUMBERS:
         return OwnMasks(declared(classes, config.ignore_label, IGNORE_INDEX), reader, notes)
-    names = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
-    asked = Asked(names, isinstance(config.classes, Mapping), config.ignore_label, where)
+    named = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
+    asked = Asked(named, isinstance(config.classes, Mapping), config.ignore_label, where, in_folder)
     return OwnMasks(MaskScan(masks, asked), reader, notes)
+
+
+def masks_of(samples: Sequence[Sample]) -> tuple[Path, ...]:
+    """Their mask files, each once, without those of what is held out."""
+    return tuple(dict.fromkeys(s.mask for s in samples if s.mask is not None and s.split != TEST))

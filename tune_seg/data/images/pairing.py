@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from tune_seg.data.dataset import problems_error
 
@@ -82,7 +81,8 @@ def pair(images: Sequence[str], masks: Sequence[str]) -> Pairing:
 
 def bare(name: str) -> str:
     """A name without its extension."""
-    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).suffix else name
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and ending and "/" not in ending and stem and not stem.endswith("/") else name
 
 
 def words_removed(text: str, words: frozenset[str]) -> str:
@@ -133,7 +133,11 @@ def _best(images: Sequence[str], masks: Sequence[str]) -> tuple[dict[str, str], 
     said = ""
     if not images or not masks:
         return best, said
+    compared: list[str] = []
     for level, differ in enumerate(_LEVELS):
+        before, compared = compared, [_form(name, level) for name in (*images, *masks)]
+        if compared == before:  # nothing to disregard, in many names
+            continue
         tried = list(_at_level(images, masks, level))
         most, rule = max(tried, key=lambda one: len(one[0]))
         if len(most) > len(best):
@@ -256,12 +260,8 @@ def _reject_differences(one: Mapping[str, str], other: Mapping[str, str]) -> Non
     unclear = [
         f"{image}: {one[image]} or {other[image]}" for image in one.keys() & other.keys() if one[image] != other[image]
     ]
-    unclear += [
-        f"{mask}: {image} or {second}"
-        for image, mask in one.items()
-        for second, same in other.items()
-        if same == mask and second != image
-    ]
+    image_of = {mask: image for image, mask in other.items()}
+    unclear += [f"{mask}: {image} or {image_of[mask]}" for image, mask in one.items() if image_of.get(mask, image) != image]
     if unclear:
         raise problems_error(_UNCLEAR, sorted(unclear))
 

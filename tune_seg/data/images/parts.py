@@ -12,6 +12,7 @@ from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Raw
 from tune_seg.errors import InputError
 
 _MAX_SHARE_HIDDEN = 0.5
+_MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class PartMasks:
         names: the name of each class number.
         ordered: whether a class covers those of smaller numbers; otherwise pixels of several classes are ignored.
         reader: of each file.
+        ignored: the value of pixels that count nowhere; None: none.
     """
 
     parts: Mapping[Path, Sequence[tuple[int, Path]]]
     names: Mapping[int, str]
     ordered: bool
     reader: MaskFiles = CLASS_NUMBERS
+    ignored: int | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -39,17 +42,26 @@ class PartMasks:
         """The class numbers, uint8 (H, W): 0 where none of the files has anything.
 
         Raises:
-            InputError: a file cannot be read, has more values or another size, or most of a class lies in another one and
-                which is on top was not said.
+            InputError: a file cannot be read, has more values or another size, most of a class lies in another one and
+                which is on top was not said, or two objects of one class each fill most of the image.
         """
         shape: tuple[int, ...] | None = None
         covered: dict[int, npt.NDArray[np.bool_]] = {}
+        unknown: list[npt.NDArray[np.bool_]] = []
+        large: dict[int, Path] = {}
         for number, file in self.parts[path]:
-            there = _object(file, self.reader)
+            there, ignored = self._object(file)
             if shape is not None and there.shape != shape:
                 raise InputError(f"{file}: {there.shape[1]} x {there.shape[0]} pixels, unlike the other masks of its image")
+            if there.mean() > _MOST and large.setdefault(number, file) != file:
+                raise InputError(
+                    f"{file}: its object fills more than half of the image, as that of {large[number].name} does, so both "
+                    "seem inverted; an object is another value than 0, the rest is 0"
+                )
             shape = there.shape
             covered[number] = there | covered[number] if number in covered else there
+            if ignored is not None:
+                unknown.append(ignored)
         assert shape is not None
         mask = np.zeros(shape, np.uint8)
         for number in sorted(covered):
@@ -58,7 +70,26 @@ class PartMasks:
             contested = np.sum([*covered.values()], axis=0) > 1
             self._reject_hidden(path, covered, contested)
             mask[contested] = IGNORE_INDEX
+        for ignored in unknown:
+            mask[ignored] = IGNORE_INDEX
         return mask
+
+    def _object(self, path: Path) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
+        """Where the object of a file is, and which pixels count nowhere, if there may be some."""
+        values = self.reader.read(path)
+        ignored = values < 0 if self.ignored is None else (values < 0) | (values == self.ignored)
+        if not ignored.any():
+            ignored = None
+        else:
+            values = np.where(ignored, 0, values)
+        present = np.unique(values)
+        if len(present) > 2 or (len(present) == 2 and present[0] != 0):
+            shown = ", ".join(map(str, present[:5])) + (", ..." if len(present) > 5 else "")
+            raise InputError(
+                f"{path}: the values {shown}; a mask of one class or of one object is 0 and one other value. One to leave "
+                "out is named by data.ignore_label; if it holds class numbers, keep one mask an image"
+            )
+        return values != 0, ignored
 
     def _reject_hidden(
         self, path: Path, covered: Mapping[int, npt.NDArray[np.bool_]], contested: npt.NDArray[np.bool_]
@@ -69,15 +100,3 @@ class PartMasks:
                     f"{path}: {contested[there].mean():.0%} of {self.names[number]} lies in other classes; say which lies "
                     "on top with data.classes, which lists the background first, then each class after those that it covers"
                 )
-
-
-def _object(path: Path, reader: MaskFiles) -> npt.NDArray[np.bool_]:
-    values = reader.read(path)
-    present = np.unique(values)
-    if len(present) > 2 or (len(present) == 2 and present[0] != 0):
-        shown = ", ".join(map(str, present[:5])) + (", ..." if len(present) > 5 else "")
-        raise InputError(
-            f"{path}: the values {shown}; a mask of one class or of one object is 0 and one other value. If it holds class "
-            "numbers, keep one mask an image"
-        )
-    return values != 0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tune_seg.data.images.files import Scan
+from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import Labels
 
 _LEAST_SHARE = 0.5
@@ -20,28 +20,32 @@ class PublishedOrFound(Scan):
     """
 
     def __init__(self, found: Scan, published: Labels, what: str) -> None:
+        super().__init__(found._masks, found._ignore_label, found._folder)
         self._scan, self._published, self._what = found, published, what
-        self._other = False
-
-    @property
-    def masks_to_read(self) -> int:
-        return self._scan.masks_to_read
+        self._other, self._lacking = False, 0
 
     @property
     def notes(self) -> tuple[str, ...]:
+        names = "--set 'data.classes=[background, ...]', or in classes.txt beside the folders"
         if not self._other:
-            return ()
+            if not self._lacking:
+                return ()
+            return (
+                f"The folders and the values in the masks fit {self._what}, so its class names are taken, although "
+                f"{self._lacking} of its classes are in no mask; name others with {names}.",
+            )
         return (
             f"The folders are those of {self._what}, but the values in the masks are not its classes, so they are not given "
-            "their names; name them with --set 'data.classes=[background, ...]', or in classes.txt beside the folders.",
+            f"their names; name them with {names}.",
             *self._scan.notes,
         )
 
-    def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
+    def _read(self, progress: Callable[[int], None] | None) -> Labels:
         found = self._scan.labels(progress)
         held = found.indices.keys() - self._published.ignored
         known = self._published.indices.keys()
         self._other = not held <= known or len(held) < _LEAST_SHARE * len(known)
+        self._lacking = len(known - held)
         return found if self._other else self._published
 
     def of_some(self, masks: set[Path]) -> "PublishedOrFound":

@@ -36,6 +36,10 @@ class CutMasks:
             numbers += grey >= cut
         return np.where(grey < 0, -1, numbers).astype(np.int32) if grey.dtype.kind == "i" else numbers
 
+    def pixels(self, path: Path, part: int | None = None) -> MaskPixels:
+        """The same as the pixels of a mask that was stored so."""
+        return MaskPixels(self.read(path, part))
+
 
 def _grey(mask: MaskPixels) -> Raw:
     """The values as they look: those of a palette of greys, else the stored ones."""

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable, problems_error
-from tune_seg.data.images.files import LabelledDataset, Scan, stamp
+from tune_seg.data.images.files import LabelledDataset
+from tune_seg.data.images.scan import ValueScan, stamp
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.once import following
 from tune_seg.data.splitting import divide, unlisted
@@ -160,7 +161,7 @@ def dataset_of(
     if config.classes is not None:
         named = declared(config.classes, config.ignore_label, IGNORE_LABEL)
     ignored = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
-    classes = named or Scan(tuple(masks), ignored, root, distinct=partial(_distinct, masks), names={0: BACKGROUND})
+    classes = named or ValueScan(tuple(masks), ignored, root, partial(_distinct, masks), {0: BACKGROUND})
     left_out = classes.ignored if isinstance(classes, Labels) else frozenset({ignored})
     kept = _foreground(cases, left_out | {0}) if options.foreground_only else [range(case.slices) for case in cases]
     samples = [
