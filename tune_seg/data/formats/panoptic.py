@@ -18,8 +18,9 @@ from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, TEST, Mask, Sample,
 from tune_seg.data.formats._coco_files import locate, panoptic_files
 from tune_seg.data.formats._panoptic_json import PanopticFile, read_file
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.files import FileDataset, stamp
+from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.pictures import RGB
+from tune_seg.data.images.scan import stamp
 from tune_seg.data.labels import Labels
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide

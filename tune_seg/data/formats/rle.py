@@ -23,8 +23,8 @@ from tune_seg.data.dataset import (
 from tune_seg.data.formats._rle_files import beside, images_by_name, locate, tables_by_side, tables_in
 from tune_seg.data.formats._rle_table import Role, Runs, Table, read_table
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.files import stamp
 from tune_seg.data.images.pictures import RGB, shape_of
+from tune_seg.data.images.scan import stamp
 from tune_seg.data.options import Options, read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
