@@ -35,7 +35,7 @@ def in_class_order(given: Mapping[str, float], class_names: Sequence[str]) -> tu
         >>> in_class_order({"crack": 20.0, "0": 1.0}, ["road", "crack"])
         (1.0, 20.0)
     """
-    allowed = f"the classes are {', '.join(f'{number}: {name}' for number, name in enumerate(class_names))}"
+    allowed = _allowed(class_names)
     numbers = {str(number): number for number in range(len(class_names))}
     numbers |= {name: number for number, name in enumerate(class_names)}  # the name counts where it is a number itself
     found: dict[int, float] = {}
@@ -50,3 +50,7 @@ def in_class_order(given: Mapping[str, float], class_names: Sequence[str]) -> tu
     if lacking := [name for number, name in enumerate(class_names) if number not in found]:
         raise InputError(f"loss.class_weights: no weight for {', '.join(lacking)}, and each class needs one; {allowed}")
     return tuple(found[number] for number in range(len(class_names)))
+
+
+def _allowed(class_names: Sequence[str]) -> str:
+    return f"the classes are {', '.join(f'{number}: {name}' for number, name in enumerate(class_names))}"

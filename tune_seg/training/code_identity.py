@@ -66,6 +66,7 @@ _PROSE = {
 """The arguments of a class that are text for readers alone, with their places."""
 
 _WORDING = {
+    "config/class_weights.py": ("_allowed",),
     "data/dataset.py": ("_DIFFERENT", "summarised"),
     "losses/_weighting.py": ("_allowed",),
     "losses/build.py": ("_once",),
