@@ -1,7 +1,7 @@
 """Data sets whose images and masks are files with equal names in two folders."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
@@ -34,11 +34,9 @@ from tune_seg.data.images.pictures import (
     MaskFiles,
     Pictures,
     Raw,
-    page_numbers,
-    read_mask,
     shape_of,
 )
-from tune_seg.data.labels import Labels, Occurrence, found
+from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
 
 Decoded = TypeVar("Decoded")
@@ -51,7 +49,7 @@ _AHEAD = 64  # masks whose answers wait to be counted
 
 
 class Scan:
-    """Finds the classes by reading every mask of a data set: each distinct value is one.
+    """Finds the classes by reading every mask of a data set.
 
     All masks are read, even where few samples are used, so that a class has the same index whatever `data.max_train` and
     `data.max_val` are. They are read once, when the labels are first needed.
@@ -60,23 +58,13 @@ class Scan:
         masks: the masks.
         ignore_label: the raw value that is no class.
         folder: where the masks lie, for messages.
-        distinct: gives the distinct raw values of a mask, or says why it cannot be read; a PNG's by default.
-        names: of values that are not called `class VALUE`.
     """
 
-    def __init__(
-        self,
-        masks: tuple[Path, ...],
-        ignore_label: int,
-        folder: Path,
-        *,
-        distinct: Callable[[Path], set[int] | InputError] | None = None,
-        names: Mapping[int, str] | None = None,
-    ) -> None:
+    def __init__(self, masks: tuple[Path, ...], ignore_label: int, folder: Path) -> None:
         self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
-        self._distinct, self._names = distinct or _distinct, names or {}
         self._labels: Labels | None = None
         self._failure: str | None = None
+        self._threads: int | None = None
 
     @property
     def masks_to_read(self) -> int:
@@ -117,20 +105,11 @@ class Scan:
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the labels, as a JSON value."""
-        return {"masks": [stamp(mask) for mask in self._masks], "ignored": self._ignore_label}
+        raise NotImplementedError
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
-        values: dict[int, Occurrence] = {}
-        unreadable: list[str] = []
-        for path, answer in self._each(self._distinct, progress):
-            if isinstance(answer, InputError):
-                unreadable.append(str(answer))
-            else:
-                for value in answer:
-                    values.setdefault(value, Occurrence(0, path)).masks += 1
-        if unreadable and len(values.keys() - {self._ignore_label}) < 2:
-            raise self._unclear(unreadable)
-        return found(values, self._ignore_label, self._folder, self._names)
+        """The meaning of the raw values, as :meth:`labels`."""
+        raise NotImplementedError
 
     def _each(
         self, read: Callable[[Path], Decoded | InputError], progress: Callable[[int], None] | None
@@ -138,7 +117,7 @@ class Scan:
         """What `read` gives for each mask, in order, read on all cores; few answers wait at a time."""
         waiting: deque[tuple[Path, Future[Decoded | InputError]]] = deque()
         masks, done = iter(self._masks), 0
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             try:
                 while True:
                     for path in islice(masks, _AHEAD - len(waiting)):
@@ -353,14 +332,6 @@ def _try(read: Callable[[], Decoded], problems: list[str]) -> Decoded | None:
     except InputError as error:
         problems.append(str(error))
         return None
-
-
-def _distinct(path: Path) -> set[int] | InputError:
-    try:
-        pages = (read_mask(path, page) for page in page_numbers(path))
-        return {value for page in pages for value in np.flatnonzero(np.bincount(page[page >= 0])).tolist()}
-    except InputError as error:
-        return error
 
 
 def _list(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tune_seg.data.images.files import Scan, stamp
-from tune_seg.data.images.mask_meaning import Asked, meaning
-from tune_seg.data.images.mask_statistics import WHITE, statistics
+from tune_seg.data.images.mask_meaning import Asked, Meaning, meaning
+from tune_seg.data.images.mask_statistics import WHITE, MaskStatistics, statistics
 from tune_seg.data.images.mask_totals import MaskTotals
 from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
@@ -43,7 +43,7 @@ class MaskScan(Scan):
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals = MaskTotals()
         unreadable: list[str] = []
-        for path, answer in self._each(statistics, progress):
+        for path, answer in self._each(self._look, progress):
             if isinstance(answer, InputError):
                 unreadable.append(str(answer))
             else:
@@ -52,6 +52,12 @@ class MaskScan(Scan):
             if self._said is None:
                 raise self._unclear(unreadable)
             return self._said
-        found = meaning(totals, self._asked)
+        found = self._judge(totals)
         self._notes = found.notes
         return found.labels
+
+    def _look(self, mask: Path) -> MaskStatistics | InputError:
+        return statistics(mask)
+
+    def _judge(self, totals: MaskTotals) -> Meaning:
+        return meaning(totals, self._asked)

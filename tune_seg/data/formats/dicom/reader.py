@@ -19,12 +19,13 @@ from tune_seg.data.formats.dicom.tree import tree
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
 from tune_seg.data.volumes import itk_file, volume_file
-from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.dataset import VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import collected, reading, visible
 from tune_seg.data.volumes.geometry import fits, other_grid_error
 from tune_seg.data.volumes.header import Header
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import Remark, counted
+from tune_seg.data.volumes.scan import BACKGROUND
 from tune_seg.errors import InputError
 from tune_seg.format_names import need_packages
 
@@ -365,12 +366,12 @@ def _classes(
         values = {label: value for value, label in enumerate(options.segments, start=1)}
         left_out = [label for label in found if label not in values]
         remarks = (f"Segments left out, as data.options.segments does not name them: {', '.join(left_out[:_SHOWN])}",)
-        named = None if config.classes else declared([BACKGROUND, *options.segments], config.ignore_label, IGNORE_LABEL)
+        named = None if config.classes else declared([BACKGROUND, *options.segments], config.ignore_label, None)
         return [replace(case, values=values) for case in cases], named, remarks if left_out else ()
     if config.classes is None:
         names = [BACKGROUND, *(label for label in found if label != BACKGROUND)]
         values = {label: value for value, label in enumerate(names)}
-        labels = declared(names, config.ignore_label, IGNORE_LABEL)
+        labels = declared(names, config.ignore_label, None)
         return [replace(case, values=values) for case in cases], labels, ()
     values = {label: number for number, label in segments}
     if len(values) != len(segments) or len(set(values.values())) != len(segments):
