@@ -16,7 +16,7 @@ from tune_seg.data.volumes.geometry import fits, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import Remark
 from tune_seg.data.volumes.scan import BACKGROUND
-from tune_seg.data.volumes.volume_file import FileCase, header
+from tune_seg.data.volumes.volume_file import FileCase, header, several_values_error
 from tune_seg.errors import InputError
 
 _ACQUIRED = (
@@ -56,7 +56,7 @@ def _case(pair: Pair, patient: str, options: VolumeOptions) -> FileCase | str:
                     f"{grid.describe()}; the channels of a volume share one"
                 )
         if label.channels != 1:
-            raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
+            raise several_values_error(label)
         if not options.resample_labels and not fits(label.grid, grid):
             raise other_grid_error(label.path, label.grid, images[0].path, grid)
     except InputError as error:

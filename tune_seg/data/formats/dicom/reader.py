@@ -41,6 +41,7 @@ _MAX_LOOKED_AT = 3  # volumes, and files of each
 _SHOWN = 20
 _LEFT_OUT = "Series without a mask, which are left out"
 _BOTH = "Volumes with DICOM segmentations and RT structure sets, of which the segmentations were taken"
+_ONE_LABEL = "Segments with one label in one file, which are one class"
 _NO_SYNTAX = "DICOM files that do not state their transfer syntax, whose pixels were taken for uncompressed"
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
@@ -254,6 +255,12 @@ def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any], options: V
     taken = {path: header for path, header in headers.items() if kinds[path] == structures}
     names = structure_names if structures else segment_names
     segments = {path: names(header, path) for path, header in taken.items()}
+    remarks += tuple(
+        Remark(_ONE_LABEL, f"{label!r} in {path.name}")
+        for path, named in segments.items()
+        for label, count in Counter(named.values()).items()
+        if count > 1
+    )
     return SegCase(
         **common,
         segments=segments,
@@ -297,7 +304,7 @@ def _called(path: Path) -> str:
 
 def _reject_other_shape(label: Header, volume: Path, stack: Stack, options: VolumeOptions) -> None:
     if label.channels != 1:
-        raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
+        raise volume_file.several_values_error(label)
     image = stack.grid()
     if image is None:
         shape = (stack.columns, stack.rows, len(stack.frames))

@@ -160,14 +160,13 @@ def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
     ordered = sorted(headers, key=lambda pair: (int(pair[1].get("InstanceNumber") or 0), _counted(pair[0].name)))
     frames = [frame for file, attributes in ordered for frame in _frames(file, attributes)]
     orientation = _orientation(volume, headers)
-    spacing = _item(header, 0, "PixelMeasuresSequence").get("PixelSpacing")
     return Stack(
         volume,
         _in_order(volume, frames, orientation),
         int(header.Rows),
         int(header.Columns),
         orientation,
-        None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        _spacing(path, header),
         colour,
         photometric == "MONOCHROME1",
         patient,
@@ -209,11 +208,23 @@ def _frames(file: Path, header: Any) -> list[Frame]:
                 index,
                 str(header.get("SOPInstanceUID", "")),
                 None if position is None else np.array(position, np.float64),
-                float(scale.get("RescaleSlope", 1.0)),
-                float(scale.get("RescaleIntercept", 0.0)),
+                float(scale.get("RescaleSlope") or 1.0),  # an attribute may be there, but empty
+                float(scale.get("RescaleIntercept") or 0.0),
             )
         )
     return frames
+
+
+def _spacing(path: Path, header: Any) -> tuple[float, float] | None:
+    """Millimetres between two rows, and two columns; None where they are not stated, or as 0."""
+    stated = _item(header, 0, "PixelMeasuresSequence").get("PixelSpacing")
+    if stated is None:
+        return None
+    values = np.atleast_1d(np.array(stated, np.float64)).tolist()
+    if len(values) != 2 or not all(0.0 <= value < np.inf for value in values):
+        raise InputError(f"{path}: PixelSpacing {stated}; it is two numbers, millimetres between rows and columns")
+    rows, columns = values
+    return (rows, columns) if rows and columns else None
 
 
 def _item(header: Any, index: int, sequence: str) -> Any:
