@@ -167,3 +167,16 @@ def test_a_segment_without_a_label_is_called_by_its_number(tmp_path: Path) -> No
     dataset = read(config(tmp_path))
     assert dataset.class_names == ("background", "gland", "segment 2")
     assert np.array_equal(loaded(dataset, "a")[1], mask)
+
+
+@pytest.mark.parametrize("ending", [".NII.GZ", ".Nii"])
+def test_the_ending_of_a_mask_may_be_in_capitals_and_that_it_is_not_placed_is_said(tmp_path: Path, ending: str) -> None:
+    for seed, name in enumerate("ab"):
+        save(tmp_path / "images" / name, slices(intensities(seed), patient=name, ImagePositionPatient=None))
+        write_nifti(tmp_path / "masks" / f"{name}{ending.lower()}", classes(seed)[::-1])  # in the order of InstanceNumber
+        (tmp_path / "masks" / f"{name}{ending.lower()}").rename(tmp_path / "masks" / f"{name}{ending}")
+    dataset = read(config(tmp_path))
+    images, masks = loaded(dataset, "a")
+    assert np.array_equal(images[..., 0], levels(intensities(0))[::-1])
+    assert np.array_equal(masks, classes(0)[::-1])
+    assert any("do not say where they lie" in note and note.endswith(": a, b") for note in dataset.notes)

@@ -97,7 +97,7 @@ def read_voxels(header: Header) -> Voxels:
 def _opened(path: Path) -> Iterator[Any]:
     """The image of a file, until its content was read.
 
-    nibabel takes a file for compressed by its name, which is wrong where somebody renamed it.
+    nibabel takes a file for compressed by its name, which is wrong where somebody renamed it, and `A.Nii` for `A.nii`.
     """
     import nibabel
     from nibabel import imageglobals
@@ -105,14 +105,11 @@ def _opened(path: Path) -> Iterator[Any]:
     imageglobals.logger.addFilter(_SAYINGS)  # once, however often it is added
     with path.open("rb") as file:
         compressed = file.read(len(_GZIP)) == _GZIP
-    if compressed == path.name.lower().endswith(".gz"):
-        yield nibabel.load(path)
-        return
     with gzip.open(path) if compressed else path.open("rb") as stream:
         size = np.frombuffer(stream.read(4), np.int32)
-        stream.seek(0)
         kind: Any = nibabel.Nifti2Image if _NIFTI2 in (size, size.byteswap()) else nibabel.Nifti1Image
-        yield kind.from_stream(stream)
+        named_so = compressed == path.name.lower().endswith(".gz")
+        yield kind.from_file_map(kind.make_file_map({"image": str(path) if named_so else stream}))
 
 
 def _with_thickness(affine: Affine) -> Affine:
@@ -123,9 +120,6 @@ def _with_thickness(affine: Affine) -> Affine:
 
 
 def _remarks(path: Path, image: Any, grid: Grid) -> tuple[Remark, ...]:
-    stated = getattr(image, "get_qform", None)
-    if stated is None:  # not NIfTI, such as Analyze
-        return ()
     (qform, _), (sform, _) = image.get_qform(coded=True), image.get_sform(coded=True)
     if qform is None or sform is None:
         return ()

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.formats.dicom.files import decoded
-from tune_seg.data.formats.dicom.slices import Stack, frame_item, plane_grid
+from tune_seg.data.formats.dicom.slices import frame_item
+from tune_seg.data.formats.dicom.stack import Stack, plane_grid
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import Grid, fits, onto
