@@ -75,13 +75,13 @@ class Labels:
         }
 
 
-def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | None, default_ignore: int) -> Labels:
+def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | None, default_ignore: int | None) -> Labels:
     """The labels that somebody declared.
 
     Args:
         classes: the names by raw value, as a sequence or a mapping; values of the same name are one class.
         ignore_label: the raw value to ignore, where somebody chose one.
-        default_ignore: the raw value to ignore otherwise, unless it is a class.
+        default_ignore: the raw value to ignore otherwise, unless it is a class; None: none.
 
     Raises:
         InputError: fewer than two classes, too many, or a class that is ignored at the same time.
@@ -99,7 +99,7 @@ def declared(classes: Sequence[str] | Mapping[int, str], ignore_label: int | Non
     return Labels(
         class_names,
         {value: class_names.index(name) for value, name in sorted(names.items())},
-        frozenset({ignored} - set(names)),
+        frozenset(set() if ignored is None else {ignored} - set(names)),
     )
 
 

@@ -117,6 +117,16 @@ def test_nnunets_files_of_channels_are_one_volume_and_its_ignored_label_counts_n
     assert np.array_equal(masks, np.where(classes(0) == 2, 255, classes(0)))
 
 
+@pytest.mark.parametrize("ignore_label", [None, 2, 255])
+def test_the_ignored_label_of_dataset_json_is_no_class_whatever_else_is_ignored(tmp_path: Path, ignore_label: Any) -> None:
+    pair(tmp_path, "a", 0)
+    pair(tmp_path, "b", 1)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "lesion": 1, "ignore": 2}}))
+    dataset = read(config(tmp_path, ignore_label=ignore_label))
+    assert dataset.class_names == ("background", "lesion")
+    assert np.array_equal(loaded(dataset, "a")[1], np.where(classes(0) == 2, 255, classes(0)))
+
+
 def test_a_fourth_dimension_holds_channels(tmp_path: Path) -> None:
     both = np.stack([intensities(0), 3 * intensities(1)], axis=-1)
     for name in ("a", "b"):
@@ -271,7 +281,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 def test_a_dataset_json_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     pair(tmp_path, "a", 0)
     pair(tmp_path, "b", 1)
-    for content in ("{", "[]", '{"labels": {"lesion": [1, 2]}}'):
+    for content in ("{", "[]", '{"labels": {"lesion": [1, 2]}}', '{"labels": {"a": 0, "b": 70000}}'):
         (tmp_path / "dataset.json").write_text(content)
         with pytest.raises(InputError, match=r"dataset\.json: its labels cannot be read"):
             read(config(tmp_path))

@@ -109,3 +109,52 @@ def test_what_lacks_its_partner_is_refused(tmp_path: Path) -> None:
         read(config(tmp_path))
     assert "c.png: an image without a mask" in str(error.value)
     assert "b.png: a mask without an image" in str(error.value)
+
+
+def test_black_and_white_masks_are_read_as_in_other_folders(tmp_path: Path) -> None:
+    labels = [classes(seed, most=1)[0] for seed in range(4)]
+    for seed, label in enumerate(labels):
+        write(tmp_path, "imagesTr", f"{seed}_0000.png", picture(seed))
+        write(tmp_path, "labelsTr", f"{seed}.png", label * np.uint8(255))
+    dataset = read(config(tmp_path, classes=["background", "crack"]))
+    assert dataset.find_classes(lambda _: None) == ("background", "crack")
+    assert sum(int((dataset.load(sample)[1] == 1).sum()) for sample in dataset.samples) == np.sum(labels)
+    assert any("255 for crack" in note for note in dataset.notes)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "crack": 1}}))
+    with pytest.raises(InputError, match=r"none of the classes 0 \(background\), 1 \(crack\) is 255.*255: crack"):
+        read(config(tmp_path)).find_classes(lambda _: None)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint16])
+def test_deep_numbers_become_levels_by_the_range_of_the_training_images(tmp_path: Path, dtype: Any) -> None:
+    images = [np.random.default_rng(seed).integers(100, 4096, (12, 10)).astype(dtype) for seed in range(8)]
+    for seed, image in enumerate(images):
+        for channel in range(2):
+            write(tmp_path, "imagesTr", f"{seed}_{channel:04d}.tif", image * dtype(channel + 1))
+        write(tmp_path, "labelsTr", f"{seed}.tif", classes(seed)[0])
+    dataset = read(config(tmp_path))
+    training = np.stack([images[int(sample.id)] for sample in dataset.samples if sample.split == "train"])
+    low, high = np.percentile(training.astype(np.float64), [0.1, 99.9])
+    for sample in dataset.samples:
+        image, _ = dataset.load(sample)
+        expected = np.rint(np.clip((images[int(sample.id)] - low) / (high - low), 0.0, 1.0) * 65535)
+        assert image.dtype == np.uint16
+        assert image.shape == (12, 10, 2)
+        assert np.abs(image - expected[..., None]).max() <= 1  # a channel at a time
+    assert any("become black to white" in note for note in dataset.notes)
+    image, _ = read(config(tmp_path, {"range": [0, 8190]})).load(dataset.samples[0])
+    whole = images[int(dataset.samples[0].id)].astype(np.float64)
+    assert np.array_equal(image[..., 1], np.rint(whole * 2 / 8190 * 65535))
+
+
+def test_pixels_without_a_value_are_ignored(tmp_path: Path) -> None:
+    for seed in range(4):
+        image = picture(seed).astype(np.float32)
+        image[2, 3], image[4, 5] = np.nan, -9999.0
+        write(tmp_path, "imagesTr", f"{seed}_0000.tif", image)
+        write(tmp_path, "labelsTr", f"{seed}.tif", classes(seed)[0])
+    dataset = read(config(tmp_path))
+    for sample in dataset.samples:
+        image, mask = dataset.load(sample)
+        assert np.argwhere(mask == 255).tolist() == [[2, 3], [4, 5]]
+        assert not image[mask == 255].any()

@@ -167,6 +167,17 @@ def test_nodata_of_unsigned_numbers_is_that_of_all_channels(tmp_path: Path) -> N
         np.testing.assert_array_equal(mask[2:], masks[name][2:])
 
 
+def test_black_and_white_masks_that_were_stored_as_signed_bytes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for number, name in enumerate("abcd"):
+        write_image(tmp_path / "images" / f"{name}.png", photo())
+        mask = np.zeros((10, 12), np.uint8)
+        mask[number : number + 4] = 255
+        tifffile.imwrite(tmp_path / "masks" / f"{name}.tif", mask.view(np.int8))
+    with pytest.raises(InputError, match=r"a\.tif: values from -1 to 0 of signed 8 bits.*store it as unsigned"):
+        load(read_root(tmp_path, classes=["background", "crack"]), "a")
+
+
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float32"])
 def test_negative_codes_of_masks_are_ignored(tmp_path: Path, dtype: str) -> None:
     codes = {}

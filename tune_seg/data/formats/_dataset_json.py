@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ class Named(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def named(root: Path, ignore_label: int | None, default_ignore: int) -> Named:
+def named(root: Path, ignore_label: int | None) -> Named:
     """The classes as dataset.json in `root` names them.
 
     The Decathlon has {"0": "background"}, nnU-Net {"background": 0}. Regions, {"whole tumour": [1, 2, 3], "core": [2, 3]},
@@ -40,18 +41,19 @@ def named(root: Path, ignore_label: int | None, default_ignore: int) -> Named:
     try:
         labels = json.loads(path.read_text(encoding="utf-8-sig"))["labels"]
         names = {int(key): str(value) for key, value in labels.items()} if _numbered(labels) else _by_value(labels)
-        if len(set(names.values())) < 2:
+        if len(set(names.values()) - {_IGNORE}) < 2:
             raise ValueError("fewer than two classes")
+        if not all(0 <= value < 2**16 for value in names):
+            raise ValueError("a number is not from 0 to 65535")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: its labels cannot be read ({type(error).__name__}: {error}); they are a mapping of numbers to names, "
             "or of names to numbers or lists of numbers. Correct it, or declare data.classes"
         ) from error
-    ignored = next((value for value, name in names.items() if name == _IGNORE), None)
-    if ignored is not None and ignore_label is None:
-        ignore_label = ignored
-        names.pop(ignored)
-    return Named(declared(names, ignore_label, default_ignore), _remarks(labels, names))
+    ignored = frozenset(value for value, name in names.items() if name == _IGNORE)
+    classes = {value: name for value, name in names.items() if value not in ignored}
+    meant = declared(classes, ignore_label, None)
+    return Named(replace(meant, ignored=meant.ignored | ignored), _remarks(labels, classes))
 
 
 def _numbered(labels: Mapping[str, Any]) -> bool:

@@ -24,6 +24,9 @@ _IMAGE_ALONE = re.compile(rf"{_IMAGE_WORD}", re.IGNORECASE)
 _CHANNEL = re.compile(rf"(.+)[-_. ](\d{{4}}|{_SEQUENCE})", re.IGNORECASE)
 _SEQUENCE_ALONE = re.compile(_SEQUENCE, re.IGNORECASE)
 
+OTHER_VERDICTS = re.compile(r"aggregated_(?:and|or)_seg", re.IGNORECASE)
+"""KiTS21: where all annotators agree, and where any of them marks, beside what most of them mark."""
+
 _PATIENTS = (re.compile(r"(.+)_frame\d+"), re.compile(r"(BraTS-[A-Za-z]+-\d+)-\d+"))
 """ACDC's frames of one heart; BraTS's points in time of one patient."""
 
@@ -35,6 +38,8 @@ def label_key(name: str, *, alone: bool) -> str | None:
         name: of the file.
         alone: whether it lies in a folder of labels alone, so that its name need not say what it is.
     """
+    if OTHER_VERDICTS.fullmatch(name):
+        return None
     if _LABEL_ALONE.fullmatch(name):
         return ""
     for pattern in (_LABEL_BEGINNING, _LABEL_ENDING):

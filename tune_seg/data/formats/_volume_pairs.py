@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.formats._volume_names import image_keys, label_key, patient
+from tune_seg.data.formats._volume_names import OTHER_VERDICTS, image_keys, label_key, patient
 from tune_seg.data.volumes.files import by_name, stem, visible
 from tune_seg.data.volumes.volume_file import has_suffix
 from tune_seg.errors import InputError
@@ -189,7 +189,7 @@ class _Finder:
             for path in paths:
                 inside = path.parent.relative_to(self.root)
                 other = folder not in labelled and (_UNLABELLED.search(str(inside)) or len(inside.parts) > 1)
-                if other or _NO_VOLUME.fullmatch(stem(path)):
+                if other or _NO_VOLUME.fullmatch(stem(path)) or OTHER_VERDICTS.fullmatch(stem(path)):
                     self.left_out.append(path)
                 else:
                     hint = self.words.hint.format(name=stem(path), ending=path.name[len(stem(path)) :])
@@ -228,7 +228,7 @@ class _Finder:
             return ()
         shown = ", ".join(str(path.relative_to(self.root)) for path in self.left_out[:_SHOWN])
         more = f" and {len(self.left_out) - _SHOWN} more" if len(self.left_out) > _SHOWN else ""
-        return (f"Volumes without labels, which are left out: {shown}{more}",)
+        return (f"Volumes without labels of their own, which are left out: {shown}{more}",)
 
 
 def _patients(pairs: Sequence[Pair]) -> list[str]:

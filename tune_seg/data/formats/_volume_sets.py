@@ -10,12 +10,13 @@ from tune_seg.data.formats._dataset_json import named
 from tune_seg.data.formats._volume_pairs import Pair, Words, find_pairs
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.dataset import VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import collected
 from tune_seg.data.volumes.geometry import fits, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import Remark
-from tune_seg.data.volumes.volume_file import FileCase, header
+from tune_seg.data.volumes.scan import BACKGROUND
+from tune_seg.data.volumes.volume_file import FileCase, header, several_values_error
 from tune_seg.errors import InputError
 
 _ACQUIRED = (
@@ -35,7 +36,7 @@ def read_files(root: Path, config: DataConfig, suffixes: tuple[str, ...], words:
     if options.segments is not None:
         raise InputError("data.options.segments: only masks in DICOM have segments; name the values with data.classes")
     found = find_pairs(root, suffixes, words, layout)
-    json = named(root, config.ignore_label, IGNORE_LABEL) if config.classes is None else None
+    json = named(root, config.ignore_label) if config.classes is None else None
     answers = [_case(pair, patient, options) for pair, patient in zip(found.pairs, found.patients, strict=True)]
     cases = collected(answers, root)
     labels, remarks = (None, ()) if json is None else json
@@ -55,7 +56,7 @@ def _case(pair: Pair, patient: str, options: VolumeOptions) -> FileCase | str:
                     f"{grid.describe()}; the channels of a volume share one"
                 )
         if label.channels != 1:
-            raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
+            raise several_values_error(label)
         if not options.resample_labels and not fits(label.grid, grid):
             raise other_grid_error(label.path, label.grid, images[0].path, grid)
     except InputError as error:
@@ -96,4 +97,4 @@ def _named_in_files(cases: Sequence[FileCase], config: DataConfig) -> Labels | N
                 )
     if not names:
         return None
-    return declared({0: BACKGROUND} | {value: name for value, (name, _) in names.items()}, config.ignore_label, IGNORE_LABEL)
+    return declared({0: BACKGROUND} | {value: name for value, (name, _) in names.items()}, config.ignore_label, None)

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from tune_seg.config import DataConfig, Integer, Number, Positive
+from tune_seg.config import DataConfig, Integer, Positive
 from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
 from tune_seg.data.groups import GroupPattern, grouped
 from tune_seg.data.images.class_lists import ClassList, find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourTable
 from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
 from tune_seg.data.images.grouping import Grouping
-from tune_seg.data.images.intensities import Intensities, training_images
+from tune_seg.data.images.intensities import IntensityOptions, intensities_of
 from tune_seg.data.images.layout import Layout, Side, find_layout
 from tune_seg.data.images.mask_meaning import Asked
 from tune_seg.data.images.mask_scan import MaskScan
@@ -24,9 +24,8 @@ from tune_seg.data.images.paging import by_pages
 from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, MaskFiles, Pictures, depth
 from tune_seg.data.images.scan import Scan
 from tune_seg.data.images.thresholds import CutMasks
-from tune_seg.data.images.tiff import is_tiff
 from tune_seg.data.labels import Labels, declared
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
 
@@ -44,7 +43,7 @@ _Colour = tuple[
 ]
 
 
-class FolderOptions(Options):
+class FolderOptions(IntensityOptions):
     """`data.options` of a folder."""
 
     channels: Positive = 3
@@ -73,24 +72,9 @@ class FolderOptions(Options):
     the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
     from names such as `vid1_0001`."""
 
-    range: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
-    """The numbers in the images that become black and white, such as [0, 4095] for 12 bits or [0, 0.5] for reflectance.
-    null: of images of more than 8 bits, the 0.1th and the 99.9th percentile of the training images, a channel at a time; 16
-    bits of which half or more is used stay as they are."""
-
-    nodata: Number | None = None
-    """The number of pixels in which nothing was measured, which are ignored. null: what a GeoTIFF says; -9999, -99999 and
-    -32768 in signed and floating-point numbers. Pixels that are nan always are."""
-
     threshold: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     """Where to cut the grey values of masks that were compressed as JPEG or smoothed: `128` makes 0 of what is below and 1
     of the rest, `[64, 192]` makes 0, 1 and 2. `1` makes one class of numbered objects. null: masks hold class numbers."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.range is not None and self.range[0] >= self.range[1]:
-            raise ValueError(f"data.options.range: black must lie below white, got {list(self.range)}")
-        return self
 
 
 def looks_like(root: Path) -> bool:
@@ -129,7 +113,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     blank = options.without_mask == "background"
     _reject_unpaired(samples, blank)
     pictures = Pictures(options.channels, _depth(samples), pages_as_channels)
-    intensities = _intensities(samples, pictures, options)
+    intensities = intensities_of(samples, pictures, options)
     notes = (
         *layout.notes,
         *_unused(layout, sides),
@@ -251,14 +235,6 @@ def _depth(samples: Iterable[Sample]) -> ImageType:
             except InputError:  # loading it says what is wrong with it
                 pass
     return "uint8"
-
-
-def _intensities(samples: Sequence[Sample], pictures: Pictures, options: FolderOptions) -> Intensities | None:
-    """How numbers become levels; None where the files have levels of 8 bits and no way to say that nothing was measured."""
-    asked = options.range is not None or options.nodata is not None
-    if pictures.dtype == "uint8" and not asked and not any(sample.image and is_tiff(sample.image) for sample in samples):
-        return None
-    return Intensities(pictures, training_images(samples), options.range, options.nodata)
 
 
 def _cuts(threshold: int | tuple[int, ...]) -> tuple[int, ...]:

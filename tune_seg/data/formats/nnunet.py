@@ -1,7 +1,7 @@
 """Pictures in the folders of nnU-Net: imagesTr with a file for each channel, labelsTr, and dataset.json."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,28 +10,30 @@ import numpy as np
 from PIL import Image as pillow
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import Image, Sample, problems_error
-from tune_seg.data.formats._dataset_json import NAME, named
+from tune_seg.data.dataset import Sample, problems_error
+from tune_seg.data.formats._dataset_json import Named, named
 from tune_seg.data.groups import GroupPattern, grouped
-from tune_seg.data.images.class_lists import ClassList
 from tune_seg.data.images.files import FileDataset
-from tune_seg.data.images.own_masks import own_masks
-from tune_seg.data.images.pictures import RGB, Pictures, depth, page_numbers
-from tune_seg.data.images.scan import stamp
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.images.intensities import IntensityOptions, intensities_of
+from tune_seg.data.images.mask_meaning import Asked
+from tune_seg.data.images.mask_scan import MaskScan
+from tune_seg.data.images.own_masks import masks_of, own_masks
+from tune_seg.data.images.pictures import CLASS_NUMBERS, RGB, Pictures, depth, page_numbers
+from tune_seg.data.images.scan import Scan, stamp
+from tune_seg.data.images.tiff import Stored
+from tune_seg.data.labels import Labels
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
 
 LAYOUT = "imagesTr/NAME_0000.png (or .tif, .bmp), labelsTr/NAME.png, dataset.json"
-
-IGNORE_LABEL = 255
 
 _SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _GREY = ("1", "L", "I", "F")
 
 
-class NnunetOptions(Options):
+class NnunetOptions(IntensityOptions):
     """`data.options` of nnU-Net's folders."""
 
     group: GroupPattern = None
@@ -51,12 +53,12 @@ class ChannelFiles(Pictures):
 
     files: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict, repr=False)
 
-    def read(self, path: Path, part: int | None = None) -> Image:
-        parts = [super(ChannelFiles, self).read(file, part) for file in self.files[path]]
-        shapes = {channel.shape[:2] for channel in parts}
+    def values(self, path: Path, part: int | None = None) -> Stored:
+        parts = [super(ChannelFiles, self).values(file, part) for file in self.files[path]]
+        shapes = {stored.pixels.shape[:2] for stored in parts}
         if len(shapes) > 1:
             raise InputError(f"{path}: its channels are of different sizes: {', '.join(f'{w} x {h}' for h, w in shapes)}")
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        return parts[0]._replace(pixels=np.concatenate([stored.pixels for stored in parts], axis=2))
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class NnunetDataset(FileDataset):
         return (*super().notes, *self.remarks)
 
     def source(self) -> dict[str, Any]:
-        return super().source() | {"files": [stamp(file) for files in self.pictures.files.values() for file in files]}
+        others = [stamp(file) for files in self.pictures.files.values() for file in files]
+        return super().source() | {"files": others}
 
 
 def looks_like(root: Path) -> bool:
@@ -100,17 +103,26 @@ def read_nnunet(root: Path, config: DataConfig) -> NnunetDataset:
     first = next(iter(files.values()))[0][0]
     pictures = ChannelFiles(_channels(first), depth(first), files={images[0]: images for images, _ in files.values()})
     samples = [sample for name, (images, mask) in files.items() for sample in _samples(name, images[0], mask)]
+    labels, remarks = named(root, config.ignore_label) if config.classes is None else Named(None)
     divided = divide(grouped(samples, options.group), config.split, root)
-    class_list, remarks = None, tuple[str, ...]()
-    if config.classes is None:
-        labels, remarks = named(root, config.ignore_label, IGNORE_LABEL)
-        if labels is not None:
-            names = {value: labels.class_names[index] for value, index in labels.indices.items()}
-            class_list = ClassList(names, None, str(root / NAME))
-            if labels.ignored - {IGNORE_LABEL}:
-                config = config.model_copy(update={"ignore_label": min(labels.ignored)})
-    classes, reader, said = own_masks(divided, config, class_list, root / "labelsTr")
-    return NnunetDataset(divided, classes, pictures, reader, layout=said, remarks=(*remarks, *unlisted(samples, divided)))
+    return NnunetDataset(
+        divided,
+        _classes(divided, config, labels, root / "labelsTr"),
+        pictures,
+        CLASS_NUMBERS,
+        intensities_of(divided, pictures, options),
+        remarks=(*remarks, *unlisted(samples, divided)),
+    )
+
+
+def _classes(samples: Sequence[Sample], config: DataConfig, named: Labels | None, where: Path) -> Labels | Scan:
+    """What the values mean: what dataset.json says, unless it leaves open what 255 is."""
+    if named is None:
+        return own_masks(samples, config, None, where).classes
+    if named.ignored:
+        return named
+    names = {value: named.class_names[index] for value, index in named.indices.items()}
+    return MaskScan(masks_of(samples), Asked(names, True, None, where))
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -4,14 +4,18 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 
+from tune_seg.config import Number
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import Image, Sample
 from tune_seg.data.images.pictures import Pictures, may_lack_values
+from tune_seg.data.images.tiff import is_tiff
+from tune_seg.data.options import Options
 from tune_seg.errors import InputError
 
 Unmeasured = npt.NDArray[np.bool_]
@@ -36,6 +40,33 @@ class _Seen(NamedTuple):
     pixels: npt.NDArray[Any]
     unmeasured: float
     dtype: np.dtype[Any]
+
+
+class IntensityOptions(Options):
+    """The keys of `data.options` that say how the numbers in images become levels."""
+
+    range: tuple[Annotated[Number, Field(description="black")], Annotated[Number, Field(description="white")]] | None = None
+    """The numbers in the images that become black and white, such as [0, 4095] for 12 bits or [0, 0.5] for reflectance.
+    null: of images of more than 8 bits, the 0.1th and the 99.9th percentile of the training images, a channel at a time; 16
+    bits of which half or more is used stay as they are."""
+
+    nodata: Number | None = None
+    """The number of pixels in which nothing was measured, which are ignored. null: what a GeoTIFF says; -9999, -99999 and
+    -32768 in signed and floating-point numbers. Pixels that are nan always are."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"data.options.range: black must lie below white, got {list(self.range)}")
+        return self
+
+
+def intensities_of(samples: Sequence[Sample], pictures: Pictures, options: IntensityOptions) -> "Intensities | None":
+    """How numbers become levels; None where the files have levels of 8 bits and no way to say that nothing was measured."""
+    asked = options.range is not None or options.nodata is not None
+    if pictures.dtype == "uint8" and not asked and not any(sample.image and is_tiff(sample.image) for sample in samples):
+        return None
+    return Intensities(pictures, training_images(samples), options.range, options.nodata)
 
 
 def training_images(samples: Iterable[Sample]) -> list[tuple[Path, int | None]]:

@@ -65,22 +65,29 @@ def meaning(totals: MaskTotals, asked: Asked) -> Meaning:
     Raises:
         InputError: the masks leave it open, or they are not masks of class numbers.
     """
-    names = asked.names or {}
-    known = {*names, *([] if asked.ignore_label is None else [asked.ignore_label])}
-    unknown = sorted(totals.pixels.keys() - known - {WHITE})
-    if asked.names is None or unknown or totals.lossy.count:
+    if asked.names is None or _unknown(totals, asked) or totals.lossy.count:
         _reject_levels(totals, asked)
         _reject_objects(totals, asked)
     if not asked.by_value:
         _reject_palettes(totals, asked)
+    answer = meaning_of_numbers(totals, asked)
+    if not asked.by_value:
+        _reject_inverted(totals, asked, answer.labels)
+    return answer
+
+
+def meaning_of_numbers(totals: MaskTotals, asked: Asked) -> Meaning:
+    """What the values mean of masks that hold class numbers for certain, as label volumes do.
+
+    Raises:
+        InputError: the masks leave it open.
+    """
     if asked.names is not None:
-        _reject_unknown(totals, asked, unknown)
-    if asked.ignore_label is None and WHITE in totals.pixels and WHITE not in names:
+        _reject_unknown(totals, asked, _unknown(totals, asked))
+    if asked.ignore_label is None and WHITE in totals.pixels and WHITE not in (asked.names or {}):
         answer = _white(totals, asked)
     else:
         answer = Meaning(asked.labels or found(totals.occurrences, asked.ignore_label, asked.where, {}))
-    if not asked.by_value:
-        _reject_inverted(totals, asked, answer.labels)
     said = asked.ignore_label
     if said is not None and said in totals.pixels:
         answer = Meaning(
@@ -122,6 +129,12 @@ def thresholds(levels: list[int]) -> int | list[int]:
     """Where to cut between levels."""
     cuts = [(low + high + 1) // 2 for low, high in pairwise(levels)]
     return cuts[0] if len(cuts) == 1 else cuts
+
+
+def _unknown(totals: MaskTotals, asked: Asked) -> list[int]:
+    """The values that nobody named, but 255."""
+    known = {*(asked.names or {}), *([] if asked.ignore_label is None else [asked.ignore_label])}
+    return sorted(totals.pixels.keys() - known - {WHITE})
 
 
 def _white(totals: MaskTotals, asked: Asked) -> Meaning:

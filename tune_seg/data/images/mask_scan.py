@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tune_seg.data.images.mask_meaning import Asked, meaning
-from tune_seg.data.images.mask_statistics import WHITE, Reader, statistics
+from tune_seg.data.images.mask_meaning import Asked, Meaning, meaning
+from tune_seg.data.images.mask_statistics import WHITE, MaskStatistics, Reader, statistics
 from tune_seg.data.images.mask_totals import MaskTotals
 from tune_seg.data.images.pictures import mask_pixels
 from tune_seg.data.images.scan import Scan, stamp
@@ -30,7 +29,7 @@ class MaskScan(Scan):
     def __init__(self, masks: tuple[Path, ...], asked: Asked, read: Reader = mask_pixels) -> None:
         super().__init__(masks, WHITE if asked.ignore_label is None else asked.ignore_label, asked.where)
         self._asked, self._said = asked, asked.labels
-        self._statistics = partial(statistics, read=read)
+        self._reader = read
         self._notes: tuple[str, ...] = ()
 
     @property
@@ -50,7 +49,7 @@ class MaskScan(Scan):
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals = MaskTotals()
         unreadable: list[str] = []
-        for path, answer in self._each(self._statistics, progress):
+        for path, answer in self._each(self._look, progress):
             if isinstance(answer, InputError):
                 unreadable.append(str(answer))
             else:
@@ -59,6 +58,12 @@ class MaskScan(Scan):
             if self._said is None:
                 raise self._unclear(unreadable)
             return self._said
-        found = meaning(totals, self._asked)
+        found = self._judge(totals)
         self._notes = found.notes
         return found.labels
+
+    def _look(self, mask: Path) -> MaskStatistics | InputError:
+        return statistics(mask, self._reader)
+
+    def _judge(self, totals: MaskTotals) -> Meaning:
+        return meaning(totals, self._asked)

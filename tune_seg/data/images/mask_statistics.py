@@ -62,13 +62,22 @@ def statistics(path: Path, read: Reader = mask_pixels) -> MaskStatistics | Input
         return error
 
 
-def _look(found: MaskStatistics, mask: MaskPixels) -> None:
-    values = mask.values
+def count(found: MaskStatistics, values: Raw) -> npt.NDArray[np.int64]:
+    """Add a page or a slice: its pixels, and those of value 255 at borders. Returns how often each value occurs."""
     counts = np.bincount(known(values))
     present = np.flatnonzero(counts).tolist()
     for value in present:
         found.pixels[value] = found.pixels.get(value, 0) + int(counts[value])
     found.negative += values.size - int(counts.sum())
+    if WHITE in present and len(present) > 2:
+        found.borders += int(counts[WHITE]) - int(_inside(values == WHITE).sum())
+    return counts
+
+
+def _look(found: MaskStatistics, mask: MaskPixels) -> None:
+    values = mask.values
+    counts = count(found, values)
+    present = np.flatnonzero(counts).tolist()
     found.lossy |= mask.lossy
     if mask.palette is not None:
         for value in present:
@@ -80,8 +89,6 @@ def _look(found: MaskStatistics, mask: MaskPixels) -> None:
         _add_solid(found, values)
         if present[-1] <= len(present):
             found.compact = _compact(values, counts)
-    if WHITE in present and len(present) > 2:
-        found.borders += int(counts[WHITE]) - int(_inside(values == WHITE).sum())
 
 
 def _frame(values: Raw) -> int | None:

@@ -297,8 +297,7 @@ def _decode(path: Path, page: int = 0) -> pillow.Image:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    if path.exists() and not path.is_file():  # opening a pipe waits for whoever writes to it
-        raise InputError(f"{path}: not a file but a {'folder' if path.is_dir() else 'pipe, socket or device'}; take it away")
+    reject_no_file(path)
     try:
         yield
     except (MemoryError, InputError):
@@ -329,6 +328,12 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, (struct.error, LookupError, TypeError, AttributeError)):  # of what reads a TIFF
         return "what it says of its content does not fit it"
     return str(error) or type(error).__name__
+
+
+def reject_no_file(path: Path) -> None:
+    """Raises an InputError for a folder and for a pipe, whose opening waits for whoever writes to it."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a file but a {'folder' if path.is_dir() else 'pipe, socket or device'}; take it away")
 
 
 def _begins(path: Path, start: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from itertools import islice
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_seg.data.dataset import printable, problems_error
-from tune_seg.data.labels import Labels, Occurrence, found
+from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
 
 Decoded = TypeVar("Decoded")
@@ -34,6 +34,7 @@ class Scan(ABC):
         self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
         self._labels: Labels | None = None
         self._failure: str | None = None
+        self._threads: int | None = None  # to read with; None: as many as the cores ask for
 
     @property
     def masks_to_read(self) -> int:
@@ -86,7 +87,7 @@ class Scan(ABC):
         """What `read` gives for each mask, in order, read on all cores; few answers wait at a time."""
         waiting: deque[tuple[Path, Future[Decoded | InputError]]] = deque()
         masks, done = iter(self._masks), 0
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             try:
                 while True:
                     for path in islice(masks, _AHEAD - len(waiting)):
@@ -103,40 +104,6 @@ class Scan(ABC):
 
     def _unclear(self, unreadable: list[str]) -> InputError:
         return problems_error(f"{self._folder}: the masks do not tell which classes there are:", unreadable)
-
-
-class ValueScan(Scan):
-    """Takes each distinct value for a class.
-
-    Args:
-        masks, ignore_label, folder: as :class:`Scan` has them.
-        distinct: gives the distinct raw values of a mask, or says why it cannot be read.
-        names: of values that are not called `class VALUE`.
-    """
-
-    def __init__(
-        self,
-        masks: tuple[Path, ...],
-        ignore_label: int,
-        folder: Path,
-        distinct: Callable[[Path], set[int] | InputError],
-        names: Mapping[int, str],
-    ) -> None:
-        super().__init__(masks, ignore_label, folder)
-        self._distinct, self._names = distinct, names
-
-    def _read(self, progress: Callable[[int], None] | None) -> Labels:
-        values: dict[int, Occurrence] = {}
-        unreadable: list[str] = []
-        for path, answer in self._each(self._distinct, progress):
-            if isinstance(answer, InputError):
-                unreadable.append(str(answer))
-            else:
-                for value in answer:
-                    values.setdefault(value, Occurrence(0, path)).masks += 1
-        if unreadable and len(values.keys() - {self._ignore_label}) < 2:
-            raise self._unclear(unreadable)
-        return found(values, self._ignore_label, self._folder, self._names)
 
 
 def stamp(path: Path | None) -> tuple[str, int, int] | None:

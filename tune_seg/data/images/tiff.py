@@ -120,7 +120,7 @@ def read_labels(path: Path, page: int) -> LabelPage:
     """A page as class numbers. Three equal channels are one, and transparency that hides nothing is left out.
 
     Raises:
-        InputError: it holds colours, or its numbers are not whole, or above 65535.
+        InputError: it holds colours, or its numbers are not whole, above 65535, or negative in 8 bits.
     """
     with _opened(path) as file:
         found = _page(path, file, page)
@@ -148,6 +148,11 @@ def read_labels(path: Path, page: int) -> LabelPage:
     if not whole or values.max() >= 2**16:
         raise InputError(f"{path}: a mask of {values.dtype} values; class numbers are whole, 0 to 65535")
     if values.min() < 0:
+        if values.dtype == np.int8:  # where 255 is -1: of black and white masks nothing would be left
+            raise InputError(
+                f"{path}: values from {values.min()} to {values.max()} of signed 8 bits, in which 128 to 255 turn negative; "
+                "store it as unsigned numbers, or in 16 bits if negative ones are to be ignored"
+            )
         return LabelPage(values.clip(-1).astype(np.int32), palette, lossy)
     return LabelPage(values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16), palette, lossy)
 

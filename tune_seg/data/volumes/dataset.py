@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable, problems_error
+from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable, problems_error, values_of
 from tune_seg.data.images.files import LabelledDataset
-from tune_seg.data.images.scan import ValueScan, stamp
-from tune_seg.data.labels import Labels, declared
+from tune_seg.data.images.scan import stamp
+from tune_seg.data.labels import Labels
 from tune_seg.data.once import following
 from tune_seg.data.splitting import divide, unlisted
 from tune_seg.data.volumes.cache import Slices, VolumeCache, volumes_ahead
@@ -30,10 +30,9 @@ from tune_seg.data.volumes.intensities import levels
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import counted
 from tune_seg.data.volumes.resampling import pixels, resampled
+from tune_seg.data.volumes.scan import VolumeScan, asked_labels
 from tune_seg.errors import InputError
 
-IGNORE_LABEL = 255
-BACKGROUND = "background"
 READER_VERSION = 3
 """Raise it when the same files give other images, so that packs made before are not used for them."""
 
@@ -146,7 +145,7 @@ def dataset_of(
     Args:
         root: the folder of the data set.
         config: its `classes` take precedence over `named`. Without either, each distinct value is a class, and 0 is the
-            background.
+            background; what 255 is, the masks tell.
         options: `data.options`.
         cases: all of them.
         named: the classes as the format names them.
@@ -158,12 +157,11 @@ def dataset_of(
     """
     _reject_mixed(cases, options)
     masks = {case.mask: case for case in cases}
-    if config.classes is not None:
-        named = declared(config.classes, config.ignore_label, IGNORE_LABEL)
-    ignored = IGNORE_LABEL if config.ignore_label is None else config.ignore_label
-    classes = named or ValueScan(tuple(masks), ignored, root, partial(_distinct, masks), {0: BACKGROUND})
-    left_out = classes.ignored if isinstance(classes, Labels) else frozenset({ignored})
-    kept = _foreground(cases, left_out | {0}) if options.foreground_only else [range(case.slices) for case in cases]
+    classes = named if named is not None and config.classes is None else asked_labels(masks, config, root)
+    kept: Sequence[Sequence[int]] = [range(case.slices) for case in cases]
+    if options.foreground_only:
+        labels = classes.labels() if isinstance(classes, VolumeScan) else classes
+        kept = _foreground(cases, labels.ignored | {0})
     samples = [
         Sample(
             f"{case.name}/{part:0{len(str(case.slices - 1))}d}",
@@ -225,17 +223,10 @@ def _foreground(cases: Sequence[Case], background: frozenset[int]) -> list[list[
     """The slices of each case that have a value besides `background`."""
 
     def slices(case: Case) -> list[int]:
-        return [part for part, mask in enumerate(case.labels()) if not set(np.unique(mask).tolist()) <= background]
+        return [part for part, mask in enumerate(case.labels()) if not values_of(mask) <= background]
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(slices, cases))
-
-
-def _distinct(cases: Mapping[Path, Case], mask: Path) -> set[int] | InputError:
-    try:
-        return set(np.unique(cases[mask].labels()).tolist())
-    except InputError as error:
-        return error
 
 
 def _slices(array: npt.NDArray[Any]) -> str:

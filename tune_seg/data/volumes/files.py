@@ -52,8 +52,12 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
     rounded = np.rint(values) if values.dtype.kind == "f" else values
     low, high = rounded.min(), rounded.max()
     if not 0 <= low <= high < 2**16:  # nor is it where one is not a number
-        raise InputError(f"{path}: values from {low:g} to {high:g}; a mask holds class numbers, 0 to 65535")
-    apart = np.abs(values - rounded) > _ROUNDING
+        signed = " (stored as signed numbers, of which large ones turn negative)" if values.dtype == np.int8 else ""
+        raise InputError(
+            f"{path}: values from {low:g} to {high:g}{signed}; a mask holds class numbers, 0 to 65535. Write what is to be "
+            "ignored as 255, and say so with data.ignore_label: 255"
+        )
+    apart = np.abs(values - rounded) > _ROUNDING if values.dtype.kind == "f" else np.zeros(0, np.bool_)
     if apart.any():
         raise InputError(
             f"{path}: the value {values[apart][0]:g} is not a class number; a mask holds whole numbers, so resample it to "

@@ -5,6 +5,7 @@ z up (RAS, as NIfTI and nibabel have it).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -93,9 +94,15 @@ class Grid:
     def _turned(self, values: tuple[Any, ...]) -> list[Any]:
         """The values of the axes i, j, k, in the order of the axes left, back, up."""
         turned: list[Any] = [None] * 3
-        for axis, value in zip(_turn(self.affine)[:, 0].astype(int), values, strict=True):
+        for axis, value in zip(self._axes, values, strict=True):
             turned[axis] = value
         return turned
+
+    @cached_property
+    def _axes(self) -> list[int]:
+        """Along which of the axes left, back, up the axes i, j, k run."""
+        axes: list[int] = _turn(self.affine)[:, 0].astype(int).tolist()
+        return axes
 
     def describe(self) -> str:
         """Its shape and affine on one line."""

@@ -1,6 +1,8 @@
 """NIfTI files, read by nibabel."""
 
 import gzip
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +19,38 @@ from tune_seg.errors import InputError
 SUFFIXES = (".nii", ".nii.gz")
 
 _GZIP = b"\x1f\x8b"
+_SMALLEST_HEADER = 348
 _NIFTI2 = 540  # the size of its header, with which it begins
 _QFORM_TOLERANCE = 0.1  # voxels
+_ODD = "Headers with something wrong in them (nibabel: {})"
 _QFORM = "The qform differs from the sform, by which the volume was placed (another program may take the qform)"
+
+
+class _Sayings(logging.Filter):
+    """Hears what nibabel's log says of a header, which it would print alone, without the name of the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_thread = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said: list[str] | None = getattr(self._of_thread, "said", None)
+        if said is None:
+            return True
+        said.append(record.getMessage())
+        return False
+
+    @contextmanager
+    def heard(self) -> Iterator[list[str]]:
+        """Gathers what is said in this thread."""
+        self._of_thread.said = said = list[str]()
+        try:
+            yield said
+        finally:
+            self._of_thread.said = None
+
+
+_SAYINGS = _Sayings()
 
 
 def header(path: Path) -> Header:
@@ -30,7 +61,7 @@ def header(path: Path) -> Header:
     Raises:
         InputError: it cannot be read, it is no volume, or it holds colours.
     """
-    with reading(path, "NIfTI"), _opened(path) as image:
+    with reading(path, "NIfTI"), _SAYINGS.heard() as said, _opened(path) as image:
         space, rest = (*image.shape[:3], 1)[:3], image.shape[3:]
         if len(image.shape) < 2 or sum(length > 1 for length in rest) > 1:
             raise InputError(
@@ -38,10 +69,18 @@ def header(path: Path) -> Header:
             )
         if image.get_data_dtype().fields is not None:
             raise InputError(f"{path}: holds colours or other compound voxels; write each channel as a number")
+        if image.get_data_dtype().kind == "c":
+            raise InputError(f"{path}: complex numbers; write their magnitude")
+        if image.dataobj.offset < _SMALLEST_HEADER:  # nibabel would take the header for voxels
+            raise InputError(
+                f"{path}: by its header (vox_offset) the voxels begin at byte {image.dataobj.offset}, within the header; "
+                "write the file anew with another program"
+            )
         affine = _with_thickness(np.asarray(image.affine, np.float64))
         grid = Grid.of(path, space, affine)
         channels = int(np.prod(rest, dtype=np.int64))
-        return Header(path, (path,), grid, channels, remarks=_remarks(path, image, grid))
+        odd = [Remark(_ODD.format(text), path.name) for text in dict.fromkeys(said)]
+        return Header(path, (path,), grid, channels, remarks=(*odd, *_remarks(path, image, grid)))
 
 
 def read_voxels(header: Header) -> Voxels:
@@ -50,7 +89,7 @@ def read_voxels(header: Header) -> Voxels:
     Raises:
         InputError: they cannot be read.
     """
-    with reading(header.path, "NIfTI"), _opened(header.path) as image:
+    with reading(header.path, "NIfTI"), _SAYINGS.heard(), _opened(header.path) as image:
         return np.asanyarray(image.dataobj).reshape(*header.grid.shape, header.channels)
 
 
@@ -58,33 +97,29 @@ def read_voxels(header: Header) -> Voxels:
 def _opened(path: Path) -> Iterator[Any]:
     """The image of a file, until its content was read.
 
-    nibabel takes a file for compressed by its name, which is wrong where somebody renamed it.
+    nibabel takes a file for compressed by its name, which is wrong where somebody renamed it, and `A.Nii` for `A.nii`.
     """
     import nibabel
+    from nibabel import imageglobals
 
+    imageglobals.logger.addFilter(_SAYINGS)  # once, however often it is added
     with path.open("rb") as file:
         compressed = file.read(len(_GZIP)) == _GZIP
-    if compressed == path.name.lower().endswith(".gz"):
-        yield nibabel.load(path)
-        return
     with gzip.open(path) if compressed else path.open("rb") as stream:
         size = np.frombuffer(stream.read(4), np.int32)
-        stream.seek(0)
         kind: Any = nibabel.Nifti2Image if _NIFTI2 in (size, size.byteswap()) else nibabel.Nifti1Image
-        yield kind.from_stream(stream)
+        named_so = compressed == path.name.lower().endswith(".gz")
+        yield kind.from_file_map(kind.make_file_map({"image": str(path) if named_so else stream}))
 
 
 def _with_thickness(affine: Affine) -> Affine:
     """The affine of a slice, whose thickness may be stated as 0."""
-    if not affine[:3, 2].any():
+    if not affine[:3, 2].any() and affine[:3, 0].any():
         affine[:3, 2] = np.cross(affine[:3, 0], affine[:3, 1]) / np.linalg.norm(affine[:3, 0])
     return affine
 
 
 def _remarks(path: Path, image: Any, grid: Grid) -> tuple[Remark, ...]:
-    stated = getattr(image, "get_qform", None)
-    if stated is None:  # not NIfTI, such as Analyze
-        return ()
     (qform, _), (sform, _) = image.get_qform(coded=True), image.get_sform(coded=True)
     if qform is None or sform is None:
         return ()

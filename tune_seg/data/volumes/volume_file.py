@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_seg.data.images.pictures import Raw
+from tune_seg.data.images.pictures import Raw, reject_no_file
 from tune_seg.data.volumes import itk_file, nifti_file
 from tune_seg.data.volumes.case import Case, Volume
 from tune_seg.data.volumes.files import whole_numbers
 from tune_seg.data.volumes.geometry import Plane, Voxels, onto, sliced
 from tune_seg.data.volumes.header import Header
+from tune_seg.errors import InputError
 
 SUFFIXES = (*nifti_file.SUFFIXES, *itk_file.SUFFIXES)
 
@@ -21,6 +22,7 @@ def header(path: Path) -> Header:
     Raises:
         InputError: it cannot be read, or it is no volume.
     """
+    reject_no_file(path)
     return nifti_file.header(path) if _is_nifti(path) else itk_file.header(path)
 
 
@@ -60,6 +62,15 @@ class FileCase(Case):
         grid = self.images[0].grid
         placed = onto(read_voxels(self.label)[..., 0], self.label.grid, grid)
         return whole_numbers(sliced(placed, grid.affine, self.cut), self.mask)
+
+
+def several_values_error(label: Header) -> InputError:
+    """The error for a label volume with more than one channel."""
+    layers = ", as 3D Slicer stores segments that overlap" if label.names else ""
+    return InputError(
+        f"{label.path}: {label.channels} values in a voxel{layers}; a label volume has one class number, so write one "
+        "volume with the number of its class in each voxel"
+    )
 
 
 def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tune_seg.data.formats.dicom.segmentations import read_segmentations
-from tune_seg.data.formats.dicom.slices import Stack, decode
+from tune_seg.data.formats.dicom.stack import Stack, decode
 from tune_seg.data.formats.dicom.structures import read_structures
 from tune_seg.data.images.pictures import Raw, read_mask
 from tune_seg.data.volumes import volume_file

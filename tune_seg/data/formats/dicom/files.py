@@ -1,6 +1,7 @@
 """DICOM files: which they are, their headers, and their pixels as they are stored."""
 
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,20 @@ def read_header(path: Path) -> Any:
     Raises:
         InputError: it cannot be read.
     """
+    with reading(path, "DICOM"):
+        return read_file(path, stop_before_pixels=True, specific_tags=_TAGS)
+
+
+def read_file(path: Path, **how: Any) -> Any:
+    """A file as pydicom reads it, also one without a preamble.
+
+    Its warnings of values that are not to the letter of the standard (`Invalid value for VR UI`) are not shown: they do not
+    name the file, there is one for each slice, and what cannot be used is refused.
+    """
     import pydicom
 
-    with reading(path, "DICOM"):
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+    warnings.filterwarnings("ignore", module="pydicom")
+    return pydicom.dcmread(path, force=True, **how)
 
 
 def states_syntax(dataset: Any) -> bool:
@@ -112,10 +123,8 @@ def decoded(path: Path) -> tuple[Any, npt.NDArray[Any]]:
     Raises:
         InputError: it cannot be decoded.
     """
-    import pydicom
-
     with reading(path, "DICOM"):
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = read_file(path)
         if not states_syntax(dataset):
             _assume_syntax(path, dataset)
         try:

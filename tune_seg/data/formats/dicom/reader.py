@@ -1,6 +1,5 @@
 """DICOM: a folder for each volume, or a file of several frames, with masks as DICOM-SEG, NIfTI, MetaImage or PNG files."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,38 +9,29 @@ from typing import Any
 
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
-from tune_seg.data.formats.dicom.cases import DicomCase, GridCase, PngCase, SegCase
-from tune_seg.data.formats.dicom.files import SEGMENTATIONS, STRUCTURES, is_dicom, read_header, states_syntax
-from tune_seg.data.formats.dicom.segmentations import segment_names
-from tune_seg.data.formats.dicom.slices import Stack, stack_of
-from tune_seg.data.formats.dicom.structures import structure_names
+from tune_seg.data.formats.dicom.cases import DicomCase, SegCase
+from tune_seg.data.formats.dicom.files import is_dicom, read_header, states_syntax
+from tune_seg.data.formats.dicom.masks import CLASSES, SUFFIXES, called, masks_in, with_mask
+from tune_seg.data.formats.dicom.slices import stack_of
 from tune_seg.data.formats.dicom.tree import tree
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.options import read_options
-from tune_seg.data.volumes import itk_file, volume_file
-from tune_seg.data.volumes.dataset import BACKGROUND, IGNORE_LABEL, VolumeDataset, dataset_of
+from tune_seg.data.volumes.dataset import VolumeDataset, dataset_of
 from tune_seg.data.volumes.files import collected, reading, visible
-from tune_seg.data.volumes.geometry import fits, other_grid_error
-from tune_seg.data.volumes.header import Header
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import Remark, counted
+from tune_seg.data.volumes.scan import BACKGROUND
 from tune_seg.errors import InputError
-from tune_seg.format_names import need_packages
 
 LAYOUT = (
     "images/NAME/*.dcm (or NAME.dcm) with masks/NAME/*.png, masks/NAME.nii.gz, NAME.mhd, a DICOM segmentation or an RT "
     "structure set"
 )
 
-_PNG = ".png"
-_MASKS = (*SEGMENTATIONS, STRUCTURES)
-_MASK_SUFFIXES = (".dcm", _PNG, *volume_file.SUFFIXES)
 _MAX_LOOKED_AT = 3  # volumes, and files of each
 _SHOWN = 20
 _LEFT_OUT = "Series without a mask, which are left out"
-_BOTH = "Volumes with DICOM segmentations and RT structure sets, of which the segmentations were taken"
 _NO_SYNTAX = "DICOM files that do not state their transfer syntax, whose pixels were taken for uncompressed"
-_LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 def looks_like(root: Path) -> bool:
@@ -122,30 +112,29 @@ def _cases(root: Path, entry: Path, options: VolumeOptions, left_out: list[Path]
             headers = _headers(entry)
             if not headers:
                 return []
-            masks = {path: header for path, header in headers if header.get("SOPClassUID") in _MASKS}
+            masks = {path: header for path, header in headers if header.get("SOPClassUID") in CLASSES}
             slices = [(path, header) for path, header in headers if "Rows" in header and path not in masks]
             series = tree(entry, slices, masks)
     except InputError as error:
         return [str(error)]
+    folder = root / "masks"
     if series is None:
-        there = [root / "masks" / f"{_called(entry)}{suffix}" for suffix in ("", *_MASK_SUFFIXES)]
-        return [_case(entry, _called(entry), slices, masks, there, options)]
+        name = called(entry)
+        return [_case(entry, name, slices, masks, folder / name, masks_in(folder, name), options)]
     answers: list[DicomCase | str] = []
     for one in series:
         parts = one.folder.relative_to(_images(root)).parts
         name = "_".join(parts)
-        places = dict.fromkeys(
-            (root / "masks").joinpath(*parts[:-1], f"{parts[-1]}{suffix}") for suffix in ("", *_MASK_SUFFIXES)
-        )
-        places |= dict.fromkeys(root / "masks" / f"{name}{suffix}" for suffix in ("", *_MASK_SUFFIXES))
-        if one.masks or any(path.exists() for path in places):
-            answers.append(_case(one.folder, name, one.slices, one.masks, list(places), options))
+        place = folder.joinpath(*parts)
+        beside = list(dict.fromkeys([*masks_in(place.parent, place.name), *masks_in(folder, name)]))
+        if one.masks or beside:
+            answers.append(_case(one.folder, name, one.slices, one.masks, place, beside, options))
         else:
             left_out.append(one.folder)
     if not answers:
         answers = [
             f"{entry}: {len(series)} series without a mask; looked for RT structure sets and DICOM segmentations among "
-            f"them, and for {root / 'masks'}/FOLDER/OF/SERIES with one of {', '.join(_MASK_SUFFIXES)}"
+            f"them, and for {folder}/FOLDER/OF/SERIES with one of {', '.join(SUFFIXES)}"
         ]
     return answers
 
@@ -155,7 +144,8 @@ def _case(
     name: str,
     slices: Sequence[tuple[Path, Any]],
     masks: Mapping[Path, Any],
-    places: Sequence[Path],
+    place: Path,
+    beside: Sequence[Path],
     options: VolumeOptions,
 ) -> DicomCase | str:
     """One volume.
@@ -165,11 +155,11 @@ def _case(
         name: of the volume.
         slices: its files with their headers.
         masks: the DICOM segmentations and structure sets among them.
-        places: where another mask may be.
+        place, beside: where another mask may be, and what is there.
     """
     try:
         with reading(volume, "DICOM"):
-            case = _with_mask(volume, name, stack_of(volume, slices), places, masks, options)
+            case = with_mask(volume, name, stack_of(volume, slices), place, beside, masks, options)
     except InputError as error:
         return str(error)
     if all(states_syntax(header) for _, header in slices):
@@ -189,130 +179,6 @@ def _headers(volume: Path) -> list[tuple[Path, Any]]:
     return headers
 
 
-def _with_mask(
-    volume: Path, name: str, stack: Stack, places: Sequence[Path], masks: Mapping[Path, Any], options: VolumeOptions
-) -> DicomCase:
-    there = [path for path in places if path.exists()]
-    there += [volume] if masks else []
-    if not there:
-        raise InputError(
-            f"{volume}: a volume without a mask; looked for {places[0]} as a folder or with one of "
-            f"{', '.join(_MASK_SUFFIXES)}, and for a DICOM segmentation among its slices"
-        )
-    if len(there) > 1:
-        raise InputError(f"{volume}: several masks: {', '.join(map(str, there))}; leave one of them")
-    mask = there[0]
-    common: dict[str, Any] = {
-        "name": name,
-        "patient": stack.patient or name,
-        "image": volume,
-        "mask": mask,
-        "shape": (len(stack.frames), stack.rows, stack.columns),
-        "channels": 3 if stack.colour else 1,
-        "spacing": stack.spacing,
-        "stack": stack,
-        "resample": options.resample_labels,
-    }
-    if mask == volume:
-        return _seg_case(masks, common, options)
-    if mask.is_dir():
-        files = visible(mask)
-        pngs = [path for path in files if path.suffix.lower() == _PNG]
-        if pngs:
-            return PngCase(**common, masks=_in_order(mask, pngs, stack))
-        return _seg_case({path: read_header(path) for path in files if path.is_file() and is_dicom(path)}, common, options)
-    if mask.suffix == _PNG:
-        if len(stack.frames) > 1:
-            raise InputError(
-                f"{mask}: one PNG for the {len(stack.frames)} slices of {volume.name}; put one for each slice into a folder "
-                f"{mask.with_suffix('')}"
-            )
-        return PngCase(**common, masks=(mask,))
-    if mask.suffix == ".dcm":
-        return _seg_case({mask: read_header(mask)}, common, options)
-    need_packages("mhd" if volume_file.has_suffix(mask, itk_file.SUFFIXES) else "nifti")
-    label = volume_file.header(mask)
-    _reject_other_shape(label, volume, stack, options)
-    return GridCase(**common, label=label, remarks=label.remarks)
-
-
-def _seg_case(headers: Mapping[Path, Any], common: Mapping[str, Any], options: VolumeOptions) -> SegCase:
-    if not headers:
-        raise InputError(f"{common['mask']}: neither PNG masks nor DICOM segmentations in this folder; put the masks there")
-    for path, header in headers.items():
-        if header.get("SOPClassUID") not in _MASKS:
-            raise InputError(
-                f"{path}: no DICOM segmentation (SOP class {header.get('SOPClassUID')}); a mask in DICOM is one, or an RT "
-                "structure set"
-            )
-    kinds = {path: header.get("SOPClassUID") == STRUCTURES for path, header in headers.items()}
-    remarks: tuple[Remark, ...] = ()
-    structures = all(kinds.values())
-    if not structures and any(kinds.values()):
-        remarks = (Remark(_BOTH, common["name"]),)
-    taken = {path: header for path, header in headers.items() if kinds[path] == structures}
-    names = structure_names if structures else segment_names
-    segments = {path: names(header, path) for path, header in taken.items()}
-    return SegCase(
-        **common,
-        segments=segments,
-        structures=structures,
-        layered=options.segments is not None,
-        values={},
-        remarks=remarks,
-    )
-
-
-def _in_order(folder: Path, pngs: Sequence[Path], stack: Stack) -> tuple[Path, ...]:
-    """The PNG masks in the order of the slices."""
-    if len(stack.files) == 1 < len(stack.frames):
-        numbers = {path: _LAST_NUMBER.search(path.stem) for path in pngs}
-        by_number = {int(number[1]): path for path, number in numbers.items() if number is not None}
-        if len(pngs) != len(stack.frames) or len(by_number) != len(pngs):
-            raise InputError(
-                f"{folder}: {len(pngs)} masks, {len(by_number)} with a different number, for the {len(stack.frames)} "
-                f"frames of {stack.files[0].name}; each frame needs one, and the last number in its name says which"
-            )
-        ordered = [by_number[number] for number in sorted(by_number)]
-        return tuple(ordered[frame.index] for frame in stack.frames)
-    by_name = {_called(path): path for path in pngs}
-    names = [_called(frame.file) for frame in stack.frames]
-    missing = [name for name in names if name not in by_name]
-    unknown = sorted(by_name.keys() - set(names))
-    if missing or unknown or len(set(names)) < len(names):
-        raise InputError(
-            f"{folder}: {len(pngs)} masks for {len(names)} slices; "
-            + "".join(f"no mask is called {missing[0]}.png; " for _ in missing[:1])
-            + "".join(f"no slice is called {unknown[0]}; " for _ in unknown[:1])
-            + "each slice needs a mask that is called like its file"
-        )
-    return tuple(by_name[name] for name in names)
-
-
-def _called(path: Path) -> str:
-    """The name of a file or folder without the extension of DICOM or PNG; the dots of a UID stay."""
-    return path.stem if path.suffix.lower() in (".dcm", ".ima", ".png") else path.name
-
-
-def _reject_other_shape(label: Header, volume: Path, stack: Stack, options: VolumeOptions) -> None:
-    if label.channels != 1:
-        raise InputError(f"{label.path}: {label.channels} values in a voxel; a label volume has one class number")
-    image = stack.grid()
-    if image is None:
-        shape = (stack.columns, stack.rows, len(stack.frames))
-        if label.grid.shape != shape:
-            raise InputError(
-                f"{label.path}: {_voxels(label.grid.shape)} voxels, but {volume.name} has {_voxels(shape)} and does not say "
-                "where they lie; give the labels its columns, rows and slices"
-            )
-    elif not options.resample_labels and not fits(label.grid, image):
-        raise other_grid_error(label.path, label.grid, volume, image)
-
-
-def _voxels(shape: tuple[int, int, int]) -> str:
-    return " x ".join(map(str, shape))
-
-
 def _reject_loose_slices(cases: Sequence[DicomCase]) -> None:
     """Slices beside one another where volumes are expected would each be read as a volume."""
     single = [case for case in cases if case.image.is_file() and case.slices == 1]
@@ -330,7 +196,7 @@ def _reject_unused_masks(masks: Path, cases: Sequence[DicomCase]) -> None:
     unused = [
         path
         for path in (visible(masks) if masks.is_dir() else [])
-        if path not in used and (path.is_dir() or path.name.endswith(_MASK_SUFFIXES))
+        if path not in used and (path.is_dir() or path.name.lower().endswith(SUFFIXES))
     ]
     if unused:
         raise problems_error(f"{masks}: masks without a volume (none has their name):", [str(path) for path in unused])
@@ -365,12 +231,12 @@ def _classes(
         values = {label: value for value, label in enumerate(options.segments, start=1)}
         left_out = [label for label in found if label not in values]
         remarks = (f"Segments left out, as data.options.segments does not name them: {', '.join(left_out[:_SHOWN])}",)
-        named = None if config.classes else declared([BACKGROUND, *options.segments], config.ignore_label, IGNORE_LABEL)
+        named = None if config.classes else declared([BACKGROUND, *options.segments], config.ignore_label, None)
         return [replace(case, values=values) for case in cases], named, remarks if left_out else ()
     if config.classes is None:
         names = [BACKGROUND, *(label for label in found if label != BACKGROUND)]
         values = {label: value for value, label in enumerate(names)}
-        labels = declared(names, config.ignore_label, IGNORE_LABEL)
+        labels = declared(names, config.ignore_label, None)
         return [replace(case, values=values) for case in cases], labels, ()
     values = {label: number for number, label in segments}
     if len(values) != len(segments) or len(set(values.values())) != len(segments):

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.formats.dicom.files import decoded
-from tune_seg.data.formats.dicom.slices import Stack, frame_item, plane_grid
+from tune_seg.data.formats.dicom.slices import frame_item
+from tune_seg.data.formats.dicom.stack import Stack, plane_grid
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import Grid, fits, onto
@@ -28,9 +29,9 @@ def segment_names(header: Any, path: Path) -> dict[int, str]:
         InputError: there are no segments.
     """
     with reading(path, "a DICOM segmentation"):
-        names = {int(item.SegmentNumber): str(item.SegmentLabel).strip() for item in header.SegmentSequence}
+        names = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "").strip() for item in header.SegmentSequence}
     # a label map may list its background as a segment
-    return {number: name for number, name in names.items() if number > 0}
+    return {number: name or f"segment {number}" for number, name in names.items() if number > 0}
 
 
 def read_segmentations(
@@ -58,8 +59,13 @@ def read_segmentations(
                 number = _slice(path, header, index, stack)
                 turned = _turned(path, header, index, frame, stack, number, resample)
                 for segment in np.unique(turned[turned > 0]).tolist() if label_map else [_segment(header, index)]:
+                    if segment not in labels:
+                        raise InputError(
+                            f"{path}: frame {index + 1} has the segment {segment}, but the segments that the file describes "
+                            f"are {', '.join(map(str, labels))}; write the segmentation anew"
+                        )
                     inside = turned == segment if label_map else turned > threshold
-                    value = values.get(labels[int(segment)])
+                    value = values.get(labels[segment])
                     if value is not None:
                         what = f"{path}: segment {segment} overlaps another one in frame {index + 1}"
                         paint(mask[number], inside, value, what, values, layered=layered)

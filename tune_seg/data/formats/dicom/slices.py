@@ -1,138 +1,21 @@
-"""The slices of a DICOM volume: found in its files' headers, put in order by their positions, and rescaled."""
+"""The slices of a DICOM volume, found in the headers of its files and put in order by their positions."""
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tune_seg.data.formats.dicom.files import pixels
-from tune_seg.data.volumes.case import Volume
-from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid
+from tune_seg.data.formats.dicom.stack import Frame, Stack, Vector
 from tune_seg.errors import InputError
 
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
 _PLACE_TOLERANCE = 1e-3  # millimetres
 _DIRECTION_TOLERANCE = 1e-3  # of direction cosines
-_DISTANCE_TOLERANCE = 0.1  # of the distance between two slices
-
-Vector = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One slice.
-
-    Attributes:
-        file: where it is.
-        index: the number of the frame in the file, from 0.
-        uid: the SOPInstanceUID of the file.
-        position: of the centre of its first pixel, in mm: x to the left, y to the back, z up; None where it is not stated.
-        slope, intercept: from stored values to intensities.
-    """
-
-    file: Path
-    index: int
-    uid: str
-    position: Vector | None
-    slope: float
-    intercept: float
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """The slices of a volume.
-
-    Attributes:
-        path: the file or folder.
-        frames: ordered along the normal of the slices. Where no position is stated, in the order of the file, and
-            several files by InstanceNumber, then by name (10 after 9).
-        rows, columns: of each slice.
-        orientation: the directions (2, 3) along a row and along a column.
-        spacing: millimetres between two rows, and two columns.
-        colour, inverted: as of a :class:`~tune_seg.data.volumes.case.Volume`.
-        patient: PatientID, which may be empty.
-        series: SeriesInstanceUID.
-    """
-
-    path: Path
-    frames: tuple[Frame, ...]
-    rows: int
-    columns: int
-    orientation: Vector | None
-    spacing: tuple[float, float] | None
-    colour: bool
-    inverted: bool
-    patient: str
-    series: str
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files of the frames, each once."""
-        return tuple(dict.fromkeys(frame.file for frame in self.frames))
-
-    @cached_property
-    def numbers(self) -> Mapping[str, Sequence[int]]:
-        """The slices of each file, by its SOPInstanceUID."""
-        numbers: defaultdict[str, list[int]] = defaultdict(list)
-        for number, frame in enumerate(self.frames):
-            numbers[frame.uid].append(number)
-        return numbers
-
-    def away(self, position: Vector) -> Vector | None:
-        """The distance in millimetres of each slice (S,) from a position; None where the slices have none."""
-        places = [frame.position for frame in self.frames if frame.position is not None]
-        if self.plane(0) is None or self.orientation is None:
-            return None
-        return np.abs((np.array(places) - position) @ np.cross(*self.orientation))
-
-    def plane(self, number: int) -> Grid | None:
-        """The grid of one slice as a volume (columns, rows, 1), 1 mm thick; None where its position is not stated."""
-        position = self.frames[number].position
-        if position is None or self.orientation is None or self.spacing is None:
-            return None
-        return plane_grid((self.columns, self.rows), self.orientation, self.spacing, position)
-
-    def grid(self) -> Grid | None:
-        """The grid (columns, rows, slices) of the volume; None where its position is not stated.
-
-        Raises:
-            InputError: the slices do not lie at equal distances, so there is no such grid.
-        """
-        first, last = self.plane(0), self.plane(len(self.frames) - 1)
-        if first is None or last is None:
-            return None
-        affine = first.affine.copy()
-        steps = len(self.frames) - 1
-        if steps:
-            affine[:3, 2] = (last.affine[:3, 3] - first.affine[:3, 3]) / steps
-            for number, frame in enumerate(self.frames):
-                plane = self.plane(number)
-                assert plane is not None
-                away = np.linalg.norm(plane.affine[:3, 3] - first.affine[:3, 3] - number * affine[:3, 2])
-                if away > _DISTANCE_TOLERANCE * np.linalg.norm(affine[:3, 2]):
-                    raise InputError(
-                        f"{frame.file}: its slice lies {away:.3g} mm from where it would be at equal distances; is a slice "
-                        "missing? Labels in one volume need slices at equal distances"
-                    )
-        return Grid((self.columns, self.rows, len(self.frames)), affine)
-
-
-def plane_grid(size: tuple[int, int], orientation: Vector, spacing: tuple[float, float], position: Vector) -> Grid:
-    """The grid (columns, rows, 1) of a slice 1 mm thick, by DICOM's attributes (PS3.3 C.7.6.2.1.1)."""
-    affine = np.eye(4)
-    affine[:3, 0] = orientation[0] * spacing[1]
-    affine[:3, 1] = orientation[1] * spacing[0]
-    affine[:3, 2] = np.cross(*orientation)
-    affine[:3, 3] = position
-    return Grid((*size, 1), LPS_TO_RAS @ affine)
 
 
 def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
@@ -160,39 +43,18 @@ def stack_of(volume: Path, headers: Sequence[tuple[Path, Any]]) -> Stack:
     ordered = sorted(headers, key=lambda pair: (int(pair[1].get("InstanceNumber") or 0), _counted(pair[0].name)))
     frames = [frame for file, attributes in ordered for frame in _frames(file, attributes)]
     orientation = _orientation(volume, headers)
-    spacing = _item(header, 0, "PixelMeasuresSequence").get("PixelSpacing")
     return Stack(
         volume,
         _in_order(volume, frames, orientation),
         int(header.Rows),
         int(header.Columns),
         orientation,
-        None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        _spacing(path, header),
         colour,
         photometric == "MONOCHROME1",
         patient,
         series,
     )
-
-
-def decode(stack: Stack) -> Volume:
-    """The intensities of a volume, float32 (S, H, W, 1), or its colours, uint8 (S, H, W, 3).
-
-    Raises:
-        InputError: naming the file that cannot be decoded.
-    """
-    shape = (len(stack.frames), stack.rows, stack.columns)
-    values: npt.NDArray[Any] = np.empty((*shape, 3), np.uint8) if stack.colour else np.empty((*shape, 1), np.float32)
-    by_file: defaultdict[Path, list[int]] = defaultdict(list)
-    for number, frame in enumerate(stack.frames):
-        by_file[frame.file].append(number)
-    for file, numbers in by_file.items():
-        frames = pixels(file)
-        for number in numbers:
-            frame = stack.frames[number]
-            stored = frames[frame.index]
-            values[number] = stored if stack.colour else (stored * frame.slope + frame.intercept)[..., None]
-    return Volume(values, stack.colour, stack.inverted)
 
 
 def _frames(file: Path, header: Any) -> list[Frame]:
@@ -209,11 +71,23 @@ def _frames(file: Path, header: Any) -> list[Frame]:
                 index,
                 str(header.get("SOPInstanceUID", "")),
                 None if position is None else np.array(position, np.float64),
-                float(scale.get("RescaleSlope", 1.0)),
-                float(scale.get("RescaleIntercept", 0.0)),
+                float(scale.get("RescaleSlope") or 1.0),  # an attribute may be there, but empty
+                float(scale.get("RescaleIntercept") or 0.0),
             )
         )
     return frames
+
+
+def _spacing(path: Path, header: Any) -> tuple[float, float] | None:
+    """Millimetres between two rows, and two columns; None where they are not stated, or as 0."""
+    stated = _item(header, 0, "PixelMeasuresSequence").get("PixelSpacing")
+    if stated is None:
+        return None
+    values = np.atleast_1d(np.array(stated, np.float64)).tolist()
+    if len(values) != 2 or not all(0.0 <= value < np.inf for value in values):
+        raise InputError(f"{path}: PixelSpacing {stated}; it is two numbers, millimetres between rows and columns")
+    rows, columns = values
+    return (rows, columns) if rows and columns else None
 
 
 def _item(header: Any, index: int, sequence: str) -> Any:

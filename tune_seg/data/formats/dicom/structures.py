@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg.data.formats.dicom.files import read_file
 from tune_seg.data.formats.dicom.segmentations import Inside, paint
-from tune_seg.data.formats.dicom.slices import Stack
+from tune_seg.data.formats.dicom.stack import Stack
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS
@@ -50,12 +51,10 @@ def read_structures(
     Raises:
         InputError: a contour lies on no slice, or two regions overlap.
     """
-    import pydicom
-
     mask = np.zeros((len(stack.frames), stack.rows, stack.columns), np.uint16)
     for path, names in regions.items():
         with reading(path, "a DICOM structure set"):
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = read_file(path)
             for item in dataset.ROIContourSequence:
                 name = names.get(int(item.ReferencedROINumber))
                 value = None if name is None else values.get(name)
