@@ -246,7 +246,12 @@ def _names_of_parts(
     given = config.classes if config.classes is not None else None if class_list is None else class_list.names
     names = dict(given if isinstance(given, Mapping) else enumerate(given or ()))
     if not found:
-        return names if names.keys() == {0, 1} else {0: "background", 1: "object"}, False
+        if names and names.keys() != {0, 1}:
+            raise InputError(
+                "each image has several masks, which are taken for objects of one class, but these classes are named: "
+                f"{', '.join(names.values())}. Name two (data.classes), or call each mask by its image and its class"
+            )
+        return names or {0: "background", 1: "object"}, False
     if not names:
         classes = sorted(name for name in found if name.casefold() != "background")
         return dict(enumerate(["background", *classes])), False
