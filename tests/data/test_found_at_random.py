@@ -223,3 +223,26 @@ def test_that_negative_numbers_in_masks_are_ignored_is_said_with_their_share(tmp
     dataset = read_root(tmp_path)
     dataset.find_classes(print)
     assert "negative numbers and nan in the masks are ignored: 15 % of the pixels" in dataset.notes
+
+
+def test_masks_by_class_on_a_small_side_are_understood_by_those_of_the_other(tmp_path: Path) -> None:
+    """The three masks of the one image that validates may be of objects, were it not for the others."""
+    drawn = numbers([0, 1, 2, 3])
+    for side, count in (("train", 4), ("val", 1)):
+        for number in range(count):
+            write_image(tmp_path / f"images/{side}/{side}{number}.png", photo())
+            for place, kind in enumerate(("crack", "rust", "spall"), start=1):
+                write_image(tmp_path / f"masks/{side}/{side}{number}_{kind}.png", (drawn == place).astype(np.uint8))
+    dataset = read_root(tmp_path)
+    assert dataset.class_names == ("background", "crack", "rust", "spall")
+    assert all(np.array_equal(dataset.load(sample)[1], drawn) for sample in dataset.samples)
+
+
+def test_several_classes_that_are_named_for_masks_of_objects_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        write_image(tmp_path / f"images/{name}.png", photo())
+        for number in (1, 2):
+            write_image(tmp_path / f"masks/{name}_{number}.png", numbers([0, 1]))
+    with pytest.raises(InputError, match=r"objects of one class, but these classes are named: x, y, z\. Name two"):
+        read_root(tmp_path, classes=["x", "y", "z"])
+    assert read_root(tmp_path, classes=["x", "y"]).class_names == ("x", "y")

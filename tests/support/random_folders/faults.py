@@ -156,7 +156,7 @@ def _more_files(folder: "Folder", hit: "Picture", fault: str) -> bool:
     if fault == "second image of a name":
         other = hit.image.with_suffix(".bmp" if hit.image.suffix == ".png" else ".png")
         takes_jpeg = folder.choices["layout"] == "voc" and hit.image.suffix == ".jpg"
-        if other.exists() or other in hit.masks or takes_jpeg:
+        if other.exists() or other in hit.masks or takes_jpeg or hit.side == "test":
             return False
         image.save(other)
         hit.classes = None

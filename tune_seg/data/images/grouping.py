@@ -43,18 +43,22 @@ class Grouping:
         return any(sum(map(len, masks.values())) > 1 for masks in self.parts.values())
 
 
-def group(images: Sequence[str], masks: Sequence[str]) -> Grouping | None:
+def group(images: Sequence[str], masks: Sequence[str], known: frozenset[str] = frozenset()) -> Grouping | None:
     """The masks of each image; None where they do not all belong to one, or what they mean cannot be told.
 
     These are understood: a folder for each class (`crack/a.png`); a folder for each image (`a/1.png`); and what follows the
     name of the image (`a_1.png`, `a_crack.png`), where a number is an object and a word is a class.
+
+    Args:
+        images, masks: their names.
+        known: classes that masks elsewhere in the data set are called by.
 
     Example:
         >>> grouping = group(["a.jpg", "b.jpg"], ["a_crack.png", "a_spall.png", "b_crack.png"])
         >>> sorted(grouping.classes), grouping.parts["b.jpg"]
         (['crack', 'spall'], {'crack': ('b_crack.png',)})
     """
-    return _by_class_folders(images, masks) or _by_what_follows(images, masks)
+    return _by_class_folders(images, masks) or _by_what_follows(images, masks, known)
 
 
 def _by_class_folders(images: Sequence[str], masks: Sequence[str]) -> Grouping | None:
@@ -78,7 +82,7 @@ def _by_class_folders(images: Sequence[str], masks: Sequence[str]) -> Grouping |
     return Grouping(parts, f"A folder holds the masks of one class: {_listed(folders)}.")
 
 
-def _by_what_follows(images: Sequence[str], masks: Sequence[str]) -> Grouping | None:
+def _by_what_follows(images: Sequence[str], masks: Sequence[str], known: frozenset[str]) -> Grouping | None:
     of_stem: dict[str, str] = {}
     of_folder: dict[str, list[str]] = {}
     for name in images:
@@ -93,7 +97,7 @@ def _by_what_follows(images: Sequence[str], masks: Sequence[str]) -> Grouping | 
         tails[mask] = found
     kinds = {mask: _kind(tail) for mask, (_, tail) in tails.items()}
     names = {kind for kind, _ in kinds.values()} - {""}
-    if len(names) > max(2, len(masks) // 2):  # hashes, one for each object
+    if not names <= known and len(names) > max(2, len(masks) // 2):  # hashes, one for each object
         kinds = {mask: ("", tail) for mask, (_, tail) in tails.items()}
         names = set()
     parts: dict[str, dict[str, tuple[str, ...]]] = {}

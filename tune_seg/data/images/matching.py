@@ -39,12 +39,16 @@ def _some(names: Iterable[str]) -> str:
 
 def _grouped(sides: Mapping[SplitName, Side]) -> dict[SplitName, Grouping] | None:
     found: dict[SplitName, Grouping] = {}
-    for name, side in sides.items():
-        grouping = group(list(side.images), list(side.masks))
-        if grouping is None:
-            return None
-        found[name] = grouping
-    return found if any(grouping.several for grouping in found.values()) else None
+    known = frozenset[str]()
+    for _ in range(2):  # the few masks of a small side are understood by the classes of the other
+        for name, side in sides.items():
+            grouping = group(list(side.images), list(side.masks), known)
+            if grouping is None:
+                return None
+            found[name] = grouping
+        known = known.union(*(grouping.classes for grouping in found.values()))
+    of_classes = {bool(grouping.classes) for grouping in found.values()}
+    return found if len(of_classes) == 1 and any(grouping.several for grouping in found.values()) else None
 
 
 def samples_of(sides: Mapping[SplitName, Side], found: Matched) -> list[Sample]:
