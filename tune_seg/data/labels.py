@@ -13,7 +13,9 @@ from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, Mask
 from tune_seg.errors import InputError
 
 _UNKNOWN = MAX_CLASSES
-_MAX_FOUND_CLASSES = 64
+MAX_FOUND_CLASSES = 64
+"""Distinct values of masks whose classes nobody named; with more they look like photographs."""
+
 _MAX_NAMED_MASKS = 3
 
 
@@ -125,7 +127,7 @@ def found(values: Mapping[int, Occurrence], ignored: int | None, where: Path, na
     """
     distinct = sorted(values)
     classes = [value for value in distinct if value != ignored]
-    if len(classes) > _MAX_FOUND_CLASSES:
+    if len(classes) > MAX_FOUND_CLASSES:
         raise InputError(
             f"{where}: {len(classes)} distinct values, so the masks look like photographs or colours, not labels. "
             f"The rarest values are in {_rarest(values)}. "

@@ -122,7 +122,7 @@ def _classes(samples: Sequence[Sample], config: DataConfig, named: Labels | None
     if named.ignored:
         return named
     names = {value: named.class_names[index] for value, index in named.indices.items()}
-    return MaskScan(masks_of(samples), Asked(names, True, None, where))
+    return MaskScan(masks_of(samples), Asked(names, False, None, where))
 
 
 def _pictures(folder: Path) -> list[Path]:

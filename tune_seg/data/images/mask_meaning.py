@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tune_seg.data.images.mask_statistics import WHITE
 from tune_seg.data.images.mask_totals import SMALL_NUMBERS, Colour, Group, MaskTotals
-from tune_seg.data.labels import Labels, declared, found
+from tune_seg.data.labels import MAX_FOUND_CLASSES, Labels, declared, found
 from tune_seg.errors import InputError
 
 _FEW = 0.15
@@ -222,7 +222,8 @@ def _mixed(totals: MaskTotals, asked: Asked, others: list[int], ignored: str) ->
 
 def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
     levels = totals.levels
-    if not levels and not totals.lossy.count and not totals.are_smeared:
+    smeared = totals.are_smeared and len(totals.pixels) <= MAX_FOUND_CLASSES  # more look like photographs
+    if not levels and not totals.lossy.count and not smeared:
         return
     what = (
         f"{totals.lossy} compressed as JPEG, which changes class numbers"

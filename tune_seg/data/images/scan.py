@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tune_seg.data.dataset import printable, problems_error
+from tune_seg.data.dataset import printable
 from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
 
@@ -103,7 +103,8 @@ class Scan(ABC):
                 pool.shutdown(cancel_futures=True)
 
     def _unclear(self, unreadable: list[str]) -> InputError:
-        return problems_error(f"{self._folder}: the masks do not tell which classes there are:", unreadable)
+        # a line each: packing, which meets the same files again, names each once
+        return InputError("\n".join([*unreadable, f"{self._folder}: the masks do not tell which classes there are"]))
 
 
 def stamp(path: Path | None) -> tuple[str, int, int] | None:
