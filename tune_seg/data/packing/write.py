@@ -263,7 +263,8 @@ class Decoder:
         of_file, size, how = mask, self.form.size, self.dataset.resize
         image, mask = resized(*_checked((image, mask), sample, self.form), size, how)
         used, filled = placed(of_file.shape, size, how)
-        return Row.of(sample, image, mask, counted(of_file, mask[filled], used), self.form), _counted(mask)
+        pixels = _counted(mask)
+        return Row.of(sample, image, mask, pixels, counted(of_file, mask[filled], used), self.form), pixels
 
 
 def _decoded(dataset: Dataset, samples: list[Sample], form: Form) -> Iterator[Decoded | InputError]:
