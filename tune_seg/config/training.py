@@ -13,7 +13,7 @@ class TrainingConfig(Section):
 
     epochs: Positive = 30
     """How many times a trial that runs to its end sees every training image; `--epochs N` sets it. An epoch has as many
-    images as there are to train on, however they are sampled."""
+    images as there are to train on, also where these are sampled."""
 
     batch_size: Positive = 12
     """Images in a step. Lower it where the memory of the GPU does not suffice."""

@@ -101,7 +101,7 @@ def test_the_pixels_of_each_class_in_each_image_are_in_the_pack(scenes: PackedDa
         assert split.class_pixels.sum(axis=0).tolist() == pixels.tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables, thresholds)
 def test_repeat_factors_are_those_of_the_paper(class_pixels: Pixels, threshold: float) -> None:
     sampler = RepeatFactor(class_pixels, threshold)
@@ -110,7 +110,7 @@ def test_repeat_factors_are_those_of_the_paper(class_pixels: Pixels, threshold: 
     np.testing.assert_allclose(sampler.times, np.array(expected) * len(expected) / sum(expected), rtol=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables)
 def test_class_balanced_draws_a_class_and_then_an_image_that_has_it(class_pixels: Pixels) -> None:
     images = classes_of(class_pixels)
@@ -123,7 +123,7 @@ def test_class_balanced_draws_a_class_and_then_an_image_that_has_it(class_pixels
     np.testing.assert_allclose(ClassBalanced(class_pixels).times, expected, rtol=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables, thresholds, st.integers(0, 2**32), st.integers(0, 6))
 def test_an_epoch_has_as_many_places_as_images_and_follows_from_seed_and_epoch(
     class_pixels: Pixels, threshold: float, seed: int, epoch: int
@@ -139,7 +139,7 @@ def test_an_epoch_has_as_many_places_as_images_and_follows_from_seed_and_epoch(
         assert np.array_equal(order, other.order(seed, epoch))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables, thresholds, st.integers(0, 2**32))
 def test_epochs_of_repeat_factor_are_a_stream_of_lists_with_each_image_by_its_factor(
     class_pixels: Pixels, threshold: float, seed: int
@@ -162,7 +162,7 @@ def rare(images: int = 40) -> Pixels:
 
 def test_what_is_drawn_agrees_with_what_is_expected() -> None:
     """Within five standard deviations, of which none is larger than that of independent draws with these chances."""
-    epochs, class_pixels = 400, rare()
+    epochs, class_pixels = 100, rare()
     for sampler in (RepeatFactor(class_pixels, 0.5), RepeatFactor(class_pixels, 1.0), ClassBalanced(class_pixels)):
         drawn = np.concatenate([sampler.order(3, epoch) for epoch in range(epochs)])
         times = np.bincount(drawn, minlength=len(class_pixels))
@@ -247,7 +247,7 @@ def test_a_sample_that_comes_again_is_augmented_otherwise() -> None:
 def test_the_frequencies_are_those_of_what_is_trained_on(scenes: PackedData, how: Sampling) -> None:
     sampler = build_sampler(how, scenes.train)
     assert sampler is not None
-    epochs, masks = 600, masks_of(scenes.train)
+    epochs, masks = 150, masks_of(scenes.train)
     of_image = [[(mask == number).sum() for number in range(len(CLASSES))] for mask in masks]
     pixels, image_pixels = (np.zeros(len(CLASSES)) for _ in range(2))
     for epoch in range(epochs):
