@@ -59,6 +59,7 @@ training images, f its share of all of them, and C the number of classes; ignore
   nothing, and with 0 all classes weigh the same.
 - `loss.class_weight_cap: 100` lowers every weight to at most 100 times the smallest, after the power and before scaling.
 - A class without a training pixel weighs 0, unless weights are given.
+- Where images are [sampled](data-splits.md#sampling), n and f are those of an epoch, on average.
 
 All of this can [vary](search-space.md), also the given weight of one class:
 

@@ -21,7 +21,7 @@ from tune_seg.config.keys import set_key
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import get_spec
 from tune_seg.training.lr_schedule import learning_rate_factor
-from tune_seg.training.trajectory import TrainingData, shared_epochs, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, _base, shared_epochs, trajectory_keys
 
 DATA = TrainingData("3f", (48, 64), 25)
 PLAIN = {"training.device": "cpu", "training.threads": 1, "training.epochs": 4}
@@ -59,6 +59,8 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "model.train": [({}, {"model.train": "head"})],
     "training.epochs": [({}, {"training.epochs": 5}), ({"training.lr_schedule": "constant"}, {"training.epochs": 5})],
     "training.batch_size": [({}, {"training.batch_size": 11})],  # two steps an epoch still
+    "training.sampling": [({}, {"training.sampling": name}) for name in ("class_balanced", "repeat_factor")],
+    "training.repeat_threshold": [({"training.sampling": "repeat_factor"}, {"training.repeat_threshold": 0.25})],
     "training.optimizer": [({}, {"training.optimizer": name}) for name in ("adam", "adamw")],
     "training.lr": [({}, {"training.lr": 2e-3})],
     "training.momentum": [({}, {"training.momentum": 0.8})],
@@ -128,6 +130,7 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
 """By key of the configuration: what stands beside it, and what is changed, which the training shows."""
 
 DOES_NOT: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *(({"training.sampling": name}, {"training.repeat_threshold": 0.25}) for name in ("uniform", "class_balanced")),
     ({"training.optimizer": "adam"}, {"training.momentum": 0.5}),
     ({"training.optimizer": "adamw"}, {"training.momentum": 0.5}),
     *(({}, {f"training.{key}": value}) for key, value in (("lr_power", 2), ("lr_factor", 0.5), ("lr_every", 1))),
@@ -217,6 +220,12 @@ def test_no_two_of_all_these_trainings_share_their_last_key() -> None:
         for beside, change in cases
     }
     assert len(set(distinct.values())) == len(distinct) > 50
+
+
+def test_sampling_is_in_the_key_only_where_images_are_sampled() -> None:
+    assert "sampling" not in _base(trial(), DATA)
+    sampled = _base(trial({"training.sampling": "class_balanced"}), DATA)
+    assert {name: value for name, value in sampled.items() if name != "sampling"} == _base(trial(), DATA)
 
 
 def test_the_data_are_in_every_key() -> None:

@@ -12,10 +12,21 @@ class TrainingConfig(Section):
     """The optimizer, its learning rate over time, and what makes a run repeatable."""
 
     epochs: Positive = 30
-    """How many times a trial that runs to its end sees every training image; `--epochs N` sets it."""
+    """How many times a trial that runs to its end sees every training image; `--epochs N` sets it. An epoch has as many
+    images as there are to train on, also where these are sampled."""
 
     batch_size: Positive = 12
     """Images in a step. Lower it where the memory of the GPU does not suffice."""
+
+    sampling: Literal["uniform", "class_balanced", "repeat_factor"] = "uniform"
+    """Which images an epoch is made of: every one once (`uniform`); more often those of classes that few images have
+    (`repeat_factor`, Gupta et al. 2019, arXiv 1908.03195); or for each place a class, all alike, and an image that has it
+    (`class_balanced`). Class weights are then those of the pixels as they are sampled."""
+
+    repeat_threshold: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.5
+    """Classes that a smaller share f of the training images has are the rare ones of `repeat_factor`: an image comes
+    sqrt(repeat_threshold / f) times as often, f being that of its rarest class. The paper has 0.001, for more than a
+    thousand classes; where there are a few, hardly any is that rare."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """The optimizer. `adam` and `adamw` need less care for the learning rate than `sgd`."""

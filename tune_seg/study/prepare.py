@@ -26,6 +26,7 @@ from tune_seg.study.output.class_warnings import note_of_twins, pairs, say_ignor
 from tune_seg.study.output.class_weights import warn_of_weights, weights_in_use
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
+from tune_seg.study.output.sampling import sampled_shares, say_sampling
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
@@ -133,8 +134,9 @@ def _prepare(
     origin = packed_origin(plan.dataset, plan.directory.parent / PACKS, plan.config.data.size)
     counts = {} if origin is None else origin.counts
     weights = weights_in_use(plan.space.probes, packed)
-    show_classes(packed, plan.directory / CLASSES, console, counts, weights)
+    show_classes(packed, plan.directory / CLASSES, console, counts, weights, sampled_shares(plan.space.probes, packed))
     say_ignored(console, packed, counts)
+    say_sampling(console, plan.space.probes, packed)
     warn_of_weights(console, packed, weights)
     importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
     notes = models.result()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches
+from tune_seg.data.loading.sampling import sampling, trained_on
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 from tune_seg.temperature import PixelSample, fit_temperature, is_extreme
 from tune_seg.training.frozen_features import Features
@@ -211,7 +212,8 @@ class _Adjustment:
 def _adjustment(logits: Tensor, target: Tensor, data: PackedData, config: TrialConfig) -> _Adjustment:
     """The adjustment that is best for the objective on these pixels."""
     # a class that no training image has is adjusted as if one pixel had it
-    frequencies = np.maximum(data.train_pixels, 1) / data.train_pixels.sum()
+    pixels = trained_on(sampling(config.training), data).pixels
+    frequencies = np.maximum(pixels, 1) / pixels.sum()
     log_frequency = logits.new_tensor(np.log(frequencies))
     found: list[tuple[float, _Adjustment]] = []
     for tau in _TAUS:

@@ -13,6 +13,7 @@ from torch import nn
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches, steps_per_epoch
 from tune_seg.data.loading.augmentation import changes_nothing
+from tune_seg.data.loading.sampling import build_sampler, sampling, trained_on
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.models import build_model, frozen_encoder
 from tune_seg.training.evaluation import evaluate
@@ -72,7 +73,9 @@ class Trainer:
         self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._features = self._fixed_features()
         self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
-        self.loss = build_program(config, data.trained_on, training.epochs * self.steps).to(device)
+        how = sampling(training)
+        self._sampler = build_sampler(how, data.train)
+        self.loss = build_program(config, trained_on(how, data), training.epochs * self.steps).to(device)
         step = CapturedStep if device.type == "cuda" else Step
         self._step = step(self.model, self.loss, self.optimizer, self._autocast)
 
@@ -147,7 +150,12 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         """The batches of the epoch: images, or what a frozen encoder makes of them where it always makes the same."""
         training = self.config.training
-        order: dict[str, Any] = {"epoch": self.epochs_done, "seed": training.seed, "batch_size": training.batch_size}
+        order: dict[str, Any] = {
+            "epoch": self.epochs_done,
+            "seed": training.seed,
+            "batch_size": training.batch_size,
+            "sampler": self._sampler,
+        }
         if "train" in self._features:
             yield from feature_batches(self.data.train, self._features["train"], **order, device=self.device, train=True)
         else:

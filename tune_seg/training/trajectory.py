@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_seg.config import OWN_ARCHITECTURES, Component, ModelConfig, TrainingConfig, TrialConfig
+from tune_seg.data.loading.sampling import sampling
 from tune_seg.data.packing.packed import PackedData
 from tune_seg.errors import InputError
 from tune_seg.losses import own
@@ -113,6 +114,7 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
     training, augmentation = config.training, config.augmentation
     on_gpu = training.device == "cuda"
     acw = config.acw_options
+    drawn = sampling(training)
     return {
         "code": code_identity(),
         "data": [data.content, list(data.size), data.images(config.fold), config.fold or 0],
@@ -137,6 +139,7 @@ def _base(config: TrialConfig, data: TrainingData) -> Mapping[str, Any]:
             "std": None,
         },
         "evaluation": config.evaluation.model_dump(mode="json"),
+        **({} if drawn is None else {"sampling": drawn}),
     }
 
 

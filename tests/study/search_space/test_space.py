@@ -408,6 +408,25 @@ def test_a_gamma_or_alpha_for_whatever_takes_it_may_be_given_for_nobody(
 
 
 ACW_OR_NOT: dict[str, Any] = {"acw": {"choice": [True, False]}}
+SAMPLING: dict[str, Any] = {"training.sampling": {"choice": ["uniform", "repeat_factor", "class_balanced"]}}
+THRESHOLD: dict[str, Any] = {"training.repeat_threshold": {"float": [0.05, 1.0], "log": True}}
+
+
+@pytest.mark.parametrize("parameters", [SAMPLING, {}])
+def test_a_threshold_of_repeat_factors_is_sampled_with_these_alone(parameters: dict[str, Any]) -> None:
+    with pytest.raises(
+        InputError, match=r"^space\.training\.repeat_threshold: it is sampled where it has no effect: training\.sampling is"
+    ) as error:
+        space(parameters | THRESHOLD)
+    when = yaml.safe_load(str(error.value).partition("add when: ")[2])
+    assert when == {"training.sampling": ["repeat_factor"]}
+    key, domain = next(iter(THRESHOLD.items()))
+    searched = space(parameters | {key: domain | {"when": when}}) if parameters else space(THRESHOLD, training=REPEATED)
+    for chosen in sample_trials(searched.config, searched, 40):
+        assert (key in chosen) == (chosen.get("training.sampling", "repeat_factor") == "repeat_factor")
+
+
+REPEATED = {"sampling": "repeat_factor"}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The training-time transform: normalise, resize, crop, flip, as batched tensor operations on any device.
 
-What is random is drawn on the host, per sample, from (seed, epoch, index of the sample) alone. So a sample looks the
-same whatever else is in its batch, whichever process runs it and whatever that process did before.
+What is random is drawn on the host, per sample, from (seed, epoch, index of the sample) alone, and, where an epoch has a
+sample several times, from which of these it is. So a sample looks the same whatever else is in its batch, whichever process
+runs it and whatever that process did before.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,16 +33,22 @@ class Draws:
     flip: npt.NDArray[np.float64]
 
 
-def draw(seed: int, epoch: int, indices: Iterable[int]) -> Draws:
+def draw(seed: int, epoch: int, indices: Iterable[int], before: Iterable[int] = itertools.repeat(0)) -> Draws:
     """The random numbers of the samples `indices` in an epoch.
+
+    Args:
+        seed, epoch: non-negative.
+        indices: the numbers of B samples.
+        before: how often the epoch had each of them before; not at all by default.
 
     Example:
         >>> together, alone = draw(0, 3, [5, 7]), draw(0, 3, [7])
         >>> bool(together.scale[1] == alone.scale[0])
         True
     """
-    numbers = np.array([np.random.default_rng((_STREAM, seed, epoch, int(index))).random(4) for index in indices])
-    return Draws(*np.ascontiguousarray(numbers.reshape(-1, 4).T))
+    keys = ((int(index), int(times)) if times else (int(index),) for index, times in zip(indices, before, strict=False))
+    numbers = [np.random.default_rng((_STREAM, seed, epoch, *key)).random(4) for key in keys]
+    return Draws(*np.ascontiguousarray(np.reshape(numbers, (-1, 4)).T))
 
 
 def place(draws: Draws, config: AugmentationConfig, size: tuple[int, int]) -> Tensor:

@@ -10,11 +10,10 @@ from torch import Tensor
 from tune_seg.config import AugmentationConfig
 from tune_seg.data.loading.augmentation import changes_nothing, draw, normalise, place, transform
 from tune_seg.data.loading.resident import resident, take
+from tune_seg.data.loading.sampling import ORDER, Sampler, occurrences
 from tune_seg.data.loading.transfer import send
 from tune_seg.data.packing.packed import Split
 from tune_seg.schedules import steps_per_epoch
-
-_STREAM = 0  # the order of an epoch; `draw` uses stream 1
 
 
 def batches(
@@ -27,6 +26,7 @@ def batches(
     device: torch.device | str,
     train: bool,
     indices: npt.NDArray[np.integer] | None = None,
+    sampler: Sampler | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one epoch: images float32 (B, C, h, w) in channels_last memory format, targets int64 (B, h, w).
 
@@ -45,14 +45,20 @@ def batches(
             transform runs there.
         train: whether these are training batches.
         indices: the samples to take, (samples,); all by default.
+        sampler: draws the samples of an epoch of training, in place of each once. A sample that comes again is augmented
+            otherwise.
     """
     target_device = torch.device(device)
-    order = _order(split, indices, (seed, epoch) if train else None)
+    order = _order(split, indices, (seed, epoch) if train else None, sampler)
     whole = resident(split.data, target_device)
     # of the whole epoch at once: on a GPU one transfer
     rows = send(torch.from_numpy(split.rows[order]), target_device)
     moves = train and not changes_nothing(augmentation, split.data.size)
-    places = send(place(draw(seed, epoch, order), augmentation, split.data.size), target_device) if moves else None
+    places = (
+        send(place(draw(seed, epoch, order, occurrences(order)), augmentation, split.data.size), target_device)
+        if moves
+        else None
+    )
     for start, stop in _batched(len(order), batch_size, complete=not train):
         if whole is not None:
             images, masks = (take(tensor, rows[start:stop]) for tensor in whole)
@@ -74,6 +80,7 @@ def feature_batches(
     device: torch.device | str,
     train: bool,
     indices: npt.NDArray[np.integer] | None = None,
+    sampler: Sampler | None = None,
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """As :func:`batches` without augmentation, with the `features` of the images in place of these.
 
@@ -81,7 +88,7 @@ def feature_batches(
         features: takes the numbers of samples (B,) and gives their features, each (B, ...), on `device`.
     """
     target_device = torch.device(device)
-    order = _order(split, indices, (seed, epoch) if train else None)
+    order = _order(split, indices, (seed, epoch) if train else None, sampler)
     whole = resident(split.data, target_device)
     rows = send(torch.from_numpy(split.rows[order]), target_device)
     for start, stop in _batched(len(order), batch_size, complete=not train):
@@ -92,10 +99,14 @@ def feature_batches(
         yield features(order[start:stop]), masks.to(torch.int64)
 
 
-def _order(split: Split, indices: npt.NDArray[np.integer] | None, shuffle: tuple[int, int] | None) -> npt.NDArray[np.int64]:
+def _order(
+    split: Split, indices: npt.NDArray[np.integer] | None, shuffle: tuple[int, int] | None, sampler: Sampler | None
+) -> npt.NDArray[np.int64]:
+    if sampler is not None and shuffle is not None:
+        return sampler.order(*shuffle)
     order = np.arange(len(split)) if indices is None else indices.astype(np.int64)
     if shuffle is not None:
-        np.random.default_rng((_STREAM, *shuffle)).shuffle(order)
+        np.random.default_rng((ORDER, *shuffle)).shuffle(order)
     return order
 
 

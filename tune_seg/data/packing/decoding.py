@@ -49,7 +49,8 @@ class Decoder:
         of_file, size, how = self.dataset.of_file(sample, mask), self.form.size, self.dataset.resize
         image, mask = resized(*_checked((image, mask), sample, self.form), size, how)
         used, filled = placed(of_file.shape, size, how)
-        return Row.of(sample, image, mask, counted(of_file, mask[filled], used), self.form), pixels_of(mask)
+        pixels = pixels_of(mask)
+        return Row.of(sample, image, mask, pixels, counted(of_file, mask[filled], used), self.form), pixels
 
 
 def decoded(dataset: Dataset, samples: Sequence[Sample], form: Form) -> Iterator[Decoded | InputError]:

@@ -5,10 +5,10 @@ packing continues after it. The summary comes last because it is known only once
 is whole.
 
 Every batch before it has the columns id, subset, group, digest (of these, the image and the mask), picture (a digest of the
-image alone; empty where it is of one colour), counts (of the mask in its file, see :mod:`tune_seg.data.packing.counts`),
-image (H * W * C values, rows from the top) and mask (H * W class indices). A subset is `train`, `val`, or the number of the
-fold in which the sample validates; `test` in a pack of images that are held out, which has no other.
-A group is empty where the sample is one by itself.
+image alone; empty where it is of one colour), pixels (of each class in the mask, int64, up to the last class that it has),
+counts (of the mask in its file, see :mod:`tune_seg.data.packing.counts`), image (H * W * C values, rows from the top) and
+mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates; `test` in a
+pack of images that are held out, which has no other. A group is empty where the sample is one by itself.
 Images and masks are bytes as they are, or each compressed: the differences between neighbours in a row, by zstd. That takes
 0.55 of the bytes of a CamVid image at 224 x 224, and zstd alone 0.76; undoing it takes 0.3 ms.
 """
@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tune_seg.data.dataset import Image, ImageType, Mask, Sample, printable
+from tune_seg.data.dataset import IGNORE_INDEX, Image, ImageType, Mask, Sample, printable
 from tune_seg.errors import InputError
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 CONTENT_VERSION = 2
 """Of what is hashed. It goes up only where equal content needs another id, because a study notes the id of its data."""
 
@@ -38,6 +38,7 @@ SUFFIX = ".arrow"
 
 _KEY: Final = b"tune_seg"
 _CODEC: Final = "zstd"
+_PIXELS: Final = "<i8"
 _DIGEST_BYTES: Final = 16
 _ROWS_PER_BATCH: Final = 32
 _BYTES_PER_BATCH: Final = 32 * 2**20  # keeps memory flat for large images
@@ -81,6 +82,7 @@ class Form:
                 ("group", pa.string()),
                 ("digest", pa.binary(_DIGEST_BYTES)),
                 ("picture", pa.binary()),
+                ("pixels", pa.binary()),
                 ("counts", pa.binary()),
                 ("image", pa.large_binary() if self.compressed else pa.binary(self.row_bytes - mask_bytes)),
                 ("mask", pa.large_binary() if self.compressed else pa.binary(mask_bytes)),
@@ -129,16 +131,20 @@ class Row:
     group: str
     digest: bytes
     picture: bytes
+    pixels: bytes
     counts: bytes
     image: bytes
     mask: bytes
 
     @classmethod
-    def of(cls, sample: Sample, image: Image, mask: Mask, counts: bytes, form: Form) -> "Row":
-        """The row of a sample, whose arrays (H, W, C) and (H, W) are contiguous, with what :func:`counted` gave."""
+    def of(cls, sample: Sample, image: Image, mask: Mask, pixels: npt.NDArray[np.int64], counts: bytes, form: Form) -> "Row":
+        """The row of a sample, whose arrays (H, W, C) and (H, W) are contiguous.
+
+        With the pixels of each value of its mask (256,), and what :func:`counted` gave.
+        """
         names = RowNames.of(sample)
         stored = (_stored(array, form) for array in (image, mask))
-        return cls(*names, _digest(names, image, mask), _picture(image), counts, *stored)
+        return cls(*names, _digest(names, image, mask), _picture(image), _of_classes(pixels), counts, *stored)
 
 
 class Rows:
@@ -168,25 +174,37 @@ class Rows:
 
     def pictures(self) -> list[bytes]:
         """The digest of the image of each row; empty where it is of one colour."""
-        found: list[bytes] = self._batch.column("picture").to_pylist()
-        return found
+        return self._cells("picture")
+
+    def pixels(self, classes: int) -> npt.NDArray[np.int64]:
+        """The number of pixels of each class in each mask, (rows, classes)."""
+        table = np.zeros((len(self), classes), np.int64)
+        for row, cell in zip(table, self._cells("pixels"), strict=True):
+            counts = np.frombuffer(cell, _PIXELS)
+            row[: len(counts)] = counts
+        return table
 
     def counts(self) -> list[bytes]:
         """The counts of the mask of each row, as :func:`tune_seg.data.packing.counts.counted` gave them."""
-        found: list[bytes] = self._batch.column("counts").to_pylist()
-        return found
+        return self._cells("counts")
 
     def undamaged(self) -> list[bytes] | None:
         """The digest of each row; None if a row has changed since it was written."""
-        digests: list[bytes] = self._batch.column("digest").to_pylist()
-        columns = (self.names(), self.images, self.masks, digests, self.pictures())
+        digests = self._cells("digest")
+        columns = (self.names(), self.images, self.masks, digests, self.pictures(), self._cells("pixels"))
         try:
-            for names, image, mask, digest, picture in zip(*columns, strict=True):
+            for names, image, mask, digest, picture, pixels in zip(*columns, strict=True):
                 if _digest(names, image, mask) != digest or _picture(image) != picture:
+                    return None
+                if _of_classes(np.bincount(mask.ravel(), minlength=2**8)) != pixels:
                     return None
         except (pa.ArrowException, OSError):  # what cannot be decompressed
             return None
         return digests
+
+    def _cells(self, column: str) -> list[bytes]:
+        found: list[bytes] = self._batch.column(column).to_pylist()
+        return found
 
 
 class PackWriter:
@@ -352,6 +370,11 @@ def _picture(image: Image) -> bytes:
     if (image[0] == image[0, 0]).all() and (image == image[0, 0]).all():  # few go on beyond the first row
         return b""  # such as the empty slices at the end of every volume
     return blake2b(image.data, digest_size=_DIGEST_BYTES).digest()
+
+
+def _of_classes(pixels: npt.NDArray[np.int64]) -> bytes:
+    """The numbers of pixels of the classes, without those of the ignored pixels, of all values (256,)."""
+    return np.trim_zeros(pixels[:IGNORE_INDEX], "b").astype(_PIXELS).tobytes()
 
 
 def _stored(array: npt.NDArray[Any], form: Form) -> bytes:

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -25,17 +26,20 @@ Pixels = npt.NDArray[np.int64]
 class TrainingPixels:
     """How the training pixels that are not ignored divide among the classes: all that class weights depend on.
 
+    Where some images are drawn more often than others, those of an epoch on average:
+    :func:`tune_seg.data.loading.sampling.trained_on`.
+
     Attributes:
         class_names: by class index.
-        pixels: int64 (C,), of each class.
-        image_pixels: int64 (C,), of any class, in the images in which each class occurs. Of images cut into tiles, each tile
-            is an image.
+        pixels: (C,), of each class.
+        image_pixels: (C,), of any class, in the images in which each class occurs. Of images cut into tiles, each tile is an
+            image.
         images: how many there are.
     """
 
     class_names: tuple[str, ...]
-    pixels: Pixels
-    image_pixels: Pixels
+    pixels: Pixels | npt.NDArray[np.float64]
+    image_pixels: Pixels | npt.NDArray[np.float64]
     images: int
 
     @property
@@ -65,7 +69,7 @@ class PackedData:
         train_images: the number of training images, for each fold; one number where there are no folds.
         train_pixels, val_pixels: int64 (C,), the number of pixels of each class in each split that are not ignored.
         frequencies: float64 (C,), the share of each class in the training pixels that are not ignored.
-        trained_on: both, and what else class weights are made of.
+        trained_on: both, and what else class weights are made of, where each image is seen as often as the others.
         train, val: the two splits.
         val_groups: int64 (len(val),), the number of each validation image's group (patient, volume, sequence), from 0 in the
             order of first appearance. An image without a group is one by itself.
@@ -102,13 +106,13 @@ class PackedData:
         )
         self.val_pixels: Pixels = np.array(summary.pixels[validating], np.int64)
         self.train = Split(self, "train", np.flatnonzero(subsets != validating))
+        self.train_pixels = _but(validating, summary.pixels)
         self.trained_on = TrainingPixels(
             self.class_names,
-            _but(validating, summary.pixels),
+            self.train_pixels,
             _but(validating, summary.image_pixels),
             len(self.train),
         )
-        self.train_pixels = self.trained_on.pixels
         self.frequencies = self.trained_on.frequencies
         self.val = Split(self, "val", np.flatnonzero(subsets == validating))
         self.val_groups = _numbered([names[row].group for row in self.val.rows])
@@ -170,6 +174,10 @@ class PackedData:
         batch, row = self._at(number)
         return self._batches[batch].masks[row]
 
+    def class_pixels(self, rows: npt.NDArray[np.int64]) -> Pixels:
+        """The number of pixels of each class in the masks of `rows`, int64 (rows, C)."""
+        return np.concatenate([batch.pixels(self.num_classes) for batch in self._batches])[rows]
+
     def _at(self, number: int) -> tuple[int, int]:
         batch = bisect_right(self._ends, number)
         return batch, number - (self._ends[batch - 1] if batch else 0)
@@ -215,6 +223,11 @@ class Split:
 
     def __reduce__(self) -> tuple[Callable[[PackedData, SplitName], "Split"], tuple[PackedData, SplitName]]:
         return (_split_of, (self.data, self.name))
+
+    @cached_property
+    def class_pixels(self) -> Pixels:
+        """The number of pixels of each class in each mask, int64 (samples, C)."""
+        return self.data.class_pixels(self.rows)
 
     def gather(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "tuple[Tensor, Tensor]":
         """Copies of the samples `indices`: images (B, H, W, C) of the data's type and masks uint8 (B, H, W).

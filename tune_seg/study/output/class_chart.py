@@ -14,6 +14,7 @@ from tune_seg.data.packing.counts import Counts
 from tune_seg.losses.class_weight_kinds import Weights
 from tune_seg.study.output.class_warnings import sides_of
 from tune_seg.study.output.class_weights import cells_of_weights
+from tune_seg.study.output.sampling import Shares, cells_of_shares
 
 _BAR = 40  # characters
 
@@ -24,6 +25,7 @@ def show_classes(
     console: Console,
     counts: Mapping[str, Counts] = MappingProxyType({}),
     weights: Sequence[Weights] = (),
+    sampled: Sequence[Shares] = (),
 ) -> None:
     """Print and draw the share of each class in the training pixels that are not ignored, on a logarithmic scale.
 
@@ -37,6 +39,7 @@ def show_classes(
         counts: what was counted in the files of the masks, by subset; the share of each class's training pixels that
             `data.size` loses is shown where a pixel is lost.
         weights: the class weights of the losses of the study, as :func:`weights_in_use` gives them.
+        sampled: the shares of the pixels as they are sampled, as :func:`sampled_shares` gives them.
     """
     if picture.exists():
         return
@@ -50,6 +53,8 @@ def show_classes(
     if sides is not None and any(share > 0.0 for share in sides[0].lost):
         cells = ["" if math.isnan(share) else f"{100.0 * share:.3g} %" for share in sides[0].lost]
         columns[f"lost at {packed.size[0]} x {packed.size[1]}"] = cells
+    if sampled:
+        columns["as sampled"] = cells_of_shares(sampled)
     if weights:
         columns["class weight"] = cells_of_weights(weights)
     by_class = {name: list(cells) for name, *cells in zip(packed.class_names, *columns.values(), strict=True)}

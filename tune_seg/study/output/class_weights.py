@@ -6,6 +6,7 @@ from rich.console import Console
 
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData
+from tune_seg.data.loading.sampling import sampling, trained_on
 from tune_seg.losses.class_weight_kinds import Weights
 from tune_seg.training.class_weights import relative_class_weights, weighting
 
@@ -15,8 +16,13 @@ _LARGE = 1000.0
 
 def weights_in_use(trials: Iterable[TrialConfig], packed: PackedData) -> tuple[Weights, ...]:
     """The different class weights (C,) that the losses of `trials` have, each as multiples of the smallest that is not 0."""
-    weighed = {weighting(trial.loss): None for trial in trials if any(loss.weighs_classes for loss in trial.loss.active())}
-    found = (relative_class_weights(how, packed.trained_on) for how in weighed)
+    weighed = {
+        (weighting(trial.loss), sampling(trial.training)): None
+        for trial in trials
+        if any(loss.weighs_classes for loss in trial.loss.active())
+    }
+    pixels = {drawn: trained_on(drawn, packed) for drawn in dict.fromkeys(drawn for _, drawn in weighed)}
+    found = (relative_class_weights(how, pixels[drawn]) for how, drawn in weighed)
     return tuple(weights / weights[weights > 0].min() for weights in found)
 
 

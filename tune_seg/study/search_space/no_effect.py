@@ -14,6 +14,14 @@ _FOR_ANY_LOSS = ("loss.gamma", "loss.alpha", "loss.class_weights", "loss.class_w
 """Keys for whatever loss takes them: files that are used for several studies may give them."""
 
 
+_BELONGS_TO = (
+    ("acw_options.", "acw", True),
+    ("loss.components.", "loss.kind", "program"),
+    ("training.repeat_threshold", "training.sampling", "repeat_factor"),
+)
+"""The beginning of a key, the other key, and the value of that with which it has an effect."""
+
+
 def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]], prefix: str = "loss.") -> None:
     """Reject a parameter of a loss that is sampled where it has no effect.
 
@@ -37,7 +45,7 @@ def check_sampled(base: Mapping[str, Any], assignments: Sequence[Mapping[str, An
 
 
 def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]) -> None:
-    """Reject a key of `acw_options` sampled without `acw`, and one of `loss.components` sampled without `program`.
+    """Reject a key that is sampled where the section or the choice that it belongs to is not in use.
 
     Raises:
         InputError: naming the key, and how to sample it only where it has an effect.
@@ -45,7 +53,7 @@ def check_sections(base: Mapping[str, Any], assignments: Sequence[Mapping[str, A
     for assignment in assignments:
         values = {**base, **assignment}
         for key in assignment:
-            for section, other, needed in (("acw_options.", "acw", True), ("loss.components.", "loss.kind", "program")):
+            for section, other, needed in _BELONGS_TO:
                 if key.startswith(section) and values[other] != needed:
                     raise InputError(
                         f"space.{key}: it is sampled where it has no effect: {other} is {_yaml(values[other])}. "
