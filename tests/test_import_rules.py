@@ -31,7 +31,7 @@ LISTS = ("format_names", "architectures", "losses.catalogue")
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 OF_THE_STUDY = ("ray", "optuna", "mlflow")
 
-BETWEEN_PARTS = {("models", "layers")}
+BETWEEN_PARTS = {("models", "layers"), ("metrics", "image_counts")}
 """Which part may import which; any other two know nothing of one another."""
 
 TORCH = ("torch", "torchvision", "segmentation_models_pytorch", "timm", "safetensors")

@@ -16,11 +16,13 @@ class Metric:
         meaning: what it says; docs/metrics.md has it.
         maximise: whether larger is better.
         objective: whether a study may search for the best value of it.
+        pooled: the metric of all pixels that stands for it where these are not known by image; None: itself.
     """
 
     meaning: str
     maximise: bool = True
     objective: bool = True
+    pooled: str | None = None
 
 
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
@@ -39,6 +41,13 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
         ),
         "miou": Metric("Intersection over union, averaged over the classes that occur."),
         "mdice": Metric("Dice similarity, averaged over the classes that occur."),
+        "group_recall": Metric(
+            "The `recall` of each [group](#per-group-or-over-all-pixels) (patient, volume, sequence, or image), a mean over "
+            "the groups: a small patient counts as much as a large one.",
+            pooled="recall",
+        ),
+        "group_miou": Metric("The `miou` of each group, a mean over the groups.", pooled="miou"),
+        "group_mdice": Metric("The `mdice` of each group, a mean over the groups.", pooled="mdice"),
         "ece": Metric(
             "Expected calibration error: the gap between accuracy and the output of the predicted class, over ten "
             "equal bins of that output, weighted by their pixels (Guo et al. 2017).",

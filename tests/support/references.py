@@ -204,6 +204,31 @@ def metrics(
     }
 
 
+def group_metrics(
+    predicted: Labels, target: Labels, groups: Sequence[int], ignore: int, classes: int, background: int | None
+) -> dict[str, float]:
+    """The metrics that are means over groups, from labels (N, H, W) and the group of each image, pixel by pixel."""
+    found: dict[str, list[float]] = {"group_recall": [], "group_miou": [], "group_mdice": []}
+    for group in sorted(set(groups)):
+        of_group = np.array(groups) == group
+        valid = target[of_group] != ignore
+        truth, said = target[of_group][valid], predicted[of_group][valid]
+        each: dict[str, list[float]] = {name: [] for name in found}
+        for c in range(classes):
+            is_true, is_said = truth == c, said == c
+            if not is_true.any():
+                continue
+            each["group_recall"].append(is_said[is_true].mean())
+            if c != background:
+                both = (is_true & is_said).sum()
+                each["group_miou"].append(both / (is_true | is_said).sum())
+                each["group_mdice"].append(2 * both / (is_true.sum() + is_said.sum()))
+        for name, values in each.items():
+            if values:
+                found[name].append(float(np.mean(values)))
+    return {name: float(np.mean(values)) if values else np.nan for name, values in found.items()}
+
+
 def adaptive_calibration_error(
     p: NDArray[np.float32], truth: Labels, ranges: int, alike: NDArray[np.generic] | None = None
 ) -> float:

@@ -113,4 +113,5 @@ class EvaluationConfig(Section):
     """How the metrics are taken over the validation images."""
 
     background: str | None = None
-    """Name of a class that `miou` and `mdice` leave out, as Hossain section IV does. null: every class counts."""
+    """Name of a class that `miou` and `mdice` leave out, as Hossain section IV does, and `group_miou` and `group_mdice`.
+    null: every class counts."""

@@ -7,6 +7,7 @@ import torch
 
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, PackedTest, batches
+from tune_seg.data.loading.transfer import send
 from tune_seg.errors import InputError, first_line
 from tune_seg.metrics import SegmentationMetrics
 from tune_seg.models import build_model
@@ -54,7 +55,9 @@ def score_on_test(
     model.eval()
     background = config.evaluation.background
     index = None if background is None else test.class_names.index(background)
-    raw, scaled = (SegmentationMetrics(test.num_classes, background=index) for _ in range(2))
+    groups, seen = send(torch.from_numpy(test.val_groups), device), 0
+    num_groups = int(test.val_groups.max()) + 1
+    raw, scaled = (SegmentationMetrics(test.num_classes, background=index, num_groups=num_groups) for _ in range(2))
     tally = ImageTally(test.num_classes)
     divisor = torch.tensor(temperature, device=device)
     for images, target in batches(
@@ -69,8 +72,10 @@ def score_on_test(
         with autocast(device.type, config.training.precision):
             logits = model(images)
         logits = logits.float()
-        raw.update(logits, target)
-        scaled.update(logits / divisor, target)
+        of_batch = groups[seen : seen + len(target)]
+        seen += len(target)
+        raw.update(logits, target, of_batch)
+        scaled.update(logits / divisor, target, of_batch)
         tally.update(logits, divisor, target)
     metrics, per_class = _by_kind(raw)
     with_temperature = ScaledScores(_by_kind(scaled)[0], temperature)

@@ -23,6 +23,8 @@ from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 
+_PER_CLASS = ("class_recall", "class_precision", "class_iou")
+"""Columns with a list of one number a class."""
 _MIN_PAUSE = 5.0
 """Seconds between two writings of the results, at least."""
 _MIN_PAUSE_FACTOR = 50
@@ -177,7 +179,7 @@ def _row(record: Record) -> dict[str, Any]:
         "repeat": record.repeat,
         **record.params,
         **{name: record.score(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
-        "class_recall": None if last is None else last.evaluation.per_class.get("class_recall"),
+        **{name: None if last is None else last.evaluation.per_class.get(name) for name in _PER_CLASS},
         "acw_weight": None if last is None else last.acw_weight,
         **({} if last is None else {**last.evaluation.scaled_metrics, **last.evaluation.fitted}),
         "epochs": len(record.history),
