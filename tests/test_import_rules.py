@@ -15,7 +15,7 @@ LAYERS = {
     "base": ("errors", "_package", "_child", "_posix", "_commands", "_arguments", "_lazy"),
     "names": ("metric_names", "format_names", "architectures", "schedules", "losses.spec", "losses.own", "losses.catalogue"),
     "config": ("config",),
-    "parts": ("losses", "models", "data", "layers", "metrics", "image_counts", "temperature"),
+    "parts": ("losses", "models", "data", "layers", "metrics", "boundary", "image_counts", "temperature"),
     "training": ("training",),
     "study": ("study",),
     "commands": ("search", "confirm", "compare", "presets", "schema", "completion", "cli", "__main__", ""),

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support import references
+from tune_seg.boundary import BoundaryMetrics
 from tune_seg.errors import InputError
-from tune_seg.metric_names import CALIBRATION_ERRORS, CATALOGUE, METRICS
+from tune_seg.metric_names import CATALOGUE, METRICS, RECORDED
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 
 IGNORE = 255
@@ -73,8 +74,12 @@ def test_the_catalogue_names_the_metrics_that_are_one_number_and_which_way_is_be
     right = torch.nn.functional.one_hot(target, 5).movedim(3, 1) * 50.0
     # each class is predicted as the next one
     good, bad = (measure_groups(logits, target, [0, 1]) for logits in (right, right.roll(1, dims=1)))
+    outlines = [BoundaryMetrics(5), BoundaryMetrics(5)]
+    for each, found, logits in zip(outlines, (good, bad), (right, right.roll(1, dims=1)), strict=True):
+        each.update(logits, target)
+        found |= each.compute()
     assert set(CATALOGUE) == {name for name, value in good.items() if not isinstance(value, list)}
-    assert set(CATALOGUE) == {*METRICS, *CALIBRATION_ERRORS}
+    assert set(CATALOGUE) == {*METRICS, *RECORDED}
     for name, metric in CATALOGUE.items():
         assert good[name] > bad[name] if metric.maximise else good[name] < bad[name], name
 
@@ -395,14 +400,14 @@ def test_with_the_calibration_of_divided_logits_are_the_metrics_of_these() -> No
 def test_with_the_calibration_of_some_pixels_the_predictions_are_still_judged_on_all() -> None:
     logits, target = random_batch(13)
     plain, some = measure_groups(logits, target, [0, 0, 1, 1]), measure(logits[:1] / 3.0, target[:1])
-    found = with_calibration({name: plain[name] for name in CATALOGUE}, some)
+    found = with_calibration({name: plain[name] for name in CATALOGUE if name in plain}, some)
     for name in ("recall", "accuracy", "f1", "miou", "mdice"):
         assert found[name] == plain[name] != some[name]
-    for name in ("calibration", *CALIBRATION_ERRORS):
+    for name in ("calibration", "ece", "sce", "ace", "brier", "nll"):
         assert found[name] == some[name] != plain[name]
     for name, share in (("s_rec", plain["recall"]), ("s_acc", plain["accuracy"])):
         assert found[name] == pytest.approx(2 / (1 / some["calibration"] + 1 / share))
-    below = with_calibration({name: plain[name] for name in CATALOGUE}, {**some, "calibration": -0.5})
+    below = with_calibration({name: plain[name] for name in CATALOGUE if name in plain}, {**some, "calibration": -0.5})
     assert below["s_rec"] == below["s_acc"] == 0.0
 
 

@@ -81,6 +81,13 @@ class TrialConfig(Section):
                 raise ValueError("schedule.start must be above 0 for an alternating loss (Taubert eq. (6) divides by it)")
         return self
 
+    @model_validator(mode="after")
+    def _objective_is_measured(self) -> Self:
+        for name in self.objectives:
+            if CATALOGUE[name.rpartition("/")[2]].boundary and not self.evaluation.boundary:
+                raise ValueError(f"objective {name} needs evaluation.boundary: true, which measures it after every epoch")
+        return self
+
     @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives, the first of which ranks the table."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tune_seg.boundary import BoundaryMetrics
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches
 from tune_seg.data.loading.transfer import send
@@ -86,14 +87,18 @@ def evaluate(
     model.eval()
     both = halves(data.val_groups)
     whole = _metrics_of_groups(data, config)
+    outlines = BoundaryMetrics(data.num_classes, background=whole.background) if config.evaluation.boundary else None
     samples = [PixelSample(_share(data)) for _ in both]
     # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
     # measured in its last epoch.
     for half, sample in zip(both, samples, strict=True):
         for logits, target, groups in outputs(half):
             whole.update(logits, target, groups)
+            if outlines is not None:
+                outlines.update(logits, target)
             sample.update(logits, target)
     metrics, per_class = _by_kind(whole)
+    metrics |= {} if outlines is None else outlines.compute()
     if not all(len(half) for half in both):
         return _unknown(metrics, per_class, data.num_classes, final=final)
 
