@@ -101,7 +101,8 @@ def _around(mask: Mask) -> tuple[slice, slice]:
 
 
 def _outline(mask: Mask) -> Mask:
-    return mask & ~binary_erosion(mask)  # what is outside of the window counts as outside of the mask
+    inside: Mask = binary_erosion(mask)  # what is outside of the window counts as outside of the mask
+    return mask & ~inside
 
 
 def _distances(outline: Mask, other: Mask) -> Floats:

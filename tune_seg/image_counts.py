@@ -177,7 +177,8 @@ def mean_over_groups(
     of_each = _mean_over_classes(GROUP_METRICS[metric], hits, truths, predictions, background)
     known = ~np.isnan(of_each)
     total, groups = weights @ np.where(known, of_each, 0.0), weights @ known.astype(np.float64)
-    return np.divide(total, groups, out=np.full(len(groups), np.nan), where=groups > 0)
+    mean: Floats = np.divide(total, groups, out=np.full(len(groups), np.nan), where=groups > 0)
+    return mean
 
 
 def _mean_over_classes(

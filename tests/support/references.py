@@ -234,9 +234,10 @@ def boundary_metrics(
 ) -> dict[str, float]:
     """Boundary F1 and the 95th percentile of the distances of outlines, from labels (N, H, W) and every pair of pixels."""
     diagonal = (target.shape[1] ** 2 + target.shape[2] ** 2) ** 0.5
-    f1s, distances = [], []
+    f1s: list[float] = []
+    distances: list[float] = []
     for c in range(classes):
-        of_class = []
+        of_class: list[tuple[float, float]] = []
         for said, truth in zip(predicted, target, strict=True):
             is_true, is_said = truth == c, (said == c) & (truth != ignore)
             if c == background or not is_true.any():
@@ -251,8 +252,8 @@ def boundary_metrics(
             f1 = 2 / (1 / precision + 1 / recall) if precision > 0 and recall > 0 else 0.0
             of_class.append((f1, float(np.percentile([*there, *back], 95))))
         if of_class:
-            f1s.append(np.mean([f1 for f1, _ in of_class]))
-            distances.append(np.mean([distance for _, distance in of_class]))
+            f1s.append(float(np.mean([f1 for f1, _ in of_class])))
+            distances.append(float(np.mean([distance for _, distance in of_class])))
     if not f1s:
         return {"boundary_f1": np.nan, "hd95": np.nan}
     return {"boundary_f1": float(np.mean(f1s)), "hd95": float(np.mean(distances))}
