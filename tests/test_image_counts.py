@@ -15,7 +15,8 @@ from tune_seg.image_counts import ImageCounts, Reliability
 from tune_seg.metrics import SegmentationMetrics
 
 IGNORE = 255
-METRICS = ("accuracy", "recall", "f1", "miou", "mdice", "calibration", "s_acc", "s_rec")
+GROUP_METRICS = ("group_recall", "group_miou", "group_mdice")
+METRICS = ("accuracy", "recall", "f1", "miou", "mdice", "calibration", "s_acc", "s_rec", *GROUP_METRICS)
 TEMPERATURE = 1.7
 BINS = 10
 
@@ -59,8 +60,9 @@ def counted(logits: Tensor, target: Tensor, background: int | None = None) -> Im
 
 
 def expected(logits: Tensor, target: Tensor, background: int | None) -> dict[str, object]:
-    metrics = SegmentationMetrics(logits.shape[1], num_bins=BINS, background=background)
-    metrics.update(logits, target)
+    """With each image as a group by itself."""
+    metrics = SegmentationMetrics(logits.shape[1], num_bins=BINS, background=background, num_groups=len(target))
+    metrics.update(logits, target, torch.arange(len(target)))
     return dict(metrics.compute())
 
 
@@ -106,8 +108,10 @@ def test_groups_are_the_sums_of_their_images() -> None:
     assert len(grouped) == 3
     assert grouped.background == 1
     chosen = [0, 2, 3]  # groups 1 and 2
+    metrics = SegmentationMetrics(5, num_bins=BINS, background=1, num_groups=2)
+    metrics.update(logits[chosen], target[chosen], torch.tensor([0, 0, 1]))
     for name in METRICS:
-        of_images = expected(logits[chosen], target[chosen], 1)[name]
+        of_images = metrics.compute()[name]
         assert grouped.score(name, np.array([[0, 1, 1]])) == pytest.approx(of_images, abs=1e-6, nan_ok=True), name
 
 
@@ -141,6 +145,18 @@ def test_many_small_groups_take_no_more_memory_than_their_counts() -> None:
         tracemalloc.stop()
     assert (grouped.hits == 2).all() and len(grouped) == images // 2
     assert peak < 10 * 2**20  # a table of images by groups has 34 MiB
+
+
+def test_groups_that_have_nothing_to_say_are_left_out_of_every_choice() -> None:
+    hits, truths = np.array([[4, 0], [0, 0], [2, 1]]), np.array([[8, 0], [0, 0], [2, 4]])
+    sure = Reliability(np.ones((3, 10), np.int64), np.zeros((3, 10)))
+    counts = ImageCounts(hits, truths, truths, sure, sure, background=0)
+    weights = np.array([[1, 1, 1], [2, 5, 1], [3, 0, 0], [0, 3, 0]])
+    recalls = [1 / 2, (1 + 1 / 4) / 2]
+    expected = [np.mean(recalls), (2 * recalls[0] + recalls[1]) / 3, recalls[0], np.nan]
+    assert counts.score("group_recall", weights) == pytest.approx(expected, nan_ok=True)
+    dice = 2 * 1 / 8  # class 1 occurs in the last group alone
+    assert counts.score("group_mdice", weights) == pytest.approx([dice, dice, np.nan, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize("background", [None, 0])

@@ -15,7 +15,7 @@ LAYERS = {
     "base": ("errors", "_package", "_child", "_posix", "_commands", "_arguments", "_lazy"),
     "names": ("metric_names", "format_names", "architectures", "schedules", "losses.spec", "losses.own", "losses.catalogue"),
     "config": ("config",),
-    "parts": ("losses", "models", "data", "layers", "metrics", "image_counts", "temperature"),
+    "parts": ("losses", "models", "data", "layers", "metrics", "boundary", "image_counts", "temperature"),
     "training": ("training",),
     "study": ("study",),
     "commands": ("search", "confirm", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
@@ -31,7 +31,7 @@ LISTS = ("format_names", "architectures", "losses.catalogue")
 LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
 OF_THE_STUDY = ("ray", "optuna", "mlflow")
 
-BETWEEN_PARTS = {("models", "layers")}
+BETWEEN_PARTS = {("models", "layers"), ("metrics", "image_counts")}
 """Which part may import which; any other two know nothing of one another."""
 
 TORCH = ("torch", "torchvision", "segmentation_models_pytorch", "timm", "safetensors")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support import references
+from tune_seg.boundary import BoundaryMetrics
 from tune_seg.errors import InputError
-from tune_seg.metric_names import CALIBRATION_ERRORS, CATALOGUE, METRICS
+from tune_seg.metric_names import CATALOGUE, METRICS, RECORDED
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 
 IGNORE = 255
@@ -33,6 +34,19 @@ def measure(logits: Tensor, target: Tensor, **arguments: Any) -> dict[str, Any]:
     metrics = SegmentationMetrics(logits.shape[1], **arguments)
     metrics.update(logits, target)
     return metrics.compute()
+
+
+def measure_groups(logits: Tensor, target: Tensor, groups: list[int], **arguments: Any) -> dict[str, Any]:
+    metrics = SegmentationMetrics(logits.shape[1], num_groups=max(groups) + 1, **arguments)
+    metrics.update(logits, target, torch.tensor(groups, device=logits.device))
+    return metrics.compute()
+
+
+def expected_groups(
+    logits: Tensor, target: Tensor, groups: list[int], ignore: int = IGNORE, background: int | None = None
+) -> dict[str, float]:
+    predicted = logits.argmax(dim=1).cpu().numpy()
+    return references.group_metrics(predicted, target.cpu().numpy(), groups, ignore, logits.shape[1], background)
 
 
 def expected_metrics(
@@ -58,9 +72,14 @@ def assert_same(actual: dict[str, Any], expected: dict[str, Any], **tolerance: f
 def test_the_catalogue_names_the_metrics_that_are_one_number_and_which_way_is_better() -> None:
     target = torch.arange(5).repeat(2, 3, 1)
     right = torch.nn.functional.one_hot(target, 5).movedim(3, 1) * 50.0
-    good, bad = measure(right, target), measure(right.roll(1, dims=1), target)  # each class is predicted as the next one
+    # each class is predicted as the next one
+    good, bad = (measure_groups(logits, target, [0, 1]) for logits in (right, right.roll(1, dims=1)))
+    outlines = [BoundaryMetrics(5), BoundaryMetrics(5)]
+    for each, found, logits in zip(outlines, (good, bad), (right, right.roll(1, dims=1)), strict=True):
+        each.update(logits, target)
+        found |= each.compute()
     assert set(CATALOGUE) == {name for name, value in good.items() if not isinstance(value, list)}
-    assert set(CATALOGUE) == {*METRICS, *CALIBRATION_ERRORS}
+    assert set(CATALOGUE) == {*METRICS, *RECORDED}
     for name, metric in CATALOGUE.items():
         assert good[name] > bad[name] if metric.maximise else good[name] < bad[name], name
 
@@ -380,15 +399,15 @@ def test_with_the_calibration_of_divided_logits_are_the_metrics_of_these() -> No
 
 def test_with_the_calibration_of_some_pixels_the_predictions_are_still_judged_on_all() -> None:
     logits, target = random_batch(13)
-    plain, some = measure(logits, target), measure(logits[:1] / 3.0, target[:1])
-    found = with_calibration({name: plain[name] for name in CATALOGUE}, some)
+    plain, some = measure_groups(logits, target, [0, 0, 1, 1]), measure(logits[:1] / 3.0, target[:1])
+    found = with_calibration({name: plain[name] for name in CATALOGUE if name in plain}, some)
     for name in ("recall", "accuracy", "f1", "miou", "mdice"):
         assert found[name] == plain[name] != some[name]
-    for name in ("calibration", *CALIBRATION_ERRORS):
+    for name in ("calibration", "ece", "sce", "ace", "brier", "nll"):
         assert found[name] == some[name] != plain[name]
     for name, share in (("s_rec", plain["recall"]), ("s_acc", plain["accuracy"])):
         assert found[name] == pytest.approx(2 / (1 / some["calibration"] + 1 / share))
-    below = with_calibration({name: plain[name] for name in CATALOGUE}, {**some, "calibration": -0.5})
+    below = with_calibration({name: plain[name] for name in CATALOGUE if name in plain}, {**some, "calibration": -0.5})
     assert below["s_rec"] == below["s_acc"] == 0.0
 
 
@@ -438,3 +457,105 @@ def test_refuses_shapes_that_do_not_fit() -> None:
         metrics.update(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
     with pytest.raises(InputError, match=r"\(1, 5, 4\)"):
         metrics.update(torch.zeros(1, 3, 4, 4), torch.zeros(1, 5, 4, dtype=torch.int64))
+
+
+# Groups
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    classes=st.integers(1, 8),
+    signal=st.sampled_from([-3.0, 0.0, 2.0]),
+    groups=st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    present=st.integers(1, 8),
+    with_background=st.booleans(),
+)
+def test_the_mean_over_groups_agrees_with_numpy(
+    seed: int, classes: int, signal: float, groups: list[int], present: int, with_background: bool
+) -> None:
+    logits, target = random_batch(seed, classes=classes, signal=signal)
+    target[:2] = torch.where(target[:2] == IGNORE, target[:2], target[:2] % present)  # classes that two images lack
+    target[3] = IGNORE
+    background = 0 if with_background and classes > 1 else None
+    found = measure_groups(logits, target, groups, background=background)
+    pooled = measure(logits, target, background=background)
+    expected = expected_groups(logits, target, groups, background=background)
+    assert_same(found, {**pooled, **expected}, abs=1e-12)
+
+
+def test_each_group_weighs_the_same_whatever_its_size_and_whatever_is_ignored(device: torch.device) -> None:
+    logits, target = random_batch(21, classes=3)
+    target[0, 1:] = IGNORE  # the first image has an eighth of the pixels of the others, which are one group
+    logits[0] = -logits[0]
+    logits, target = logits.to(device), target.to(device)
+    found = measure_groups(logits, target, [0, 1, 1, 1])
+    halves = [measure(logits[part], target[part]) for part in (slice(0, 1), slice(1, 4))]
+    for name in ("recall", "miou", "mdice"):
+        assert found[f"group_{name}"] == pytest.approx((halves[0][name] + halves[1][name]) / 2), name
+        assert found[f"group_{name}"] < found[name] - 0.1
+
+
+def test_what_a_group_lacks_has_no_term_in_it() -> None:
+    # Group 0 has the classes 0 and 1, of which 1 is missed; group 1 has class 0 alone, a half of it called 1; group 2 has no
+    # labelled pixel.
+    target = torch.tensor([0, 1, 0, 0, IGNORE]).view(5, 1, 1)
+    logits = torch.nn.functional.one_hot(torch.tensor([0, 0, 0, 1, 1]), 2).view(5, 2, 1, 1).float()
+    found = measure_groups(logits, target, [0, 0, 1, 1, 2], background=0)
+    assert found["group_recall"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert found["group_miou"] == found["group_mdice"] == 0.0  # of class 1 in group 0
+    alone = measure_groups(logits[:1], target[:1], [0], background=0)
+    assert alone["group_recall"] == 1.0 and math.isnan(alone["group_mdice"])
+    nothing = measure_groups(logits[4:], target[4:], [0])
+    assert all(math.isnan(nothing[f"group_{name}"]) for name in ("recall", "miou", "mdice"))
+
+
+def test_groups_in_pieces_and_merged_are_as_all_at_once(device: torch.device) -> None:
+    logits, target = (tensor.to(device) for tensor in random_batch(22))
+    groups = torch.tensor([1, 0, 1, 3], device=device)
+    parts = [SegmentationMetrics(5, num_groups=4) for _ in range(2)]
+    for image in range(4):
+        one = slice(image, image + 1)
+        parts[image % 2].update(logits[one], target[one], groups[one])
+    parts[0].merge(parts[1])
+    expected = measure_groups(logits, target, groups.tolist())
+    assert_same(parts[0].compute(), expected, rel=1e-6)
+    assert expected["group_miou"] == pytest.approx(expected_groups(logits, target, groups.tolist())["group_miou"])
+    parts[0].reset()
+    assert math.isnan(parts[0].compute()["group_miou"])  # type: ignore[arg-type]
+
+
+def test_images_larger_than_a_piece_are_counted_whole() -> None:
+    generator = torch.Generator().manual_seed(5)
+    logits, target = (
+        torch.randn(3, 4, 300, 300, generator=generator),
+        torch.randint(0, 4, (3, 300, 300), generator=generator),
+    )
+    target[:, :9] = IGNORE
+    found, expected = measure_groups(logits, target, [0, 1, 1]), expected_groups(logits, target, [0, 1, 1])
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert found["recall"] == measure(logits, target)["recall"]
+
+
+def test_logits_that_are_nan_count_as_some_prediction_in_groups() -> None:
+    logits, target = random_batch(23)
+    logits[1, 2] = math.nan
+    found, pooled = measure_groups(logits, target, [0, 1, 2, 2]), measure(logits, target)
+    expected = references.group_metrics(logits.max(dim=1).indices.numpy(), target.numpy(), [0, 1, 2, 2], IGNORE, 5, None)
+    assert math.isnan(found["calibration"])
+    assert_same(found, {**pooled, **expected}, abs=1e-12)
+
+
+@pytest.mark.parametrize(("num_groups", "groups"), [(None, [0, 1, 2, 3]), (4, None), (4, [0, 1])])
+def test_groups_that_do_not_fit_are_refused(num_groups: int | None, groups: list[int] | None) -> None:
+    metrics = SegmentationMetrics(5, num_groups=num_groups)
+    with pytest.raises(InputError, match="of each of the 4 images with num_groups, and None without"):
+        metrics.update(*random_batch(24), None if groups is None else torch.tensor(groups))
+    with pytest.raises(InputError, match="num_groups = 7 does not merge into"):
+        metrics.merge(SegmentationMetrics(5, num_groups=7))
+
+
+@pytest.mark.parametrize("num_groups", [0, True, 1.5])
+def test_a_number_of_groups_that_is_none_is_refused(num_groups: Any) -> None:
+    with pytest.raises(InputError, match=r"num_groups = .* is not possible"):
+        SegmentationMetrics(5, num_groups=num_groups)

@@ -17,6 +17,9 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _TEMPERATURE: Final = "temperature/"
+_OF_CLASSES: Final = ("recall", "f1", "miou", "mdice")
+GROUP_METRICS: Final = {"group_recall": "recall", "group_miou": "miou", "group_mdice": "mdice"}
+"""Metrics that are a mean over groups, and which metric of each group that is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,7 @@ class ImageCounts:
 
         Args:
             name: `s_rec`, `temperature/s_rec` or another of accuracy, recall, f1, miou, mdice, calibration, s_acc, s_rec;
+                `group_recall`, `group_miou`, `group_mdice`: each image is taken for a group, so ask :meth:`of_groups`;
                 `recall/3`: the recall of class 3, nan where no pixel of it was chosen.
             weights: (choices, images), how often each image counts; None: a single choice, every image once.
 
@@ -110,27 +114,21 @@ class ImageCounts:
         return np.where(known, both, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)  # type: ignore[no-any-return]
 
     def _of_classes(self, metric: str, weights: Floats) -> Floats:
-        hits, truths, predictions = (weights @ each for each in (self.hits, self.truths, self.predictions))
-        seen = truths > 0
+        pixels = self.hits, self.truths, self.predictions
+        if metric in GROUP_METRICS:
+            return mean_over_groups(metric, *pixels, background=self.background, weights=weights)
+        hits, truths, predictions = (weights @ each for each in pixels)
+        if metric in _OF_CLASSES:
+            return _mean_over_classes(metric, hits, truths, predictions, self.background)
         with np.errstate(divide="ignore", invalid="ignore"):
             if metric == "accuracy":
                 return hits.sum(axis=1) / truths.sum(axis=1)  # type: ignore[no-any-return]
-            if metric == "recall":
-                return _mean(hits / truths, seen)
-            if metric == "f1":
-                return _mean(np.where(predictions > 0, 2 * hits / (truths + predictions), np.nan), seen)
             if metric in (f"recall/{c}" for c in range(hits.shape[1])):
                 of_class = int(metric.removeprefix("recall/"))
                 return hits[:, of_class] / truths[:, of_class]  # type: ignore[no-any-return]
-            if self.background is not None:
-                seen = seen & (np.arange(seen.shape[1]) != self.background)
-            if metric == "miou":
-                return _mean(hits / (truths + predictions - hits), seen)
-            if metric == "mdice":
-                return _mean(2 * hits / (truths + predictions), seen)
         raise InputError(
             f"{metric} does not follow from the counts of images; known are accuracy, recall, recall/CLASS, f1, miou, "
-            "mdice, calibration, s_acc and s_rec, each also after temperature/"
+            f"mdice, calibration, s_acc, s_rec, {', '.join(GROUP_METRICS)}, each also after temperature/"
         )
 
     def to_bytes(self) -> bytes:
@@ -155,6 +153,53 @@ class ImageCounts:
             raise ValueError(f"these are no counts of images ({error!r})") from error
         of_images = half if half.size else None
         return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background, of_images)
+
+
+def mean_over_groups(
+    metric: str, hits: Counts, truths: Counts, predictions: Counts, *, background: int | None, weights: Floats | Counts
+) -> Floats:
+    """One of :data:`GROUP_METRICS` over choices of the groups, as :class:`tune_seg.metrics.SegmentationMetrics` defines it.
+
+    Args:
+        metric: its name.
+        hits, truths, predictions: (groups, C), as in :class:`ImageCounts`.
+        background: the class that `group_miou` and `group_mdice` leave out.
+        weights: (choices, groups), how often each group counts.
+
+    Returns:
+        float64 (choices,); nan where no chosen group has a class that counts.
+
+    Example:
+        >>> hits, truths = np.array([[9, 0], [1, 2], [0, 0]]), np.array([[9, 0], [1, 8], [0, 0]])
+        >>> mean_over_groups("group_recall", hits, truths, hits, background=None, weights=np.ones((1, 3)))
+        array([0.8125])
+    """
+    of_each = _mean_over_classes(GROUP_METRICS[metric], hits, truths, predictions, background)
+    known = ~np.isnan(of_each)
+    total, groups = weights @ np.where(known, of_each, 0.0), weights @ known.astype(np.float64)
+    mean: Floats = np.divide(total, groups, out=np.full(len(groups), np.nan), where=groups > 0)
+    return mean
+
+
+def _mean_over_classes(
+    metric: str,
+    hits: npt.NDArray[Any],
+    truths: npt.NDArray[Any],
+    predictions: npt.NDArray[Any],
+    background: int | None,
+) -> Floats:
+    """One of :data:`_OF_CLASSES` of each row of the counts (rows, C), over the classes that occur there; nan without one."""
+    seen = truths > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if metric == "recall":
+            return _mean(hits / truths, seen)
+        if metric == "f1":
+            return _mean(np.where(predictions > 0, 2 * hits / (truths + predictions), np.nan), seen)
+        if background is not None:
+            seen = seen & (np.arange(seen.shape[1]) != background)
+        if metric == "miou":
+            return _mean(hits / (truths + predictions - hits), seen)
+        return _mean(2 * hits / (truths + predictions), seen)
 
 
 def _by_group(of_images: npt.NDArray[Any], groups: npt.NDArray[np.integer]) -> npt.NDArray[Any]:

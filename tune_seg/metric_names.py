@@ -16,11 +16,15 @@ class Metric:
         meaning: what it says; docs/metrics.md has it.
         maximise: whether larger is better.
         objective: whether a study may search for the best value of it.
+        pooled: the metric of all pixels that stands for it where these are not known by image; None: itself.
+        boundary: whether it is measured with `evaluation.boundary` alone.
     """
 
     meaning: str
     maximise: bool = True
     objective: bool = True
+    pooled: str | None = None
+    boundary: bool = False
 
 
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
@@ -39,6 +43,19 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
         ),
         "miou": Metric("Intersection over union, averaged over the classes that occur."),
         "mdice": Metric("Dice similarity, averaged over the classes that occur."),
+        "group_recall": Metric(
+            "The `recall` of each [group](#per-group-or-over-all-pixels) (patient, volume, sequence, or image), a mean over "
+            "the groups: a small patient counts as much as a large one.",
+            pooled="recall",
+        ),
+        "group_miou": Metric("The `miou` of each group, a mean over the groups.", pooled="miou"),
+        "group_mdice": Metric("The `mdice` of each group, a mean over the groups.", pooled="mdice"),
+        "boundary_f1": Metric(
+            "How well the [outlines](#outlines) of the classes are met: F1 of their pixels, with a tolerance of 0.75 % of "
+            "the image's diagonal, a mean over images and classes (Csurka et al. 2013).",
+            pooled="mdice",
+            boundary=True,
+        ),
         "ece": Metric(
             "Expected calibration error: the gap between accuracy and the output of the predicted class, over ten "
             "equal bins of that output, weighted by their pixels (Guo et al. 2017).",
@@ -68,9 +85,17 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
         "nll": Metric(
             "Negative log-likelihood of the truth, a mean over pixels: what `ce` minimises.", maximise=False, objective=False
         ),
+        "hd95": Metric(
+            "How far the outlines of the classes are from the true ones, in pixels of `data.size`: the 95th percentile of "
+            "their distances, a mean over images and classes.",
+            maximise=False,
+            objective=False,
+            boundary=True,
+        ),
     }
 )
-"""The metrics of :class:`tune_seg.metrics.SegmentationMetrics` that are one number."""
+"""The metrics of :class:`tune_seg.metrics.SegmentationMetrics` that are one number, and those of
+:class:`tune_seg.boundary.BoundaryMetrics`."""
 
 METRICS = tuple(name for name, metric in CATALOGUE.items() if metric.objective)
 """What a study may maximise, also of outputs that were calibrated by a temperature."""
@@ -78,5 +103,5 @@ METRICS = tuple(name for name, metric in CATALOGUE.items() if metric.objective)
 OBJECTIVES = (*METRICS, *(f"temperature/{name}" for name in METRICS))
 """The objectives of a study by name."""
 
-CALIBRATION_ERRORS = tuple(name for name, metric in CATALOGUE.items() if not metric.objective)
+RECORDED = tuple(name for name, metric in CATALOGUE.items() if not metric.objective)
 """The other ones: they are recorded, and smaller is better."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tune_seg.errors import InputError
+from tune_seg.image_counts import GROUP_METRICS, mean_over_groups
 
 _CPU_BLOCK: Final = 2**17
 """Logits to work on at a time on a CPU, so that the temporaries, of up to 8 bytes each, stay in the cache."""
@@ -22,7 +23,7 @@ _LOWEST: Final = -24
 _SIDE: Final = ((-1 - _LOWEST) << _MANTISSA_BITS) + 2
 """Cells on each side of 1/2: those of the octaves from 2^-24 to 1/2, one for what lies below them, one for 1/2 itself."""
 _RELIABILITY: Final = ("calibration", "ece", "sce", "ace", "brier", "nll")
-_STATE: Final = ("confusion", "_cell_count", "_cell_gap", "_confidence_gap", "_brier", "_nll")
+_STATE: Final = ("confusion", "_group_pixels", "_cell_count", "_cell_gap", "_confidence_gap", "_brier", "_nll")
 
 
 class SegmentationMetrics:
@@ -36,6 +37,11 @@ class SegmentationMetrics:
       scores. ``f1`` is nan when an occurring class is never predicted, as its precision is then undefined (Taubert,
       section 5.1); ``miou`` and ``mdice`` count 0 for such a class, and leave out ``background`` where it is given
       (Hossain).
+    - ``group_recall``, ``group_miou``, ``group_mdice``, where ``num_groups`` is given: the same of the pixels of each group
+      of images, then the mean over the groups, each weighing the same whatever its size. In a group the mean is over the
+      classes that occur in its truth. A class that is absent there has no term, as above: where it is predicted it lowers
+      the others' scores. A group in which none of these classes occurs has no term either: one without a valid pixel, or,
+      for ``group_miou`` and ``group_mdice``, one of ``background`` alone.
     - ``calibration``: ``1 - 4/N sum_i |fraction of positives - mean output|`` over the N equal bins i into which the
       outputs of all pixels and classes fall; an empty bin adds 0 (Taubert eq. (7)). At most 1. An output of exactly 1
       belongs to the last bin.
@@ -62,7 +68,8 @@ class SegmentationMetrics:
         num_classes: C, at least 1.
         ignore_index: Label of the pixels that count nowhere.
         num_bins: N of the calibration and of its errors.
-        background: Class that ``miou`` and ``mdice`` leave out; None leaves out none.
+        background: Class that ``miou`` and ``mdice`` leave out, for groups too; None leaves out none.
+        num_groups: How many groups of images there are; None: there are no metrics of groups.
 
     Attributes:
         confusion: Valid pixels by truth and prediction, shape (C, C) [truth, prediction], int64.
@@ -85,9 +92,11 @@ class SegmentationMetrics:
         ignore_index: int = 255,
         num_bins: SupportsIndex = 10,
         background: int | None = None,
+        num_groups: SupportsIndex | None = None,
     ) -> None:
         self.num_classes = _count("num_classes", num_classes)
         self.num_bins = _count("num_bins", num_bins)
+        self.num_groups = None if num_groups is None else _count("num_groups", num_groups)
         if background is not None and background not in range(self.num_classes):
             raise InputError(
                 f"metrics: background = {background!r} is not possible; "
@@ -107,6 +116,9 @@ class SegmentationMetrics:
         # by class and cell of the output; the last entry takes all that is ignored
         size = self.num_classes * self._cells_per_class + 1
         self.confusion = torch.zeros(self.num_classes, self.num_classes, dtype=torch.int64, device=device)
+        # hits, truths and predictions of each class in each group
+        groups = self.num_groups or 0
+        self._group_pixels = torch.zeros(3, groups, self.num_classes, dtype=torch.int64, device=device)
         self._cell_count = torch.zeros(size, dtype=torch.int64, device=device)
         self._cell_gap = torch.zeros(size, dtype=torch.float64, device=device)
         self._confidence_gap = torch.zeros(self.num_bins, dtype=torch.float64, device=device)
@@ -114,16 +126,23 @@ class SegmentationMetrics:
         self._nll = torch.zeros((), dtype=torch.float64, device=device)
 
     @torch.no_grad()
-    def update(self, logits: Tensor, target: Tensor) -> None:
+    def update(self, logits: Tensor, target: Tensor, groups: Tensor | None = None) -> None:
         """Add a batch; nothing is read back from the device.
 
         Args:
             logits: (N, C, H, W), any floating type.
             target: (N, H, W), int64, values in [0, C) or ``ignore_index``; another value is the caller's error.
+            groups: (N,), int64, the group of each image, in [0, ``num_groups``), on the device of the logits; needed where
+                ``num_groups`` is given, and only there.
 
         Raises:
-            InputError: The shapes do not fit.
+            InputError: The shapes do not fit, or groups are missing.
         """
+        if (groups is None) != (self.num_groups is None) or (groups is not None and groups.shape != logits.shape[:1]):
+            raise InputError(
+                f"metrics: num_groups = {self.num_groups} and groups {None if groups is None else tuple(groups.shape)} do "
+                f"not fit; needed: the group of each of the {len(logits)} images with num_groups, and None without"
+            )
         if logits.ndim < 2 or logits.shape[1] != self.num_classes or target.shape != (len(logits), *logits.shape[2:]):
             raise InputError(
                 f"metrics: logits {tuple(logits.shape)} and target {tuple(target.shape)} do not fit; "
@@ -140,7 +159,7 @@ class SegmentationMetrics:
         for image in range(0, len(scores), images):
             for pixel in range(0, scores.shape[2], pixels):
                 part = slice(image, image + images), slice(pixel, pixel + pixels)
-                self._add(scores[part[0], :, part[1]], labels[part])
+                self._add(scores[part[0], :, part[1]], labels[part], None if groups is None else groups[part[0]])
 
     def merge(self, other: "SegmentationMetrics") -> None:
         """Add all that `other` has seen, as if :meth:`update` had been given it here.
@@ -148,7 +167,7 @@ class SegmentationMetrics:
         Raises:
             InputError: `other` was made with other arguments.
         """
-        for key in ("num_classes", "ignore_index", "num_bins", "background"):
+        for key in ("num_classes", "ignore_index", "num_bins", "background", "num_groups"):
             if getattr(other, key) != getattr(self, key):
                 raise InputError(
                     f"metrics: {key} = {getattr(other, key)!r} does not merge into {key} = {getattr(self, key)!r}; "
@@ -159,8 +178,8 @@ class SegmentationMetrics:
             state += getattr(other, name).to(state.device)
         self._empty = self._empty and other._empty
 
-    def _add(self, logits: Tensor, target: Tensor) -> None:
-        """Add logits (N, C, M) and their target (N, M)."""
+    def _add(self, logits: Tensor, target: Tensor, groups: Tensor | None) -> None:
+        """Add logits (N, C, M), their target (N, M) and the groups (N,)."""
         ignored = target == self.ignore_index
         truth = target.masked_fill(ignored, 0)
 
@@ -168,7 +187,10 @@ class SegmentationMetrics:
         # On a CPU max is 4 times as fast as argmax for the same indices.
         top, prediction = logits.max(dim=1)
         pair = (truth * classes + prediction).masked_fill_(ignored, classes * classes)
-        self.confusion += _tally(pair, classes * classes + 1)[:-1].view(classes, classes)
+        if groups is None:
+            self.confusion += _tally(pair, classes * classes + 1)[:-1].view(classes, classes)
+        else:
+            self._add_images(pair, groups)
 
         output = logits.softmax(dim=1, dtype=torch.float32)
         confidence = _pick(output, prediction)
@@ -190,6 +212,15 @@ class SegmentationMetrics:
         error.scatter_add_(1, truth.unsqueeze(1), torch.full_like(excess, -1).unsqueeze(1))
         self._cell_gap.scatter_add_(0, cell, error.flatten())
         self._brier += error.square_().sum(dim=1).masked_fill_(ignored, 0).sum()
+
+    def _add_images(self, pair: Tensor, groups: Tensor) -> None:
+        """Add the pairs of truth and prediction (N, M) to the confusion, and to the pixels of the groups (N,)."""
+        images, cells = len(pair), self.num_classes**2 + 1
+        first = torch.arange(images, device=pair.device).unsqueeze(1) * cells
+        each = _tally(pair + first, images * cells).view(images, cells)[:, :-1].unflatten(1, (self.num_classes, -1))
+        self.confusion += each.sum(dim=0)
+        pixels = torch.stack([each.diagonal(dim1=1, dim2=2), each.sum(dim=2), each.sum(dim=1)])
+        self._group_pixels.index_add_(1, groups, pixels)
 
     def compute(self) -> dict[str, float | list[float]]:
         """The metrics of everything seen since the last reset; the class's docstring says what each one is."""
@@ -219,6 +250,7 @@ class SegmentationMetrics:
             "f1": _mean(dice[c] if predictions[c] > 0 else math.nan for c in seen),
             "miou": _mean(iou[c] for c in foreground),
             "mdice": _mean(dice[c] for c in foreground),
+            **self._of_groups(state),
             **reliability,
             "s_acc": _harmonic_mean(calibration, accuracy),
             "s_rec": _harmonic_mean(calibration, mean_recall),
@@ -238,6 +270,15 @@ class SegmentationMetrics:
         return {
             name: part.view(numbers.dtype).view(numbers.shape)
             for (name, numbers), part in zip(state.items(), parts, strict=True)
+        }
+
+    def _of_groups(self, state: dict[str, Tensor]) -> dict[str, float]:
+        """The metrics that are means over groups."""
+        if self.num_groups is None:
+            return {}
+        pixels, once = state["_group_pixels"].numpy(), np.ones((1, self.num_groups))
+        return {
+            name: mean_over_groups(name, *pixels, background=self.background, weights=once).item() for name in GROUP_METRICS
         }
 
     def _reliability(self, state: dict[str, Tensor], pixels: int) -> dict[str, float]:

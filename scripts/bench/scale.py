@@ -29,7 +29,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 from rich.console import Console
 
-from tune_seg.config import CALIBRATION_ERRORS, METRICS, ComputeConfig, StudyConfig, parse
+from tune_seg.config import METRICS, RECORDED, ComputeConfig, StudyConfig, parse
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.results import ResultsFile
 from tune_seg.study.output.tracking import Tracker, default_uri
@@ -70,13 +70,13 @@ class Waiting(tune.Trainable):
         rng = random.Random(f"{self._number}/{self._epoch}")
         done = self._epoch == self._epochs
         scaled = {
-            name: ScaledScores({metric: rng.random() for metric in (*CALIBRATION_ERRORS, *METRICS)}, 1.5)
+            name: ScaledScores({metric: rng.random() for metric in (*RECORDED, *METRICS)}, 1.5)
             for name in (SCALINGS if done else SCALINGS[:1])
         }
         result = EpochResult(
             epoch=self._epoch,
             evaluation=Evaluation(
-                {name: rng.random() for name in (*METRICS, *CALIBRATION_ERRORS)},
+                {name: rng.random() for name in (*METRICS, *RECORDED)},
                 {f"class_{name}": tuple(rng.random() for _ in CLASSES) for name in ("recall", "precision", "iou", "dice")},
                 scaled,
             ),

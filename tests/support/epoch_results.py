@@ -8,6 +8,7 @@ import numpy as np
 
 from tune_seg.config import METRICS
 from tune_seg.image_counts import ImageCounts, Reliability
+from tune_seg.metric_names import CATALOGUE
 from tune_seg.training.result import EpochResult, Evaluation, ScaledScores, Seconds
 
 
@@ -29,7 +30,7 @@ def result(
     return EpochResult(
         epoch=epoch,
         evaluation=Evaluation(
-            {**dict.fromkeys(METRICS, score), **metrics},
+            {**{name: score for name in METRICS if not CATALOGUE[name].boundary}, **metrics},
             {"class_recall": tuple(class_recall)} if class_recall else {},
             scaled or {},
             images,

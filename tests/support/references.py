@@ -204,6 +204,74 @@ def metrics(
     }
 
 
+def group_metrics(
+    predicted: Labels, target: Labels, groups: Sequence[int], ignore: int, classes: int, background: int | None
+) -> dict[str, float]:
+    """The metrics that are means over groups, from labels (N, H, W) and the group of each image, pixel by pixel."""
+    found: dict[str, list[float]] = {"group_recall": [], "group_miou": [], "group_mdice": []}
+    for group in sorted(set(groups)):
+        of_group = np.array(groups) == group
+        valid = target[of_group] != ignore
+        truth, said = target[of_group][valid], predicted[of_group][valid]
+        each: dict[str, list[float]] = {name: [] for name in found}
+        for c in range(classes):
+            is_true, is_said = truth == c, said == c
+            if not is_true.any():
+                continue
+            each["group_recall"].append(is_said[is_true].mean())
+            if c != background:
+                both = (is_true & is_said).sum()
+                each["group_miou"].append(both / (is_true | is_said).sum())
+                each["group_mdice"].append(2 * both / (is_true.sum() + is_said.sum()))
+        for name, values in each.items():
+            if values:
+                found[name].append(float(np.mean(values)))
+    return {name: float(np.mean(values)) if values else np.nan for name, values in found.items()}
+
+
+def boundary_metrics(
+    predicted: Labels, target: Labels, ignore: int, classes: int, background: int | None
+) -> dict[str, float]:
+    """Boundary F1 and the 95th percentile of the distances of outlines, from labels (N, H, W) and every pair of pixels."""
+    diagonal = (target.shape[1] ** 2 + target.shape[2] ** 2) ** 0.5
+    f1s: list[float] = []
+    distances: list[float] = []
+    for c in range(classes):
+        of_class: list[tuple[float, float]] = []
+        for said, truth in zip(predicted, target, strict=True):
+            is_true, is_said = truth == c, (said == c) & (truth != ignore)
+            if c == background or not is_true.any():
+                continue
+            if not is_said.any():
+                of_class.append((0.0, diagonal))
+                continue
+            one, other = outline(is_said), outline(is_true)
+            apart = np.hypot(*(one[:, None] - other).transpose(2, 0, 1))
+            there, back = apart.min(axis=1), apart.min(axis=0)
+            precision, recall = (float((each <= 0.0075 * diagonal).mean()) for each in (there, back))
+            f1 = 2 / (1 / precision + 1 / recall) if precision > 0 and recall > 0 else 0.0
+            of_class.append((f1, float(np.percentile([*there, *back], 95))))
+        if of_class:
+            f1s.append(float(np.mean([f1 for f1, _ in of_class])))
+            distances.append(float(np.mean([distance for _, distance in of_class])))
+    if not f1s:
+        return {"boundary_f1": np.nan, "hd95": np.nan}
+    return {"boundary_f1": float(np.mean(f1s)), "hd95": float(np.mean(distances))}
+
+
+def outline(mask: NDArray[np.bool_]) -> Labels:
+    """The places (pixels, 2) in a mask that have one of four neighbours outside of it, or outside of the image."""
+    height, width = mask.shape
+    places = [
+        (y, x)
+        for y, x in np.argwhere(mask)
+        if not all(
+            0 <= v < height and 0 <= u < width and mask[v, u] for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        )
+    ]
+    return np.array(places, np.int64).reshape(-1, 2)
+
+
 def adaptive_calibration_error(
     p: NDArray[np.float32], truth: Labels, ranges: int, alike: NDArray[np.generic] | None = None
 ) -> float:

@@ -61,8 +61,9 @@ def outputs_of(network: nn.Module, data: PackedData, device: torch.device) -> tu
 
 
 def measured(data: PackedData, logits: Tensor, target: Tensor) -> dict[str, Any]:
-    metrics = SegmentationMetrics(data.num_classes)
-    metrics.update(logits, target)
+    """With each image as a group by itself, as the generated ones are."""
+    metrics = SegmentationMetrics(data.num_classes, num_groups=max(1, len(target)))
+    metrics.update(logits, target, torch.arange(len(target)))
     return metrics.compute()
 
 
@@ -126,9 +127,34 @@ def test_each_half_has_the_temperatures_of_the_other(seven: PackedData, device: 
         assert results.fitted[f"{kind}/T"] == pytest.approx(mean, rel=1e-3)
 
 
+def test_the_groups_are_those_of_the_data_in_the_order_of_its_images(
+    seven: PackedData, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = np.array([0, 1, 0, 2, 1, 1, 0])
+    monkeypatch.setattr(seven, "val_groups", groups)
+    config = parse(TrialConfig, {"training": {"batch_size": 2}, "objective": "temperature/group_recall"})
+    network = model(seven, 3.0)
+    results = scores(network, seven, device, final=True, config=config)
+    logits, target = outputs_of(network, seven, device)
+    metrics = SegmentationMetrics(seven.num_classes, num_groups=3)
+    metrics.update(logits, target, torch.from_numpy(groups))
+    expected = metrics.compute()
+    assert results.images is not None
+    of_groups = results.images.of_groups(groups)
+    for name in ("group_recall", "group_miou", "group_mdice"):
+        assert results.metrics[name] == pytest.approx(expected[name], rel=1e-6), name
+        assert results.metrics[name] != pytest.approx(results.metrics[name.removeprefix("group_")], rel=1e-3), name
+        assert results.find(f"temperature/{name}") == results.metrics[name]
+        assert of_groups.score(name) == pytest.approx([results.metrics[name]], rel=1e-6), name
+        assert math.isfinite(results.scaled["adjusted"].metrics[name])
+    # tau is chosen on pixels whose groups are not known: by the recall of all of them
+    pooled = scores(network, seven, device, final=True, config=config.model_copy(update={"objective": "recall"}))
+    assert repr(results) == repr(pooled)
+
+
 def test_one_temperature_changes_no_prediction_and_no_metric_of_predictions(seven: PackedData) -> None:
     results = scores(model(seven, 5.0), seven)
-    for name in ("accuracy", "recall", "f1", "miou", "mdice"):
+    for name in ("accuracy", "recall", "f1", "miou", "mdice", "group_recall", "group_miou", "group_mdice"):
         assert repr(results.find(f"temperature/{name}")) == repr(results.find(name))
     calibrated, raw = results.find("temperature/nll"), results.find("nll")
     assert calibrated is not None and raw is not None and calibrated < raw
@@ -176,7 +202,17 @@ def test_the_counts_of_the_images_are_in_their_order_and_add_up(seven: PackedDat
     logits, target = outputs_of(network, seven, device)
     counts = results.images
     assert counts is not None and len(counts) == 7
-    for metric in ("accuracy", "recall", "miou", "mdice", "calibration", "s_rec"):
+    for metric in (
+        "accuracy",
+        "recall",
+        "miou",
+        "mdice",
+        "calibration",
+        "s_rec",
+        "group_recall",
+        "group_miou",
+        "group_mdice",
+    ):
         assert counts.score(metric) == pytest.approx([results.metrics[metric]], rel=1e-5), metric
     assert counts.score("temperature/calibration") == pytest.approx([results.find("temperature/calibration")], rel=1e-4)
     third = np.eye(7)[[2]]

@@ -309,11 +309,13 @@ def test_an_epoch_is_on_the_device_what_it_is_on_the_host(packed: PackedData) ->
 
 def test_metrics_are_on_the_device_what_they_are_on_the_host() -> None:
     logits, target = random_batch(3, images=8)
-    host = SegmentationMetrics(4)
-    host.update(logits, target)
+    groups = torch.tensor([0, 0, 2, 1, 1, 1, 2, 0])
+    host = SegmentationMetrics(4, num_groups=3)
+    host.update(logits, target, groups)
     with pretended_gpu() as waits:
-        there, other = SegmentationMetrics(4), SegmentationMetrics(4)
-        batches = [(logits[part].to("cuda"), target[part].to("cuda")) for part in (slice(0, 5), slice(5, 8))]
+        there, other = SegmentationMetrics(4, num_groups=3), SegmentationMetrics(4, num_groups=3)
+        sent = [tensor.to("cuda") for tensor in (logits, target, groups)]
+        batches = [[tensor[part] for tensor in sent] for part in (slice(0, 5), slice(5, 8))]
         waits.clear()
         there.update(*batches[0])
         other.update(*batches[1])

@@ -136,11 +136,30 @@ def test_weights_ruined_by_the_last_step_end_the_trial(packed: PackedData) -> No
     assert result.diverged
 
 
+def test_an_objective_of_groups_is_known_after_every_epoch_with_a_temperature_too(packed: PackedData) -> None:
+    objectives = ("group_recall", "group_miou", "group_mdice")
+    results = run(trial(objective=[f"temperature/{name}" for name in objectives], training={"epochs": 3}), packed)
+    assert len(results) == 3
+    for result in results:
+        for name in objectives:
+            assert 0 < result.score(name) < 1
+            assert result.score(f"temperature/{name}") == result.score(name)
+
+
+def test_outlines_are_measured_where_they_are_asked_for_and_change_nothing_else(packed: PackedData) -> None:
+    sections: dict[str, Any] = {"objective": "temperature/boundary_f1", "evaluation": {"boundary": True}}
+    for result, plain in zip(run(trial(**sections), packed), run(trial(), packed), strict=True):
+        assert 0 < result.score("boundary_f1") < 1 < result.score("hd95")
+        assert result.score("temperature/boundary_f1") == result.score("boundary_f1")
+        assert plain.find("boundary_f1") is None
+        assert {name: result.find(name) for name in plain.evaluation.metrics} == plain.evaluation.metrics
+
+
 def test_a_background_is_left_out_of_iou_and_dice_alone(packed: PackedData) -> None:
     (whole,) = run(trial(training={"epochs": 1}), packed)
     (without,) = run(trial(training={"epochs": 1}, evaluation={"background": packed.class_names[0]}), packed)
     changed = {name for name, value in whole.evaluation.metrics.items() if value != without.evaluation.metrics[name]}
-    assert changed == {"miou", "mdice"}
+    assert changed == {"miou", "mdice", "group_miou", "group_mdice"}
     assert json.dumps(whole.evaluation.per_class) == json.dumps(without.evaluation.per_class)
 
 

@@ -31,12 +31,12 @@ from tune_seg.config.study import (
 )
 from tune_seg.config.training import AugmentationConfig, EvaluationConfig, TrainingConfig
 from tune_seg.config.trial import TrialConfig
-from tune_seg.metric_names import CALIBRATION_ERRORS, METRICS
+from tune_seg.metric_names import METRICS, RECORDED
 
 __all__ = [
-    "CALIBRATION_ERRORS",
     "METRICS",
     "OWN_ARCHITECTURES",
+    "RECORDED",
     "ROW",
     "AboveZero",
     "AcwConfig",

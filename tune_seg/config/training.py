@@ -124,4 +124,8 @@ class EvaluationConfig(Section):
     """How the metrics are taken over the validation images."""
 
     background: str | None = None
-    """Name of a class that `miou` and `mdice` leave out, as Hossain section IV does. null: every class counts."""
+    """Name of a class that `miou` and `mdice` leave out, as Hossain section IV does, also of groups; and `boundary_f1` and
+    `hd95`. null: every class counts."""
+
+    boundary: bool = False
+    """Measure `boundary_f1` and `hd95` as well, of [outlines](metrics.md#outlines): on the CPU, after every epoch."""

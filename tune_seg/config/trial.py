@@ -11,7 +11,7 @@ from tune_seg.config.model import ModelConfig
 from tune_seg.config.training import AugmentationConfig, EvaluationConfig, TrainingConfig
 from tune_seg.errors import did_you_mean
 from tune_seg.losses.catalogue import get_spec
-from tune_seg.metric_names import METRICS, OBJECTIVES
+from tune_seg.metric_names import CATALOGUE, METRICS, OBJECTIVES
 from tune_seg.schedules import Keyframe, schedule_keyframes
 
 _Metric = Annotated[str, WithJsonSchema({"enum": list(OBJECTIVES)})]
@@ -81,6 +81,13 @@ class TrialConfig(Section):
                 raise ValueError("schedule.start must be above 0 for an alternating loss (Taubert eq. (6) divides by it)")
         return self
 
+    @model_validator(mode="after")
+    def _objective_is_measured(self) -> Self:
+        for name in self.objectives:
+            if CATALOGUE[name.rpartition("/")[2]].boundary and not self.evaluation.boundary:
+                raise ValueError(f"objective {name} needs evaluation.boundary: true, which measures it after every epoch")
+        return self
+
     @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives, the first of which ranks the table."""
@@ -88,8 +95,9 @@ class TrialConfig(Section):
 
     @property
     def objective_metric(self) -> str:
-        """The metric of the first objective: `s_rec` of `temperature/s_rec`."""
-        return self.objectives[0].rpartition("/")[2]
+        """The metric of the first objective over all pixels: `s_rec` of `temperature/s_rec`, `recall` of `group_recall`."""
+        name = self.objectives[0].rpartition("/")[2]
+        return CATALOGUE[name].pooled or name
 
     @property
     def components(self) -> tuple[Component, ...]:

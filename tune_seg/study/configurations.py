@@ -57,7 +57,12 @@ class Configuration:
         return self.repeats or self.completed
 
     def scores(self, metric: str) -> list[float]:
-        """A metric after the last epoch of each of :attr:`scored`; of a repeat that diverged :func:`score_of_diverged`."""
+        """A metric after the last epoch of each of :attr:`scored`; of a repeat that diverged :func:`score_of_diverged`.
+
+        None where it is not measured.
+        """
+        if CATALOGUE[metric.rpartition("/")[2]].boundary and not self.config.evaluation.boundary:
+            return []
         found = (
             score_of_diverged(metric) if trial.state is State.DIVERGED else trial.score(metric) for trial in self.scored
         )

@@ -21,6 +21,7 @@ from tune_seg._package import PACKAGE
 
 _DEPENDS_ON = (
     "architectures.py",
+    "boundary.py",
     "config",
     "data/dataset.py",  # the index of an ignored pixel
     "data/loading",

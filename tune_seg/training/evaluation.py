@@ -11,9 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tune_seg.boundary import BoundaryMetrics
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches
 from tune_seg.data.loading.sampling import sampling, trained_on
+from tune_seg.data.loading.transfer import send
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 from tune_seg.temperature import PixelSample, fit_temperature, is_extreme
 from tune_seg.training.frozen_features import Features
@@ -69,29 +71,35 @@ def evaluate(
         was fitted, are nan with fewer than two images.
     """
 
-    def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor]]:
+    def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         order: dict[str, Any] = {"epoch": 0, "seed": 0, "batch_size": config.training.batch_size, "indices": indices}
         inputs: Iterator[tuple[Tensor | list[Tensor], Tensor]] = (
             batches(data.val, **order, augmentation=config.augmentation, device=device, train=False)
             if features is None
             else feature_batches(data.val, features, **order, device=device, train=False)
         )
+        groups, seen = send(torch.from_numpy(data.val_groups[indices]), device), 0
         for images, target in inputs:
             with autocast:
                 logits = model(images)
-            yield logits, target
+            yield logits, target, groups[seen : seen + len(target)]
+            seen += len(target)
 
     model.eval()
     both = halves(data.val_groups)
-    whole = _metrics(data, config)
+    whole = _metrics_of_groups(data, config)
+    outlines = BoundaryMetrics(data.num_classes, background=whole.background) if config.evaluation.boundary else None
     samples = [PixelSample(_share(data)) for _ in both]
     # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
     # measured in its last epoch.
     for half, sample in zip(both, samples, strict=True):
-        for logits, target in outputs(half):
-            whole.update(logits, target)
+        for logits, target, groups in outputs(half):
+            whole.update(logits, target, groups)
+            if outlines is not None:
+                outlines.update(logits, target)
             sample.update(logits, target)
     metrics, per_class = _by_kind(whole)
+    metrics |= {} if outlines is None else outlines.compute()
     if not all(len(half) for half in both):
         return _unknown(metrics, per_class, data.num_classes, final=final)
 
@@ -110,14 +118,14 @@ def evaluate(
 
     each_class = [fit_temperature(*source, per_class=True).float() for source in sources]
     adjustments = [_adjustment(*source, data, config) for source in sources]
-    class_scaled, adjusted = ([_metrics(data, config) for _ in both] for _ in range(2))
+    class_scaled, adjusted = ([_metrics_of_groups(data, config) for _ in both] for _ in range(2))
     tally = ImageTally(data.num_classes)
     for this, other in ((0, 1), (1, 0)):
         adjustment = adjustments[other]
-        for logits, target in outputs(both[this]):
+        for logits, target, groups in outputs(both[this]):
             logits = logits.float()
-            class_scaled[this].update(logits / each_class[other].view(-1, 1, 1), target)
-            adjusted[this].update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target)
+            class_scaled[this].update(logits / each_class[other].view(-1, 1, 1), target, groups)
+            adjusted[this].update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target, groups)
             tally.update(logits, temperatures[other], target)
     class_metrics, class_recalls = _of_both(class_scaled)
     adjusted_metrics, adjusted_per_class = _of_both(adjusted)
@@ -261,8 +269,14 @@ def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, 
     return single, per_class
 
 
-def _metrics(data: PackedData, config: TrialConfig) -> SegmentationMetrics:
+def _metrics(data: PackedData, config: TrialConfig, *, num_groups: int | None = None) -> SegmentationMetrics:
     background = config.evaluation.background
     return SegmentationMetrics(
-        data.num_classes, background=None if background is None else data.class_names.index(background)
+        data.num_classes,
+        background=None if background is None else data.class_names.index(background),
+        num_groups=num_groups,
     )
+
+
+def _metrics_of_groups(data: PackedData, config: TrialConfig) -> SegmentationMetrics:
+    return _metrics(data, config, num_groups=int(data.val_groups.max()) + 1)

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tune_seg.boundary import BoundaryMetrics
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, PackedTest, batches
+from tune_seg.data.loading.transfer import send
 from tune_seg.errors import InputError, first_line
 from tune_seg.metrics import SegmentationMetrics
 from tune_seg.models import build_model
@@ -54,7 +56,10 @@ def score_on_test(
     model.eval()
     background = config.evaluation.background
     index = None if background is None else test.class_names.index(background)
-    raw, scaled = (SegmentationMetrics(test.num_classes, background=index) for _ in range(2))
+    groups, seen = send(torch.from_numpy(test.val_groups), device), 0
+    num_groups = int(test.val_groups.max()) + 1
+    raw, scaled = (SegmentationMetrics(test.num_classes, background=index, num_groups=num_groups) for _ in range(2))
+    outlines = BoundaryMetrics(test.num_classes, background=index) if config.evaluation.boundary else None
     tally = ImageTally(test.num_classes)
     divisor = torch.tensor(temperature, device=device)
     for images, target in batches(
@@ -69,11 +74,17 @@ def score_on_test(
         with autocast(device.type, config.training.precision):
             logits = model(images)
         logits = logits.float()
-        raw.update(logits, target)
-        scaled.update(logits / divisor, target)
+        of_batch = groups[seen : seen + len(target)]
+        seen += len(target)
+        raw.update(logits, target, of_batch)
+        scaled.update(logits / divisor, target, of_batch)
+        if outlines is not None:
+            outlines.update(logits, target)
         tally.update(logits, divisor, target)
+    of_outlines = {} if outlines is None else outlines.compute()  # which no temperature changes
     metrics, per_class = _by_kind(raw)
-    with_temperature = ScaledScores(_by_kind(scaled)[0], temperature)
+    metrics |= of_outlines
+    with_temperature = ScaledScores(_by_kind(scaled)[0] | of_outlines, temperature)
     return Evaluation(metrics, per_class, {TEMPERATURE: with_temperature}, tally.counts(np.arange(len(test.val)), index))
 
 

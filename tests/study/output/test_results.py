@@ -9,7 +9,7 @@ import pytest
 from tests.support.epoch_results import result
 from tests.support.records import asked, open_records, run_to_the_end, wait_for
 from tests.support.reported import answer_of, record
-from tune_seg.config import CALIBRATION_ERRORS
+from tune_seg.config import RECORDED
 from tune_seg.errors import InputError
 from tune_seg.study.output.results import ResultsFile, write_configurations
 from tune_seg.study.record import State
@@ -66,7 +66,7 @@ def test_a_table_takes_no_history_from_the_journal(tmp_path: Path) -> None:
 
 def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: Path) -> None:
     records = open_records(tmp_path)
-    errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.25)
+    errors: dict[str, Any] = dict.fromkeys(RECORDED, 0.25)
     one, every = (ScaledScores({"nll": nll}, 1.5) for nll in (0.5, 0.125))
     last = {
         "temperature": every,
@@ -83,7 +83,7 @@ def test_the_results_have_the_errors_and_what_became_of_scaled_logits(tmp_path: 
         records.close(number, state)
     ResultsFile(records, tmp_path / "results.parquet").write()
     table = pq.read_table(tmp_path / "results.parquet").to_pydict()
-    for name in CALIBRATION_ERRORS:
+    for name in RECORDED:
         assert table[name] == [0.25, 0.25, None]
     assert table["temperature/nll"] == [0.5, 0.125, None]
     assert table["adjusted/nll"] == [None, 0.25, None]

@@ -16,7 +16,8 @@ from mlflow.entities import Run
 
 from tests.support.epoch_results import result
 from tests.support.records import asked, open_records
-from tune_seg.config import CALIBRATION_ERRORS, METRICS
+from tune_seg.config import METRICS, RECORDED
+from tune_seg.metric_names import CATALOGUE
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.record import State
 from tune_seg.study.records import Records
@@ -87,7 +88,10 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
     assert set(child.data.params) - set(records.trials[number].assignment) <= {"loss", "loss.kind", "loss.end", "acw"}
     assert history(client, child, "s_rec") == [(1, 0.3), (2, 0.8), (3, 0.5)]
     assert history(client, child, "end_weight") == [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]
-    assert {name for name in child.data.metrics if "/" not in name} == {*METRICS, "lr", "end_weight", "train_loss"}
+    assert {name for name in child.data.metrics if "/" not in name} == {
+        *(name for name in METRICS if not CATALOGUE[name].boundary),
+        *("lr", "end_weight", "train_loss"),
+    }
     assert (child.data.metrics["best/s_rec"], child.data.metrics["last/s_rec"]) == (0.8, 0.5)
     assert all(math.isnan(value) for _, value in history(client, child, "f1"))
 
@@ -101,13 +105,13 @@ def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study
     with tracked(study) as (records, _):
         number = asked(records).number
         for epoch in (1, 2, 3):
-            errors: dict[str, Any] = dict.fromkeys(CALIBRATION_ERRORS, 0.5 / epoch)
+            errors: dict[str, Any] = dict.fromkeys(RECORDED, 0.5 / epoch)
             every = {"temperature": ScaledScores({"nll": 1 / epoch}, float(epoch))}
             records.add(number, result(epoch, epoch / 10, scaled=scaled if epoch == 3 else every, **errors))
         records.close(number, State.COMPLETED)
     client, _, children = runs(study)
     child = children[number]
-    for name in CALIBRATION_ERRORS:
+    for name in RECORDED:
         assert history(client, child, name) == [(1, 0.5), (2, 0.25), (3, 0.5 / 3)]
         assert child.data.metrics[f"best/{name}"] == child.data.metrics[f"last/{name}"] == 0.5 / 3
     assert history(client, child, "temperature/nll") == [(1, 1.0), (2, 0.5), (3, 0.25)]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tune_seg.config import CALIBRATION_ERRORS, METRICS, StudyConfig, parse
+from tune_seg.config import METRICS, RECORDED, StudyConfig, parse
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
 from tune_seg.metric_names import OBJECTIVES
@@ -23,6 +23,8 @@ from tune_seg.study.files import ANOTHER_NAME
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 
+_PER_CLASS = ("class_recall", "class_precision", "class_iou")
+"""Columns with a list of one number a class."""
 _MIN_PAUSE = 5.0
 """Seconds between two writings of the results, at least."""
 _MIN_PAUSE_FACTOR = 50
@@ -41,7 +43,7 @@ def write_configurations(records: Iterable[Record], answer: Answer | None, path:
     compared = {} if answer is None else {row.id: row for row in answer.verdict.table}
     rows = []
     for configuration in configurations(records):
-        scores = {name: configuration.scores(name) for name in (*OBJECTIVES, *CALIBRATION_ERRORS)}
+        scores = {name: configuration.scores(name) for name in (*OBJECTIVES, *RECORDED)}
         row = compared.get(configuration.id)
         rows.append(
             {
@@ -176,8 +178,8 @@ def _row(record: Record) -> dict[str, Any]:
         "configuration": configuration_id(record),
         "repeat": record.repeat,
         **record.params,
-        **{name: record.score(name) for name in (*METRICS, *CALIBRATION_ERRORS)},
-        "class_recall": None if last is None else last.evaluation.per_class.get("class_recall"),
+        **{name: record.score(name) for name in (*METRICS, *RECORDED)},
+        **{name: None if last is None else last.evaluation.per_class.get(name) for name in _PER_CLASS},
         "acw_weight": None if last is None else last.acw_weight,
         **({} if last is None else {**last.evaluation.scaled_metrics, **last.evaluation.fitted}),
         "epochs": len(record.history),

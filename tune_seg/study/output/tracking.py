@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_seg._child import Child
-from tune_seg.config import CALIBRATION_ERRORS
+from tune_seg.config import RECORDED
 from tune_seg.metric_names import OBJECTIVES
 from tune_seg.study.configurations import configuration_id
 from tune_seg.study.files import DATABASE
@@ -307,7 +307,7 @@ class _Run:
 
 def _scores(result: EpochResult) -> dict[str, float]:
     """The scores of an epoch that are recorded beside their history as `best/NAME` and `last/NAME`."""
-    scores = {name: result.find(name) for name in (*OBJECTIVES, *CALIBRATION_ERRORS)}
+    scores = {name: result.find(name) for name in (*OBJECTIVES, *RECORDED)}
     return {name: score for name, score in scores.items() if score is not None}
 
 
