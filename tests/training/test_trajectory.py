@@ -85,6 +85,7 @@ MATTERS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "augmentation.std": [({}, {"augmentation.std": [0.229, 0.224, 0.5]})],
     "fold": [({}, {"fold": 1}), ({"fold": 1}, {"fold": 2})],
     "evaluation.background": [({}, {"evaluation.background": "sky"})],
+    "evaluation.boundary": [({}, {"evaluation.boundary": True})],
     "loss.kind": [
         ({"loss.start": "dice"}, {"loss.kind": "compound"}),
         ({"loss.start": "dice"}, {"loss.kind": "naive"}),
