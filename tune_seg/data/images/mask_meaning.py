@@ -19,8 +19,6 @@ _MANY_NUMBERS = 5
 _MOST = 0.5
 _NAMED_MASKS = 3
 _PLAIN = re.compile(r"[A-Za-z][\w -]*")
-_FRAMED = 0.8
-_INVERTED = 0.02
 
 
 @dataclass(frozen=True)
@@ -296,13 +294,8 @@ def _reject_unknown(totals: MaskTotals, asked: Asked, unknown: list[int]) -> Non
 
 
 def _reject_inverted(totals: MaskTotals, asked: Asked, labels: Labels) -> None:
-    if len(totals.pixels) != 2 or len(labels.class_names) != 2:
-        return
-    low, high = sorted(totals.pixels)
-    dark, bright = totals.framed.get(low, Group()), totals.framed.get(high, Group())
-    of_two_values = sum(group.count for group in totals.framed.values())
-    fewer = min(dark.count, bright.count)
-    if fewer and dark.count + bright.count >= _FRAMED * of_two_values and fewer >= _INVERTED * of_two_values:
+    if (inverted := totals.inverted) is not None and len(labels.class_names) == 2:
+        (dark, bright), (low, high) = inverted, sorted(totals.pixels)
         names = {low: labels.class_names[0], high: labels.class_names[1]}
         raise InputError(
             f"{asked.where}: {dark} have {low} all around, {bright} have {high}, so one kind seems inverted. "
