@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.support.image_files import load, photo, read_root, write_image
 from tune_seg.errors import InputError
@@ -53,3 +54,16 @@ def test_masks_of_classes_that_are_alike_are_read(tmp_path: Path) -> None:
     dataset = read_root(tmp_path)
     assert dataset.class_names == ("background", "crack", "spall") and dataset.names_known
     assert np.bincount(load(dataset, "a")[1].ravel()).tolist() == [102, 9, 9]
+
+
+@pytest.mark.parametrize("paged", ["images/b.tif", "masks/spall/b.tif"])
+def test_pages_of_which_all_but_the_first_would_be_left_out_are_refused(tmp_path: Path, paged: str) -> None:
+    for name in "ab":
+        write_image(tmp_path / f"images/{name}.tif", photo())
+        for kind, column in (("crack", 1), ("spall", 7)):
+            write_image(tmp_path / f"masks/{kind}/{name}.tif", marked(2, column))
+    assert len(read_root(tmp_path).samples) == 2
+    page = np.asarray(tifffile.imread(tmp_path / paged))
+    tifffile.imwrite(tmp_path / paged, np.stack([page] * 3), photometric="rgb" if page.ndim == 3 else "minisblack")
+    with pytest.raises(InputError, match=rf"one page each; write a file for each page:\n.*{paged}: 3 pages"):
+        read_root(tmp_path)

@@ -20,7 +20,7 @@ from tune_seg.data.images.mask_scan import MaskScan
 from tune_seg.data.images.matching import matched, rules_of, samples_of
 from tune_seg.data.images.own_masks import masks_of, own_masks
 from tune_seg.data.images.own_parts import own_parts
-from tune_seg.data.images.paging import by_pages
+from tune_seg.data.images.paging import by_pages, reject_pages
 from tune_seg.data.images.part_scan import PartScan
 from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, MaskFiles, Pictures, depth
 from tune_seg.data.images.scan import Scan
@@ -128,6 +128,8 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     masks: MaskFiles
     if groupings:
         labels, parts = own_parts(sides, groupings, config, class_list, CLASS_NUMBERS if cuts is None else cuts)
+        images = [] if pages_as_channels else [sample.image for sample in samples if sample.image is not None]
+        reject_pages([*images, *parts.files])
         first = tuple(dict.fromkeys(sample.mask for sample in samples if sample.mask is not None))
         by_value = isinstance(config.classes, Mapping)
         classes, masks = PartScan(first, parts, labels, by_value, root / layout.folder("mask")), parts
