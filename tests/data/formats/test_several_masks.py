@@ -36,7 +36,7 @@ def test_masks_of_a_class_of_which_some_are_inverted_are_refused(tmp_path: Path)
     with pytest.raises(InputError, match=said):
         read_root(tmp_path, classes=["background", "crack", "spall"]).find_classes(lambda _: None)
     right = read_root(tmp_path, classes={0: "background", 1: "crack", 2: "spall"})
-    assert np.bincount(load(right, "b")[1].ravel()).tolist() == [0, 111, 9]
+    assert np.bincount(load(right, "b")[1].ravel()).tolist() == [9, 102, 9]
 
 
 def test_masks_of_objects_of_which_some_are_inverted_are_refused(tmp_path: Path) -> None:
@@ -67,3 +67,12 @@ def test_pages_of_which_all_but_the_first_would_be_left_out_are_refused(tmp_path
     tifffile.imwrite(tmp_path / paged, np.stack([page] * 3), photometric="rgb" if page.ndim == 3 else "minisblack")
     with pytest.raises(InputError, match=rf"one page each; write a file for each page:\n.*{paged}: 3 pages"):
         read_root(tmp_path)
+
+
+def test_a_value_to_ignore_that_leaves_nothing_of_a_class_is_refused(tmp_path: Path) -> None:
+    write_classes(tmp_path)
+    with pytest.raises(InputError, match=r"data\.ignore_label: 255 is the one value beside 0 in all masks of crack"):
+        load(read_root(tmp_path, ignore_label=255), "a")
+    write_image(tmp_path / "masks/crack/a.png", marked(1, 1, 7))
+    write_image(tmp_path / "masks/spall/a.png", marked(1, 7, 7))
+    assert np.bincount(load(read_root(tmp_path, ignore_label=255), "a")[1].ravel()).tolist() == [102, 9, 9]

@@ -46,6 +46,7 @@ class PartScan(Scan):
                     totals.setdefault(number, MaskTotals()).add(file, answer)
         for number, total in sorted(totals.items()):
             self._reject_inverted(number, total)
+            self._reject_ignored(number, total)
         return self._known
 
     def _look(self, mask: Path) -> Mapping[Path, tuple[int, MaskStatistics | InputError]] | InputError:
@@ -58,4 +59,12 @@ class PartScan(Scan):
                 f"{self._folder}: masks of {self._parts.names[number]}: {dark} have 0 all around, {bright} have another "
                 "value, so one kind seems inverted. Invert these; if all are right, say so with "
                 f"{option('data.classes', self._parts.names)}"
+            )
+
+    def _reject_ignored(self, number: int, totals: MaskTotals) -> None:
+        ignored = self._parts.ignored
+        if ignored is not None and totals.negative and 1 not in totals.pixels:
+            raise InputError(
+                f"data.ignore_label: {ignored} is the one value beside 0 in all masks of {self._parts.names[number]}, so "
+                "nothing of it is left. Where masks are in several files, the value of an object needs no name: leave it out"
             )
