@@ -76,3 +76,17 @@ def test_a_value_to_ignore_that_leaves_nothing_of_a_class_is_refused(tmp_path: P
     write_image(tmp_path / "masks/crack/a.png", marked(1, 1, 7))
     write_image(tmp_path / "masks/spall/a.png", marked(1, 7, 7))
     assert np.bincount(load(read_root(tmp_path, ignore_label=255), "a")[1].ravel()).tolist() == [102, 9, 9]
+
+
+def test_folders_of_several_annotators_are_not_taken_for_classes(tmp_path: Path) -> None:
+    for number, name in enumerate("abcdef"):
+        write_image(tmp_path / f"images/{name}.png", photo())
+        for person in (1, 2):
+            write_image(tmp_path / f"masks/annotator{person}/{name}.png", marked(number, 2 * person, 1))
+    with pytest.raises(InputError, match=r"the folders annotator1, annotator2 seem to hold masks .* by several people"):
+        read_root(tmp_path)
+    chosen = read_root(tmp_path, options={"masks": "masks/annotator2"})
+    assert np.bincount(load(chosen, "a")[1].ravel()).tolist() == [111, 9]
+    (tmp_path / "masks/annotator1").rename(tmp_path / "masks/crater_large")
+    (tmp_path / "masks/annotator2").rename(tmp_path / "masks/crater_small")
+    assert read_root(tmp_path).class_names == ("background", "crater_large", "crater_small")
