@@ -252,6 +252,11 @@ def _cuts(threshold: int | tuple[int, ...]) -> tuple[int, ...]:
 
 def _cut_labels(cuts: Sequence[int], classes: Sequence[str] | Mapping[int, str] | None, ignore_label: int | None) -> Labels:
     numbers = range(len(cuts) + 1)
+    if ignore_label is not None and ignore_label not in numbers:
+        raise InputError(
+            f"data.ignore_label: {ignore_label}, but data.options.threshold makes {', '.join(map(str, numbers))} of all "
+            "grey values; leave it out, or name one of these"
+        )
     if classes is None:
         classes = {number: f"class {number}" for number in numbers if number != ignore_label}
     labels = declared(classes, ignore_label, IGNORE_LABEL)
