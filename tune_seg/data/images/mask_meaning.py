@@ -31,6 +31,7 @@ class Asked:
         ignore_label: the value to ignore; None: nobody said.
         where: the folder of the masks, for messages.
         in_folder: whether the format is `folder`, whose options answer some questions.
+        as_folder: whether that format reads the masks at all.
     """
 
     names: Mapping[int, str] | None
@@ -38,6 +39,7 @@ class Asked:
     ignore_label: int | None
     where: Path
     in_folder: bool = True
+    as_folder: bool = True
 
     @property
     def labels(self) -> Labels | None:
@@ -228,6 +230,8 @@ def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
         if totals.lossy.count
         else f"{len(totals.pixels)} values in {_rarest(totals)}, as JPEG or smoothing leaves them"
     )
+    if not asked.as_folder:
+        raise InputError(f"{asked.where}: {what}. Store them without loss, as PNG, and resize them without interpolation")
     if levels:
         cut = _of_folder(asked, "data.options.threshold", thresholds(levels))
         more = "" if len(levels) == 2 else "; pixels between two levels may count as the one between them"
@@ -243,7 +247,7 @@ def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
 
 def _reject_objects(totals: MaskTotals, asked: Asked) -> None:
     if totals.are_objects:
-        one_class = _of_folder(asked, "data.options.threshold", 1)
+        one_class = _of_folder(asked, "data.options.threshold", 1) if asked.as_folder else "write 1 for each of them"
         raise InputError(
             f"{asked.where}: the values look like the numbers of single objects (instances), up to {max(totals.pixels)}, "
             f"not of classes. To make one class of all objects: {one_class}; if they are class numbers, name them with "
@@ -271,6 +275,8 @@ def _palettes_differ(totals: MaskTotals, asked: Asked, how: str) -> InputError:
     by_colour = f" {_of_folder(asked, 'data.options.colours', names)}" if len(every) <= 8 else " data.options.colours"
     numbers = {number: f"class {number}" for number in sorted(totals.pixels)}
     by_number = f" {option('data.classes', numbers)}" if len(numbers) <= 8 else " data.classes: {number: name}"
+    if not asked.as_folder:
+        return InputError(f"{asked.where}: palettes differ: {how}. If the numbers are the classes, say so:{by_number}")
     return InputError(
         f"{asked.where}: palettes differ: {how}. If colours are the classes, name them:{by_colour}. If numbers are, say "
         f"so:{by_number}"
