@@ -19,6 +19,11 @@ from tune_seg.metric_names import OBJECTIVES
         ("data.classes", 3, "3 is not possible; allowed: a list of names or {label: name}, or null"),
         ("data.classes", {"a": "b"}, "{'a': 'b'} is not possible; allowed: a list of names or {label: name}, or null"),
         (
+            "data.classes",
+            {"0:bg": None, "1:crack": None},
+            "{'0:bg': None, '1:crack': None} is not possible (a blank is missing after the colon: 0: bg); allowed: a list",
+        ),
+        (
             "data.format",
             "nfti",
             "'nfti' is not possible (did you mean nifti?); allowed: camvid, cityscapes, voc, sbd, coco, ",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.support.image_files import numbers, photo, read_root, write_image
 from tune_seg.data import Dataset, PackedData, pack
@@ -178,5 +179,27 @@ def test_the_published_split_of_camvid_divides_a_drive_and_stays(tmp_path: Path)
     assert sides(published)["0016E5"] == {"train", "val"}
     assert {sample.group for sample in published.samples if sample.split == "val"} == {"0016E5"}
     assert "0016E5" in published.split_notes[0]
+    assert read_root(tmp_path, options={"group": ".*"}).split_notes == ()
+    assert not any(
+        "the split is kept as it is" in note
+        for note in read_root(tmp_path, split={"val_fraction": 0.4, "test": "published"}).split_notes
+    )
     tested = read_root(tmp_path, options={"val": "test"})
     assert {sample.group for sample in tested.samples if sample.split == "val"} == {"0001TP", "Seq05VD"}
+
+
+def test_a_file_of_several_pages_among_frames_is_in_the_group_that_its_name_tells(tmp_path: Path) -> None:
+    for video in range(5):
+        for frame in range(4):
+            pages = 2 if video == frame == 0 else 1
+            image = np.stack([photo()] * pages) if pages > 1 else photo()
+            mask = np.stack([numbers([0, 1])] * pages) if pages > 1 else numbers([0, 1])
+            for folder, content, kind in (("images", image, "rgb"), ("masks", mask, "minisblack")):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                tifffile.imwrite(tmp_path / folder / f"vid{video}_{frame:04}.tif", content, photometric=kind)
+    dataset = read_root(tmp_path)
+    assert {(sample.id[:4], sample.group) for sample in dataset.samples} == {(f"vid{n}", f"vid{n}") for n in range(5)}
+    assert sum(sample.id.startswith("vid0_0000#") for sample in dataset.samples) == 2
+    val = {sample.group for sample in dataset.samples if sample.split == "val"}
+    assert len(val) == 1 and not val & {sample.group for sample in dataset.samples if sample.split == "train"}
+    assert "are taken for parts of one video, image or patient: 5 groups (vid0, vid1, vid2, ...)" in dataset.split_notes[-1]

@@ -125,6 +125,27 @@ def test_a_list_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.M
     assert [(sample.id, sample.split) for sample in divided] == [("a/0", "train"), ("b/0", "val")]
 
 
+def test_of_two_columns_the_first_is_the_image_where_the_second_is_a_file_or_a_flag(tmp_path: Path) -> None:
+    names = ("crack", "crack 2", "dog", "eel", "eel 2")
+    files = [Sample(name, "train", Path(f"images/{name}.png"), Path(f"masks/{name}_gt.png")) for name in names]
+    train, val = tmp_path / "train.txt", tmp_path / "val.txt"
+    train.write_text("crack.png masks/crack_gt.png\ndog  1\n")
+    for line, found in (
+        ("eel 2.png", ["eel 2"]),
+        ("eel -1", ["eel"]),
+        ("images/eel.png\tmasks/eel_gt.png", ["eel"]),
+        ("images/eel.png masks/eel_gt.png 0", ["eel"]),
+    ):
+        val.write_text(f"{line}\n")
+        divided = divide(files, SplitConfig(train=train, val=val), tmp_path)
+        assert [sample.id for sample in divided if sample.split == "val"] == found
+        assert [sample.id for sample in divided if sample.split == "train"] == ["crack", "dog"]
+    for line in ("eel 7.png", "images/eel 7.png", "eel masks/absent.png"):
+        val.write_text(f"{line}\n")
+        with pytest.raises(InputError, match=rf"val\.txt: {line} is neither an image nor a mask"):
+            divide(files, SplitConfig(train=train, val=val), tmp_path)
+
+
 def test_what_a_list_names_wrongly_is_said(tmp_path: Path) -> None:
     (tmp_path / "one").write_text(".\n/\na/1\n")
     (tmp_path / "two").write_text("a\n")

@@ -63,12 +63,19 @@ def _explain(
     if detail["type"] != "value_error":
         value = _at(values, path, detail["input"])
         hint = did_you_mean(value, choices(_schema(model), at(_schema(model), path))) if isinstance(value, str) else ""
+        hint += _no_blank(value if isinstance(value, Mapping) else {path[-1]: value})
         finite = ", and finite" if detail["type"] == "finite_number" else ""
         return f"{key}: {_shown(value)} is not possible{hint}; allowed: {_allowed(model, path)}{finite}"
     if not key or holds_keys(detail["input"]):
         return f"{key}: {message}" if key and key not in message else message
     said = isinstance(detail["input"], str) and repr(detail["input"]) in message
     return f"{key}: {message}" if said else f"{key}: {message}, got {_shown(detail['input'])}"
+
+
+def _no_blank(values: Mapping[Any, Any]) -> str:
+    """What to say of `{0:background}`, which is one key without a value in YAML."""
+    key = next((key for key, value in values.items() if value is None and ":" in str(key)), None)
+    return "" if key is None else f" (a blank is missing after the colon: {str(key).replace(':', ': ', 1)})"
 
 
 def _allowed(model: type[BaseModel], path: Sequence[str]) -> str:
@@ -102,7 +109,7 @@ def _unknown(model: type[BaseModel], path: Sequence[str], above: Sequence[str]) 
     """That there is no key `path` of `model`, the nearest one, and those that there are."""
     *section, name = path
     known = fields_of(model, section)
-    hint = did_you_mean(name, known)
+    hint = _no_blank({name: None}) or did_you_mean(name, known)
     if not hint:  # a key of another section
         elsewhere = [".".join([*above, *key]) for key in _all_keys(model) if key[-1] == name]
         hint = f" (did you mean {elsewhere[0]}?)" if elsewhere else ""

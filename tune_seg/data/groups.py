@@ -158,13 +158,23 @@ def note_of_detected(samples: Sequence[Sample]) -> str:
     )
 
 
+def has_groups(samples: Iterable[Sample]) -> bool:
+    """Whether groups are known, beyond that the pages of a file are one."""
+    return any(sample.group and sample.part is None for sample in samples)
+
+
+def names_of(samples: Iterable[Sample]) -> list[str]:
+    """The names that may tell groups; that of a page is the name of its file."""
+    return [sample.group or sample.id for sample in samples]
+
+
 def of_published(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
     """The samples of a published or listed split in the groups that their names tell, and what to say of it.
 
     As they are where groups are known, or where names tell none. Where all that validates is of one group, intervals are
     over seeds alone, and the study says so.
     """
-    pattern = None if any(sample.group for sample in samples) else detected(sample.id for sample in samples)
+    pattern = None if has_groups(samples) else detected(names_of(samples))
     if pattern is None:
         return list(samples), []
     found = grouped(samples, pattern)
@@ -187,8 +197,8 @@ def note_of_few(pattern: str, samples: Sequence[Sample]) -> str:
 
 def notes_of_divided(samples: Sequence[Sample]) -> list[str]:
     """What to say of groups, known or detected, that a published or listed split has on several sides."""
-    if not any(sample.group for sample in samples):
-        pattern = detected(sample.id for sample in samples)
+    if not has_groups(samples):
+        pattern = detected(names_of(samples))
         samples = grouped(samples, pattern) if pattern is not None else samples
     sides: dict[str, set[str]] = {}
     for sample in samples:

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple, overload
 
 from tune_seg.config import DataConfig, parse
 from tune_seg.data.dataset import TEST, Dataset, Sample, spread
-from tune_seg.data.groups import detected, note_of_detected, note_of_few, notes_of_divided, notes_of_one, of_published
+from tune_seg.data.groups import (
+    detected,
+    has_groups,
+    names_of,
+    note_of_detected,
+    note_of_few,
+    notes_of_divided,
+    notes_of_one,
+    of_published,
+)
 from tune_seg.data.options import options_of
 from tune_seg.data.stratifying import stratified
 from tune_seg.data.synthetic import SyntheticDataset
@@ -142,12 +151,13 @@ def _of_groups(
     """The data set divided by the groups that the names of its images tell, if they are not known, and what to say of it."""
     if not _takes_groups(name, config):
         return dataset, []
-    if any(sample.group for sample in dataset.samples):  # the reader knows them
+    if has_groups(dataset.samples):  # the reader knows them
         by_name = all(sample.part is None for sample in dataset.samples)
         return dataset, [note_of_detected(dataset.samples)] if by_name else []
-    pattern = detected(sample.id for sample in dataset.samples)
+    names = names_of(dataset.samples)
+    pattern = detected(names)
     if pattern is None:
-        return dataset, notes_of_one(sample.id for sample in dataset.samples)
+        return dataset, notes_of_one(names)
     try:
         grouped = read(config.model_copy(update={"options": {**config.options, "group": pattern}}))
     except InputError:  # as if it had not been detected

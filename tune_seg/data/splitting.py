@@ -18,6 +18,7 @@ from tune_seg.data.groups import ALONE
 from tune_seg.errors import InputError
 
 VAL_FRACTION = 0.2
+_FLAGS = ("-1", "0", "1")  # of VOC's lists, whether a class is in an image
 
 
 def divide(samples: Sequence[Sample], split: SplitConfig, root: Path) -> tuple[Sample, ...]:
@@ -172,8 +173,8 @@ def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample] | str]:
                 for name in dict.fromkeys((path.name, path.stem)):
                     files.setdefault(name, {}).setdefault(path, []).append(sample)
 
-    def find(entry: str) -> list[Sample] | str:
-        for text in (entry, entry.split()[0], normalize("NFC", entry), normalize("NFD", entry)):  # of two columns, the first
+    def of_text(entry: str) -> list[Sample] | str | None:
+        for text in (entry, normalize("NFC", entry), normalize("NFD", entry)):
             file = Path(text.replace("\\", "/"))
             ends = ("/".join(file.parts[first:]) for first in range(len(file.parts)))  # the whole path, then less of it
             names = (text, *chain.from_iterable((end, end.removesuffix(file.suffix)) for end in ends))
@@ -185,7 +186,18 @@ def _by_name(samples: Sequence[Sample]) -> Callable[[str], list[Sample] | str]:
                 return f"may be {found[0].id} or {found[-1].id}; write these instead"
             if found:
                 return found
-        return "is neither an image nor a mask"
+        return None
+
+    def is_column(text: str) -> bool:
+        return text in _FLAGS or of_text(text) is not None
+
+    def find(entry: str) -> list[Sample] | str:
+        found = of_text(entry)
+        if found is None and len(columns := entry.split(None, 1)) == 2:  # or else blanks in the name of one file
+            first, rest = columns
+            if is_column(rest) or all(is_column(column) for column in rest.split()):
+                found = of_text(first)
+        return "is neither an image nor a mask" if found is None else found
 
     return find
 

@@ -69,6 +69,19 @@ def test_masks_that_mix_1_and_255_are_refused(tmp_path: Path) -> None:
         dataset.load(dataset.samples[0])
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_smoothed_masks_are_refused_without_an_option_that_the_format_lacks(tmp_path: Path, named: bool) -> None:
+    disc = np.hypot(*np.mgrid[-32:32, -32:32])
+    for seed, name in enumerate("abcd"):
+        write(tmp_path, "imagesTr", f"{name}_0000.png", np.resize(picture(seed, 3), (64, 64, 3)))
+        write(tmp_path, "labelsTr", f"{name}.png", np.clip(255 * (20 + seed - disc) / 6, 0, 255).astype(np.uint8))
+    if named:
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "crack": 1}}))
+    with pytest.raises(InputError, match=r"values in the masks, such as .*\. Store them without loss, as PNG, and") as error:
+        (dataset := read(config(tmp_path))).load(dataset.samples[0])
+    assert "threshold" not in str(error.value) and "data.format" not in str(error.value)
+
+
 def test_each_channel_is_a_file_and_its_change_is_noticed(tmp_path: Path) -> None:
     for name in "ab":
         for channel in range(2):

@@ -264,6 +264,7 @@ def test_a_threshold_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         ({"options": {"threshold": [9, 9]}}, "in ascending order"),
         ({"options": {"threshold": 0}}, r"data\.options\.threshold"),
         ({"options": {"threshold": 9, "colours": {"a": [0, 0, 0], "b": [1, 1, 1]}}}, "choose one"),
+        ({"options": {"threshold": 9}, "ignore_label": 255, "classes": ["a", "b"]}, "255, but .* makes 0, 1 of all grey"),
         ({"options": {"threshold": 9}, "classes": ["a", "b", "c"]}, "with 1 of them the classes are 0, 1, but 0, 1, 2 are"),
     ):
         with pytest.raises(InputError, match=message):

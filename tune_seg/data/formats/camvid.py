@@ -158,7 +158,8 @@ def read_camvid(root: Path, config: DataConfig) -> FileDataset:
         used = [sample for side in (_SIDES if reads_test else SPLITS) for sample in sides[side]]
         unused = 0 if reads_test else len(sides[TEST])
     samples = _divided(used, options.group, config.split, root)
-    notes = tuple(notes_of_divided([_of_drive(sample) for sample in samples]))
+    asked = options.group is not None or _is_drawn(config.split)
+    notes = () if asked else tuple(notes_of_divided([_of_drive(sample) for sample in samples]))
     if layout == "SegNet":
         return _segnet(samples, config, root, notes, tuple(dict.fromkeys(rules)), unused=unused)
     if options.classes == 11:
@@ -178,12 +179,16 @@ def _divided(samples: list[Sample], group: str | None, split: SplitConfig, root:
     """Drives are kept whole where the sides are drawn. The published split divides one, and stays."""
     if group is not None:
         return divide(grouped(samples, group), split, root)
-    if split.folds is not None or split.val_fraction is not None:
+    if _is_drawn(split):
         # what is published to be held out is a part of a drive
         held_out = {TEST} if split.test == "published" else set[str]()
         return divide([s if s.split in held_out else _of_drive(s) for s in samples], split, root)
     # frames of one drive are not independent: where all validation images are of one, the study says so
     return tuple(_of_drive(sample) for sample in divide(samples, split, root))
+
+
+def _is_drawn(split: SplitConfig) -> bool:
+    return split.folds is not None or split.val_fraction is not None
 
 
 def _of_drive(sample: Sample) -> Sample:

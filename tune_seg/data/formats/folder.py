@@ -20,7 +20,8 @@ from tune_seg.data.images.mask_scan import MaskScan
 from tune_seg.data.images.matching import matched, rules_of, samples_of
 from tune_seg.data.images.own_masks import masks_of, own_masks
 from tune_seg.data.images.own_parts import own_parts
-from tune_seg.data.images.paging import by_pages
+from tune_seg.data.images.paging import by_pages, reject_pages
+from tune_seg.data.images.part_scan import PartScan
 from tune_seg.data.images.pictures import CLASS_NUMBERS, IMAGE_SUFFIXES, MaskFiles, Pictures, depth
 from tune_seg.data.images.scan import Scan
 from tune_seg.data.images.thresholds import CutMasks
@@ -126,8 +127,13 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
     classes: Labels | Scan
     masks: MaskFiles
     if groupings:
-        classes, masks = own_parts(sides, groupings, config, class_list, CLASS_NUMBERS if cuts is None else cuts)
-        if not masks.ordered and len(classes.class_names) > 2:
+        labels, parts = own_parts(sides, groupings, config, class_list, CLASS_NUMBERS if cuts is None else cuts)
+        images = [] if pages_as_channels else [sample.image for sample in samples if sample.image is not None]
+        reject_pages([*images, *parts.files])
+        first = tuple(dict.fromkeys(sample.mask for sample in samples if sample.mask is not None))
+        by_value = isinstance(config.classes, Mapping)
+        classes, masks = PartScan(first, parts, labels, by_value, root / layout.folder("mask")), parts
+        if not parts.ordered and len(labels.class_names) > 2:
             notes += ("Pixels that are of several classes are ignored, unless data.classes says which class covers which.",)
     else:
         classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"), in_folder=True)
@@ -246,6 +252,11 @@ def _cuts(threshold: int | tuple[int, ...]) -> tuple[int, ...]:
 
 def _cut_labels(cuts: Sequence[int], classes: Sequence[str] | Mapping[int, str] | None, ignore_label: int | None) -> Labels:
     numbers = range(len(cuts) + 1)
+    if ignore_label is not None and ignore_label not in numbers:
+        raise InputError(
+            f"data.ignore_label: {ignore_label}, but data.options.threshold makes {', '.join(map(str, numbers))} of all "
+            "grey values; leave it out, or name one of these"
+        )
     if classes is None:
         classes = {number: f"class {number}" for number in numbers if number != ignore_label}
     labels = declared(classes, ignore_label, IGNORE_LABEL)

@@ -118,11 +118,11 @@ def read_nnunet(root: Path, config: DataConfig) -> NnunetDataset:
 def _classes(samples: Sequence[Sample], config: DataConfig, named: Labels | None, where: Path) -> Labels | Scan:
     """What the values mean: what dataset.json says, unless it leaves open what 255 is."""
     if named is None:
-        return own_masks(samples, config, None, where).classes
+        return own_masks(samples, config, None, where, as_folder=False).classes
     if named.ignored:
         return named
     names = {value: named.class_names[index] for value, index in named.indices.items()}
-    return MaskScan(masks_of(samples), Asked(names, False, None, where))
+    return MaskScan(masks_of(samples), Asked(names, False, None, where, in_folder=False, as_folder=False))
 
 
 def _pictures(folder: Path) -> list[Path]:

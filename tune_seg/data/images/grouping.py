@@ -12,7 +12,7 @@ from tune_seg.errors import InputError
 
 _NUMBER = re.compile(r"[ _.\-]*\d+$")
 _EDGE = re.compile(r"^[ _.\-()]+|[ _.\-()]+$")
-_OPINION = re.compile(r"\d(st|nd|rd|th)|manual|annotator|rater|observer|reader|expert", re.IGNORECASE)
+_OPINION = re.compile(r"\d(st|nd|rd|th)|(?<![a-z])(manual|annotator|rater|observer|reader|expert)", re.IGNORECASE)
 _HASH = re.compile(r"(?=.*\d)(?=.*[a-f])[0-9a-f]{4,}")
 _MAX_CLASSES = 64
 
@@ -53,6 +53,9 @@ def group(images: Sequence[str], masks: Sequence[str], known: frozenset[str] = f
         images, masks: their names.
         known: classes that masks elsewhere in the data set are called by.
 
+    Raises:
+        InputError: folders are called by people, of whom each made masks of the same images.
+
     Example:
         >>> grouping = group(["a.jpg", "b.jpg"], ["a_crack.png", "a_spall.png", "b_crack.png"])
         >>> sorted(grouping.classes), grouping.parts["b.jpg"]
@@ -79,6 +82,13 @@ def _by_class_folders(images: Sequence[str], masks: Sequence[str]) -> Grouping |
             return None
         for image, mask in pairing.pairs.items():
             parts.setdefault(image, {})[folder] = (inside[mask],)
+    opinions = [folder for folder in sorted(folders) if _OPINION.search(folder)]
+    if len(opinions) > 1:
+        raise InputError(
+            f"the folders {_listed(opinions)} seem to hold masks of the same images by several people, not a class each; "
+            f"choose one with data.options.masks, such as its path from the root that ends in {opinions[0]}; if they are "
+            "classes, give the folders the names of the classes"
+        )
     return Grouping(parts, f"A folder holds the masks of one class: {_listed(folders)}.")
 
 

@@ -19,8 +19,6 @@ _MANY_NUMBERS = 5
 _MOST = 0.5
 _NAMED_MASKS = 3
 _PLAIN = re.compile(r"[A-Za-z][\w -]*")
-_FRAMED = 0.8
-_INVERTED = 0.02
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class Asked:
         ignore_label: the value to ignore; None: nobody said.
         where: the folder of the masks, for messages.
         in_folder: whether the format is `folder`, whose options answer some questions.
+        as_folder: whether that format reads the masks at all.
     """
 
     names: Mapping[int, str] | None
@@ -40,6 +39,7 @@ class Asked:
     ignore_label: int | None
     where: Path
     in_folder: bool = True
+    as_folder: bool = True
 
     @property
     def labels(self) -> Labels | None:
@@ -230,6 +230,8 @@ def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
         if totals.lossy.count
         else f"{len(totals.pixels)} values in {_rarest(totals)}, as JPEG or smoothing leaves them"
     )
+    if not asked.as_folder:
+        raise InputError(f"{asked.where}: {what}. Store them without loss, as PNG, and resize them without interpolation")
     if levels:
         cut = _of_folder(asked, "data.options.threshold", thresholds(levels))
         more = "" if len(levels) == 2 else "; pixels between two levels may count as the one between them"
@@ -245,7 +247,7 @@ def _reject_levels(totals: MaskTotals, asked: Asked) -> None:
 
 def _reject_objects(totals: MaskTotals, asked: Asked) -> None:
     if totals.are_objects:
-        one_class = _of_folder(asked, "data.options.threshold", 1)
+        one_class = _of_folder(asked, "data.options.threshold", 1) if asked.as_folder else "write 1 for each of them"
         raise InputError(
             f"{asked.where}: the values look like the numbers of single objects (instances), up to {max(totals.pixels)}, "
             f"not of classes. To make one class of all objects: {one_class}; if they are class numbers, name them with "
@@ -273,6 +275,8 @@ def _palettes_differ(totals: MaskTotals, asked: Asked, how: str) -> InputError:
     by_colour = f" {_of_folder(asked, 'data.options.colours', names)}" if len(every) <= 8 else " data.options.colours"
     numbers = {number: f"class {number}" for number in sorted(totals.pixels)}
     by_number = f" {option('data.classes', numbers)}" if len(numbers) <= 8 else " data.classes: {number: name}"
+    if not asked.as_folder:
+        return InputError(f"{asked.where}: palettes differ: {how}. If the numbers are the classes, say so:{by_number}")
     return InputError(
         f"{asked.where}: palettes differ: {how}. If colours are the classes, name them:{by_colour}. If numbers are, say "
         f"so:{by_number}"
@@ -296,13 +300,8 @@ def _reject_unknown(totals: MaskTotals, asked: Asked, unknown: list[int]) -> Non
 
 
 def _reject_inverted(totals: MaskTotals, asked: Asked, labels: Labels) -> None:
-    if len(totals.pixels) != 2 or len(labels.class_names) != 2:
-        return
-    low, high = sorted(totals.pixels)
-    dark, bright = totals.framed.get(low, Group()), totals.framed.get(high, Group())
-    of_two_values = sum(group.count for group in totals.framed.values())
-    fewer = min(dark.count, bright.count)
-    if fewer and dark.count + bright.count >= _FRAMED * of_two_values and fewer >= _INVERTED * of_two_values:
+    if (inverted := totals.inverted) is not None and len(labels.class_names) == 2:
+        (dark, bright), (low, high) = inverted, sorted(totals.pixels)
         names = {low: labels.class_names[0], high: labels.class_names[1]}
         raise InputError(
             f"{asked.where}: {dark} have {low} all around, {bright} have {high}, so one kind seems inverted. "

@@ -43,7 +43,7 @@ class MaskScan(Scan):
     def describe(self) -> dict[str, Any]:
         return {
             "masks": [stamp(mask) for mask in self._masks],
-            "asked": {**asdict(self._asked), "where": None, "in_folder": None},
+            "asked": {**asdict(self._asked), "where": None, "in_folder": None, "as_folder": None},
         }
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:

@@ -24,6 +24,8 @@ _MAX_FILLING = 0.2
 _MIN_OBJECTS = 3
 _MIN_HIGHEST = 5
 _MOST = 0.9
+_FRAMED = 0.8
+_INVERTED = 0.02
 
 
 @dataclass
@@ -118,6 +120,17 @@ class MaskTotals:
     def share(self, value: int) -> float:
         """The share of the pixels that have a value."""
         return self.pixels.get(value, 0) / max(1, sum(self.pixels.values()))
+
+    @property
+    def inverted(self) -> tuple[Group, Group] | None:
+        """Where two values occur: the masks with the lower one all around and those with the other, if neither are few."""
+        if len(self.pixels) != 2:
+            return None
+        dark, bright = (self.framed.get(value, Group()) for value in sorted(self.pixels))
+        of_two_values = sum(group.count for group in self.framed.values())
+        fewer = min(dark.count, bright.count)
+        most = dark.count + bright.count >= _FRAMED * of_two_values
+        return (dark, bright) if fewer and most and fewer >= _INVERTED * of_two_values else None
 
     @property
     def levels(self) -> list[int]:

@@ -30,7 +30,13 @@ class OwnMasks(NamedTuple):
 
 
 def own_masks(
-    samples: Sequence[Sample], config: DataConfig, class_list: ClassList | None, where: Path, *, in_folder: bool = False
+    samples: Sequence[Sample],
+    config: DataConfig,
+    class_list: ClassList | None,
+    where: Path,
+    *,
+    in_folder: bool = False,
+    as_folder: bool = True,
 ) -> OwnMasks:
     """How the masks of samples are read.
 
@@ -41,6 +47,7 @@ def own_masks(
         class_list: what lies beside the masks.
         where: the folder of the masks, for messages.
         in_folder: whether the format is `folder`.
+        as_folder: whether that format reads the masks at all.
 
     Raises:
         InputError: as :func:`~tune_seg.data.labels.declared`.
@@ -60,7 +67,7 @@ def own_masks(
     if classes is not None and reader is not CLASS_NUMBERS:
         return OwnMasks(declared(classes, config.ignore_label, IGNORE_INDEX), reader, notes)
     named = None if classes is None else dict(classes if isinstance(classes, Mapping) else enumerate(classes))
-    asked = Asked(named, isinstance(config.classes, Mapping), config.ignore_label, where, in_folder)
+    asked = Asked(named, isinstance(config.classes, Mapping), config.ignore_label, where, in_folder, as_folder)
     return OwnMasks(MaskScan(masks, asked), reader, notes)
 
 

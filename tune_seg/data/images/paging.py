@@ -1,8 +1,9 @@
 """The pages of TIFF files as samples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tune_seg.data.dataset import Sample, problems_error
 from tune_seg.data.images.pictures import page_numbers
@@ -38,6 +39,26 @@ def by_pages(samples: Sequence[Sample], pages_as_channels: bool) -> list[Sample]
             problems,
         )
     return found
+
+
+def reject_pages(files: Iterable[Path]) -> None:
+    """Of masks in several files, and of the images that have some, a page each is read.
+
+    Raises:
+        InputError: a file has more.
+    """
+    problems: list[str] = []
+    for path in files:
+        try:
+            pages = page_numbers(path)
+        except InputError:  # loading it says what is wrong with it
+            continue
+        if len(pages) > 1:
+            problems.append(f"{path}: {_count(pages)}")
+    if problems:
+        raise problems_error(
+            "where an image has several masks, its file and theirs have one page each; write a file for each page:", problems
+        )
 
 
 def _count(pages: Sequence[int]) -> str:

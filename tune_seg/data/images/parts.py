@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.dataset import IGNORE_INDEX
-from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, Raw
+from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, MaskPixels, Raw
 from tune_seg.errors import InputError
 
 _MAX_SHARE_HIDDEN = 0.5
@@ -73,6 +73,18 @@ class PartMasks:
         for ignored in unknown:
             mask[ignored] = IGNORE_INDEX
         return mask
+
+    def pixels(self, path: Path, part: int | None = None) -> MaskPixels:
+        """One of the files as a mask of 0 and 1, and -1 where pixels count nowhere.
+
+        Raises:
+            InputError: it cannot be read or has more values.
+        """
+        there, ignored = self._object(path)
+        values = there.astype(np.int32)
+        if ignored is not None:
+            values[ignored] = -1
+        return MaskPixels(values)
 
     def _object(self, path: Path) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
         """Where the object of a file is, and which pixels count nowhere, if there may be some."""
