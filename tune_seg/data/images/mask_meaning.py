@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,7 +87,10 @@ def meaning_of_numbers(totals: MaskTotals, asked: Asked) -> Meaning:
     if asked.ignore_label is None and WHITE in totals.pixels and WHITE not in (asked.names or {}):
         answer = _white(totals, asked)
     else:
-        answer = Meaning(asked.labels or found(totals.occurrences, asked.ignore_label, asked.where, {}))
+        labels = asked.labels or found(totals.occurrences, asked.ignore_label, asked.where, {})
+        # no mask told what 255 is: a test that has it may mean an object by it, and must not lose that without a word
+        unseen = {WHITE} - totals.pixels.keys() if asked.ignore_label is None else set[int]()
+        answer = Meaning(replace(labels, ignored=labels.ignored - unseen))
     said = asked.ignore_label
     if said is not None and said in totals.pixels:
         answer = Meaning(
