@@ -213,6 +213,12 @@ def test_masks_compressed_with_loss_are_refused_with_the_threshold_that_reads_th
     assert packed(tmp_path, classes=["background", "crack"], **answer)[0] == counts(DISCS, 0, 1)
 
 
+def test_masks_compressed_with_loss_are_said_once(tmp_path: Path) -> None:
+    build(tmp_path, [np.where(found, 255, 0) for found in DISCS], ".jpg", quality=85)
+    said, _ = refused(tmp_path)
+    assert said.count("JPEG") == 1 and len(said.splitlines()) == 2 and "(1 problems)" in said
+
+
 def recompressed(mask: Mask, path: Path, quality: int) -> Image.Image:
     Image.fromarray(mask).save(path, quality=quality)
     return Image.open(path)
