@@ -89,6 +89,27 @@ def test_masks_without_an_object_are_a_problem_only_where_all_were_seen(tmp_path
     assert any("every pixel of every mask is 0" in problem for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "values", "classes", "said"),
+    [
+        (".jpg", (255,), None, "compressed as JPEG"),
+        (".png", (1, 255), None, "two kinds of masks"),
+        (".png", (1, 255), ["background", "crack"], "two kinds of masks"),
+    ],
+)
+def test_what_no_further_mask_can_mend_is_a_problem_also_of_a_large_folder(
+    tmp_path: Path, suffix: str, values: tuple[int, ...], classes: list[str] | None, said: str
+) -> None:
+    for number in range(60):
+        write_image(tmp_path / "images" / f"i{number:03}.png", photo())
+        mask = np.zeros((10, 12), np.uint8)
+        mask[3:7, 2:8] = values[number % len(values)]
+        write_image(tmp_path / "masks" / f"i{number:03}{suffix}", mask)
+    dataset, _ = read_both(DataConfig(root=tmp_path, classes=classes), tmp_path / "packs", quick=True)
+    (problem,) = look(dataset, tmp_path)[1]
+    assert said in problem
+
+
 def test_copies_on_two_sides_are_said_and_refused_for_a_test(tmp_path: Path) -> None:
     for split, name in (("train", "a"), ("train", "b"), ("val", "c"), ("test", "d")):
         write_image(tmp_path / "images" / split / f"{name}.png", photo())

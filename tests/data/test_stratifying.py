@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from tests.support.image_files import photo, read_root, write_image
 from tune_seg.config import DataConfig, SplitConfig
+from tune_seg.data import PackedData, PackedTest, pack
 from tune_seg.data.dataset import Dataset, Image, Mask, Sample
 from tune_seg.data.images.files import FileDataset
-from tune_seg.data.reading import read_both
+from tune_seg.data.reading import read_both, read_test
 from tune_seg.data.splitting import divide
 from tune_seg.data.stratifying import stratified
+from tune_seg.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -167,3 +169,37 @@ def test_what_was_read_is_kept_where_packs_are(tmp_path: Path) -> None:
     write_image(tmp_path / "masks" / "b.png", mask)
     read_both(config, tmp_path / "packs")
     assert len(list((tmp_path / "packs").iterdir())) == 2  # another file, another answer
+
+
+def drawn_apart(root: Path, value: int) -> DataConfig:
+    """Twenty images with an object, and a configuration that draws four of them for the test, whose object has `value`."""
+    config = DataConfig.model_validate({"root": root, "size": (10, 12), "split": {"test": 0.2}})
+    for number in range(20):
+        write_image(root / "images" / f"{chr(97 + number)}.png", photo())
+        mask = np.zeros((10, 12), np.uint8)
+        mask[3:7, 2:8] = 1
+        write_image(root / "masks" / f"{chr(97 + number)}.png", mask)
+    test = read_test(config)
+    assert test is not None and len(test.samples) == 4
+    for sample in test.samples:
+        mask = np.zeros((10, 12), np.uint8)
+        mask[3:7, 2:8] = value
+        assert sample.mask is not None
+        write_image(sample.mask, mask)
+    return config
+
+
+def test_masks_of_a_drawn_test_that_mean_something_else_are_refused(tmp_path: Path) -> None:
+    config = drawn_apart(tmp_path, 255).model_copy(update={"classes": ["background", "crack"]})
+    dataset, _ = read_both(config, tmp_path / "packs")
+    with pytest.raises(InputError, match=r"two kinds of masks: 16 masks .* with 1, 4 masks .* with 255, none with both"):
+        pack(dataset, tmp_path / "packs", (10, 12))
+
+
+def test_a_class_of_a_drawn_test_alone_is_known_before_images_change_places(tmp_path: Path) -> None:
+    dataset, test = read_both(drawn_apart(tmp_path, 2), tmp_path / "packs")
+    assert test is not None
+    data = PackedData(pack(dataset, tmp_path / "packs", (10, 12)))
+    held_out = PackedTest(pack(test, tmp_path / "packs", (10, 12)))
+    assert data.class_names == held_out.class_names == ("class 0", "class 1", "class 2")
+    assert min(data.train_pixels) > 0 and min(data.val_pixels) > 0 and min(held_out.val_pixels) > 0

@@ -16,6 +16,7 @@ import numpy as np
 from tune_seg.config import Resize
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, printable, spread, summarised
+from tune_seg.data.labels import NotShown
 from tune_seg.data.packing.counts import Counts, restored
 from tune_seg.data.packing.decoding import Decoder
 from tune_seg.data.packing.disk import free_bytes
@@ -165,7 +166,7 @@ def _names(some: Dataset, found: Inspection, *, complete: bool) -> tuple[str, ..
     try:
         return some.find_classes(lambda done: None)
     except InputError as error:
-        if complete:
+        if complete or not isinstance(error, NotShown):
             found.problems += str(error).splitlines()
         else:
             found.lines.append(f"classes: those masks that were looked at do not show them ({error})")

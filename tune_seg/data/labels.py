@@ -19,6 +19,10 @@ MAX_FOUND_CLASSES = 64
 _MAX_NAMED_MASKS = 3
 
 
+class NotShown(InputError):
+    """The masks that were read do not show which classes there are; with others beside them they might."""
+
+
 @dataclass(frozen=True)
 class Labels:
     """The translation of raw mask values into class indices.
@@ -123,7 +127,8 @@ def found(values: Mapping[int, Occurrence], ignored: int | None, where: Path, na
         names: of values that are not called `class VALUE`.
 
     Raises:
-        InputError: there are too many values for labels, or fewer than two classes.
+        InputError: there are too many values for labels.
+        NotShown: there are fewer than two classes.
     """
     distinct = sorted(values)
     classes = [value for value in distinct if value != ignored]
@@ -136,12 +141,12 @@ def found(values: Mapping[int, Occurrence], ignored: int | None, where: Path, na
     if len(classes) < 2 and ignored in distinct:
         only = "no value is left" if not classes else f"only the value {classes[0]} is left"
         background = classes[0] if classes else 0
-        raise InputError(
+        raise NotShown(
             f"{where}: {only} as a class, because {ignored} is taken for ignored. If {ignored} marks the object, "
             f"declare data.classes: {{{background}: background, {ignored}: object}}"
         )
     if len(classes) < 2:
-        raise InputError(
+        raise NotShown(
             f"{where}: every pixel of every mask is {classes[0] if classes else 'missing'}, so there is nothing to "
             "tell apart; check that these are the masks, or declare more classes with data.classes"
         )

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.support.image_files import load, photo, read_root, write_image
-from tune_seg.data import PackedData, pack
+from tests.support.image_files import held_out_root, load, photo, read_root, write_image
+from tune_seg.data import PackedData, PackedTest, pack
 from tune_seg.errors import InputError
 
 SIZE = (40, 48)
@@ -160,6 +160,25 @@ def test_folders_that_mix_0_1_and_0_255_are_refused(tmp_path: Path, classes: lis
     assert packed(tmp_path, **answers[0])[0] == counts([mask > 0 for mask in masks], 0, 1)
 
 
+def test_255_that_only_a_published_test_has_is_not_ignored_without_a_word(tmp_path: Path) -> None:
+    for side, found in zip(("train", "val", "test"), DISCS, strict=False):
+        write_image(tmp_path / side / "images" / f"{side}.png", photo(*SIZE))
+        mask = np.where(found, 255 if side == "test" else 1, 0)
+        write_image(tmp_path / side / "masks" / f"{side}.png", mask.astype(np.uint8))
+    values: dict[str, Any] = {"classes": ["background", "crack"], "split": {"test": "published"}, "size": SIZE}
+    assert packed(tmp_path, classes=values["classes"], split=values["split"])[0] == counts([*DISCS[:2]], 0, 1)
+    with pytest.raises(InputError, match=r"test\.png: unknown label value 255 \(known: 0 to 1\)"):
+        pack(held_out_root(tmp_path, **values), tmp_path / "packs", SIZE)
+    background, object_ = counts([DISCS[2]], 0, 1)
+    answers: list[tuple[dict[str, Any], list[int]]] = [
+        ({"classes": {0: "background", 1: "crack", 255: "crack"}}, [background, object_]),
+        ({"ignore_label": 255}, [background, 0]),
+    ]
+    for answer, pixels in answers:
+        test = PackedTest(pack(held_out_root(tmp_path, **values | answer), tmp_path / "packs", SIZE))
+        assert list(test.val_pixels) == pixels
+
+
 @pytest.mark.parametrize("white", [1, 255])
 def test_inverted_masks_are_refused(tmp_path: Path, white: int) -> None:
     masks = [np.where(found, white, 0) for found in DISCS]
@@ -192,6 +211,12 @@ def test_masks_compressed_with_loss_are_refused_with_the_threshold_that_reads_th
     assert f"4 masks (a{suffix}, b{suffix}, c{suffix}, ...) compressed as JPEG" in said
     assert answer == {"options": {"threshold": 128}}
     assert packed(tmp_path, classes=["background", "crack"], **answer)[0] == counts(DISCS, 0, 1)
+
+
+def test_masks_compressed_with_loss_are_said_once(tmp_path: Path) -> None:
+    build(tmp_path, [np.where(found, 255, 0) for found in DISCS], ".jpg", quality=85)
+    said, _ = refused(tmp_path)
+    assert said.count("JPEG") == 1 and len(said.splitlines()) == 2 and "(1 problems)" in said
 
 
 def recompressed(mask: Mask, path: Path, quality: int) -> Image.Image:

@@ -27,6 +27,7 @@ from tune_seg.data.images.pictures import (
     CLASS_NUMBERS,
     IMAGE_SUFFIXES,
     RGB,
+    LossyMask,
     MaskFiles,
     Pictures,
     Raw,
@@ -154,10 +155,18 @@ class FileDataset(LabelledDataset):
             problems.append(f"{sample.image}: an image without a mask (no mask has its name)")
         seen = None if sample.image is None else _try(partial(self._seen, sample.image, sample.part), problems)
         image, unmeasured = seen or (None, None)
-        raw = None if sample.mask is None else _try(partial(self.masks.read, sample.mask, sample.part), problems)
+        labels = _try(self._labels, problems)
+        raw = None
+        if sample.mask is not None:
+            try:
+                raw = self.masks.read(sample.mask, sample.part)
+            except LossyMask as error:
+                if labels is not None:  # else what is said of all masks says this of them too
+                    problems.append(str(error))
+            except InputError as error:
+                problems.append(str(error))
         if sample.image is not None and image is not None and raw is not None and image.shape[:2] != raw.shape:
             problems.append(f"{sample.mask}: {_size(raw)}, but its image {sample.image.name} is {_size(image)}")
-        labels = _try(self._labels, problems)
         mask = None
         if raw is not None and labels is not None:
             try:

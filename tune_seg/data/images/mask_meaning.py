@@ -4,13 +4,13 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from tune_seg.data.images.mask_statistics import WHITE
 from tune_seg.data.images.mask_totals import SMALL_NUMBERS, Colour, Group, MaskTotals
-from tune_seg.data.labels import MAX_FOUND_CLASSES, Labels, declared, found
+from tune_seg.data.labels import MAX_FOUND_CLASSES, Labels, NotShown, declared, found
 from tune_seg.errors import InputError
 
 _FEW = 0.15
@@ -87,7 +87,10 @@ def meaning_of_numbers(totals: MaskTotals, asked: Asked) -> Meaning:
     if asked.ignore_label is None and WHITE in totals.pixels and WHITE not in (asked.names or {}):
         answer = _white(totals, asked)
     else:
-        answer = Meaning(asked.labels or found(totals.occurrences, asked.ignore_label, asked.where, {}))
+        labels = asked.labels or found(totals.occurrences, asked.ignore_label, asked.where, {})
+        # no mask told what 255 is: a test that has it may mean an object by it, and must not lose that without a word
+        unseen = {WHITE} - totals.pixels.keys() if asked.ignore_label is None else set[int]()
+        answer = Meaning(replace(labels, ignored=labels.ignored - unseen))
     said = asked.ignore_label
     if said is not None and said in totals.pixels:
         answer = Meaning(
@@ -156,14 +159,14 @@ def _white(totals: MaskTotals, asked: Asked) -> Meaning:
             return _class(totals, asked, f"255 is a class, because it is most of the masks: {_share(totals, WHITE)}")
         if not others and asked.names is None:
             return Meaning(found(totals.occurrences, None, asked.where, {}))  # which says that there is one value alone
-        raise InputError(
+        raise NotShown(
             f"{asked.where}: 255 is {_share(totals, WHITE)}, and it is none of the classes {_list(asked)}. If it is to be "
             f"ignored, say so with {ignored}; if it is a class, name it with data.classes, "
             f"such as {option('data.classes', {**(asked.names or {}), WHITE: 'rest'})}"
         )
     if asked.names is None and share > _FEW and borders < _AT_BORDERS and len(others) < _MANY_NUMBERS:
         classes = {value: f"class {value}" for value in (*others, WHITE)}
-        raise InputError(
+        raise NotShown(
             f"{asked.where}: 255 is {_share(totals, WHITE)}, beside {_values(others)}, so it may be a class or ignored. "
             f"Say which: {ignored}, or {option('data.classes', classes)}"
         )
@@ -188,7 +191,7 @@ def _black_and_white(totals: MaskTotals, asked: Asked, other: int) -> Meaning:
     if asked.by_value or len(names) != 2 or other != min(asked.names or {0: ""}):
         name = (asked.names or {}).get(other, names[0])
         answer = {other: name, WHITE: next(each for each in reversed(names) if each != name)}
-        raise InputError(
+        raise NotShown(
             f"{asked.where}: the masks hold {other} and 255 alone, and none of the classes {_list(asked)} is 255. "
             f"Say which one it is, such as {option('data.classes', answer)}"
         )

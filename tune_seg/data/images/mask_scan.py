@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tune_seg.data.images.mask_meaning import Asked, Meaning, meaning
 from tune_seg.data.images.mask_statistics import WHITE, MaskStatistics, Reader, statistics
@@ -12,6 +12,9 @@ from tune_seg.data.images.pictures import mask_pixels
 from tune_seg.data.images.scan import Scan, stamp
 from tune_seg.data.labels import Labels
 from tune_seg.errors import InputError
+
+_VERSION: Final = 2
+"""Raise it when the same masks get another meaning, so that they are packed anew."""
 
 
 class MaskScan(Scan):
@@ -42,6 +45,7 @@ class MaskScan(Scan):
 
     def describe(self) -> dict[str, Any]:
         return {
+            "version": _VERSION,
             "masks": [stamp(mask) for mask in self._masks],
             "asked": {**asdict(self._asked), "where": None, "in_folder": None, "as_folder": None},
         }

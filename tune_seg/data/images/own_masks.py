@@ -41,8 +41,8 @@ def own_masks(
     """How the masks of samples are read.
 
     Args:
-        samples: all of them. What is held out does not decide what there is to learn: values that only its masks have are
-            refused when it is packed.
+        samples: all of them. A published or listed test does not decide what there is to learn: values that only its masks
+            have are refused when it is packed. A drawn one may as well train, so its masks tell as the others do.
         config: whose names take precedence over those of the list.
         class_list: what lies beside the masks.
         where: the folder of the masks, for messages.
@@ -72,5 +72,6 @@ def own_masks(
 
 
 def masks_of(samples: Sequence[Sample]) -> tuple[Path, ...]:
-    """Their mask files, each once, without those of what is held out."""
-    return tuple(dict.fromkeys(s.mask for s in samples if s.mask is not None and s.split != TEST))
+    """Their mask files, each once, without those of a published or listed test."""
+    told = (sample.mask for sample in samples if sample.split != TEST or sample.drawn_from)
+    return tuple(dict.fromkeys(mask for mask in told if mask is not None))

@@ -140,15 +140,20 @@ class MaskPixels(NamedTuple):
     lossy: bool = False
 
 
+class LossyMask(InputError):
+    """A mask was compressed with loss, which changes class numbers."""
+
+
 def read_mask(path: Path, part: int | None = None) -> Raw:
     """A mask, or the page `part` of a TIFF one, as its raw values: of a palette image the indices, not the colours.
 
     Raises:
-        InputError: it cannot be decoded, it holds colours or an object in its transparency, or it was compressed with loss.
+        InputError: it cannot be decoded, or it holds colours or an object in its transparency.
+        LossyMask: it was compressed with loss.
     """
     mask = mask_pixels(path, part)
     if mask.lossy:
-        raise InputError(
+        raise LossyMask(
             f"{path}: a mask compressed as JPEG, which changes class numbers; store it without loss (PNG), or say where to "
             "cut its grey values with data.options.threshold (data.format: folder)"
         )

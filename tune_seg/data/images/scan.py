@@ -33,7 +33,7 @@ class Scan(ABC):
     def __init__(self, masks: tuple[Path, ...], ignore_label: int, folder: Path) -> None:
         self._masks, self._ignore_label, self._folder = masks, ignore_label, folder
         self._labels: Labels | None = None
-        self._failure: str | None = None
+        self._failure: InputError | None = None
         self._threads: int | None = None  # to read with; None: as many as the cores ask for
 
     @property
@@ -55,15 +55,16 @@ class Scan(ABC):
         """The meaning of the raw values.
 
         Raises:
-            InputError: the masks hold too many or too few distinct values.
+            InputError: the masks hold too many or too few distinct values; the same kind of it whenever it is asked.
         """
         if self._labels is None and self._failure is None:
             try:
                 self._labels = self._read(progress)
             except InputError as error:
-                self._failure = printable(str(error))
-        if self._labels is None:
-            raise InputError(self._failure)
+                self._failure = type(error)(printable(str(error)))
+        if self._failure is not None:
+            raise type(self._failure)(str(self._failure))
+        assert self._labels is not None
         return self._labels
 
     def of_some(self, masks: set[Path]) -> "Scan":
