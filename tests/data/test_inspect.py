@@ -94,11 +94,11 @@ def test_masks_without_an_object_are_a_problem_only_where_all_were_seen(tmp_path
     [
         (".jpg", (255,), None, "compressed as JPEG"),
         (".png", (1, 255), None, "two kinds of masks"),
-        (".png", (1, 255), ["background", "crack"], "two kinds of masks"),
+        (".png", (1, 255), ("background", "crack"), "two kinds of masks"),
     ],
 )
 def test_what_no_further_mask_can_mend_is_a_problem_also_of_a_large_folder(
-    tmp_path: Path, suffix: str, values: tuple[int, ...], classes: list[str] | None, said: str
+    tmp_path: Path, suffix: str, values: tuple[int, ...], classes: tuple[str, ...] | None, said: str
 ) -> None:
     for number in range(60):
         write_image(tmp_path / "images" / f"i{number:03}.png", photo())
