@@ -105,7 +105,8 @@ def test_what_no_further_mask_can_mend_is_a_problem_also_of_a_large_folder(
         mask = np.zeros((10, 12), np.uint8)
         mask[3:7, 2:8] = values[number % len(values)]
         write_image(tmp_path / "masks" / f"i{number:03}{suffix}", mask)
-    dataset, _ = read_both(DataConfig(root=tmp_path, classes=classes), tmp_path / "packs", quick=True)
+    config = DataConfig.model_validate({"root": tmp_path, "classes": classes})
+    dataset, _ = read_both(config, tmp_path / "packs", quick=True)
     (problem,) = look(dataset, tmp_path)[1]
     assert said in problem
 

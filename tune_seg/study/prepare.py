@@ -14,6 +14,7 @@ from rich.progress import Progress
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest, pack
+from tune_seg.data.dataset import TEST
 from tune_seg.data.packing.counts import Counts
 from tune_seg.data.packing.write import packed_origin
 from tune_seg.data.reading import detect_format
@@ -22,7 +23,7 @@ from tune_seg.losses.catalogue import LOSSES
 from tune_seg.study.files import ANOTHER_FOLDER, CLASSES, CONFIGURATION, PACKS, STORE
 from tune_seg.study.model_check import model_check
 from tune_seg.study.output.class_chart import show_classes
-from tune_seg.study.output.class_warnings import note_of_twins, pairs, say_ignored
+from tune_seg.study.output.class_warnings import note_of_twins, pairs, say_ignored, warn_of_test
 from tune_seg.study.output.class_weights import warn_of_weights, weights_in_use
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
@@ -136,6 +137,9 @@ def _prepare(
     weights = weights_in_use(plan.space.probes, packed)
     show_classes(packed, plan.directory / CLASSES, console, counts, weights, sampled_shares(plan.space.probes, packed))
     say_ignored(console, packed, counts)
+    if plan.test is not None and test is not None:
+        of_test = packed_origin(plan.test, plan.directory.parent / PACKS, plan.config.data.size)
+        warn_of_test(console, test, None if of_test is None else of_test.counts.get(TEST))
     say_sampling(console, plan.space.probes, packed)
     warn_of_weights(console, packed, weights)
     importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own

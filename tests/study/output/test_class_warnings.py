@@ -13,7 +13,7 @@ from tune_seg.data import Dataset, PackedData, PackedTest, pack
 from tune_seg.data.packing.counts import Counts
 from tune_seg.data.packing.write import packed_origin
 from tune_seg.study.output.class_chart import show_classes
-from tune_seg.study.output.class_warnings import note_of_twins, say_ignored, warn_of_classes
+from tune_seg.study.output.class_warnings import note_of_twins, say_ignored, warn_of_classes, warn_of_test
 
 CLASSES = ["background", "road", "crack", "sign"]
 
@@ -91,6 +91,22 @@ def test_the_share_of_ignored_pixels_is_always_said(console: Console, tmp_path: 
     data, counts = packed_with_counts(read_root(tmp_path, classes=CLASSES), tmp_path, (16, 16))
     say_ignored(console, data, counts)
     assert printed(console) == "Ignored pixels: 25 % in training, none in validation.\n"
+
+
+def test_what_a_test_ignores_and_lacks_is_said(console: Console, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write(tmp_path, split, split, road(sign=True))
+    write(tmp_path, "test", "t", road(ignored=16))
+    classes = {0: "background", 1: "road", 3: "sign"}
+    values: dict[str, object] = {"classes": classes, "split": {"test": "published"}, "ignore_label": 255}
+    dataset = held_out_root(tmp_path, **values)
+    test = PackedTest(pack(dataset, tmp_path / "packs", (16, 16)))
+    origin = packed_origin(dataset, tmp_path / "packs", (16, 16))
+    assert origin is not None
+    warn_of_test(console, test, origin.counts["test"])
+    lines = printed(console).splitlines()
+    assert lines[0] == "Ignored pixels of the test: 25 %."
+    assert lines[1].startswith("Warning: sign in no test image: ") and len(lines) == 2
 
 
 def test_images_that_are_on_both_sides_are_said(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from tune_seg.data import PackedData
+from tune_seg.data import PackedData, PackedTest
 from tune_seg.data.packing.counts import Counts, together
 
 _EXAMPLES = 3
@@ -25,6 +25,25 @@ def say_ignored(console: Console, packed: PackedData, counts: Mapping[str, Count
     if sides is not None:
         shares = [f"{100.0 * side.ignored_share:.3g} %" if side.ignored else "none" for side in sides]
         _say(console, f"Ignored pixels: {shares[0]} in training, {shares[1]} in validation.")
+
+
+def warn_of_test(console: Console, test: PackedTest, counts: Counts | None) -> None:
+    """Print the share of the pixels of a test that count nowhere, and warn of classes that are in none of its images.
+
+    Args:
+        console: where to print.
+        test: the held-out images.
+        counts: what was counted in the files of their masks; None where that is not known.
+    """
+    if counts is not None:
+        share = f"{100.0 * counts.ignored_share:.3g} %" if counts.ignored else "none"
+        _say(console, f"Ignored pixels of the test: {share}.")
+    if lacking := [name for name, pixels in zip(test.class_names, test.val_pixels, strict=True) if not pixels]:
+        _say(
+            console,
+            f"Warning: {', '.join(lacking)} in no test image: the test cannot tell who finds them; check that the masks of "
+            "the test hold the same values as the others.",
+        )
 
 
 def warn_of_classes(console: Console, packed: PackedData, counts: Mapping[str, Counts] = _NO_COUNTS) -> None:
