@@ -307,7 +307,7 @@ def test_wrong_options_are_refused_by_their_full_name(tmp_path: Path, options: d
 
 def test_an_unknown_value_names_the_file_of_the_mask(tmp_path: Path) -> None:
     write(tmp_path, ["a", "b"])
-    with pytest.raises(InputError, match=r"a_segmentation\.mhd: unknown label value 2 \(known: 0 to 1, 255 = ignored\)"):
+    with pytest.raises(InputError, match=r"a_segmentation\.mhd: unknown label value 2 \(known: 0 to 1\); declare"):
         read_volume(tmp_path, "a", classes=["background", "gland"])
 
 
