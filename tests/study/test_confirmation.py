@@ -176,6 +176,18 @@ def test_a_search_that_goes_on_repeats_what_it_finds_and_counts_no_repeat_that_w
     assert answer is not None and best.id in answer.contenders and not answer.left_out
 
 
+def test_a_repeat_that_was_broken_off_is_counted_once(tmp_path: Path, packed: PackedData) -> None:
+    config = study(20)
+    records = opened(tmp_path, packed, config)
+    run(records, 12)
+    broken = records.ask()
+    assert broken is not None and broken.repeat
+    again = Records(
+        tmp_path, config, Space(config), confirmation=Confirmation(config, tmp_path, packed, None, 2), search=False
+    )
+    assert again.target == len(again.trials)
+
+
 def test_what_leads_the_search_without_a_repeat_is_named(tmp_path: Path, packed: PackedData) -> None:
     records = opened(tmp_path, packed, study(40))
     run(records)

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 from tune_seg.data.dataset import Sample, problems_error
+from tune_seg.data.options import Options
 
 _SEPARATOR = r"[_\- .]"
 _PART = r"(?:frame|fr|f|tile|patch|crop|slice|sl|page|[zxyrc]|row|col)"
@@ -53,6 +54,15 @@ def _checked(pattern: str | None) -> str | None:
 
 GroupPattern = Annotated[str | None, AfterValidator(_checked)]
 """The option of a format."""
+
+
+class GroupOptions(Options):
+    """The key of `data.options` that says what an image is a part of."""
+
+    group: GroupPattern = None
+    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
+    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
+    from names such as `vid1_0001`."""
 
 
 def grouped(samples: Iterable[Sample], pattern: str | None) -> list[Sample]:

@@ -140,7 +140,8 @@ class Records:
     @property
     def target(self) -> int:
         """How many trials the study has when it is finished, as far as that is known."""
-        records = [*self.trials.values(), *self._ready]
+        # one that was broken off waits again and is in both
+        records = list({record.number: record for record in (*list(self.trials.values()), *self._ready)}.values())
         if self._confirmation is None or self._decided:
             return self.searched + sum(record.repeat for record in records)
         return self.searched + self._confirmation.planned(records)

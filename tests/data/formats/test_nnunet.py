@@ -44,7 +44,7 @@ def test_colours_are_the_channels_of_one_file_and_regions_name_the_classes(tmp_p
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_of_black_and_white_masks_white_is_the_object(tmp_path: Path, named: bool) -> None:
+def test_of_black_and_white_masks_in_its_folders_white_is_the_object(tmp_path: Path, named: bool) -> None:
     for seed, name in enumerate("ab"):
         write(tmp_path, "imagesTr", f"{name}_0000.png", picture(seed, 3))
         write(tmp_path, "labelsTr", f"{name}.png", np.where(classes(seed)[0] > 0, 255, 0).astype(np.uint8))

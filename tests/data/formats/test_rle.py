@@ -62,8 +62,8 @@ def assert_masks(dataset: Dataset, names: tuple[str, ...] = ("background", "obje
         assert np.array_equal(dataset.load(sample)[1], MASKS[Path(sample.id).name[0]]), sample.id
 
 
-def plain(suffix: str = ".jpg", **how: str) -> list[tuple[str, str]]:
-    return [(f"{stem}{suffix}", encoded(mask, **how)) for stem, mask in MASKS.items()]  # type: ignore[arg-type]
+def plain(suffix: str = ".jpg", order: str = "columns") -> list[tuple[str, str]]:
+    return [(f"{stem}{suffix}", encoded(mask, order=order)) for stem, mask in MASKS.items()]
 
 
 @pytest.mark.parametrize(

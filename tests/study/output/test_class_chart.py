@@ -14,9 +14,9 @@ from tune_seg.study.output.class_chart import show_classes
 
 
 def shown(packed: PackedData, picture: Path, weights: Sequence[Weights] = ()) -> list[str]:
-    console = Console(file=io.StringIO(), width=100)
-    show_classes(packed, picture, console, weights=weights)
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    show_classes(packed, picture, Console(file=printed, width=100), weights=weights)
+    return printed.getvalue().splitlines()
 
 
 def test_classes_are_listed_by_frequency_with_bars_on_a_logarithmic_scale(packed: PackedData, tmp_path: Path) -> None:

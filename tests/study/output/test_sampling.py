@@ -23,9 +23,9 @@ def trials(*trainings: dict[str, Any], loss: str = "wce") -> list[TrialConfig]:
 
 
 def said(packed: PackedData, *trainings: dict[str, Any]) -> list[str]:
-    console = Console(file=io.StringIO(), width=80)
-    say_sampling(console, trials(*trainings), packed)
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    say_sampling(Console(file=printed, width=80), trials(*trainings), packed)
+    return printed.getvalue().splitlines()
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def test_whose_weights_and_shares_they_are_is_said_and_shown(rare: PackedData, t
     assert weights[1] == pytest.approx((1 - 0.05625) / 0.05625)
     assert len(weights_in_use(trials({}, BALANCED, REPEATED, {}), rare)) == 3
     assert weights_in_use(trials(BALANCED, loss="ce"), rare) == ()
-    console = Console(file=io.StringIO(), width=120)
-    show_classes(rare, tmp_path / "classes.png", console, sampled=(balanced, repeated))
-    head, *rows = console.file.getvalue().splitlines()[1:]  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    show_classes(rare, tmp_path / "classes.png", Console(file=printed, width=120), sampled=(balanced, repeated))
+    head, *rows = printed.getvalue().splitlines()[1:]
     assert "as sampled" in head
     assert any(row.startswith(rare.class_names[1]) and f"2.22 to {100 * balanced[1]:.3g} %" in row for row in rows)
 

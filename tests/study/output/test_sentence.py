@@ -110,6 +110,10 @@ def test_one_group_is_no_reason_to_say_that_nothing_is_known_of_the_images() -> 
     measured = [replace(each, repeats=dict.fromkeys(each.repeats, one)) for each in answer.measured]
     text = verdict_text(replace(answer, measured=measured), ("s_rec",), 0.01, Cost(30.0)).plain
     assert "over seeds alone: all validation images are of one group (a patient, a volume, a sequence), and" in text
+    two = counted("focal", np.array([[0.5, 0.6]])).repeats[0, None]
+    measured = [replace(each, repeats=dict.fromkeys(each.repeats, two)) for each in answer.measured]
+    text = verdict_text(replace(answer, measured=measured), ("s_rec",), 0.01, Cost(30.0)).plain
+    assert text.endswith("over seeds alone: the objective does not follow from what is counted in each image.")
 
 
 def test_too_few_seeds_decide_nothing_and_no_interval_is_shown() -> None:

@@ -25,25 +25,29 @@ def published(path: Path) -> bool:
     return _PUBLISHED.fullmatch(path.name) is not None
 
 
-def instance_files(root: Path) -> dict[SplitName, Path]:
+def instance_files(root: Path, *, held_out: bool = True) -> dict[SplitName, Path]:
     """The JSON files of objects by side of the split; all is on the side of `train` where there are not both sides.
+
+    Args:
+        root: the folder of the data set.
+        held_out: whether that of the test is among them.
 
     Raises:
         InputError: two files are of one side.
     """
-    return _by_side(root, _is_coco)
+    return _by_side(root, _is_coco, held_out=held_out)
 
 
-def panoptic_files(root: Path) -> dict[SplitName, Path]:
+def panoptic_files(root: Path, *, held_out: bool = True) -> dict[SplitName, Path]:
     """The JSON files of panoptic segments, as :func:`instance_files`.
 
     Raises:
         InputError: two files are of one side.
     """
-    return _by_side(root, _is_panoptic)
+    return _by_side(root, _is_panoptic, held_out=held_out)
 
 
-def _by_side(root: Path, wanted: Callable[[Path], bool]) -> dict[SplitName, Path]:
+def _by_side(root: Path, wanted: Callable[[Path], bool], *, held_out: bool) -> dict[SplitName, Path]:
     found: dict[SplitName | None, list[Path]] = {}
     for path in _candidates(root, wanted):
         found.setdefault(_side(path, root), []).append(path)
@@ -52,7 +56,8 @@ def _by_side(root: Path, wanted: Callable[[Path], bool]) -> dict[SplitName, Path
     for paths in found.values():
         if len(paths) > 1:
             raise InputError(f"{paths[0]} and {paths[1].name} are of two sets; take all but one of them away")
-    return {side: paths[0] for side, paths in found.items() if side is not None and paths}
+    used = ((side, paths[0]) for side, paths in found.items() if paths and (held_out or side != TEST))
+    return {side: path for side, path in used if side is not None}
 
 
 def _candidates(root: Path, wanted: Callable[[Path], bool]) -> list[Path]:

@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import IGNORE_INDEX, TEST, Dataset, Image, Mask, Sample
+from tune_seg.data.dataset import IGNORE_INDEX, Dataset, Image, Mask, Sample
 from tune_seg.data.formats._coco_classes import VOC_LABELS, Categories, are_cocos, own_classes
 from tune_seg.data.formats._coco_files import instance_files, locate, published, published_images
 from tune_seg.data.formats._coco_json import Annotation, CocoFile, read_file, used_images
 from tune_seg.data.formats._pascal import CLASS_NAMES
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.pictures import RGB
 from tune_seg.data.images.scan import stamp
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide, unlisted
 from tune_seg.errors import InputError
 
@@ -35,7 +35,7 @@ LAYOUT = (
 _MIN_NUMBERS = 6  # of a polygon: three points
 
 
-class CocoOptions(Options):
+class CocoOptions(GroupOptions):
     """`data.options` of COCO."""
 
     classes: Literal["file", "voc"] | None = None
@@ -48,11 +48,6 @@ class CocoOptions(Options):
     overlap: Literal["last", "ignore"] | None = None
     """Which class pixels have on which objects of two classes lie: that of the `last` in the file, or none, `ignore`. null:
     `ignore` with VOC's classes, else `last`."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`."""
 
 
 class Region(NamedTuple):
@@ -160,9 +155,7 @@ def read_coco(root: Path, config: DataConfig) -> CocoDataset:
             as :func:`~tune_seg.data.splitting.divide`.
     """
     options = read_options(config.options, CocoOptions)
-    paths = instance_files(root)
-    if config.split.test != "published" and TEST in paths:
-        del paths[TEST]
+    paths = instance_files(root, held_out=config.split.test == "published")
     if not paths:
         raise InputError(f"{root}: no file of COCO instances that trains")
     files = {path: read_file(path) for path in paths.values()}

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tune_seg.config import DataConfig, Integer, Positive
 from tune_seg.data.dataset import SPLITS, TEST, ImageType, Sample, SplitName, problems_error
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.class_lists import ClassList, find_class_list, one_class_list
 from tune_seg.data.images.colours import ColourTable
 from tune_seg.data.images.files import MASK_SUFFIXES, FileDataset, match
@@ -44,7 +44,7 @@ _Colour = tuple[
 ]
 
 
-class FolderOptions(IntensityOptions):
+class FolderOptions(GroupOptions, IntensityOptions):
     """`data.options` of a folder."""
 
     channels: Positive = 3
@@ -67,11 +67,6 @@ class FolderOptions(IntensityOptions):
 
     without_mask: Literal["error", "background"] = "error"
     """What an image without a mask is: an `error`, or `background` throughout (the value 0)."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`."""
 
     threshold: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     """Where to cut the grey values of masks that were compressed as JPEG or smoothed: `128` makes 0 of what is below and 1

@@ -12,7 +12,7 @@ from PIL import Image as pillow
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import Sample, problems_error
 from tune_seg.data.formats._dataset_json import Named, named
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.intensities import IntensityOptions, intensities_of
 from tune_seg.data.images.mask_meaning import Asked
@@ -33,13 +33,8 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _GREY = ("1", "L", "I", "F")
 
 
-class NnunetOptions(IntensityOptions):
+class NnunetOptions(GroupOptions, IntensityOptions):
     """`data.options` of nnU-Net's folders."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`."""
 
 
 @dataclass(frozen=True)

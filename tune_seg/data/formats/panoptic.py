@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.config import DataConfig
-from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, TEST, Mask, Sample, problems_error
+from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, Mask, Sample, problems_error
 from tune_seg.data.formats._coco_files import locate, panoptic_files
 from tune_seg.data.formats._panoptic_json import PanopticFile, read_file
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.pictures import RGB
 from tune_seg.data.images.scan import stamp
 from tune_seg.data.labels import Labels
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
@@ -34,17 +34,12 @@ LAYOUT = (
 _PLACES = np.array([1, 2**8, 2**16], np.int64)
 
 
-class PanopticOptions(Options):
+class PanopticOptions(GroupOptions):
     """`data.options` of COCO panoptic."""
 
     void: Literal["ignore", "background"] = "ignore"
     """What the pixels of id 0 are, which have no segment: unlabelled, to `ignore` them, as the format has it, or the class
     `background`, where everything else was labelled and is in no category."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`, where a split is drawn."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +112,7 @@ def read_panoptic(root: Path, config: DataConfig) -> PanopticDataset:
             :func:`~tune_seg.data.splitting.divide`.
     """
     options = read_options(config.options, PanopticOptions)
-    paths = panoptic_files(root)
-    if config.split.test != "published" and TEST in paths:
-        del paths[TEST]
+    paths = panoptic_files(root, held_out=config.split.test == "published")
     if not paths:
         raise InputError(f"{root}: no file of panoptic segments that trains")
     for key in ("classes", "ignore_label"):

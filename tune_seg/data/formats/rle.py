@@ -22,10 +22,10 @@ from tune_seg.data.dataset import (
 )
 from tune_seg.data.formats._rle_files import beside, images_by_name, locate, tables_by_side, tables_in
 from tune_seg.data.formats._rle_table import Role, Runs, Table, read_table
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.pictures import RGB, shape_of
 from tune_seg.data.images.scan import stamp
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
@@ -35,7 +35,7 @@ _LOOKED_AT = 32
 _CLEARLY = 1.1  # so many times better fit runs the one order than the other
 
 
-class RleOptions(Options):
+class RleOptions(GroupOptions):
     """`data.options` of tables of run lengths."""
 
     table: str | None = None
@@ -60,11 +60,6 @@ class RleOptions(Options):
 
     without_rows: Literal["leave_out", "background"] = "leave_out"
     """What an image is that is beside the others but has no row: `leave_out`, or `background` throughout."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`, where a split is drawn."""
 
 
 @dataclass(frozen=True)

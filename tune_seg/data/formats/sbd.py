@@ -7,11 +7,11 @@ import numpy as np
 
 from tune_seg.config import DataConfig
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.pictures import Raw
 from tune_seg.data.labels import declared
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
@@ -21,17 +21,12 @@ _HOMES = ("", "dataset", "benchmark_RELEASE/dataset")
 _FOLDERS = ("img", "cls")
 
 
-class SbdOptions(Options):
+class SbdOptions(GroupOptions):
     """`data.options` of SBD."""
 
     leave_out: Path | None = None
     """A file that lists images which do not train, one a line; relative to the root. Name VOC's `val.txt` to compare models
     on VOC's validation images, some of which are among SBD's training images. null: all train."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`."""
 
 
 @dataclass(frozen=True)

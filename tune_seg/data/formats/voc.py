@@ -7,14 +7,14 @@ from pathlib import Path
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import SPLITS, TEST, Sample, problems_error
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, images_in, listed, listed_split, samples_of
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.class_lists import find_class_list
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.own_masks import own_masks
 from tune_seg.data.images.published import PublishedOrFound
 from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import declared
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
@@ -25,17 +25,12 @@ _PUBLISHED_NAME = re.compile(r"20(0[789]|1[012])_00\d{4}")
 _FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
 
 
-class VocOptions(Options):
+class VocOptions(GroupOptions):
     """`data.options` of VOC."""
 
     extra: Path | None = None
     """A folder of more labels, PNG with the same numbers, such as `SegmentationClassAug`; relative to the folder that holds
     `JPEGImages`. Its images train too, but never those of `val.txt`, and VOC's own label wins. null: none."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`."""
 
 
 def looks_like(root: Path) -> bool:

@@ -14,27 +14,22 @@ from tune_seg.data.dataset import IGNORE_INDEX, MAX_CLASSES, SPLITS, TEST, Mask,
 from tune_seg.data.formats._yolo_files import YoloSet, find_yaml, label_of, read_set
 from tune_seg.data.formats._yolo_labels import LabelFile, read_labels
 from tune_seg.data.formats.coco import Region, draw
-from tune_seg.data.groups import GroupPattern, grouped
+from tune_seg.data.groups import GroupOptions, grouped
 from tune_seg.data.images.files import FileDataset
 from tune_seg.data.images.pictures import shape_of
 from tune_seg.data.labels import Labels
-from tune_seg.data.options import Options, read_options
+from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide
 from tune_seg.errors import InputError
 
 LAYOUT = "data.yaml with train, val and names, images/, and labels/NAME.txt with lines `class x1 y1 x2 y2 x3 y3 ...`"
 
 
-class YoloOptions(Options):
+class YoloOptions(GroupOptions):
     """`data.options` of YOLO."""
 
     overlap: Literal["last", "ignore"] = "last"
     """Which class pixels have on which objects of two classes lie: that of the `last` in the file, or none, `ignore`."""
-
-    group: GroupPattern = None
-    """A regular expression found in the name of an image, whose first group (or all of it) names the video, the patient or
-    the image that it is a part of; these are kept on one side of the split. `.*` takes every image by itself. null: detected
-    from names such as `vid1_0001`, where a split is drawn."""
 
 
 @dataclass(frozen=True)

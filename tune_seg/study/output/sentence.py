@@ -171,4 +171,6 @@ def _why_no_images(answer: Answer) -> str:
     known = [repeat.images for each in answer.measured for repeat in each.repeats.values() if repeat.images is not None]
     if any(len(images) == 1 for images in known):
         return "all validation images are of one group (a patient, a volume, a sequence), and on another all may differ"
+    if known:
+        return "the objective does not follow from what is counted in each image"
     return "the counts of the validation images are not known"
