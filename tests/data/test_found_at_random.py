@@ -246,3 +246,8 @@ def test_several_classes_that_are_named_for_masks_of_objects_are_refused(tmp_pat
     with pytest.raises(InputError, match=r"each mask is of one object, so there are two classes, but 3 are named"):
         read_root(tmp_path, classes=["x", "y", "z"])
     assert read_root(tmp_path, classes=["x", "y"]).class_names == ("x", "y")
+    with pytest.raises(InputError, match=r"but x and y are named; say which is which: .*\[background, y\]"):
+        read_root(tmp_path, classes={1: "x", 2: "y"})
+    (tmp_path / "classes.txt").write_text("x\ny\n")
+    with pytest.raises(InputError, match=r"but x and y are named; say which is which: .*\[background, y\]"):
+        read_root(tmp_path)

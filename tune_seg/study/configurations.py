@@ -59,7 +59,7 @@ class Configuration:
     def scores(self, metric: str) -> list[float]:
         """A metric after the last epoch of each of :attr:`scored`; of a repeat that diverged :func:`score_of_diverged`.
 
-        None where it is not measured.
+        Empty where it is not measured.
         """
         if CATALOGUE[metric.rpartition("/")[2]].boundary and not self.config.evaluation.boundary:
             return []

@@ -87,7 +87,7 @@ def evaluate(
 
     model.eval()
     both = halves(data.val_groups)
-    whole = _metrics_of_groups(data, config)
+    whole = metrics_of_groups(data, config)
     outlines = BoundaryMetrics(data.num_classes, background=whole.background) if config.evaluation.boundary else None
     samples = [PixelSample(_share(data)) for _ in both]
     # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
@@ -98,7 +98,7 @@ def evaluate(
             if outlines is not None:
                 outlines.update(logits, target)
             sample.update(logits, target)
-    metrics, per_class = _by_kind(whole)
+    metrics, per_class = by_kind(whole)
     metrics |= {} if outlines is None else outlines.compute()
     if not all(len(half) for half in both):
         return _unknown(metrics, per_class, data.num_classes, final=final)
@@ -118,7 +118,7 @@ def evaluate(
 
     each_class = [fit_temperature(*source, per_class=True).float() for source in sources]
     adjustments = [_adjustment(*source, data, config) for source in sources]
-    class_scaled, adjusted = ([_metrics_of_groups(data, config) for _ in both] for _ in range(2))
+    class_scaled, adjusted = ([metrics_of_groups(data, config) for _ in both] for _ in range(2))
     tally = ImageTally(data.num_classes)
     for this, other in ((0, 1), (1, 0)):
         adjustment = adjustments[other]
@@ -189,16 +189,16 @@ def _cross_fitted(
     for (logits, target), temperature in zip(pixels, reversed(temperatures), strict=True):
         metrics = _metrics(data, config)
         _update(metrics, logits / temperature, target)
-        found.append(_by_kind(metrics)[0])
+        found.append(by_kind(metrics)[0])
     return _mean_of_halves(found)
 
 
 def _of_both(halves: Sequence[SegmentationMetrics]) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
-    """The metrics of two halves, as :func:`_by_kind` gives them: what takes outputs for probabilities as a mean."""
-    reliability = _mean_of_halves([_by_kind(half)[0] for half in halves])
+    """The metrics of two halves, as :func:`by_kind` gives them: what takes outputs for probabilities as a mean."""
+    reliability = _mean_of_halves([by_kind(half)[0] for half in halves])
     first, second = halves
     first.merge(second)
-    metrics, per_class = _by_kind(first)
+    metrics, per_class = by_kind(first)
     return with_calibration(metrics, reliability), per_class
 
 
@@ -229,7 +229,7 @@ def _adjustment(logits: Tensor, target: Tensor, data: PackedData, config: TrialC
         temperature = fit_temperature(logits - shift, target).float()
         metrics = _metrics(data, config)
         _update(metrics, (logits - shift) / temperature, target)
-        found.append((_by_kind(metrics)[0][config.objective_metric], _Adjustment(tau, temperature, shift)))
+        found.append((by_kind(metrics)[0][config.objective_metric], _Adjustment(tau, temperature, shift)))
     return max(found, key=lambda each: -math.inf if math.isnan(each[0]) else each[0])[1]
 
 
@@ -257,7 +257,7 @@ def _unknown(
     return Evaluation(metrics, per_class, scaled)
 
 
-def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+def by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
     """The metrics that are one number, and those that are one number a class."""
     single: dict[str, float] = {}
     per_class: dict[str, tuple[float, ...]] = {}
@@ -278,5 +278,6 @@ def _metrics(data: PackedData, config: TrialConfig, *, num_groups: int | None = 
     )
 
 
-def _metrics_of_groups(data: PackedData, config: TrialConfig) -> SegmentationMetrics:
+def metrics_of_groups(data: PackedData, config: TrialConfig) -> SegmentationMetrics:
+    """What counts the validation images of `data`, by their groups too."""
     return _metrics(data, config, num_groups=int(data.val_groups.max()) + 1)

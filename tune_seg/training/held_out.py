@@ -10,9 +10,9 @@ from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, PackedTest, batches
 from tune_seg.data.loading.transfer import send
 from tune_seg.errors import InputError, first_line
-from tune_seg.metrics import SegmentationMetrics
 from tune_seg.models import build_model
 from tune_seg.training.checkpoints import load_weights
+from tune_seg.training.evaluation import by_kind, metrics_of_groups
 from tune_seg.training.image_tally import ImageTally
 from tune_seg.training.result import TEMPERATURE, Evaluation, ScaledScores
 from tune_seg.training.trainer import autocast
@@ -54,12 +54,9 @@ def score_on_test(
         torch.set_num_threads(config.training.threads)
     model = trained_model(config, checkpoint, test).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.eval()
-    background = config.evaluation.background
-    index = None if background is None else test.class_names.index(background)
     groups, seen = send(torch.from_numpy(test.val_groups), device), 0
-    num_groups = int(test.val_groups.max()) + 1
-    raw, scaled = (SegmentationMetrics(test.num_classes, background=index, num_groups=num_groups) for _ in range(2))
-    outlines = BoundaryMetrics(test.num_classes, background=index) if config.evaluation.boundary else None
+    raw, scaled = (metrics_of_groups(test, config) for _ in range(2))
+    outlines = BoundaryMetrics(test.num_classes, background=raw.background) if config.evaluation.boundary else None
     tally = ImageTally(test.num_classes)
     divisor = torch.tensor(temperature, device=device)
     for images, target in batches(
@@ -82,10 +79,11 @@ def score_on_test(
             outlines.update(logits, target)
         tally.update(logits, divisor, target)
     of_outlines = {} if outlines is None else outlines.compute()  # which no temperature changes
-    metrics, per_class = _by_kind(raw)
+    metrics, per_class = by_kind(raw)
     metrics |= of_outlines
-    with_temperature = ScaledScores(_by_kind(scaled)[0] | of_outlines, temperature)
-    return Evaluation(metrics, per_class, {TEMPERATURE: with_temperature}, tally.counts(np.arange(len(test.val)), index))
+    with_temperature = ScaledScores(by_kind(scaled)[0] | of_outlines, temperature)
+    counts = tally.counts(np.arange(len(test.val)), raw.background)
+    return Evaluation(metrics, per_class, {TEMPERATURE: with_temperature}, counts)
 
 
 def trained_model(config: TrialConfig, checkpoint: str | Path, data: PackedData) -> torch.nn.Module:
@@ -114,10 +112,3 @@ def trained_model(config: TrialConfig, checkpoint: str | Path, data: PackedData)
             f"{data.num_classes} classes and {data.channels} channels ({first_line(error)})"
         ) from error
     return model
-
-
-def _by_kind(metrics: SegmentationMetrics) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
-    """The metrics that are one number, and those that are one number a class."""
-    values = metrics.compute().items()
-    single = {name: value for name, value in values if not isinstance(value, list)}
-    return single, {name: tuple(value) for name, value in values if isinstance(value, list)}

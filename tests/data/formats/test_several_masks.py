@@ -25,6 +25,17 @@ def write_classes(root: Path, inverted: str = "") -> None:
             write_image(root / f"masks/{kind}/{name}.png", 255 - mask if kind == "crack" and name in inverted else mask)
 
 
+@pytest.mark.parametrize("classes", [None, ["background", "crack", "spall"]])
+def test_the_background_may_have_masks_of_its_own_under_any_of_its_names(tmp_path: Path, classes: list[str] | None) -> None:
+    write_classes(tmp_path)
+    for number, name in enumerate("abcdef"):
+        rest = 255 - marked(1 + number, 1) - marked(1 + number, 7)
+        write_image(tmp_path / f"masks/bg/{name}.png", rest)
+    dataset = read_root(tmp_path, **({} if classes is None else {"classes": classes}))
+    assert dataset.class_names == ("background", "crack", "spall")
+    assert np.bincount(load(dataset, "b")[1].ravel()).tolist() == [102, 9, 9]
+
+
 def test_masks_of_a_class_of_which_some_are_inverted_are_refused(tmp_path: Path) -> None:
     write_classes(tmp_path, inverted="bdf")
     said = (

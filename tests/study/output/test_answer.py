@@ -87,6 +87,11 @@ def test_the_one_to_take_is_compared_with_what_plain_cross_entropy_has_for_free(
     assert line.startswith("focal minus plain cross entropy with adjusted logits, which are free after training: ")
     assert line.endswith(f"], over seeds alone{end}")
     assert beyond_adjusted(ce, ce, "temperature/s_rec", level=0.95, test_share=None) is None
+    first = ce.repeats[1, None]
+    lost = replace(first, scores={"temperature/s_rec": 0.0}, diverged=True)
+    with_lost = replace(ce, repeats={**ce.repeats, (1, None): lost})  # what diverged has no adjusted logits
+    counted = beyond_adjusted(focal, with_lost, "temperature/s_rec", level=0.95, test_share=None)
+    assert counted is not None and counted.n == 4 and counted.mean == pytest.approx(found.mean + free / 4)
     assert beyond_adjusted(focal, ce, "nll", level=0.95, test_share=None) is None
 
 

@@ -40,7 +40,7 @@ def own_parts(
     for side, grouping in found.items():
         for classes in grouping.parts.values():
             files = [
-                (numbers.get(name, 0 if name.casefold() == "background" else 1), sides[side].masks[mask])
+                (numbers.get(name, 0 if _is_background(name) else 1), sides[side].masks[mask])
                 for name, masks in classes.items()
                 for mask in masks
             ]
@@ -59,11 +59,12 @@ def _names(groupings: Sequence[Grouping], config: DataConfig, class_list: ClassL
     in_order = [name for _, name in sorted(given.items())] if isinstance(given, Mapping) else given or ()
     names = dict(enumerate(dict.fromkeys(in_order)))  # the values in the files say nothing of the class
     if not found:
-        return _of_objects(list(names.values())), False
+        by_place = config.classes is not None and (not isinstance(config.classes, Mapping) or 0 in config.classes)
+        return _of_objects(list(names.values()), by_place=by_place), False
     if not names:
-        classes = sorted(name for name in found if name.casefold() != "background")
+        classes = sorted(name for name in found if not _is_background(name))
         return dict(enumerate(["background", *classes])), False
-    unknown = sorted(found - set(names.values()))
+    unknown = sorted(name for name in found - set(names.values()) if not (_is_background(name) and _is_background(names[0])))
     if unknown:
         raise problems_error(
             f"these classes have masks, but are not among {', '.join(names.values())}; name them in data.classes (or in the "
@@ -78,7 +79,8 @@ def _names(groupings: Sequence[Grouping], config: DataConfig, class_list: ClassL
     return names, config.classes is not None
 
 
-def _of_objects(names: Sequence[str]) -> dict[int, str]:
+def _of_objects(names: Sequence[str], *, by_place: bool) -> dict[int, str]:
+    """The classes of masks of objects; `by_place`: somebody has named them in data.classes, the background first."""
     if len(names) > 2:
         raise InputError(
             f"each mask is of one object, so there are two classes, but {len(names)} are named; name the background and the "
@@ -86,6 +88,12 @@ def _of_objects(names: Sequence[str]) -> dict[int, str]:
         )
     if not names:
         return {0: "background", 1: "object"}
+    if len(names) == 2 and not by_place and not _is_background(names[0]):
+        raise InputError(
+            f"each mask is of one object, so there are two classes, the background and the object, but {names[0]} and "
+            f"{names[1]} are named; say which is which: {option('data.classes', ['background', names[1]])}, or "
+            f"{option('data.classes', list(names))} if {names[0]} is the background"
+        )
     return dict(enumerate(names if len(names) == 2 else ["background", *names]))
 
 

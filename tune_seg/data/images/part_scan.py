@@ -39,8 +39,6 @@ class PartScan(Scan):
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals: dict[int, MaskTotals] = {}
         for _, answers in self._each(self._look, progress):
-            if isinstance(answers, InputError):
-                continue
             for file, (number, answer) in answers.items():
                 if not isinstance(answer, InputError):  # loading says what is wrong with it
                     totals.setdefault(number, MaskTotals()).add(file, answer)
@@ -49,7 +47,7 @@ class PartScan(Scan):
             self._reject_ignored(number, total)
         return self._known
 
-    def _look(self, mask: Path) -> Mapping[Path, tuple[int, MaskStatistics | InputError]] | InputError:
+    def _look(self, mask: Path) -> Mapping[Path, tuple[int, MaskStatistics | InputError]]:
         return {file: (number, statistics(file, self._parts.pixels)) for number, file in self._parts.parts[mask]}
 
     def _reject_inverted(self, number: int, totals: MaskTotals) -> None:

@@ -83,10 +83,10 @@ class Scan(ABC):
         """The labels, from all masks."""
 
     def _each(
-        self, read: Callable[[Path], Decoded | InputError], progress: Callable[[int], None] | None
-    ) -> Iterator[tuple[Path, Decoded | InputError]]:
+        self, read: Callable[[Path], Decoded], progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[Path, Decoded]]:
         """What `read` gives for each mask, in order, read on all cores; few answers wait at a time."""
-        waiting: deque[tuple[Path, Future[Decoded | InputError]]] = deque()
+        waiting: deque[tuple[Path, Future[Decoded]]] = deque()
         masks, done = iter(self._masks), 0
         with ThreadPoolExecutor(self._threads) as pool:
             try:

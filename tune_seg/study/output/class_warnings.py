@@ -6,6 +6,7 @@ from rich.console import Console
 
 from tune_seg.data import PackedData, PackedTest
 from tune_seg.data.packing.counts import Counts, together
+from tune_seg.study.output.say import say
 
 _EXAMPLES = 3
 _NO_COUNTS: Mapping[str, Counts] = {}
@@ -23,8 +24,12 @@ def say_ignored(console: Console, packed: PackedData, counts: Mapping[str, Count
     """Print the share of the pixels that count nowhere, in every study."""
     sides = sides_of(packed, counts)
     if sides is not None:
-        shares = [f"{100.0 * side.ignored_share:.3g} %" if side.ignored else "none" for side in sides]
-        _say(console, f"Ignored pixels: {shares[0]} in training, {shares[1]} in validation.")
+        of_training, of_validation = map(_ignored, sides)
+        say(console, f"Ignored pixels: {of_training} in training, {of_validation} in validation.")
+
+
+def _ignored(counts: Counts) -> str:
+    return f"{100.0 * counts.ignored_share:.3g} %" if counts.ignored else "none"
 
 
 def warn_of_test(console: Console, test: PackedTest, counts: Counts | None) -> None:
@@ -36,10 +41,9 @@ def warn_of_test(console: Console, test: PackedTest, counts: Counts | None) -> N
         counts: what was counted in the files of their masks; None where that is not known.
     """
     if counts is not None:
-        share = f"{100.0 * counts.ignored_share:.3g} %" if counts.ignored else "none"
-        _say(console, f"Ignored pixels of the test: {share}.")
+        say(console, f"Ignored pixels of the test: {_ignored(counts)}.")
     if lacking := [name for name, pixels in zip(test.class_names, test.val_pixels, strict=True) if not pixels]:
-        _say(
+        say(
             console,
             f"Warning: {', '.join(lacking)} in no test image: the test cannot tell who finds them; check that the masks of "
             "the test hold the same values as the others.",
@@ -72,20 +76,20 @@ def warn_of_classes(console: Console, packed: PackedData, counts: Mapping[str, C
     fold = " of some fold" if packed.folds else ""
     anew = "add images that have them, or divide whole groups anew with --set data.split.val_fraction=0.2"
     if nowhere:
-        _say(
+        say(
             console,
             f"Warning: {', '.join(nowhere)} in no mask at all: take it out of data.classes, or correct its label there.",
         )
     if gone:
-        _say(
+        say(
             console,
             f"Warning: {', '.join(gone)}: no pixel is left {size.partition(',')[0]}; no loss can find them. Set a larger "
             f"data.size, such as {larger}.",
         )
     if untrained:
-        _say(console, f"Warning: {', '.join(untrained)} in no training image{fold} ({size}): no loss can find them; {anew}.")
+        say(console, f"Warning: {', '.join(untrained)} in no training image{fold} ({size}): no loss can find them; {anew}.")
     if unseen:
-        _say(
+        say(
             console,
             f"Warning: {', '.join(unseen)} in no validation image{fold} ({size}): nobody can tell who finds them; {anew}.",
         )
@@ -105,7 +109,3 @@ def note_of_twins(twins: Sequence[tuple[str, str]]) -> list[str]:
 def pairs(twins: Sequence[tuple[str, str]]) -> str:
     """The first of them."""
     return "; ".join(" = ".join(pair) for pair in twins[:_EXAMPLES]) + ("; ..." if len(twins) > _EXAMPLES else "")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)

@@ -8,6 +8,7 @@ from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData
 from tune_seg.data.loading.sampling import sampling, trained_on
 from tune_seg.losses.class_weight_kinds import Weights
+from tune_seg.study.output.say import say
 from tune_seg.training.class_weights import relative_class_weights, weighting
 
 _LARGE = 1000.0
@@ -44,12 +45,11 @@ def warn_of_weights(console: Console, packed: PackedData, weights: Sequence[Weig
         return
     smallest = min(furthest[furthest > 0])
     rare, frequent = (packed.class_names[furthest.tolist().index(each)] for each in (furthest.max(), smallest))
-    console.print(
+    say(
+        console,
         f"Warning: where a loss weighs classes, {rare} weighs up to {_number(furthest.max())} times as much as {frequent}, "
         "so that few pixels decide over a step of the training. Limit that with --set loss.class_weight_cap=100, or make "
         "all weights more alike with --set loss.class_weight_power=0.5.",
-        soft_wrap=True,
-        markup=False,
     )
 
 

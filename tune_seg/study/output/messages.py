@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tune_seg.data import PackedData
 from tune_seg.study.files import CONFIGURATION, RESULTS
+from tune_seg.study.output.say import say
 from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.record import State
 from tune_seg.study.records import Records
@@ -37,7 +38,7 @@ def warner(console: Console) -> Callable[[str], None]:
     def warn(line: str) -> None:
         if line not in said:
             said.add(line)
-            _say(console, f"Warning: {line}")
+            say(console, f"Warning: {line}")
 
     return warn
 
@@ -45,14 +46,14 @@ def warner(console: Console) -> Callable[[str], None]:
 def say_notes(console: Console, notes: Iterable[str]) -> None:
     """Print what there is to say of the data and the models."""
     for note in notes:
-        _say(console, f"Note: {note.rstrip('.')}.")
+        say(console, f"Note: {note.rstrip('.')}.")
 
 
 def warn_of_groups(console: Console, packed: PackedData) -> None:
     """Say where all validation images are of one group, so that nothing is known of another."""
     groups = packed.val_groups
     if len(groups) > 1 and groups.max() == 0:
-        _say(
+        say(
             console,
             "Warning: all validation images are of one group (a patient, a volume, a sequence): temperatures are fitted and "
             "judged on the same group, and intervals say nothing about another.",
@@ -62,7 +63,7 @@ def warn_of_groups(console: Console, packed: PackedData) -> None:
 def warn_of_frozen_encoders(console: Console, space: Space) -> None:
     """Warn of an encoder that has random weights and keeps them."""
     if any(trial.model.train == "head" and trial.model.weights == "none" for trial in space.probes):
-        _say(
+        say(
             console,
             "Warning: model.train head with model.weights none: the encoder is frozen at random weights; "
             "set model.weights to imagenet or a file, or model.train to all.",
@@ -95,10 +96,6 @@ def say_failures(console: Console, records: Records) -> None:
     """Print why the first trials failed, and where the tracebacks are."""
     failed = [record for record in records.trials.values() if record.state is State.FAILED]
     for record in failed[:_FAILURES]:
-        _say(console, f"Trial {record.number} failed: {record.reason}")
+        say(console, f"Trial {record.number} failed: {record.reason}")
     if failed:
         console.print(f"`error` in {RESULTS} has the full traceback of each failed trial.")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)

@@ -9,6 +9,7 @@ from rich.console import Console
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData
 from tune_seg.data.loading.sampling import Sampler, Sampling, build_sampler, sampling, trained_on
+from tune_seg.study.output.say import say
 
 Shares = npt.NDArray[np.float64]
 """Of the pixels, by class, (C,)."""
@@ -35,7 +36,7 @@ def say_sampling(console: Console, trials: Iterable[TrialConfig], packed: Packed
     samplers = {how: sampler for how in _in_use(trials) if (sampler := build_sampler(how, packed.train)) is not None}
     if not samplers:
         return
-    _say(
+    say(
         console,
         f"Training images are sampled ({' and '.join(dict.fromkeys(kind for kind, _ in samplers))}): class weights and the "
         "logit adjustment of these trials are those of the pixels as sampled.",
@@ -61,12 +62,8 @@ def _warn_of_no_effect(console: Console, kind: str, samplers: Mapping[float | No
         ends = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (thresholds[0], thresholds[-1])))
         kind = f"{kind} with training.repeat_threshold {ends}"
     way_out = "a larger training.repeat_threshold, or " if thresholds and max(thresholds) < 1.0 else ""
-    _say(
+    say(
         console,
         f"Warning: training.sampling {kind} has no effect: no training image is drawn more often than another "
         f"({of_rarest}). Take {way_out}uniform.",
     )
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)

@@ -74,12 +74,16 @@ def verdict_text(answer: Answer, objectives: Sequence[str], margin: float, cost:
 
 
 def trainings_to_decide(answer: Answer, cost: Cost) -> str:
-    """How many trainings the further seeds are that would decide; the verdict knows how many seeds."""
+    """How many trainings the further seeds are that would decide; the verdict knows how many seeds.
+
+    After a grid all seeds are further ones: those of the grid are its search.
+    """
     verdict = answer.verdict
     assert verdict.more_seeds is not None
     in_a_round = 2 if verdict.best == answer.reference else min(_LARGEST_ROUND, len(answer.contenders))
     upto = "up to " if in_a_round == _LARGEST_ROUND else ""
-    return f"{upto}{cost.of(verdict.more_seeds * in_a_round)}"
+    had = max(len(answer.contenders[id].repeats) for id in (verdict.best, verdict.other)) if answer.of_the_grid else 0
+    return f"{upto}{cost.of((had + verdict.more_seeds) * in_a_round)}"
 
 
 def temperature_line(

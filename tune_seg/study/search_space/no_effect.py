@@ -12,7 +12,8 @@ from tune_seg.errors import InputError
 
 _FOR_ANY_LOSS = ("loss.gamma", "loss.alpha", "loss.class_weights", "loss.class_weight_power", "loss.class_weight_cap")
 """Keys for whatever loss takes them: files that are used for several studies may give them."""
-
+_GIVEN_WEIGHTS = "loss.class_weights."
+"""The beginning of the keys of weights that are given by class."""
 
 _BELONGS_TO = (
     ("acw_options.", "acw", True),
@@ -132,7 +133,7 @@ def check_base(base: Mapping[str, Any], assignments: Sequence[Mapping[str, Any]]
     """
     seen = [{**base, **assignment} for assignment in assignments]
     for key, value in base.items():
-        own = sets_parameter(key) and key not in _FOR_ANY_LOSS
+        own = sets_parameter(key) and key not in _FOR_ANY_LOSS and not key.startswith(_GIVEN_WEIGHTS)
         if own and value is not None and not any(_has_effect(key, values) for values in seen):
             raise InputError(
                 f"{key}: {value!r} has no effect in any configuration of the study: the active losses are "

@@ -35,9 +35,10 @@ def beyond_adjusted(
             each.name,
             each.simplicity,
             {
-                key: Repeat(repeat.seed, repeat.fold, {name: repeat.scores[scaled]})
+                key: Repeat(repeat.seed, repeat.fold, {name: repeat.scores.get(f"{scaling}{name}", 0.0)})
                 for key, repeat in each.repeats.items()
-                if (scaled := f"{scaling}{name}") in repeat.scores
+                # a training that diverged has no adjusted logits, and counts as 0 in what has
+                if repeat.diverged or f"{scaling}{name}" in repeat.scores
             },
         )
         for each, scaling in ((taken, _TEMPERATURE), (plain, _ADJUSTED))
