@@ -163,7 +163,9 @@ def test_a_finished_study_is_read_as_it_is(rows_study: Path) -> None:
     written = pq.read_table(study.directory / "results.parquet").to_pylist()
     assert len(study.trials) == len(written)
     assert list(study.trials.columns) == list(written[0])
-    completed = [row for row in written if row["state"] == "completed"]
+    configurations = study.configurations
+    (taken,) = configurations["configuration"][configurations["recommended"]]
+    completed = [row for row in written if row["state"] == "completed" and row["configuration"] == taken]
     objective = study.config.objectives[0]
     assert study.best[objective] == max(row[objective] for row in completed)
     assert list(study.config.rows) == list(ROWS_STUDY["rows"])

@@ -12,7 +12,7 @@ from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import IGNORE_INDEX, NOT_OF_FILE, Dataset, Image, ImageType, Mask, Sample
 from tune_seg.data.once import DecodedOnce, decoded_ahead, following
-from tune_seg.data.tiles import Tile, tiles_of
+from tune_seg.data.tiles import Tile, tile_id, tiles_of
 from tune_seg.errors import InputError
 
 
@@ -124,18 +124,19 @@ def tiled(whole: Dataset, config: DataConfig) -> Dataset:
             continue
         largest = max(largest, shape[0] * shape[1] * whole.channels)
         tiles = tiles_of(shape, size, overlap)
-        digits = len(str(len(tiles) - 1))
         for number, tile in enumerate(tiles):
-            name = f"{sample.id}@{number:0{digits}}"
-            places[replace(sample, id=name, group=sample.group or sample.id)] = sample, tile
+            name = tile_id(sample.id, number, len(tiles))
+            corner = (tile.rows[0], tile.columns[0]) if config.size == size else None
+            places[replace(sample, id=name, group=sample.group or sample.id, tile=corner)] = sample, tile
     said = [
         f"{len(whole.samples)} images are cut into {len(places)} tiles of {size[1]} x {size[0]} pixels (data.tiles). Where "
-        "they validate, each pixel of an image counts in one tile only",
+        "they validate, each pixel of an image counts once"
+        + (", with the outputs of its tiles blended" if config.size == size and overlap else ""),
     ]
     if config.size != size:
         said.append(
-            f"Tiles of {size[1]} x {size[0]} pixels are scaled to data.size {list(config.size)}; "
-            f"--set 'data.size=[{size[0]},{size[1]}]' leaves them as they are"
+            f"Tiles of {size[1]} x {size[0]} pixels are scaled to data.size {list(config.size)}, and their outputs are not "
+            f"blended; --set 'data.size=[{size[0]},{size[1]}]' leaves them as they are"
         )
     cache: DecodedOnce[Sample, tuple[Image, Mask]] = DecodedOnce(decoded_ahead(largest, available_cores()))
     return TiledDataset(

@@ -2,6 +2,30 @@
 
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import NamedTuple
+
+
+class TilePlace(NamedTuple):
+    """Where a tile was cut out: the id of its image, and the row and the column of its first pixel there."""
+
+    image: str
+    row: int
+    column: int
+
+    @classmethod
+    def of(cls, id: str, corner: tuple[int, int]) -> "TilePlace":
+        """The place of the tile that :func:`tile_id` named."""
+        return cls(id.rpartition("@")[0], *corner)
+
+
+def tile_id(image: str, number: int, tiles: int) -> str:
+    """The name of one of the tiles of an image, in their order where names are sorted.
+
+    Example:
+        >>> tile_id("scan", 7, 12)
+        'scan@07'
+    """
+    return f"{image}@{number:0{len(str(tiles - 1))}}"
 
 
 @dataclass(frozen=True)

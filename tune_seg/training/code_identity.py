@@ -27,6 +27,7 @@ _DEPENDS_ON = (
     "data/loading",
     "data/packing/file_format.py",
     "data/packing/packed.py",
+    "data/tiles.py",
     "image_counts.py",
     "layers.py",
     "losses",

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from tune_seg.boundary import BoundaryMetrics
 from tune_seg.config import TrialConfig
-from tune_seg.data import PackedData, batches, feature_batches
+from tune_seg.data import PackedData
 from tune_seg.data.loading.sampling import sampling, trained_on
-from tune_seg.data.loading.transfer import send
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 from tune_seg.temperature import PixelSample, fit_temperature, is_extreme
+from tune_seg.training.blending import Output
 from tune_seg.training.frozen_features import Features
 from tune_seg.training.image_tally import ImageTally
+from tune_seg.training.outputs import outputs
 from tune_seg.training.result import ADJUSTED, CLASS_TEMPERATURE, TEMPERATURE, Evaluation, ScaledScores
 
 _SAMPLED_PIXELS: Final = 2**16
@@ -71,19 +72,8 @@ def evaluate(
         was fitted, are nan with fewer than two images.
     """
 
-    def outputs(indices: npt.NDArray[np.integer]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        order: dict[str, Any] = {"epoch": 0, "seed": 0, "batch_size": config.training.batch_size, "indices": indices}
-        inputs: Iterator[tuple[Tensor | list[Tensor], Tensor]] = (
-            batches(data.val, **order, augmentation=config.augmentation, device=device, train=False)
-            if features is None
-            else feature_batches(data.val, features, **order, device=device, train=False)
-        )
-        groups, seen = send(torch.from_numpy(data.val_groups[indices]), device), 0
-        for images, target in inputs:
-            with autocast:
-                logits = model(images)
-            yield logits, target, groups[seen : seen + len(target)]
-            seen += len(target)
+    def outputs_of(half: Half) -> Iterator[Output]:
+        return outputs(model, data, config, device=device, autocast=autocast, indices=half, features=features)
 
     model.eval()
     both = halves(data.val_groups)
@@ -93,7 +83,7 @@ def evaluate(
     # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
     # measured in its last epoch.
     for half, sample in zip(both, samples, strict=True):
-        for logits, target, groups in outputs(half):
+        for logits, target, groups in outputs_of(half):
             whole.update(logits, target, groups)
             if outlines is not None:
                 outlines.update(logits, target)
@@ -122,7 +112,7 @@ def evaluate(
     tally = ImageTally(data.num_classes)
     for this, other in ((0, 1), (1, 0)):
         adjustment = adjustments[other]
-        for logits, target, groups in outputs(both[this]):
+        for logits, target, groups in outputs_of(both[this]):
             logits = logits.float()
             class_scaled[this].update(logits / each_class[other].view(-1, 1, 1), target, groups)
             adjusted[this].update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target, groups)

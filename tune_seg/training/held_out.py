@@ -1,5 +1,6 @@
 """The one test after the decision: what a trained model scores on images that no trial has seen."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import torch
 
 from tune_seg.boundary import BoundaryMetrics
 from tune_seg.config import TrialConfig
-from tune_seg.data import PackedData, PackedTest, batches
-from tune_seg.data.loading.transfer import send
+from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError, first_line
 from tune_seg.models import build_model
 from tune_seg.training.checkpoints import load_weights
 from tune_seg.training.evaluation import by_kind, metrics_of_groups
 from tune_seg.training.image_tally import ImageTally
+from tune_seg.training.outputs import outputs
 from tune_seg.training.result import TEMPERATURE, Evaluation, ScaledScores
 from tune_seg.training.trainer import autocast
 
@@ -54,27 +55,15 @@ def score_on_test(
         torch.set_num_threads(config.training.threads)
     model = trained_model(config, checkpoint, test).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.eval()
-    groups, seen = send(torch.from_numpy(test.val_groups), device), 0
     raw, scaled = (metrics_of_groups(test, config) for _ in range(2))
     outlines = BoundaryMetrics(test.num_classes, background=raw.background) if config.evaluation.boundary else None
     tally = ImageTally(test.num_classes)
     divisor = torch.tensor(temperature, device=device)
-    for images, target in batches(
-        test.val,
-        epoch=0,
-        seed=0,
-        batch_size=config.training.batch_size,
-        augmentation=config.augmentation,
-        device=device,
-        train=False,
-    ):
-        with autocast(device.type, config.training.precision):
-            logits = model(images)
+    context: AbstractContextManager[None] = autocast(device.type, config.training.precision)
+    for logits, target, groups in outputs(model, test, config, device=device, autocast=context):
         logits = logits.float()
-        of_batch = groups[seen : seen + len(target)]
-        seen += len(target)
-        raw.update(logits, target, of_batch)
-        scaled.update(logits / divisor, target, of_batch)
+        raw.update(logits, target, groups)
+        scaled.update(logits / divisor, target, groups)
         if outlines is not None:
             outlines.update(logits, target)
         tally.update(logits, divisor, target)

@@ -90,7 +90,8 @@ def _planned(task: Task, name: str, study: StudyConfig, pack: PackedData) -> Ite
 
 def _printed(task: Task, name: str, study: StudyConfig, ended: list[Planned], last: dict[str, dict[str, Any]]) -> str:
     trials = [
-        {**last[each.training.key], ROW: each.row, "fold": each.training.config.fold, "state": "completed"} for each in ended
+        last[each.training.key] | {ROW: each.row, "fold": each.training.config.fold, "state": "completed", "repeat": False}
+        for each in ended
     ]
     asked = {"dataset": "Cityscapes", "variant": "FCN"} if name == _TAUBERT else {"dataset": "Cityscape"}
     text = io.StringIO()

@@ -4,7 +4,8 @@ A stream has no index at its end, so what an interrupted packing has written is 
 packing continues after it. The summary comes last because it is known only once every sample was written; a file that has it
 is whole.
 
-Every batch before it has the columns id, subset, group, digest (of these, the image and the mask), picture (a digest of the
+Every batch before it has the columns id, subset, group, tile (`ROW,COLUMN` of its first pixel in its image; empty of a whole
+image, and of a tile that was scaled), digest (of these, the image and the mask), picture (a digest of the
 image alone; empty where it is of one colour), pixels (of each class in the mask, int64, up to the last class that it has),
 counts (of the mask in its file, see :mod:`tune_seg.data.packing.counts`), image (H * W * C values, rows from the top) and
 mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates; `test` in a
@@ -28,9 +29,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tune_seg.data.dataset import IGNORE_INDEX, Image, ImageType, Mask, Sample, printable
+from tune_seg.data.tiles import TilePlace
 from tune_seg.errors import InputError
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 CONTENT_VERSION = 2
 """Of what is hashed. It goes up only where equal content needs another id, because a study notes the id of its data."""
 
@@ -80,6 +82,7 @@ class Form:
                 ("id", pa.string()),
                 ("subset", pa.string()),
                 ("group", pa.string()),
+                ("tile", pa.string()),
                 ("digest", pa.binary(_DIGEST_BYTES)),
                 ("picture", pa.binary()),
                 ("pixels", pa.binary()),
@@ -116,10 +119,25 @@ class RowNames(NamedTuple):
     id: str
     subset: str
     group: str
+    tile: str
 
     @classmethod
     def of(cls, sample: Sample) -> "RowNames":
-        return cls(sample.id, sample.subset, printable(sample.group))
+        tile = "" if sample.tile is None else "{},{}".format(*sample.tile)
+        return cls(sample.id, sample.subset, printable(sample.group), tile)
+
+    @property
+    def place(self) -> TilePlace | None:
+        """Where it lies in its image, if it is a tile."""
+        if not self.tile:
+            return None
+        row, column = map(int, self.tile.split(","))
+        return TilePlace.of(self.id, (row, column))
+
+    @property
+    def hashed(self) -> tuple[str, ...]:
+        """Without what is empty at its end, so that data are hashed as before packs had it."""
+        return self if self.tile else self[:3] if self.group else self[:2]
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,7 @@ class Row:
     id: str
     subset: str
     group: str
+    tile: str
     digest: bytes
     picture: bytes
     pixels: bytes
@@ -168,7 +187,7 @@ class Rows:
         return int(self._batch.num_rows)
 
     def names(self) -> list[RowNames]:
-        """The id, the subset and the group of each row."""
+        """The id, the subset, the group and the tile of each row."""
         columns = (self._batch.column(name).to_pylist() for name in RowNames._fields)
         return [RowNames(*names) for names in zip(*columns, strict=True)]
 
@@ -359,8 +378,7 @@ def _batches(reader: Any) -> Iterator[Any]:
 
 
 def _digest(names: RowNames, image: Image, mask: Mask) -> bytes:
-    # without an empty group: so data that have none are hashed as they were before packs had groups
-    digest = blake2b(json.dumps(names if names.group else names[:2]).encode(), digest_size=_DIGEST_BYTES)
+    digest = blake2b(json.dumps(names.hashed).encode(), digest_size=_DIGEST_BYTES)
     digest.update(image.data)
     digest.update(mask.data)
     return digest.digest()

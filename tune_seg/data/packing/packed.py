@@ -73,6 +73,7 @@ class PackedData:
         train, val: the two splits.
         val_groups: int64 (len(val),), the number of each validation image's group (patient, volume, sequence), from 0 in the
             order of first appearance. An image without a group is one by itself.
+        val_tiles: where each validation image was cut out; None of those that are no tiles, or were scaled.
 
     Raises:
         InputError: there is no such file, it is an incomplete pack, there is no such fold, or its images are held out.
@@ -116,6 +117,7 @@ class PackedData:
         self.frequencies = self.trained_on.frequencies
         self.val = Split(self, "val", np.flatnonzero(subsets == validating))
         self.val_groups = _numbered([names[row].group for row in self.val.rows])
+        self.val_tiles = tuple(names[row].place for row in self.val.rows)
 
     @property
     def num_classes(self) -> int:
