@@ -87,8 +87,25 @@ def test_a_pipe_in_place_of_a_volume_is_refused_and_not_waited_for(tmp_path: Pat
 def test_labels_that_turned_negative_are_called_what_they_are(tmp_path: Path) -> None:
     niftis(tmp_path)
     write_nifti(tmp_path / "a_seg.nii.gz", (classes(0) * np.uint8(255)).astype(np.int8))
-    with pytest.raises(InputError, match=r"values from -2 to 0 \(stored as signed numbers.*data\.ignore_label: 255"):
+    with pytest.raises(InputError, match=r"values from -2 to 0 of signed 8 bits, in which 128 to 255 turn negative"):
         read_volume(tmp_path, "a")
+
+
+@pytest.mark.parametrize(("dtype", "unknown"), [(np.int16, -1), (np.int32, -1024), (np.float32, -1), (np.float32, np.nan)])
+def test_negative_numbers_and_nan_in_labels_are_ignored_and_their_share_is_said(
+    tmp_path: Path, dtype: Any, unknown: float
+) -> None:
+    niftis(tmp_path)
+    labels = classes(0).astype(dtype)
+    labels[:, :3] = unknown
+    write_nifti(tmp_path / "a_seg.nii.gz", labels)
+    dataset = read(config(tmp_path))
+    assert dataset.class_names == ("background", "class 1", "class 2")
+    expected = classes(0)
+    expected[:, :3] = 255
+    assert np.array_equal(loaded(dataset, "a")[1], expected)
+    # a quarter of one volume of two
+    assert any(note == "negative numbers and nan in the masks are ignored: 12.5 % of the pixels" for note in dataset.notes)
 
 
 def test_a_channel_for_each_class_is_refused_with_what_to_write(tmp_path: Path) -> None:

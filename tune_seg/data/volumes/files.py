@@ -44,26 +44,32 @@ def reject_pointer(path: Path) -> None:
 
 
 def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
-    """The raw values of a mask as uint8, or as uint16 where they need it.
+    """The raw values of a mask as uint8, as uint16 where they need it, or as int32 if some are negative; nan is -1.
 
     Raises:
         InputError: they are no class numbers.
     """
-    rounded = np.rint(values) if values.dtype.kind == "f" else values
-    low, high = rounded.min(), rounded.max()
-    if not 0 <= low <= high < 2**16:  # nor is it where one is not a number
-        signed = " (stored as signed numbers, of which large ones turn negative)" if values.dtype == np.int8 else ""
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), -1, values)  # as negative numbers, it says that nothing is known
+        rounded = np.rint(values)
+        apart = np.isfinite(values) & (np.abs(values - rounded) > _ROUNDING)
+        if apart.any():
+            raise InputError(
+                f"{path}: the value {values[apart][0]:g} is not a class number; a mask holds whole numbers, so resample it "
+                "to the nearest label"
+            )
+        values = rounded
+    low, high = values.min(), values.max()
+    if low < 0 and values.dtype == np.int8:
         raise InputError(
-            f"{path}: values from {low:g} to {high:g}{signed}; a mask holds class numbers, 0 to 65535. Write what is to be "
-            "ignored as 255, and say so with data.ignore_label: 255"
+            f"{path}: values from {low} to {high} of signed 8 bits, in which 128 to 255 turn negative; store it as unsigned "
+            "numbers, or in 16 bits if negative ones are to be ignored"
         )
-    apart = np.abs(values - rounded) > _ROUNDING if values.dtype.kind == "f" else np.zeros(0, np.bool_)
-    if apart.any():
-        raise InputError(
-            f"{path}: the value {values[apart][0]:g} is not a class number; a mask holds whole numbers, so resample it to "
-            "the nearest label"
-        )
-    return rounded.astype(np.uint8 if high < 2**8 else np.uint16)
+    if high >= 2**16:
+        raise InputError(f"{path}: values up to {high:g}; a mask holds class numbers, 0 to 65535")
+    if low < 0:
+        return np.maximum(values, -1).astype(np.int32)
+    return values.astype(np.uint8 if high < 2**8 else np.uint16)
 
 
 def stem(path: Path) -> str:
