@@ -50,23 +50,26 @@ def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
         InputError: they are no class numbers.
     """
     if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), -1, values)  # as negative numbers, it says that nothing is known
+        # nan, as negative numbers, says that nothing is known
+        values = np.where(np.isfinite(values) | (values > 0), values, -1)
+    high = values.max()
+    if high >= 2**16:
+        raise InputError(f"{path}: values up to {high:g}; a mask holds class numbers, 0 to 65535")
+    if values.dtype.kind == "f":
         rounded = np.rint(values)
-        apart = np.isfinite(values) & (np.abs(values - rounded) > _ROUNDING)
+        apart = np.abs(values - rounded) > _ROUNDING
         if apart.any():
             raise InputError(
                 f"{path}: the value {values[apart][0]:g} is not a class number; a mask holds whole numbers, so resample it "
                 "to the nearest label"
             )
         values = rounded
-    low, high = values.min(), values.max()
+    low = values.min()
     if low < 0 and values.dtype == np.int8:
         raise InputError(
             f"{path}: values from {low} to {high} of signed 8 bits, in which 128 to 255 turn negative; store it as unsigned "
             "numbers, or in 16 bits if negative ones are to be ignored"
         )
-    if high >= 2**16:
-        raise InputError(f"{path}: values up to {high:g}; a mask holds class numbers, 0 to 65535")
     if low < 0:
         return np.maximum(values, -1).astype(np.int32)
     return values.astype(np.uint8 if high < 2**8 else np.uint16)
