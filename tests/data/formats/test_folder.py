@@ -1,6 +1,7 @@
 """Folders of images and masks as people keep them, under the names that they have, against the arrays written."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -362,3 +363,13 @@ def test_lists_that_differ_are_refused(tmp_path: Path) -> None:
         InputError, match=r"name other classes than each other.*\n  \S*train/_classes\.csv\n  \S*valid/_classes"
     ):
         read_root(tmp_path)
+
+
+def test_what_is_wrong_with_the_masks_of_several_folders_names_the_folder_of_all(tmp_path: Path) -> None:
+    for side in ("train", "val"):
+        for name in "ab":
+            write_image(tmp_path / f"{side}_images" / f"{name}.png", photo())
+            write_image(tmp_path / f"{side}_masks" / f"{name}.png", numbers([0, 64, 128]))
+    (tmp_path / "classes.txt").write_text("background\ncrack\nspall\n")
+    with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path))}: unknown label values 64 in 4 masks"):
+        read_root(tmp_path).find_classes(lambda _: None)

@@ -227,7 +227,7 @@ def _divide(folder: Folder, rng: np.random.Generator) -> None:
         (lists / "default.txt").write_text("\n".join(picture.image.stem for picture in pictures))
         return
     if pictures[0].side is not None:
-        if any(picture.side == "test" for picture in pictures) and chance(rng, 0.3):
+        if any(picture.side == "test" for picture in pictures) and chance(rng, 0.7):
             folder.fields["split"] = {"test": "published"}
         return
     if not chance(rng, 0.25):

@@ -3,7 +3,7 @@
 import re
 import traceback
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
 from typing import Literal
@@ -14,7 +14,7 @@ from tests.support.random_folders.folder import Folder, draw_folder
 from tests.support.random_folders.names import TOGETHER
 from tests.support.random_folders.scenes import IGNORED, NOT_MEASURED
 from tune_seg.config import DataConfig, parse
-from tune_seg.data import Dataset, PackedData, pack, read
+from tune_seg.data import Dataset, PackedData, pack, read, read_test
 from tune_seg.data.dataset import IGNORE_INDEX
 from tune_seg.data.packing.counts import together
 from tune_seg.data.packing.origin import Origin
@@ -72,7 +72,7 @@ def verdict_on(folder: Folder, packs: Path) -> Verdict:
         path = pack(dataset, packs, folder.shape)
         origin = packed_origin(dataset, packs, folder.shape)
         assert origin is not None
-        return _compared(folder, dataset, PackedData(path), origin)
+        return _compared(folder, dataset, read_test(config), PackedData(path), origin)
     except InputError as error:
         return refusal(folder, str(error))
     except Exception:
@@ -104,10 +104,17 @@ class _Seen:
     wrong: list[str] = field(default_factory=list)
 
 
-def _compared(folder: Folder, dataset: Dataset, packed: PackedData, origin: Origin) -> Verdict:
+def _compared(folder: Folder, dataset: Dataset, test: Dataset | None, packed: PackedData, origin: Origin) -> Verdict:
     notes = " | ".join(origin.notes)
     seen = _looked_at(folder, dataset)
     differences = _other_counts(folder, seen, dataset.class_names, notes)
+    if test is not None:
+        held_out = replace(_looked_at(folder, test), in_masks=seen.in_masks)  # the shares that are said are without a test
+        seen.wrong += held_out.wrong
+        if test.class_names != dataset.class_names:
+            seen.wrong.append(f"the classes of the test are {test.class_names}, not {dataset.class_names}")
+        of_test = _other_counts(folder, held_out, dataset.class_names, notes)
+        differences |= {f"test: {what}": is_said for what, is_said in of_test.items()}
     differences |= _left_out(folder, dataset, notes)
     differences |= _sides(folder, dataset, notes)
     counts = together(list(origin.counts.values()))

@@ -72,9 +72,9 @@ class Layout:
     left_out: Mapping[str, int]
 
     def folder(self, role: Role) -> str:
-        """The folder of all images, or of all masks, or of the first of them."""
+        """The folder that all images, or all masks, are below."""
         shown = self.images if role == "image" else self.masks
-        return shown.partition(", ")[0].partition("*")[0].rstrip("/")
+        return os.path.commonpath([folder.partition("*")[0] for folder in shown.split(", ") if folder != "..."])
 
     @property
     def notes(self) -> tuple[str, ...]:
