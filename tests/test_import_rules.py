@@ -17,6 +17,7 @@ LAYERS = {
     "config": ("config",),
     "parts": ("losses", "models", "data", "layers", "metrics", "boundary", "image_counts", "temperature"),
     "training": ("training",),
+    "inference": ("inference",),
     "study": ("study",),
     "commands": ("search", "confirm", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
 }
