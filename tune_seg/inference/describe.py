@@ -59,6 +59,7 @@ def describe(
         dtype=packed.dtype,
         mean=mean,
         std=std,
+        pages_as_channels=data.options.get("pages") == "channels",
         intensity_rule=None if intensity_rule is None else dict(intensity_rule),
         temperature=float(fitted[f"{TEMPERATURE}/T"]) if _known(fitted, f"{TEMPERATURE}/T") else 1.0,
         adjustment=adjustment,

@@ -5,20 +5,21 @@ Such a file holds numbers and text alone: nothing in it is executed when it is r
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from uuid import uuid4
 
 from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from tune_seg.config import ModelConfig, Resize, Size
 from tune_seg.config.base import AboveZero, Integer, Number, Positive, Section
 from tune_seg.config.data import TilesConfig
 from tune_seg.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIX: Final = ".safetensors"
 
@@ -65,6 +66,7 @@ class ModelDescription(Section):
         tiles: the tiles that large images were cut into.
         channels, dtype: of the images.
         mean, std: by which values between 0 and 1 are normalised, one a channel.
+        pages_as_channels: whether the pages of a TIFF are the channels of one image.
         intensity_rule: how the numbers in the files of the images became levels; None: they are levels.
         temperature: by which logits are divided.
         adjustment: what finds more of the rare classes where it is asked for; None: it was not fitted.
@@ -87,6 +89,7 @@ class ModelDescription(Section):
     dtype: Literal["uint8", "uint16"]
     mean: tuple[Number, ...]
     std: tuple[AboveZero, ...]
+    pages_as_channels: bool = False
     intensity_rule: dict[str, Any] | None = None
     temperature: AboveZero = 1.0
     adjustment: Adjustment | None = None
@@ -112,7 +115,7 @@ class ModelDescription(Section):
         return tuple(each.name for each in self.classes)
 
 
-def write_model(path: Path | str, description: ModelDescription, weights: Mapping[str, Tensor]) -> None:
+def write_model(path: Path | str, description: ModelDescription, weights: "Mapping[str, Tensor]") -> None:
     """Write a model; the file appears whole or not at all.
 
     Args:
@@ -123,13 +126,15 @@ def write_model(path: Path | str, description: ModelDescription, weights: Mappin
     Raises:
         InputError: it cannot be written.
     """
+    from safetensors.torch import save  # here, because a description is read without torch, which takes seconds to load
+
     path = Path(path)
     partial = path.with_name(f".{uuid4().hex}.partial")
     # each tensor by itself, because safetensors refuses those that share memory
     tensors = {name: weight.detach().cpu().contiguous().clone() for name, weight in weights.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, {_KEY: description.model_dump_json()})
+        partial.write_bytes(save(tensors, {_KEY: description.model_dump_json()}))
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
@@ -137,19 +142,35 @@ def write_model(path: Path | str, description: ModelDescription, weights: Mappin
         raise InputError(f"{path}: cannot be written ({first_line(error)})") from error
 
 
-def read_model(path: Path | str) -> tuple[ModelDescription, dict[str, Tensor]]:
+def read_model(path: Path | str) -> "tuple[ModelDescription, dict[str, Tensor]]":
     """The description and the weights, on the CPU, of a model that :func:`write_model` wrote.
 
     Raises:
         InputError: it cannot be read, it is no such file, or a newer program wrote it.
     """
+    with _opened(path, "pt") as file:
+        # the file is no mapping, it only has its method
+        return _described(path, file), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def read_description(path: Path | str) -> ModelDescription:
+    """As :func:`read_model`, the description alone; torch is not needed for it."""
+    with _opened(path, "np") as file:
+        return _described(path, file)
+
+
+def _described(path: Path | str, file: Any) -> ModelDescription:
+    said = (file.metadata() or {}).get(_KEY)
+    if said is None:
+        raise InputError(f"{path}: weights that no tune_seg export wrote; write a model with tune-seg export")
+    return ModelDescription.model_validate_json(said)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | str, framework: str) -> Iterator[Any]:
     try:
-        with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get(_KEY)
-            if said is None:
-                raise InputError(f"{path}: weights that no tune_seg export wrote; write a model with tune-seg export")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-            return ModelDescription.model_validate_json(said), weights
+        with safe_open(path, framework=framework) as file:
+            yield file
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except ValidationError as error:
