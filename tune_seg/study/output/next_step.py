@@ -12,7 +12,7 @@ from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import CONFIGURATIONS, RESULTS, STUDIES
-from tune_seg.study.output.sentence import Cost, called, trainings_to_decide
+from tune_seg.study.output.sentence import Cost, called, seeds_to_decide, trainings_to_decide
 from tune_seg.study.output.words import labels
 from tune_seg.study.record import Record, sortable
 from tune_seg.study.verdict import Kind
@@ -70,8 +70,7 @@ def _about_the_answer(
     elif answer.verdict.kind is not Kind.UNDECIDED:
         yield _how_to_use(config, answer)
     elif answer.verdict.more_seeds is not None:
-        pair = answer.verdict.best, answer.verdict.other
-        seeds = max(len(answer.contenders[id].repeats) for id in pair) + answer.verdict.more_seeds
+        seeds, _ = seeds_to_decide(answer)
         again = "; it scores the test split again, which makes it less of a test" if opened else ""
         yield f"To decide it: {confirm} --seeds {seeds} ({trainings_to_decide(answer, cost)}){again}"
     elif answer.verdict.images_limit:
