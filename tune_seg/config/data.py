@@ -72,8 +72,9 @@ Resize = Literal["stretch", "fit", "crop"]
 class TilesConfig(Section):
     """Large images cut into tiles at the resolution of the files; each tile is a sample, and comes to `data.size`.
 
-    All tiles of an image are on one side of a split. Where they validate, a pixel counts only in the tile in whose middle it
-    lies: whole images are judged, and every pixel of them once.
+    All tiles of an image are on one side of a split. Where they validate, whole images are judged, and every pixel of them
+    once: by the blended outputs of all tiles that have it, if tiles are not scaled (`data.size` is their size), else by the
+    tile in whose middle it lies.
     """
 
     size: Size | None = None

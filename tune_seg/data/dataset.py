@@ -55,8 +55,7 @@ class Sample:
         group: the patient or the volume that it comes from; all samples of a group are in one split. Empty: the sample is a
             group by itself.
         part: the number of the slice, frame or page, from 0, where a file holds several samples.
-        tile: of a tile that is packed pixel by pixel, (row, column) of its first pixel in its image; None of a whole image,
-            and of a tile that is scaled.
+        tile: of a tile, (row, column) of its first pixel in its image; None of a whole image.
         fold: in data that are divided into folds, the fold in which the sample validates; None: it trains in all of them.
             `split` is then that of fold 0.
         drawn_from: the subsets from which its own was drawn, so that it may as well be in another one of them; empty: its
@@ -69,7 +68,7 @@ class Sample:
     mask: Path | None = None
     group: str = ""
     part: int | None = None
-    tile: tuple[int, int] | None = None
+    tile: tuple[int, int] | None = field(default=None, compare=False)
     fold: int | None = None
     drawn_from: tuple[str, ...] = field(default=(), compare=False)
 
@@ -137,6 +136,10 @@ class Dataset(ABC):
         Complete once :meth:`find_classes` has returned.
         """
         return ()
+
+    def notes_at(self, size: tuple[int, int]) -> list[str]:
+        """What is done to the images to pack them at `size` (H, W), beside what `resize` does, a sentence each."""
+        return []
 
     @property
     def intensity_rule(self) -> dict[str, Any] | None:

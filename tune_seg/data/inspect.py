@@ -92,7 +92,7 @@ def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs
         return _summed(found)
     looks, wrong = _looks(some, Form(size, dataset.channels, dataset.dtype))
     found.problems += wrong
-    found.lines += [f"note: {note}" for note in (*some.notes, *resize_notes(dataset, size))]
+    found.lines += [f"note: {note}" for note in (*some.notes, *dataset.notes_at(size), *resize_notes(dataset, size))]
     if looks:
         found.lines += _described(looks, dataset, names, size)
     found.lines.append(_effort(dataset, size, packs, looks))

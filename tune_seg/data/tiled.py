@@ -27,14 +27,14 @@ class TiledDataset(Dataset):
         whole: the images.
         places: of each tile its image, and where it lies there; None where the image cannot be read.
         size: (H, W) of every tile. What a smaller image does not fill repeats its outermost pixels, and is ignored.
-        said: what was done, a sentence each.
+        overlapping: whether some of them overlap.
         cache: of the images in work.
     """
 
     whole: Dataset
     places: Mapping[Sample, tuple[Sample, Tile | None]]
     size: tuple[int, int]
-    said: tuple[str, ...]
+    overlapping: bool
     cache: DecodedOnce[Sample, tuple[Image, Mask]] = field(compare=False)
 
     @property
@@ -51,7 +51,22 @@ class TiledDataset(Dataset):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self.whole.notes, *self.said)
+        return self.whole.notes
+
+    def notes_at(self, size: tuple[int, int]) -> list[str]:
+        height, width = self.size
+        said = (
+            f"{len(self.whole.samples)} images are cut into {len(self.samples)} tiles of {width} x {height} pixels "
+            "(data.tiles). Where they validate, each pixel of an image counts once"
+        )
+        if size == self.size:
+            return [said + ", with the outputs of its tiles blended" * self.overlapping]
+        return [
+            said,
+            f"Tiles of {width} x {height} pixels are scaled to data.size {list(size)}"
+            + ", and their outputs are not blended" * self.overlapping
+            + f"; --set 'data.size=[{height},{width}]' leaves them as they are",
+        ]
 
     @property
     def intensity_rule(self) -> dict[str, Any] | None:
@@ -126,25 +141,15 @@ def tiled(whole: Dataset, config: DataConfig) -> Dataset:
         tiles = tiles_of(shape, size, overlap)
         for number, tile in enumerate(tiles):
             name = tile_id(sample.id, number, len(tiles))
-            corner = (tile.rows[0], tile.columns[0]) if config.size == size else None
-            places[replace(sample, id=name, group=sample.group or sample.id, tile=corner)] = sample, tile
-    said = [
-        f"{len(whole.samples)} images are cut into {len(places)} tiles of {size[1]} x {size[0]} pixels (data.tiles). Where "
-        "they validate, each pixel of an image counts once"
-        + (", with the outputs of its tiles blended" if config.size == size and overlap else ""),
-    ]
-    if config.size != size:
-        said.append(
-            f"Tiles of {size[1]} x {size[0]} pixels are scaled to data.size {list(config.size)}, and their outputs are not "
-            f"blended; --set 'data.size=[{size[0]},{size[1]}]' leaves them as they are"
-        )
+            places[replace(sample, id=name, group=sample.group or sample.id, tile=tile.corner)] = sample, tile
+    overlapping = any(tile is not None and tile.overlaps for _, tile in places.values())
     cache: DecodedOnce[Sample, tuple[Image, Mask]] = DecodedOnce(decoded_ahead(largest, available_cores()))
     return TiledDataset(
         tuple(places),
         whole,
         places,
         size,
-        tuple(said),
+        overlapping,
         cache,
         resize=whole.resize,
         blank=whole.blank,

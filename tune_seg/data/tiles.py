@@ -12,11 +12,6 @@ class TilePlace(NamedTuple):
     row: int
     column: int
 
-    @classmethod
-    def of(cls, id: str, corner: tuple[int, int]) -> "TilePlace":
-        """The place of the tile that :func:`tile_id` named."""
-        return cls(id.rpartition("@")[0], *corner)
-
 
 def tile_id(image: str, number: int, tiles: int) -> str:
     """The name of one of the tiles of an image, in their order where names are sorted.
@@ -26,6 +21,16 @@ def tile_id(image: str, number: int, tiles: int) -> str:
         'scan@07'
     """
     return f"{image}@{number:0{len(str(tiles - 1))}}"
+
+
+def image_of(tile: str) -> str:
+    """The image of a tile that :func:`tile_id` has named.
+
+    Example:
+        >>> image_of("scan@07")
+        'scan'
+    """
+    return tile.rpartition("@")[0]
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,16 @@ class Tile:
     columns: tuple[int, int]
     own_rows: tuple[int, int]
     own_columns: tuple[int, int]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The row and the column of its first pixel."""
+        return self.rows[0], self.columns[0]
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether another tile has some of its pixels."""
+        return (self.rows, self.columns) != (self.own_rows, self.own_columns)
 
     @property
     def window(self) -> tuple[slice, slice]:

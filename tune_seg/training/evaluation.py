@@ -17,7 +17,6 @@ from tune_seg.data import PackedData
 from tune_seg.data.loading.sampling import sampling, trained_on
 from tune_seg.metrics import SegmentationMetrics, with_calibration
 from tune_seg.temperature import PixelSample, fit_temperature, is_extreme
-from tune_seg.training.blending import Output
 from tune_seg.training.frozen_features import Features
 from tune_seg.training.image_tally import ImageTally
 from tune_seg.training.outputs import outputs
@@ -54,7 +53,8 @@ def evaluate(
     With a temperature the calibration and its errors are the mean of those of the two halves: together, one half's outputs
     that are too high would make up for the other's that are too low. What counts predictions is of all images together, as
     a half may lack a rare class. One temperature changes no prediction, so that only the calibration and its errors are
-    measured anew, on a sample of the pixels (:class:`~tune_seg.temperature.PixelSample`).
+    measured anew, on a sample of the pixels (:class:`~tune_seg.temperature.PixelSample`). Outputs of overlapping tiles are
+    blended before anything is measured (:func:`~tune_seg.training.blending.blended`).
 
     Args:
         model: images (N, 3, h, w) to logits (N, C, h, w); left in evaluation mode.
@@ -72,22 +72,32 @@ def evaluate(
         was fitted, are nan with fewer than two images.
     """
 
-    def outputs_of(half: Half) -> Iterator[Output]:
-        return outputs(model, data, config, device=device, autocast=autocast, indices=half, features=features)
+    def outputs_of_halves() -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """The outputs, first those of one half, then those of the other, each with the number of its half."""
+        # where one image is divided into tiles of both halves, each tile is blended with those of the other half too
+        runs = [np.concatenate(both)] if any(data.val_tiles) else both
+        seen = 0
+        for run in runs:
+            for output in outputs(model, data, config, device=device, autocast=autocast, indices=run, features=features):
+                border = min(max(len(both[0]) - seen, 0), len(output[1]))
+                seen += len(output[1])
+                for half, part in enumerate((slice(border), slice(border, None))):
+                    logits, target, groups = (values[part] for values in output)
+                    if len(target):
+                        yield half, logits, target, groups
 
     model.eval()
-    both = halves(data.val_groups)
+    both = halves(_divided_by(data))
     whole = metrics_of_groups(data, config)
     outlines = BoundaryMetrics(data.num_classes, background=whole.background) if config.evaluation.boundary else None
     samples = [PixelSample(_share(data)) for _ in both]
     # Always in one order, so that the sums agree to the last bit: a longer training takes over what a shorter one has
     # measured in its last epoch.
-    for half, sample in zip(both, samples, strict=True):
-        for logits, target, groups in outputs_of(half):
-            whole.update(logits, target, groups)
-            if outlines is not None:
-                outlines.update(logits, target)
-            sample.update(logits, target)
+    for half, logits, target, groups in outputs_of_halves():
+        whole.update(logits, target, groups)
+        if outlines is not None:
+            outlines.update(logits, target)
+        samples[half].update(logits, target)
     metrics, per_class = by_kind(whole)
     metrics |= {} if outlines is None else outlines.compute()
     if not all(len(half) for half in both):
@@ -110,17 +120,16 @@ def evaluate(
     adjustments = [_adjustment(*source, data, config) for source in sources]
     class_scaled, adjusted = ([metrics_of_groups(data, config) for _ in both] for _ in range(2))
     tally = ImageTally(data.num_classes)
-    for this, other in ((0, 1), (1, 0)):
-        adjustment = adjustments[other]
-        for logits, target, groups in outputs_of(both[this]):
-            logits = logits.float()
-            class_scaled[this].update(logits / each_class[other].view(-1, 1, 1), target, groups)
-            adjusted[this].update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target, groups)
-            tally.update(logits, temperatures[other], target)
+    for this, logits, target, groups in outputs_of_halves():
+        other = 1 - this
+        adjustment, logits = adjustments[other], logits.float()
+        class_scaled[this].update(logits / each_class[other].view(-1, 1, 1), target, groups)
+        adjusted[this].update((logits - adjustment.shift.view(-1, 1, 1)) / adjustment.temperature, target, groups)
+        tally.update(logits, temperatures[other], target)
     class_metrics, class_recalls = _of_both(class_scaled)
     adjusted_metrics, adjusted_per_class = _of_both(adjusted)
     order = np.argsort(np.concatenate(both))
-    half = np.repeat([0, 1], [len(images) for images in both])
+    half_of = np.repeat([0, 1], [len(images) for images in both])
     return Evaluation(
         metrics,
         per_class,
@@ -136,8 +145,17 @@ def evaluate(
                 class_recall=adjusted_per_class["class_recall"],
             ),
         },
-        tally.counts(order, whole.background, half),
+        tally.counts(order, whole.background, half_of),
     )
+
+
+def _divided_by(data: PackedData) -> npt.NDArray[np.integer]:
+    """What the validation images are divided into halves by: their groups; of one group, the images of which tiles are."""
+    groups = data.val_groups
+    images = [tile.image for tile in data.val_tiles if tile is not None]
+    if groups.any() or len(images) < len(groups):  # the first group is number 0
+        return groups
+    return np.unique(images, return_inverse=True)[1]
 
 
 def halves(groups: npt.NDArray[np.integer]) -> tuple[Half, Half]:

@@ -26,7 +26,7 @@ def outputs(
     indices: npt.NDArray[np.integer] | None = None,
     features: Features | None = None,
 ) -> Iterator[Output]:
-    """The logits of the validation images, always in one order; those of overlapping tiles are blended.
+    """The logits of the images that validate, or are held out; those of overlapping tiles are blended.
 
     Args:
         model: images (N, 3, h, w), or their features, to logits (N, C, h, w).

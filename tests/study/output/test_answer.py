@@ -92,7 +92,8 @@ def test_the_one_to_take_is_compared_with_what_plain_cross_entropy_has_for_free(
     with_lost = replace(ce, repeats={**ce.repeats, (1, None): lost})  # what diverged has no adjusted logits
     counted = beyond_adjusted(focal, with_lost, "temperature/s_rec", level=0.95, test_share=None)
     assert counted is not None and counted.n == 4 and counted.mean == pytest.approx(found.mean + free / 4)
-    assert beyond_adjusted(focal, ce, "nll", level=0.95, test_share=None) is None
+    for metric in ("nll", "boundary_f1"):  # of which no adjusted logits are known
+        assert beyond_adjusted(focal, with_lost, metric, level=0.95, test_share=None) is None
 
 
 def test_a_single_repeat_has_neither_scatter_nor_interval() -> None:

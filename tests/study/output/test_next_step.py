@@ -13,7 +13,7 @@ from tune_seg.config import StudyConfig, parse
 from tune_seg.study.configurations import configurations
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.next_step import next_lines
-from tune_seg.study.output.sentence import Cost
+from tune_seg.study.output.sentence import Cost, verdict_text
 from tune_seg.study.record import Record, State
 from tune_seg.study.verdict import Kind
 
@@ -48,6 +48,21 @@ def test_what_is_not_decided_is_decided_by_more_seeds_with_their_price() -> None
     study = parse(StudyConfig, OWN)
     (again,) = next_lines(study, Path.cwd() / "studies" / "mine", UNCERTAIN, answer, Cost(30.0), opened=True)
     assert again == f"{line}; it scores the test split again, which makes it less of a test"
+
+
+def test_after_a_grid_over_seeds_all_seeds_are_fresh_ones() -> None:
+    answer = answer_of(UNCERTAIN)
+    more = answer.verdict.more_seeds
+    assert more is not None
+    of_the_grid = replace(answer, of_the_grid=True)
+    (line,) = said(UNCERTAIN, of_the_grid)
+    every = 3 + more  # those of the grid are its search, and count no longer
+    assert re.search(rf"confirm mine --seeds {every} \({2 * every} trainings, about", line)
+    text = verdict_text(of_the_grid, ("s_rec",), 0.01, Cost(30.0)).plain
+    assert f"about {every} fresh seeds ({2 * every} trainings, about" in text
+    assert (
+        f"about {more} more seeds ({2 * more} trainings, about" in verdict_text(answer, ("s_rec",), 0.01, Cost(30.0)).plain
+    )
 
 
 def test_what_a_session_asked_for_is_kept_and_the_longer_of_the_two_counts() -> None:

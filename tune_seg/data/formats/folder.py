@@ -127,11 +127,11 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
         reject_pages([*images, *parts.files])
         first = tuple(dict.fromkeys(sample.mask for sample in samples if sample.mask is not None))
         by_value = isinstance(config.classes, Mapping)
-        classes, masks = PartScan(first, parts, labels, by_value, root / layout.folder("mask")), parts
+        classes, masks = PartScan(first, parts, labels, by_value, root / layout.above["mask"]), parts
         if not parts.ordered and len(labels.class_names) > 2:
             notes += ("Pixels that are of several classes are ignored, unless data.classes says which class covers which.",)
     else:
-        classes, masks, said = own_masks(samples, config, class_list, root / layout.folder("mask"), in_folder=True)
+        classes, masks, said = own_masks(samples, config, class_list, root / layout.above["mask"], in_folder=True)
         notes += said
         if cuts is not None:
             if masks is not CLASS_NUMBERS and class_list is not None:
@@ -141,7 +141,7 @@ def read_folder(root: Path, config: DataConfig) -> FileDataset:
             given = config.classes if config.classes is not None or class_list is None else class_list.names
             labels = _cut_labels(cuts.cuts, given, config.ignore_label)
             numbers = {number: labels.class_names[index] for number, index in labels.indices.items()}
-            where = root / layout.folder("mask")
+            where = root / layout.above["mask"]
             asked = Asked(numbers, isinstance(config.classes, Mapping), config.ignore_label, where)
             classes, masks = MaskScan(masks_of(samples), asked, cuts.pixels), cuts
     return FileDataset(samples, classes, pictures, masks, intensities, notes, blank=blank)
@@ -174,8 +174,8 @@ def _sides(root: Path, layout: Layout, *, held_out: bool) -> dict[SplitName, Sid
             f"{root}: no image of a format that is read ({', '.join(IMAGE_SUFFIXES)}), but other pictures in {left_out}; "
             "convert them, for instance to PNG"
         )
-    missing = [str(root / layout.folder("image") / name) for name, side in read.items() if not side.images]
-    missing += [str(root / layout.folder("mask") / name) for name, side in read.items() if not side.masks]
+    missing = [str(root / layout.above["image"] / name) for name, side in read.items() if not side.images]
+    missing += [str(root / layout.above["mask"] / name) for name, side in read.items() if not side.masks]
     if missing:
         raise problems_error("a split by folders needs images and masks for train and val; missing:", missing)
     if held_out and TEST in sides and sides[TEST].masks and sides[TEST].images:

@@ -8,8 +8,8 @@ import numpy as np
 from tune_seg.config import DataConfig
 from tune_seg.data.formats._pascal import CLASS_NAMES, VOID, home_of, listed, listed_split, samples_of
 from tune_seg.data.groups import GroupOptions, grouped
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.images.files import FileDataset
-from tune_seg.data.images.pictures import Raw
 from tune_seg.data.labels import declared
 from tune_seg.data.options import read_options
 from tune_seg.data.splitting import divide

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.dataset import MAX_CLASSES
-from tune_seg.data.images.pictures import RGB, Raw
+from tune_seg.data.images.class_numbers import Raw
+from tune_seg.data.images.pictures import RGB
 from tune_seg.data.splitting import text
 from tune_seg.errors import InputError
 

@@ -21,6 +21,7 @@ from tune_seg.data.dataset import (
     problems_error,
     values_of,
 )
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.images.intensities import Intensities, Unmeasured, training_images
 from tune_seg.data.images.parts import PartMasks
 from tune_seg.data.images.pictures import (
@@ -30,7 +31,6 @@ from tune_seg.data.images.pictures import (
     LossyMask,
     MaskFiles,
     Pictures,
-    Raw,
     shape_of,
 )
 from tune_seg.data.images.scan import Scan, stamp

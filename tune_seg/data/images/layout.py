@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -63,18 +64,15 @@ class Layout:
     Attributes:
         sides: the files of each side of the split; under None those of no side.
         images, masks: the folders, for messages; with `*` where there are several.
+        above: the folder that all images, and all masks, are below.
         left_out: folders of pictures that are neither, with the number of pictures.
     """
 
     sides: Mapping[SplitName | None, Side]
     images: str
     masks: str
+    above: Mapping[Role, str]
     left_out: Mapping[str, int]
-
-    def folder(self, role: Role) -> str:
-        """The folder that all images, or all masks, are below."""
-        shown = self.images if role == "image" else self.masks
-        return os.path.commonpath([folder.partition("*")[0] for folder in shown.split(", ") if folder != "..."])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -267,7 +265,7 @@ def _layout(root: Path, placed: Sequence[tuple[_Folder, str]]) -> Layout:
     sides: dict[SplitName | None, Side] = {}
     left_out: dict[str, int] = {}
     sided = any(folder.split in SPLITS for folder, _ in placed if folder.role is not None)
-    where: dict[Role, set[str]] = {"image": set(), "mask": set()}
+    where: dict[Role, set[tuple[str, ...]]] = {"image": set(), "mask": set()}
     for folder, name in placed:
         path = root.joinpath(*folder.parts, name)
         no_image = folder.role == "image" and not name.lower().endswith(IMAGE_SUFFIXES)
@@ -278,7 +276,11 @@ def _layout(root: Path, placed: Sequence[tuple[_Folder, str]]) -> Layout:
         where[folder.role].add(_pattern(folder, cut[folder.role]))
         side = sides.setdefault(folder.split, Side())
         (side.images if folder.role == "image" else side.masks)["/".join((*folder.rest[cut[folder.role] :], name))] = path
-    return Layout(sides, _shown(where["image"]), _shown(where["mask"]), left_out)
+    above: dict[Role, str] = {
+        role: "/".join(_beginning([tuple(takewhile(lambda part: part != "*", parts)) for parts in patterns] or [()]))
+        for role, patterns in where.items()
+    }
+    return Layout(sides, _shown(where["image"]), _shown(where["mask"]), above, left_out)
 
 
 def _common_folders(placed: Sequence[tuple[_Folder, str]]) -> dict[Role, int]:
@@ -302,12 +304,12 @@ def _beginning(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return first[: equal.index(False) if False in equal else len(equal)]
 
 
-def _pattern(folder: _Folder, cut: int) -> str:
-    """The path of a folder, with `*` for what differs between folders of one kind."""
+def _pattern(folder: _Folder, cut: int) -> tuple[str, ...]:
+    """The parts of the path of a folder, with `*` for what differs between folders of one kind."""
     differs = {*folder.rest[cut:], *(part for part in folder.parts if _words(part) == (None, folder.split) and folder.split)}
-    return "/".join("*" if part in differs else part for part in folder.parts)
+    return tuple("*" if part in differs else part for part in folder.parts)
 
 
-def _shown(folders: set[str]) -> str:
-    shown = sorted(folder or "." for folder in folders)
+def _shown(folders: set[tuple[str, ...]]) -> str:
+    shown = sorted("/".join(parts) or "." for parts in folders)
     return ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")

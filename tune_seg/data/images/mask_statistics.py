@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.dataset import known
-from tune_seg.data.images.pictures import MaskPixels, Raw, mask_pixels, page_numbers
+from tune_seg.data.images.class_numbers import Raw
+from tune_seg.data.images.pictures import MaskPixels, mask_pixels, page_numbers
 from tune_seg.errors import InputError
 
 WHITE = 255

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_seg.data.dataset import IGNORE_INDEX
-from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, MaskPixels, Raw
+from tune_seg.data.images.class_numbers import Raw
+from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, MaskPixels
 from tune_seg.errors import InputError
 
 _MAX_SHARE_HIDDEN = 0.5

@@ -14,13 +14,11 @@ from PIL import UnidentifiedImageError
 
 from tune_seg.data.dataset import Image, ImageType
 from tune_seg.data.images import tiff
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.images.tiff import MAX_TINT, Stored, one_channel
 from tune_seg.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-Raw = npt.NDArray[np.uint8 | np.uint16 | np.int32]
-"""The values of a mask before they are translated to class indices, (H, W); negative ones are ignored."""
 
 _ORIENTATION = 0x0112
 _TURNED = range(2, 9)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_seg.data.images.pictures import MaskPixels, Raw, mask_pixels
+from tune_seg.data.images.class_numbers import Raw
+from tune_seg.data.images.pictures import MaskPixels, mask_pixels
 from tune_seg.errors import InputError
 
 

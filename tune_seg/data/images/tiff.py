@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg.data.images.class_numbers import Raw, class_numbers
 from tune_seg.errors import InputError
 
 SUFFIXES = (".tif", ".tiff")
@@ -111,7 +112,7 @@ class LabelPage(NamedTuple):
         lossy: whether it was compressed with loss, which changes class numbers.
     """
 
-    values: npt.NDArray[np.uint8 | np.uint16 | np.int32]
+    values: Raw
     palette: npt.NDArray[np.uint8] | None
     lossy: bool
 
@@ -141,20 +142,7 @@ def read_labels(path: Path, page: int) -> LabelPage:
             f"{path}: not a mask of one channel with a class number in each pixel (grey, black as 0, or palette); "
             "convert its colours to class numbers, or declare them with data.options.colours"
         )
-    whole = values.dtype.kind in "bui"
-    if values.dtype.kind == "f":
-        values = np.where(values >= 0, values, -1)  # nan, as negative numbers, says that nothing is known
-        whole = bool((values == np.rint(values)).all())
-    if not whole or values.max() >= 2**16:
-        raise InputError(f"{path}: a mask of {values.dtype} values; class numbers are whole, 0 to 65535")
-    if values.min() < 0:
-        if values.dtype == np.int8:  # where 255 is -1: of black and white masks nothing would be left
-            raise InputError(
-                f"{path}: values from {values.min()} to {values.max()} of signed 8 bits, in which 128 to 255 turn negative; "
-                "store it as unsigned numbers, or in 16 bits if negative ones are to be ignored"
-            )
-        return LabelPage(values.clip(-1).astype(np.int32), palette, lossy)
-    return LabelPage(values.astype(np.uint8 if values.dtype.itemsize == 1 else np.uint16), palette, lossy)
+    return LabelPage(class_numbers(values, path), palette, lossy)
 
 
 def one_channel(pixels: npt.NDArray[Any], *, alpha: bool, tolerance: int = 0) -> npt.NDArray[Any] | None:

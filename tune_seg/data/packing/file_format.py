@@ -4,8 +4,8 @@ A stream has no index at its end, so what an interrupted packing has written is 
 packing continues after it. The summary comes last because it is known only once every sample was written; a file that has it
 is whole.
 
-Every batch before it has the columns id, subset, group, tile (`ROW,COLUMN` of its first pixel in its image; empty of a whole
-image, and of a tile that was scaled), digest (of these, the image and the mask), picture (a digest of the
+Every batch before it has the columns id, subset, group, row and column (of the first pixel of a tile in its image; null of a
+whole image, and of a tile that was scaled), digest (of these, the image and the mask), picture (a digest of the
 image alone; empty where it is of one colour), pixels (of each class in the mask, int64, up to the last class that it has),
 counts (of the mask in its file, see :mod:`tune_seg.data.packing.counts`), image (H * W * C values, rows from the top) and
 mask (H * W class indices). A subset is `train`, `val`, or the number of the fold in which the sample validates; `test` in a
@@ -29,7 +29,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tune_seg.data.dataset import IGNORE_INDEX, Image, ImageType, Mask, Sample, printable
-from tune_seg.data.tiles import TilePlace
+from tune_seg.data.tiles import TilePlace, image_of
 from tune_seg.errors import InputError
 
 FORMAT_VERSION = 8
@@ -82,7 +82,8 @@ class Form:
                 ("id", pa.string()),
                 ("subset", pa.string()),
                 ("group", pa.string()),
-                ("tile", pa.string()),
+                ("row", pa.int32()),
+                ("column", pa.int32()),
                 ("digest", pa.binary(_DIGEST_BYTES)),
                 ("picture", pa.binary()),
                 ("pixels", pa.binary()),
@@ -119,25 +120,17 @@ class RowNames(NamedTuple):
     id: str
     subset: str
     group: str
-    tile: str
+    row: int | None
+    column: int | None
 
     @classmethod
     def of(cls, sample: Sample) -> "RowNames":
-        tile = "" if sample.tile is None else "{},{}".format(*sample.tile)
-        return cls(sample.id, sample.subset, printable(sample.group), tile)
+        return cls(sample.id, sample.subset, printable(sample.group), *(sample.tile or (None, None)))
 
     @property
-    def place(self) -> TilePlace | None:
+    def tile(self) -> TilePlace | None:
         """Where it lies in its image, if it is a tile."""
-        if not self.tile:
-            return None
-        row, column = map(int, self.tile.split(","))
-        return TilePlace.of(self.id, (row, column))
-
-    @property
-    def hashed(self) -> tuple[str, ...]:
-        """Without what is empty at its end, so that data are hashed as before packs had it."""
-        return self if self.tile else self[:3] if self.group else self[:2]
+        return None if self.row is None or self.column is None else TilePlace(image_of(self.id), self.row, self.column)
 
 
 @dataclass(frozen=True)
@@ -147,7 +140,8 @@ class Row:
     id: str
     subset: str
     group: str
-    tile: str
+    row: int | None
+    column: int | None
     digest: bytes
     picture: bytes
     pixels: bytes
@@ -187,7 +181,7 @@ class Rows:
         return int(self._batch.num_rows)
 
     def names(self) -> list[RowNames]:
-        """The id, the subset, the group and the tile of each row."""
+        """The id, the subset, the group and the place of each row."""
         columns = (self._batch.column(name).to_pylist() for name in RowNames._fields)
         return [RowNames(*names) for names in zip(*columns, strict=True)]
 
@@ -378,7 +372,8 @@ def _batches(reader: Any) -> Iterator[Any]:
 
 
 def _digest(names: RowNames, image: Image, mask: Mask) -> bytes:
-    digest = blake2b(json.dumps(names.hashed).encode(), digest_size=_DIGEST_BYTES)
+    # without an empty group, and without a place, so that data are hashed as they were before packs had these
+    digest = blake2b(json.dumps(names[:3] if names.group else names[:2]).encode(), digest_size=_DIGEST_BYTES)
     digest.update(image.data)
     digest.update(mask.data)
     return digest.digest()

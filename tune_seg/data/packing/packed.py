@@ -117,7 +117,7 @@ class PackedData:
         self.frequencies = self.trained_on.frequencies
         self.val = Split(self, "val", np.flatnonzero(subsets == validating))
         self.val_groups = _numbered([names[row].group for row in self.val.rows])
-        self.val_tiles = tuple(names[row].place for row in self.val.rows)
+        self.val_tiles = tuple(names[row].tile for row in self.val.rows)
 
     @property
     def num_classes(self) -> int:

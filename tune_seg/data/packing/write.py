@@ -91,7 +91,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
                 raise
             path = directory / f"{tally.content_id}{SUFFIX}"
             # before the pack is there, so that whoever waits for it finds both
-            notes = (*dataset.notes, *dataset.split_notes, *resize_notes(dataset, size))
+            notes = (*dataset.notes, *dataset.split_notes, *dataset.notes_at(size), *resize_notes(dataset, size))
             write_origin(note, Origin(path.name, notes, tally.counts(), dataset.intensity_rule))
             if _is_whole(path):  # one that is there stays, because running trials share its pages
                 partial.unlink()
@@ -102,7 +102,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
 
 def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | None) -> "_Tally":
     """Write the pack to `partial`, after what it already holds, and return what was counted."""
-    samples = sorted(dataset.samples, key=lambda sample: sample.place)
+    samples = [_as_packed(sample, dataset, form.size) for sample in sorted(dataset.samples, key=lambda s: s.place)]
     scanned = dataset.masks_to_scan
 
     def tell(done: int) -> None:
@@ -145,6 +145,11 @@ def _write(dataset: Dataset, partial: Path, form: Form, progress: Progress | Non
             raise
         writer.finish(tally.summary())
     return tally
+
+
+def _as_packed(sample: Sample, dataset: Dataset, size: tuple[int, int]) -> Sample:
+    """A sample without its place in an image where it is scaled: the pack would have it in other pixels."""
+    return replace(sample, tile=None) if sample.tile is not None and dataset.shape(sample) != size else sample
 
 
 def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tune_seg.data.dataset import Image
-from tune_seg.data.images.pictures import Raw
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.once import DecodedOnce, decoded_ahead
 
 

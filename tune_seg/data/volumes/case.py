@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from tune_seg.data.images.pictures import Raw
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.volumes.remarks import Remark
 
 

@@ -4,19 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeVar
 
 from tune_seg.data.dataset import printable, problems_error
-from tune_seg.data.images.pictures import Raw
 from tune_seg.errors import InputError
 
 Found = TypeVar("Found")
-
-_ROUNDING = 1e-3
-"""How far a class number may be from a whole one because of the file's scale: SPM writes 0 and 255 scaled by 1/255."""
 
 _EXTENSION = re.compile(r"(\.nii\.gz|(?<=.)\.[^.]*)$", re.IGNORECASE)
 _POINTER = b"version https://git-lfs"
@@ -41,38 +34,6 @@ def reject_pointer(path: Path) -> None:
         with path.open("rb") as file:
             if file.read(len(_POINTER)) == _POINTER:
                 raise InputError(printable(f"{path}: a pointer of Git LFS, not the file; fetch it with: git lfs pull"))
-
-
-def whole_numbers(values: npt.NDArray[Any], path: Path) -> Raw:
-    """The raw values of a mask as uint8, as uint16 where they need it, or as int32 if some are negative; nan is -1.
-
-    Raises:
-        InputError: they are no class numbers.
-    """
-    if values.dtype.kind == "f":
-        # nan, as negative numbers, says that nothing is known
-        values = np.where(np.isfinite(values) | (values > 0), values, -1)
-    high = values.max()
-    if high >= 2**16:
-        raise InputError(f"{path}: values up to {high:g}; a mask holds class numbers, 0 to 65535")
-    if values.dtype.kind == "f":
-        rounded = np.rint(values)
-        apart = np.abs(values - rounded) > _ROUNDING
-        if apart.any():
-            raise InputError(
-                f"{path}: the value {values[apart][0]:g} is not a class number; a mask holds whole numbers, so resample it "
-                "to the nearest label"
-            )
-        values = rounded
-    low = values.min()
-    if low < 0 and values.dtype == np.int8:
-        raise InputError(
-            f"{path}: values from {low} to {high} of signed 8 bits, in which 128 to 255 turn negative; store it as unsigned "
-            "numbers, or in 16 bits if negative ones are to be ignored"
-        )
-    if low < 0:
-        return np.maximum(values, -1).astype(np.int32)
-    return values.astype(np.uint8 if high < 2**8 else np.uint16)
 
 
 def stem(path: Path) -> str:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_seg.data.images.pictures import Raw, reject_no_file
+from tune_seg.data.images.class_numbers import Raw, class_numbers
+from tune_seg.data.images.pictures import reject_no_file
 from tune_seg.data.volumes import itk_file, nifti_file
 from tune_seg.data.volumes.case import Case, Volume
-from tune_seg.data.volumes.files import whole_numbers
 from tune_seg.data.volumes.geometry import Plane, Voxels, onto, sliced
 from tune_seg.data.volumes.header import Header
 from tune_seg.errors import InputError
@@ -61,7 +61,7 @@ class FileCase(Case):
     def labels(self) -> Raw:
         grid = self.images[0].grid
         placed = onto(read_voxels(self.label)[..., 0], self.label.grid, grid)
-        return whole_numbers(sliced(placed, grid.affine, self.cut), self.mask)
+        return class_numbers(sliced(placed, grid.affine, self.cut), self.mask)
 
 
 def several_values_error(label: Header) -> InputError:

@@ -13,7 +13,7 @@ from tune_seg.study.configurations import Configuration, configurations, is_plai
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.exporting import WINNER, best_stored, model_file
 from tune_seg.study.files import CONFIGURATIONS, RESULTS, STUDIES
-from tune_seg.study.output.sentence import Cost, called, trainings_to_decide
+from tune_seg.study.output.sentence import Cost, called, seeds_to_decide, trainings_to_decide
 from tune_seg.study.output.words import labels
 from tune_seg.study.record import Record
 from tune_seg.study.verdict import Kind
@@ -78,8 +78,7 @@ def _about_the_answer(
     elif answer.verdict.kind is not Kind.UNDECIDED:
         yield _how_to_use(config, answer, predict)
     elif answer.verdict.more_seeds is not None:
-        pair = answer.verdict.best, answer.verdict.other
-        seeds = max(len(answer.contenders[id].repeats) for id in pair) + answer.verdict.more_seeds
+        seeds, _ = seeds_to_decide(answer)
         again = "; it scores the test split again, which makes it less of a test" if opened else ""
         yield f"To decide it: {confirm} --seeds {seeds} ({trainings_to_decide(answer, cost)}){again}"
     elif answer.verdict.images_limit:

@@ -73,17 +73,23 @@ def verdict_text(answer: Answer, objectives: Sequence[str], margin: float, cost:
     return Text(" ").join([text, Text(" ".join(filter(None, sentences)))])
 
 
-def trainings_to_decide(answer: Answer, cost: Cost) -> str:
-    """How many trainings the further seeds are that would decide; the verdict knows how many seeds.
+def seeds_to_decide(answer: Answer) -> tuple[int, int]:
+    """How many seeds of each would decide in all, and how many of these are still to be trained.
 
-    After a grid all seeds are further ones: those of the grid are its search.
+    The verdict knows how many further ones. After a grid all are further ones: those of the grid are its search.
     """
     verdict = answer.verdict
     assert verdict.more_seeds is not None
-    in_a_round = 2 if verdict.best == answer.reference else min(_LARGEST_ROUND, len(answer.contenders))
+    had = max(len(answer.contenders[id].repeats) for id in (verdict.best, verdict.other))
+    every = had + verdict.more_seeds
+    return every, every if answer.of_the_grid else verdict.more_seeds
+
+
+def trainings_to_decide(answer: Answer, cost: Cost) -> str:
+    """How many trainings the further seeds are that would decide."""
+    in_a_round = 2 if answer.verdict.best == answer.reference else min(_LARGEST_ROUND, len(answer.contenders))
     upto = "up to " if in_a_round == _LARGEST_ROUND else ""
-    had = max(len(answer.contenders[id].repeats) for id in (verdict.best, verdict.other)) if answer.of_the_grid else 0
-    return f"{upto}{cost.of((had + verdict.more_seeds) * in_a_round)}"
+    return f"{upto}{cost.of(seeds_to_decide(answer)[1] * in_a_round)}"
 
 
 def temperature_line(
@@ -135,7 +141,8 @@ def _what_decides(answer: Answer, cost: Cost) -> str:
         return "more seeds hardly can, as the training images of the folds overlap; fewer folds, or more images, can"
     if verdict.more_seeds is None:
         return f"more than {MOST_SEEDS} further seeds would be needed"
-    return f"about {counted(verdict.more_seeds, 'more seed')} ({trainings_to_decide(answer, cost)}) would decide it"
+    kind = "fresh seed" if answer.of_the_grid else "more seed"
+    return f"about {counted(seeds_to_decide(answer)[1], kind)} ({trainings_to_decide(answer, cost)}) would decide it"
 
 
 def _advice(answer: Answer, objectives: Sequence[str]) -> str:

@@ -37,11 +37,15 @@ def beyond_adjusted(
             {
                 key: Repeat(repeat.seed, repeat.fold, {name: repeat.scores.get(f"{scaling}{name}", 0.0)})
                 for key, repeat in each.repeats.items()
-                # a training that diverged has no adjusted logits, and counts as 0 in what has
-                if repeat.diverged or f"{scaling}{name}" in repeat.scores
+                # a training that diverged has no adjusted logits, and counts as 0 in what the others have
+                if f"{scaling}{name}" in repeat.scores or (repeat.diverged and _has(each, f"{scaling}{name}"))
             },
         )
         for each, scaling in ((taken, _TEMPERATURE), (plain, _ADJUSTED))
     )
     found = compare(scored, adjusted, name, level=level, test_share=test_share)
     return found if found.n else None
+
+
+def _has(contender: Contender, score: str) -> bool:
+    return any(score in repeat.scores for repeat in contender.repeats.values() if not repeat.diverged)

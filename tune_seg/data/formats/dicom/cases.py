@@ -9,10 +9,10 @@ import numpy as np
 from tune_seg.data.formats.dicom.segmentations import read_segmentations
 from tune_seg.data.formats.dicom.stack import Stack, decode
 from tune_seg.data.formats.dicom.structures import read_structures
-from tune_seg.data.images.pictures import Raw, read_mask
+from tune_seg.data.images.class_numbers import Raw, class_numbers
+from tune_seg.data.images.pictures import read_mask
 from tune_seg.data.volumes import volume_file
 from tune_seg.data.volumes.case import Case, Volume
-from tune_seg.data.volumes.files import whole_numbers
 from tune_seg.data.volumes.geometry import onto
 from tune_seg.data.volumes.header import Header
 from tune_seg.errors import InputError
@@ -88,7 +88,7 @@ class GridCase(DicomCase):
         label, voxels = self.label, volume_file.read_voxels(self.label)
         image = self.stack.grid()
         placed = voxels[..., 0] if image is None else onto(voxels[..., 0], label.grid, image)
-        return whole_numbers(placed.transpose(2, 1, 0), self.mask)
+        return class_numbers(placed.transpose(2, 1, 0), self.mask)
 
 
 @dataclass(frozen=True, eq=False)

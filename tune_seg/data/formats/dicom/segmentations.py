@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tune_seg.data.formats.dicom.files import decoded
 from tune_seg.data.formats.dicom.slices import frame_item
 from tune_seg.data.formats.dicom.stack import Stack, plane_grid
-from tune_seg.data.images.pictures import Raw
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import Grid, fits, onto
 from tune_seg.errors import InputError

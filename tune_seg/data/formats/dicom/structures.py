@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tune_seg.data.formats.dicom.files import read_file
 from tune_seg.data.formats.dicom.segmentations import Inside, paint
 from tune_seg.data.formats.dicom.stack import Stack
-from tune_seg.data.images.pictures import Raw
+from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.volumes.files import reading
 from tune_seg.data.volumes.geometry import LPS_TO_RAS
 from tune_seg.errors import InputError
