@@ -11,7 +11,7 @@ from tune_seg._lazy import lazy
 if TYPE_CHECKING:
     from tune_seg import config, data, layers, losses, metrics, models, schedules, temperature, training
     from tune_seg.errors import InputError
-    from tune_seg.inference import load_model
+    from tune_seg.inference.trained_model import load_model
     from tune_seg.study.api import Study
     from tune_seg.study.configuration import load_config
     from tune_seg.study.run import Outcome

@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import run
 from tune_seg.errors import InputError
-from tune_seg.study.files import existing_study
+from tune_seg.study.files import CONFIGURATION, existing_study
 
 if TYPE_CHECKING:
     from tune_seg.inference import TrainedModel
@@ -48,19 +47,14 @@ def chosen_model(
         InputError: there is no such model.
     """
     from tune_seg.inference import load_model
-    from tune_seg.study.exporting import WINNER, existing_model, export_trial
+    from tune_seg.study.api import Study
 
     if Path(model).is_file():
         if trial is not None:
             raise InputError(f"--trial {trial}: {model} is the file of one model; name the study to choose a trial of it")
         return load_model(model, device, adjusted=adjusted)
-    directory = existing_study(model, studies)
-    if trial is None:
-        return load_model(existing_model(directory, WINNER), device, adjusted=adjusted)
-    with TemporaryDirectory() as temporary:
-        file = Path(temporary) / "model.safetensors"
-        export_trial(directory, trial, file)
-        return load_model(file, device, adjusted=adjusted)
+    study = Study(existing_study(model, studies) / CONFIGURATION)
+    return study.load_model(trial, device=device, adjusted=adjusted)
 
 
 def predict(model: "TrainedModel", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:
