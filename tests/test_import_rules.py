@@ -17,8 +17,21 @@ LAYERS = {
     "config": ("config",),
     "parts": ("losses", "models", "data", "layers", "metrics", "boundary", "image_counts", "temperature"),
     "training": ("training",),
+    "inference": ("inference",),
     "study": ("study",),
-    "commands": ("search", "confirm", "compare", "presets", "schema", "completion", "cli", "__main__", ""),
+    "commands": (
+        "search",
+        "confirm",
+        "predict",
+        "export",
+        "compare",
+        "presets",
+        "schema",
+        "completion",
+        "cli",
+        "__main__",
+        "",
+    ),
 }
 """Lowest first, each with the folders and modules of `tune_seg` that it consists of; "" is `tune_seg` itself.
 

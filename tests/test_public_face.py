@@ -13,7 +13,7 @@ from tests.support import CHECKOUT
 from tune_seg._package import PACKAGE
 
 NAMES = {
-    *("Study", "Outcome", "load_config", "InputError", "__version__"),
+    *("Study", "Outcome", "load_config", "load_model", "InputError", "__version__"),
     *("losses", "layers", "schedules", "metrics", "temperature", "models", "data", "config", "training"),
 }
 HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "numpy", "pyarrow", "pydantic", "rich", "yaml")
@@ -35,7 +35,7 @@ def test_the_package_imports_nothing_heavy_before_it_is_used() -> None:
 
 
 def test_every_part_is_there_when_it_is_used() -> None:
-    parts = sorted(NAMES - {"Study", "Outcome", "load_config", "InputError", "__version__"})
+    parts = sorted(NAMES - {"Study", "Outcome", "load_config", "load_model", "InputError", "__version__"})
     code = f"import tune_seg; print(*(getattr(tune_seg, name).__name__ for name in {parts}))"
     assert run(code).split() == [f"tune_seg.{name}" for name in parts]
 
@@ -48,7 +48,7 @@ def test_a_name_is_there_when_it_is_used(name: str, home: str) -> None:
     assert run(f"from tune_seg import {name}; print({name}.__module__)") == home
 
 
-@pytest.mark.parametrize("package", ["", ".data", ".losses", ".models", ".training"])
+@pytest.mark.parametrize("package", ["", ".data", ".inference", ".losses", ".models", ".training"])
 def test_what_a_package_offers_shows_before_torch_is_imported(package: str) -> None:
     code = f"import sys, tune_seg{package} as package; print(*dir(package), 'torch' in sys.modules)"
     module = import_module(f"tune_seg{package}")
@@ -80,7 +80,7 @@ def test_a_lazy_package_says_the_same_to_type_checkers_and_to_python(path: Path)
 
 
 def test_the_lazy_packages_are_those_that_people_import() -> None:
-    assert [path.parent.name for path in LAZY] == ["tune_seg", "data", "losses", "models", "training"]
+    assert [path.parent.name for path in LAZY] == ["tune_seg", "data", "inference", "losses", "models", "training"]
 
 
 def test_what_there_is_not_is_said_as_python_says_it() -> None:

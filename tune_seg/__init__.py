@@ -11,6 +11,7 @@ from tune_seg._lazy import lazy
 if TYPE_CHECKING:
     from tune_seg import config, data, layers, losses, metrics, models, schedules, temperature, training
     from tune_seg.errors import InputError
+    from tune_seg.inference.trained_model import load_model
     from tune_seg.study.api import Study
     from tune_seg.study.configuration import load_config
     from tune_seg.study.run import Outcome
@@ -26,6 +27,7 @@ __all__ = [
     "data",
     "layers",
     "load_config",
+    "load_model",
     "losses",
     "metrics",
     "models",
@@ -42,6 +44,7 @@ _HOMES: Final = {
     "data": "tune_seg.data",
     "layers": "tune_seg.layers",
     "load_config": "tune_seg.study.configuration",
+    "load_model": "tune_seg.inference.trained_model",
     "losses": "tune_seg.losses",
     "metrics": "tune_seg.metrics",
     "models": "tune_seg.models",

@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
 from tests.support import CHECKOUT
-from tune_seg import confirm
+from tune_seg import confirm, export, predict
 from tune_seg.config import StudyConfig, parse
 from tune_seg.losses import LOSSES
 from tune_seg.metric_names import CATALOGUE, METRICS
@@ -152,10 +153,12 @@ def test_the_table_of_the_search_command_has_what_its_help_says() -> None:
     assert rows["--max-concurrent"] == options["--max-concurrent"].help
 
 
-def test_the_table_of_the_confirm_command_has_what_its_help_says() -> None:
-    section = (ROOT / "docs" / "command.md").read_text().partition("## tune-seg confirm")[2]
+@pytest.mark.parametrize("command", [confirm, predict, export], ids=["confirm", "predict", "export"])
+def test_the_table_of_a_command_has_what_its_help_says(command: ModuleType) -> None:
+    name = command.__name__.rpartition(".")[2]
+    section = (ROOT / "docs" / "command.md").read_text().partition(f"## tune-seg {name}")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` \| (.*) \|$", section, re.MULTILINE))
-    assert rows == {a.option_strings[0]: a.help for a in confirm.parser()._actions if a.option_strings and a.dest != "help"}
+    assert rows == {a.option_strings[0]: a.help for a in command.parser()._actions if a.option_strings and a.dest != "help"}
 
 
 def test_the_page_of_losses_has_each_with_its_formula_and_parameters() -> None:

@@ -21,10 +21,11 @@ from tune_seg.data import PackedData, PackedTest, pack, read, read_test
 from tune_seg.data.synthetic import CLASS_NAMES, scene
 from tune_seg.errors import InputError
 from tune_seg.study.confirmation import Answer, Confirmation
+from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import ENSEMBLE, TEST
 from tune_seg.study.held_out import looks_file, read_looks
 from tune_seg.study.record import Record, State
-from tune_seg.study.scoring import Scored, _Elsewhere, score_afterwards
+from tune_seg.study.scoring import Scored, score_afterwards
 from tune_seg.study.verdict import Kind
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.ensemble import score_ensemble
@@ -284,7 +285,7 @@ def test_folds_are_paired_and_make_no_ensemble_where_each_has_one_seed(data: Dat
 
 @pytest.fixture
 def elsewhere() -> Iterator[Callable[..., Any]]:
-    found = _Elsewhere()
+    found = Elsewhere()
     yield found
     found.end()
 

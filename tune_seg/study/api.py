@@ -11,7 +11,9 @@ from tune_seg.study.record import State
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
+    from tune_seg.inference.trained_model import TrainedModel
     from tune_seg.study.plan import Plan
     from tune_seg.study.run import Outcome
 
@@ -124,6 +126,38 @@ class Study:
         wanted = {"search.confirm.finalists": finalists, "search.confirm.max_seeds": seeds}
         overrides = {key: value for key, value in wanted.items() if value is not None}
         return confirm_study(existing_study(str(self.directory), self.directory.parent), overrides, hours)
+
+    def load_model(
+        self,
+        trial: int | None = None,
+        *,
+        plain: bool = False,
+        device: "str | torch.device | None" = None,
+        adjusted: bool = False,
+    ) -> "TrainedModel":
+        """The model of the configuration to take, ready for images of any size.
+
+        Args:
+            trial: the number of another trial, whose weights are still stored.
+            plain: plain cross entropy in place of the one to take.
+            device: where to compute; a GPU where there is one.
+            adjusted: take adjusted logits, which find more of the rare classes and err more often where there are none.
+
+        Raises:
+            InputError: the study has no answer yet, there is no such trial, or its weights are not stored any more.
+        """
+        from tempfile import TemporaryDirectory
+
+        from tune_seg.inference.trained_model import load_model
+        from tune_seg.study.exporting import PLAIN, WINNER, existing_model, export_trial
+
+        if trial is None:
+            file = existing_model(self.directory, PLAIN if plain else WINNER)
+            return load_model(file, device, adjusted=adjusted)
+        with TemporaryDirectory() as temporary:
+            file = Path(temporary) / "model.safetensors"
+            export_trial(self.directory, trial, file)
+            return load_model(file, device, adjusted=adjusted)
 
     @property
     def trials(self) -> "pd.DataFrame":

@@ -30,6 +30,9 @@ JOURNAL: Final = "trials.journal"
 IMAGES: Final = "images"
 """The folder of the counts of each validation image, a file a trial: what intervals are computed from."""
 
+MODELS: Final = "models"
+"""The folder of the models to use: the one to take, and plain cross entropy, each as one file."""
+
 PROFILE: Final = "profile.json"
 """Where the study's time went, if that was asked for."""
 

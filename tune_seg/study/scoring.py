@@ -7,18 +7,18 @@ the study comes after this, so that whatever fails here is a line of the report.
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tune_seg._child import Child, answer
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError
 from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
+from tune_seg.study.elsewhere import Elsewhere
+from tune_seg.study.exporting import export_models
 from tune_seg.study.files import ENSEMBLE
 from tune_seg.study.held_out import HeldOutScore, note_look, read_scores, write_scores
 from tune_seg.study.record import Record, State
@@ -62,12 +62,14 @@ class Scored:
             where there are no two such models.
         test: of the test split; None where there is none, or it could not be scored, or `unopened`.
         unopened: whether the test split was left alone because more seeds can still decide.
+        models: the files of the models of the one to take and of plain cross entropy, by their names.
         problem: why something is missing; empty where nothing is.
     """
 
     ensemble: Mapping[str, float] | None = None
     test: TestScores | None = None
     unopened: bool = False
+    models: Mapping[str, Path] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -80,7 +82,8 @@ def score_afterwards(
     study: str,
     max_seeds: int,
 ) -> Scored:
-    """Score the seed ensemble of plain cross entropy, and winner and plain cross entropy on the test split, all their seeds.
+    """Score the seed ensemble of plain cross entropy, and winner and plain cross entropy on the test split, all their seeds;
+    write both as models to use.
 
     The test split is left alone while nothing is decided and more seeds can decide. What was scored before is not scored
     again.
@@ -104,7 +107,7 @@ def score_afterwards(
             return None
 
     unopened = test is not None and _may_be_decided(answer, max_seeds)
-    elsewhere = _Elsewhere()
+    elsewhere = Elsewhere()
     scores: TestScores | None = None
     try:
         if test is not None and not unopened:
@@ -114,9 +117,12 @@ def score_afterwards(
         ensemble = tried(
             "there is no seed ensemble of plain cross entropy", partial(_seed_ensemble, answer, packed, directory, elsewhere)
         )
+        models = tried(
+            "the models were not written", partial(export_models, answer, config, packed.path, directory, elsewhere)
+        )
     finally:
         elsewhere.end()
-    return Scored(ensemble, scores, unopened, "; ".join(problems))
+    return Scored(ensemble, scores, unopened, models or {}, "; ".join(problems))
 
 
 def _may_be_decided(answer: Answer, max_seeds: int) -> bool:
@@ -141,7 +147,7 @@ class _HeldOut:
         self._repeats = {id: answer.contenders[id].repeats for id in chosen}
         self._missing: dict[int, str] = {}  # why a trial has no score, by its number
 
-    def scores(self, elsewhere: "_Elsewhere") -> TestScores:
+    def scores(self, elsewhere: Elsewhere) -> TestScores:
         """Score what was not scored before.
 
         Raises:
@@ -192,7 +198,7 @@ class _HeldOut:
                 reasons = " and ".join(dict.fromkeys(self._missing[trial.number] for trial in repeats))
                 raise InputError(f"no repeat of {self._answer.contenders[id].name} can be scored ({reasons})")
 
-    def _scored(self, trial: Record, elsewhere: "_Elsewhere") -> HeldOutScore:
+    def _scored(self, trial: Record, elsewhere: Elsewhere) -> HeldOutScore:
         temperature = trial.history[-1].evaluation.scaled[TEMPERATURE].temperature
         found: Evaluation = elsewhere(_on_test, trial.config, trial.checkpoint, str(self._test.path), temperature)
         assert found.images is not None
@@ -229,9 +235,7 @@ def _key(trial: Record) -> Key:
     return trial.config.training.seed, trial.config.fold
 
 
-def _seed_ensemble(
-    answer: Answer, packed: PackedData, directory: Path, elsewhere: "_Elsewhere"
-) -> Mapping[str, float] | None:
+def _seed_ensemble(answer: Answer, packed: PackedData, directory: Path, elsewhere: Elsewhere) -> Mapping[str, float] | None:
     """Score the repeats of plain cross entropy on one fold, the one with most of them; None where only one was trained.
 
     Raises:
@@ -282,47 +286,6 @@ def _has_weights(trial: Record) -> bool:
 def _reason(error: Exception) -> str:
     """What an exception says in one line: the last one where it has brought the traceback of another process."""
     return str(error).strip().rpartition("\n")[2] or type(error).__name__
-
-
-class _Elsewhere:
-    """Calls functions in a process of its own, which begins with the first call; after one that has died, in another."""
-
-    def __init__(self) -> None:
-        self._child: Child | None = None
-
-    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns.
-
-        Raises:
-            InputError: the function has raised it, or the process has ended without an answer.
-            RuntimeError: the function has raised something else.
-        """
-        if self._child is None:
-            self._child = Child(_serve)
-        try:
-            self._child.connection.send((function, arguments))
-            found = self._child.connection.recv()
-        except (EOFError, OSError):
-            self.end()
-            raise InputError("the process that scores has ended, most likely because memory was short") from None
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def end(self) -> None:
-        """End the process."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
-
-
-def _serve(connection: Connection) -> None:
-    while True:
-        try:
-            function, arguments = connection.recv()
-        except (EOFError, OSError):
-            return
-        answer(connection, partial(function, *arguments))
 
 
 def _mean_output(config: TrialConfig, checkpoints: Sequence[str], pack: str) -> Evaluation:

@@ -227,10 +227,7 @@ class _Adjustment:
 
 def _adjustment(logits: Tensor, target: Tensor, data: PackedData, config: TrialConfig) -> _Adjustment:
     """The adjustment that is best for the objective on these pixels."""
-    # a class that no training image has is adjusted as if one pixel had it
-    pixels = trained_on(sampling(config.training), data).pixels
-    frequencies = np.maximum(pixels, 1) / pixels.sum()
-    log_frequency = logits.new_tensor(np.log(frequencies))
+    log_frequency = logits.new_tensor(log_frequencies(data, config))
     found: list[tuple[float, _Adjustment]] = []
     for tau in _TAUS:
         shift = tau * log_frequency
@@ -239,6 +236,16 @@ def _adjustment(logits: Tensor, target: Tensor, data: PackedData, config: TrialC
         _update(metrics, (logits - shift) / temperature, target)
         found.append((by_kind(metrics)[0][config.objective_metric], _Adjustment(tau, temperature, shift)))
     return max(found, key=lambda each: -math.inf if math.isnan(each[0]) else each[0])[1]
+
+
+def log_frequencies(data: PackedData, config: TrialConfig) -> npt.NDArray[np.float64]:
+    """The logarithm of the share that each class has of the pixels that a trial trains on, (C,).
+
+    A class that no training image has is taken as if one pixel had it.
+    """
+    pixels = trained_on(sampling(config.training), data).pixels
+    shares: npt.NDArray[np.float64] = np.log(np.maximum(pixels, 1) / pixels.sum())
+    return shares
 
 
 def _update(metrics: SegmentationMetrics, logits: Tensor, target: Tensor) -> None:

@@ -1,6 +1,6 @@
 """From the numbers in deep images (12 bits in 16, reflectance, temperatures, floats) to the levels that models see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -103,6 +103,14 @@ class Intensities:
         self._pictures = pictures
         self._lock = Lock()
         self._found: _Levels | None = None
+
+    @classmethod
+    def by_rule(cls, pictures: Pictures, rule: Mapping[str, Any]) -> Self:
+        """What makes of other images what was made of those whose :attr:`rule` is given; no image is looked at."""
+        found = cls(pictures, (), nodata=rule["nodata"])
+        low, high = (None if rule[end] is None else np.array(rule[end], np.float64) for end in ("low", "high"))
+        found._found = _Levels(low, high, ())
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from tune_seg.data.packing.counts import Counts
+
+_PREFIX: Final = "source-"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Origin:
     notes: Sequence[str]
     counts: Mapping[str, Counts] = field(default_factory=dict)
     intensity_rule: Mapping[str, Any] | None = None
+
+
+def origin_path(packs: Path, key: str) -> Path:
+    """The file of the sources that have a hash, in the folder of the packs."""
+    return packs / f"{_PREFIX}{key}.json"
 
 
 def write_origin(path: Path, origin: Origin) -> None:
@@ -51,3 +58,9 @@ def read_origin(path: Path) -> Origin | None:
         return Origin(**{**values, "counts": counts})
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def origins_of(pack: Path) -> list[Origin]:
+    """What is known of the files that the content of a pack was made of, wherever it was found."""
+    known = (read_origin(path) for path in sorted(pack.parent.glob(f"{_PREFIX}*.json")))
+    return [origin for origin in known if origin is not None and origin.pack == pack.name]

@@ -39,11 +39,29 @@ def resized(image: Image, mask: Mask, size: tuple[int, int], how: Resize) -> tup
         [[255, 255, 255, 255], [0, 0, 0, 0], [0, 0, 0, 0], [255, 255, 255, 255]]
     """
     used, filled = placed(mask.shape, size, how)
-    image, mask = _stretched(image[used], mask[used], (filled[0].stop - filled[0].start, filled[1].stop - filled[1].start))
-    if mask.shape == size:
-        return image, mask
-    margins = [(part.start, length - part.stop) for part, length in zip(filled, size, strict=True)]
-    return np.pad(image, [*margins, (0, 0)], mode="edge"), np.pad(mask, margins, constant_values=IGNORE_INDEX)
+    height, width = (part.stop - part.start for part in filled)
+    mask = mask[used]
+    if mask.shape != (height, width):
+        mask = np.asarray(pillow.fromarray(mask).resize((width, height), pillow.Resampling.NEAREST))
+    if mask.shape != size:
+        mask = np.pad(mask, _margins(filled, size), constant_values=IGNORE_INDEX)
+    return resized_image(image, size, how), np.ascontiguousarray(mask)
+
+
+def resized_image(image: Image, size: tuple[int, int], how: Resize) -> Image:
+    """As :func:`resized`, the image alone."""
+    used, filled = placed(image.shape, size, how)
+    inner = filled[0].stop - filled[0].start, filled[1].stop - filled[1].start
+    image = image[used]
+    if image.shape[:2] != inner:
+        image = _stretched_image(image, inner)
+    if inner != size:
+        image = np.pad(image, [*_margins(filled, size), (0, 0)], mode="edge")
+    return np.ascontiguousarray(image)
+
+
+def _margins(filled: tuple[slice, slice], size: tuple[int, int]) -> list[tuple[int, int]]:
+    return [(part.start, length - part.stop) for part, length in zip(filled, size, strict=True)]
 
 
 def placed(shape: Sequence[int], size: tuple[int, int], how: Resize) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -108,14 +126,6 @@ def _of_shape(space: Sequence[int], shape: Sequence[int]) -> tuple[int, int]:
 def _middle(shape: Sequence[int], part: tuple[int, int]) -> tuple[slice, slice]:
     top, left = (shape[0] - part[0]) // 2, (shape[1] - part[1]) // 2
     return slice(top, top + part[0]), slice(left, left + part[1])
-
-
-def _stretched(image: Image, mask: Mask, size: tuple[int, int]) -> tuple[Image, Mask]:
-    height, width = size
-    if mask.shape != size:
-        image = _stretched_image(image, size)
-        mask = np.asarray(pillow.fromarray(mask).resize((width, height), pillow.Resampling.NEAREST))
-    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
 
 def _stretched_image(image: Image, size: tuple[int, int]) -> Image:

@@ -31,7 +31,7 @@ from tune_seg.data.packing.file_format import (
     open_pack,
     unfinished,
 )
-from tune_seg.data.packing.origin import Origin, read_origin, write_origin
+from tune_seg.data.packing.origin import Origin, origin_path, read_origin, write_origin
 from tune_seg.data.packing.resizing import resize_notes
 from tune_seg.errors import InputError
 
@@ -69,7 +69,7 @@ def pack(dataset: Dataset, directory: Path | str, size: tuple[int, int], progres
     """
     directory = Path(directory)
     key = _source_key(dataset, size)
-    note = _origin_path(directory, key)
+    note = origin_path(directory, key)
     known = _recall(note)
     if known is not None:
         return known
@@ -236,11 +236,7 @@ def _source_key(dataset: Dataset, size: tuple[int, int]) -> str:
 
 def packed_origin(dataset: Dataset, directory: Path | str, size: tuple[int, int]) -> Origin | None:
     """What was found out about the files when :func:`pack` packed them with the same arguments; None where it did not."""
-    return read_origin(_origin_path(Path(directory), _source_key(dataset, size)))
-
-
-def _origin_path(directory: Path, key: str) -> Path:
-    return directory / f"source-{key}.json"
+    return read_origin(origin_path(Path(directory), _source_key(dataset, size)))
 
 
 def _recall(note: Path) -> Path | None:

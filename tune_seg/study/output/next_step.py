@@ -11,10 +11,11 @@ from typing import Any
 from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
+from tune_seg.study.exporting import WINNER, best_stored, model_file
 from tune_seg.study.files import CONFIGURATIONS, RESULTS, STUDIES
 from tune_seg.study.output.sentence import Cost, called, seeds_to_decide, trainings_to_decide
 from tune_seg.study.output.words import labels
-from tune_seg.study.record import Record, sortable
+from tune_seg.study.record import Record
 from tune_seg.study.verdict import Kind
 from tune_seg.study.verdict.looks import FIRST
 
@@ -48,7 +49,8 @@ def next_lines(
     kept = (f" {option} {asked[key]}" for key, option in _KEPT.items() if asked and key in asked)
     confirm = f"{_command()} confirm {named}{''.join(kept)}"
     completed = [each for each in configurations(records) if each.completed]
-    yield from _about_the_answer(config, completed, answer, cost, confirm, opened)
+    predict = f"{_command()} predict {named} IMAGES --out DIR" if model_file(directory, WINNER).is_file() else ""
+    yield from _about_the_answer(config, completed, answer, cost, (confirm, predict), opened)
     if answer is not None and answer.left_out:
         names = ", ".join(labels(answer.left_out).values())
         yield f"Without a repeat yet, and ahead in the search: {names}. To compare it as well: {confirm}"
@@ -57,8 +59,14 @@ def next_lines(
 
 
 def _about_the_answer(
-    config: StudyConfig, completed: Sequence[Configuration], answer: Answer | None, cost: Cost, confirm: str, opened: bool
+    config: StudyConfig,
+    completed: Sequence[Configuration],
+    answer: Answer | None,
+    cost: Cost,
+    commands: tuple[str, str],
+    opened: bool,
 ) -> Iterator[str]:
+    confirm, predict = commands
     others = [each for each in completed if not is_plain_cross_entropy(each.config)]
     if not completed:
         yield "No trial ran to its end: try a lower learning rate, --set training.lr=..., in a new study, --study NAME."
@@ -68,7 +76,7 @@ def _about_the_answer(
         trainings = FIRST * (1 + min(len(others), config.search.confirm.finalists))
         yield f"To be sure of the best: {confirm} (at least {FIRST} seeds of each: {cost.of(trainings)})"
     elif answer.verdict.kind is not Kind.UNDECIDED:
-        yield _how_to_use(config, answer)
+        yield _how_to_use(config, answer, predict)
     elif answer.verdict.more_seeds is not None:
         seeds, _ = seeds_to_decide(answer)
         again = "; it scores the test split again, which makes it less of a test" if opened else ""
@@ -79,15 +87,16 @@ def _about_the_answer(
         yield "More seeds will hardly decide it: choose by what the table says of recall, accuracy and calibration."
 
 
-def _how_to_use(config: StudyConfig, answer: Answer) -> str:
-    """Where the weights of the one to take are."""
+def _how_to_use(config: StudyConfig, answer: Answer, predict: str) -> str:
+    """How the model of the one to take is used, or where its weights are."""
     if len(config.objectives) > 1:
         return f"To use one of the front: its weights are in the column `checkpoint` of {RESULTS}, see docs/models.md"
     taken, name = answer.contenders[answer.verdict.recommended], called(answer)[answer.verdict.recommended]
-    stored = [trial for trial in taken.completed if trial.checkpoint is not None]
-    if not stored:
+    if predict:
+        return f"To use {name}: {predict}"
+    best = best_stored(config, taken)
+    if best is None:
         return f"To use {name}: its settings are in {CONFIGURATIONS}; its weights were not stored."
-    best = max(stored, key=lambda trial: sortable(trial.score(config.objectives[0])))
     return f"To use {name}: weights of trial {best.number}, {best.checkpoint}, see docs/models.md"
 
 

@@ -1,0 +1,221 @@
+"""A trained model that is used: an image in, the class of each pixel and how sure the model is out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tune_seg.config import AugmentationConfig
+from tune_seg.data.dataset import Image, Mask
+from tune_seg.data.loading.augmentation import normalise
+from tune_seg.data.packing.resizing import placed, resized_image
+from tune_seg.data.tiles import Tile, TilePlace, tiles_of
+from tune_seg.errors import InputError, first_line
+from tune_seg.inference.model_file import ModelDescription, read_model
+from tune_seg.models import build_model
+from tune_seg.training.blending import Output, blended
+
+_BATCH = 8
+"""Tiles of an image that are computed at once."""
+
+
+class Prediction(NamedTuple):
+    """What a model says of an image.
+
+    Attributes:
+        mask: uint8 (H, W), the index of the most probable class.
+        confidence: float32 (H, W), its probability.
+    """
+
+    mask: Mask
+    confidence: npt.NDArray[np.float32]
+
+
+class TrainedModel:
+    """A model with all that its use needs: images of any size in, probabilities of the same size out.
+
+    An image goes the way that the validation images went: it is brought to the size of the training as `data.resize` says,
+    or cut into tiles whose logits are blended; its logits are brought back to its own size, and divided by the temperature
+    that was fitted to the validation images. Where validation cut an image off at its sides (`crop`), it is covered by as
+    many overlapping parts as that takes.
+
+    Args:
+        description: what :func:`~tune_seg.inference.model_file.read_model` gave.
+        weights: likewise.
+        device: where to compute; a GPU where there is one.
+        adjusted: take adjusted logits, which find more of the rare classes and err more often where there are none.
+
+    Attributes:
+        description: of the model.
+        module: the model, images (N, channels, h, w) to logits (N, C, h, w), before the temperature.
+        device: where it computes.
+
+    Raises:
+        InputError: the weights do not fit the description, or there are no adjusted logits.
+
+    Example:
+        >>> model = load_model("winner.safetensors")  # doctest: +SKIP
+        >>> model.class_names  # doctest: +SKIP
+        ('background', 'crack')
+        >>> model.predict(image).mask.shape == image.shape[:2]  # doctest: +SKIP
+        True
+    """
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        weights: Mapping[str, Tensor],
+        device: torch.device | str | None = None,
+        *,
+        adjusted: bool = False,
+    ) -> None:
+        if adjusted and description.adjustment is None:
+            raise InputError("this model has no adjusted logits: nothing was fitted to its validation images")
+        self.description = description
+        self._adjustment = description.adjustment if adjusted else None
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model = build_model(
+            description.model.model_copy(update={"weights": "none"}),
+            len(description.classes),
+            in_channels=description.channels,
+            acw=description.acw,
+            acw_positive=description.acw_positive,
+        )
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"the weights do not fit {description.model.architecture} with {description.model.encoder} "
+                f"({first_line(error)}); export the model again"
+            ) from error
+        self.module: nn.Module = model.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By class index."""
+        return self.description.class_names
+
+    def __repr__(self) -> str:
+        """What it is, for a person."""
+        model, (height, width) = self.description.model, self.description.size
+        return (
+            f"{model.architecture} with {model.encoder}, {len(self.class_names)} classes ({', '.join(self.class_names)}), "
+            f"trained at {width} x {height} pixels, temperature {self.description.temperature:.4g}"
+        )
+
+    def predict(self, image: Image) -> Prediction:
+        """The most probable class of each pixel, and its probability; large images take the memory of some tiles.
+
+        Args:
+            image: (H, W, channels) of the type that the description has.
+
+        Raises:
+            InputError: it is of another type, or has other channels.
+        """
+        mask = np.empty(image.shape[:2], np.uint8)
+        confidence = np.empty(image.shape[:2], np.float32)
+        for where, probabilities in self._parts(image):
+            values, classes = probabilities.max(dim=0)
+            mask[where], confidence[where] = classes.to(torch.uint8).cpu().numpy(), values.cpu().numpy()
+        return Prediction(mask, confidence)
+
+    def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
+        """The probability of each class in each pixel, float32 (C, H, W).
+
+        Args:
+            image: as :meth:`predict` takes it.
+
+        Raises:
+            InputError: as :meth:`predict`.
+        """
+        found = np.empty((len(self.class_names), *image.shape[:2]), np.float32)
+        for where, probabilities in self._parts(image):
+            found[:, *where] = probabilities.cpu().numpy()
+        return found
+
+    @torch.inference_mode()
+    def _parts(self, image: Image) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+        """Parts that make up the image, each with the probabilities (C, h, w) of its pixels."""
+        self._check(image)
+        tiles, size = self._tiles((image.shape[0], image.shape[1]))
+        places = [TilePlace("", tile.rows[0], tile.columns[0]) for tile in tiles]
+        number = 0
+        for logits, _, _ in blended(self._outputs(image, tiles, size), places, size):
+            for of_tile in logits:
+                tile = tiles[number]
+                number += 1
+                yield (
+                    (slice(*tile.own_rows), slice(*tile.own_columns)),
+                    self._probabilities(of_tile[:, *tile.cell]),
+                )
+
+    def _check(self, image: Image) -> None:
+        wanted = self.description
+        if image.ndim != 3 or image.shape[2] != wanted.channels or image.dtype != wanted.dtype:
+            raise InputError(
+                f"an image of {image.dtype} values with shape {image.shape}; the model takes {wanted.dtype} values, "
+                f"(height, width, {wanted.channels})"
+            )
+
+    def _tiles(self, shape: tuple[int, int]) -> tuple[Sequence[Tile], tuple[int, int]]:
+        """The parts of an image of `shape` (H, W) that the model sees, and their size, which is that of all of them."""
+        wanted = self.description
+        if wanted.tiles.size is not None:
+            return tiles_of(shape, wanted.tiles.size, wanted.tiles.overlap), wanted.tiles.size
+        if wanted.resize == "crop":
+            (rows, columns), _ = placed(shape, wanted.size, "crop")
+            size = rows.stop - rows.start, columns.stop - columns.start
+            return tiles_of(shape, size, min(size) // 4), size
+        return tiles_of(shape, shape, 0), shape
+
+    def _outputs(self, image: Image, tiles: Sequence[Tile], size: tuple[int, int]) -> Iterator[Output]:
+        """The logits of the tiles, at their own size."""
+        wanted = self.description
+        normalisation = AugmentationConfig(mean=wanted.mean, std=wanted.std)
+        for first in range(0, len(tiles), _BATCH):
+            parts = [_padded(image[tile.window], size) for tile in tiles[first : first + _BATCH]]
+            seen = np.stack([resized_image(part, wanted.size, wanted.resize) for part in parts])
+            logits = self.module(normalise(torch.from_numpy(seen).to(self.device), normalisation)).float()
+            _, (rows, columns) = placed(size, wanted.size, wanted.resize)
+            logits = _at_size(logits[:, :, rows, columns], size)
+            nothing = torch.zeros(len(parts), device=self.device)
+            yield logits, nothing, nothing
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        if self._adjustment is None:
+            return (logits / self.description.temperature).softmax(dim=0)
+        shift = logits.new_tensor(self._adjustment.shift)[:, None, None]
+        return ((logits - shift) / self._adjustment.temperature).softmax(dim=0)
+
+
+def load_model(path: str | Path, device: torch.device | str | None = None, *, adjusted: bool = False) -> TrainedModel:
+    """The model in a file that `tune-seg export` wrote, ready for images.
+
+    Nothing of the file is executed: it holds numbers, and a description that is checked.
+
+    Args:
+        path: of the file.
+        device: where to compute; a GPU where there is one.
+        adjusted: take adjusted logits, which find more of the rare classes and err more often where there are none.
+
+    Raises:
+        InputError: it cannot be read, it is no model, or has no adjusted logits.
+    """
+    return TrainedModel(*read_model(path), device, adjusted=adjusted)
+
+
+def _padded(part: Image, size: tuple[int, int]) -> Image:
+    """A tile with its outermost pixels repeated where its image ends, as it is in training."""
+    missing = [(0, length - there) for length, there in zip(size, part.shape, strict=False)]
+    return np.pad(part, [*missing, (0, 0)], mode="edge")
+
+
+def _at_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    if logits.shape[2:] == size:
+        return logits
+    return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=False)

@@ -1,0 +1,112 @@
+"""The predict command: `tune-seg predict STUDY IMAGES --out DIR`: what a trained model finds in images of any size."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_seg._arguments import Parser
+from tune_seg._commands import run
+from tune_seg.errors import InputError
+from tune_seg.study.files import CONFIGURATION, existing_study
+
+if TYPE_CHECKING:
+    from tune_seg.inference import TrainedModel
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict; the exit status: 0, 2 for wrong input, 130 after Ctrl-C."""
+    arguments = parser().parse_args(argv)
+    try:
+        model = chosen_model(
+            arguments.model, arguments.studies, trial=arguments.trial, device=arguments.device, adjusted=arguments.adjusted
+        )
+        predict(model, arguments.images, arguments.out, probabilities=arguments.probabilities)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was predicted is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def chosen_model(
+    model: str, studies: Path, *, trial: int | None = None, device: str | None = None, adjusted: bool = False
+) -> "TrainedModel":
+    """The model in a file, or of a study.
+
+    Args:
+        model: a file that `tune-seg export` wrote, the name of a study, or its folder.
+        studies: where studies are kept.
+        trial: the number of a trial of the study; None: the one to take.
+        device: where to compute; None: a GPU where there is one.
+        adjusted: take adjusted logits.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    from tune_seg.inference import load_model
+    from tune_seg.study.api import Study
+
+    if Path(model).is_file():
+        if trial is not None:
+            raise InputError(f"--trial {trial}: {model} is the file of one model; name the study to choose a trial of it")
+        return load_model(model, device, adjusted=adjusted)
+    study = Study(existing_study(model, studies) / CONFIGURATION)
+    return study.load_model(trial, device=device, adjusted=adjusted)
+
+
+def predict(model: "TrainedModel", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:
+    """Predict images, write masks, overlays and maps of confidence to `out`, and print how it goes.
+
+    Args:
+        model: what predicts.
+        images: files and folders.
+        out: the folder to write to.
+        probabilities: whether to write the probabilities of all classes as well.
+
+    Raises:
+        InputError: an image is not there or cannot be read, or a file not be written.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tune_seg.inference.images import CONFIDENCE, MASKS, OVERLAYS, PROBABILITIES, predict_images, sources, write_classes
+
+    console = Console()
+    console.print(f"{model}", soft_wrap=True, markup=False, highlight=False)
+    found = sources(images, pages_as_channels=model.description.pages_as_channels)
+    write_classes(model.description, out)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("predicting", total=len(found))
+        for _ in predict_images(model, found, out, probabilities=probabilities):
+            progress.advance(bar)
+    kinds = [MASKS, OVERLAYS, CONFIDENCE, *([PROBABILITIES] if probabilities else [])]
+    console.print(f"{len(found)} images: {', '.join(f'{out / kind}' for kind in kinds)}", soft_wrap=True, markup=False)
+
+
+def parser() -> Parser:
+    """The command line of `tune-seg predict`."""
+    parser = Parser(
+        prog="tune-seg predict",
+        description="Find the classes in images of any size by the model that a study recommends: index masks whose palette "
+        "shows the class colours, overlays, and maps of confidence, 255 where the model is sure.",
+    )
+    parser.add_argument(
+        "model", metavar="STUDY|MODEL", help="a study: its name in --studies, or its folder; or a file of tune-seg export"
+    )
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="files, and folders with all images in them")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write to")
+    parser.add_argument("--trial", type=int, metavar="N", help="a trial of the study (the best repeat of the one to take)")
+    parser.add_argument("--probabilities", action="store_true", help="write the probabilities of all classes as well (.npy)")
+    parser.add_argument(
+        "--adjusted", action="store_true", help="adjusted logits: finds more of rare classes, with more false alarms"
+    )
+    parser.add_argument("--device", metavar="NAME", help="where to compute: cpu, cuda, cuda:1 (a GPU where there is one)")
+    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

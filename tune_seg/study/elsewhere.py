@@ -1,0 +1,50 @@
+"""What needs trained models is done in a process of its own: the process that steers a study does without torch."""
+
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tune_seg._child import Child, answer
+from tune_seg.errors import InputError
+
+
+class Elsewhere:
+    """Calls functions in a process of its own, which begins with the first call; after one that has died, in another."""
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns.
+
+        Raises:
+            InputError: the function has raised it, or the process has ended without an answer.
+            RuntimeError: the function has raised something else.
+        """
+        if self._child is None:
+            self._child = Child(_serve)
+        try:
+            self._child.connection.send((function, arguments))
+            found = self._child.connection.recv()
+        except (EOFError, OSError):
+            self.end()
+            raise InputError("the process that scores has ended, most likely because memory was short") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def end(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
+def _serve(connection: Connection) -> None:
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer(connection, partial(function, *arguments))
