@@ -11,7 +11,7 @@ from tune_seg.errors import InputError
 from tune_seg.study.files import CONFIGURATION, existing_study
 
 if TYPE_CHECKING:
-    from tune_seg.inference import TrainedModel
+    from tune_seg.inference import SeedEnsemble, TrainedModel
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         model = chosen_model(
-            arguments.model, arguments.studies, trial=arguments.trial, device=arguments.device, adjusted=arguments.adjusted
+            arguments.model,
+            arguments.studies,
+            trial=arguments.trial,
+            ensemble=arguments.ensemble,
+            device=arguments.device,
+            adjusted=arguments.adjusted,
         )
         predict(model, arguments.images, arguments.out, probabilities=arguments.probabilities)
     except InputError as error:
@@ -32,14 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def chosen_model(
-    model: str, studies: Path, *, trial: int | None = None, device: str | None = None, adjusted: bool = False
-) -> "TrainedModel":
+    model: str,
+    studies: Path,
+    *,
+    trial: int | None = None,
+    ensemble: bool = False,
+    device: str | None = None,
+    adjusted: bool = False,
+) -> "TrainedModel | SeedEnsemble":
     """The model in a file, or of a study.
 
     Args:
         model: a file that `tune-seg export` wrote, the name of a study, or its folder.
         studies: where studies are kept.
         trial: the number of a trial of the study; None: the one to take.
+        ensemble: the mean of all repeats of the one to take, in place of one of them.
         device: where to compute; None: a GPU where there is one.
         adjusted: take adjusted logits.
 
@@ -52,12 +64,16 @@ def chosen_model(
     if Path(model).is_file():
         if trial is not None:
             raise InputError(f"--trial {trial}: {model} is the file of one model; name the study to choose a trial of it")
+        if ensemble:
+            raise InputError(f"--ensemble: {model} is the file of one model; name the study to take all repeats of it")
         return load_model(model, device, adjusted=adjusted)
     study = Study(existing_study(model, studies) / CONFIGURATION)
+    if ensemble:
+        return study.load_ensemble(device=device, adjusted=adjusted)
     return study.load_model(trial, device=device, adjusted=adjusted)
 
 
-def predict(model: "TrainedModel", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:
+def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:
     """Predict images, write masks, overlays and maps of confidence to `out`, and print how it goes.
 
     Args:
@@ -98,7 +114,9 @@ def parser() -> Parser:
     )
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="files, and folders with all images in them")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write to")
-    parser.add_argument("--trial", type=int, metavar="N", help="a trial of the study (the best repeat of the one to take)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--trial", type=int, metavar="N", help="a trial of the study (the best repeat of the one to take)")
+    which.add_argument("--ensemble", action="store_true", help="the mean of all repeats of the one to take")
     parser.add_argument("--probabilities", action="store_true", help="write the probabilities of all classes as well (.npy)")
     parser.add_argument(
         "--adjusted", action="store_true", help="adjusted logits: finds more of rare classes, with more false alarms"

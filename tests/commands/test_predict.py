@@ -11,7 +11,7 @@ import tune_seg
 from tests.support.image_files import photo, write_image
 from tune_seg import export, predict
 from tune_seg.data.images.pictures import read_mask
-from tune_seg.study.exporting import PLAIN, WINNER, model_file
+from tune_seg.study.exporting import PLAIN, WINNER, export_trials, model_file
 
 Array = np.ndarray
 
@@ -76,6 +76,24 @@ def test_a_trial_and_a_file_predict_too(
     adjusted = tune_seg.load_model(tmp_path / "new" / "zero.safetensors", adjusted=True).predict(images["a"])
     assert np.array_equal(np.asarray(Image.open(tmp_path / "adjusted" / "masks" / "a.png")), adjusted.mask)
     assert tune_seg.load_model(tmp_path / "new" / "zero.safetensors").description.study == "rows, trial 0"
+
+
+def test_all_repeats_of_the_one_to_take_predict_together(
+    study: Path, images: dict[str, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tune_seg.Study(study / "study.yaml")
+    (numbers,) = found.configurations["trials"][found.configurations["recommended"]]
+    assert len(numbers) == 2
+    files = export_trials(study, numbers, tmp_path)
+    expected = np.mean([tune_seg.load_model(file).probabilities(images["a"]) for file in files], axis=0)
+    ensemble = found.load_ensemble()
+    np.testing.assert_allclose(ensemble.probabilities(images["a"]), expected, atol=1e-6)
+    assert repr(ensemble).startswith("mean of 2 seeds, each Unet with resnet18")
+    assert run(study, tmp_path / "images" / "a.png", "--out", tmp_path / "out", "--ensemble") == 0
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
+    assert np.array_equal(mask, ensemble.predict(images["a"]).mask)
+    assert run(files[0], tmp_path / "images" / "a.png", "--out", tmp_path / "out", "--ensemble") == 2
+    assert "--ensemble: " in capsys.readouterr().err
 
 
 def test_a_study_that_was_moved_without_its_checkpoints_still_predicts(

@@ -12,7 +12,7 @@ from tests.support.trials import CPU
 from tune_seg.config import DataConfig, TrialConfig, parse
 from tune_seg.data import PackedData, pack, read
 from tune_seg.errors import InputError
-from tune_seg.inference import TrainedModel
+from tune_seg.inference import SeedEnsemble, TrainedModel
 from tune_seg.inference.describe import describe
 from tune_seg.models import build_model
 from tune_seg.training.outputs import outputs
@@ -177,3 +177,16 @@ def test_an_image_of_another_kind_is_refused(tmp_path: Path, image: Any) -> None
     model, _ = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
     with pytest.raises(InputError, match=r"the model takes uint8 values, \(height, width, 3\)"):
         model.predict(image)
+
+
+def test_models_that_see_images_otherwise_make_no_ensemble(tmp_path: Path) -> None:
+    written(tmp_path, dict.fromkeys("abcd", (32, 64)))
+    config = config_of(tmp_path)
+    model, _ = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
+    other = TrainedModel(model.description.model_copy(update={"resize": "crop"}), model.module.state_dict(), CPU)
+    with pytest.raises(InputError, match="differ in their classes or in how they see images"):
+        SeedEnsemble([model, other])
+    with pytest.raises(InputError, match="an ensemble needs models"):
+        SeedEnsemble([])
+    image = photo(50, 70)
+    np.testing.assert_allclose(SeedEnsemble([model, model]).probabilities(image), model.probabilities(image), atol=1e-6)

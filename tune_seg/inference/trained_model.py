@@ -1,8 +1,8 @@
 """A trained model that is used: an image in, the class of each pixel and how sure the model is out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,10 @@ class Prediction(NamedTuple):
 
     mask: Mask
     confidence: npt.NDArray[np.float32]
+
+
+Part = tuple[tuple[slice, slice], Tensor]
+"""A part of an image as an index of its pixels, and the probabilities (C, h, w) of these."""
 
 
 class TrainedModel:
@@ -117,12 +121,7 @@ class TrainedModel:
         Raises:
             InputError: it is of another type, or has other channels.
         """
-        mask = np.empty(image.shape[:2], np.uint8)
-        confidence = np.empty(image.shape[:2], np.float32)
-        for where, probabilities in self._parts(image):
-            values, classes = probabilities.max(dim=0)
-            mask[where], confidence[where] = classes.to(torch.uint8).cpu().numpy(), values.cpu().numpy()
-        return Prediction(mask, confidence)
+        return _prediction(self.parts(image), image)
 
     def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
         """The probability of each class in each pixel, float32 (C, H, W).
@@ -133,17 +132,21 @@ class TrainedModel:
         Raises:
             InputError: as :meth:`predict`.
         """
-        found = np.empty((len(self.class_names), *image.shape[:2]), np.float32)
-        for where, probabilities in self._parts(image):
-            found[:, *where] = probabilities.cpu().numpy()
-        return found
+        return _probabilities(self.parts(image), image, len(self.class_names))
 
     @torch.inference_mode()
-    def _parts(self, image: Image) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-        """Parts that make up the image, each with the probabilities (C, h, w) of its pixels."""
+    def parts(self, image: Image) -> Iterator[Part]:
+        """Parts that make up the image, each as an index, with the probabilities (C, h, w) of its pixels on the device.
+
+        Args:
+            image: as :meth:`predict` takes it.
+
+        Raises:
+            InputError: as :meth:`predict`.
+        """
         self._check(image)
         tiles, size = self._tiles((image.shape[0], image.shape[1]))
-        places = [TilePlace("", tile.rows[0], tile.columns[0]) for tile in tiles]
+        places = [TilePlace("", *tile.corner) for tile in tiles]
         number = 0
         for logits, _, _ in blended(self._outputs(image, tiles, size), places, size):
             for of_tile in logits:
@@ -191,6 +194,81 @@ class TrainedModel:
             return (logits / self.description.temperature).softmax(dim=0)
         shift = logits.new_tensor(self._adjustment.shift)[:, None, None]
         return ((logits - shift) / self._adjustment.temperature).softmax(dim=0)
+
+
+class SeedEnsemble:
+    """Several models of one configuration that differ in their seeds: their mean probability (Lakshminarayanan et al. 2017).
+
+    Each has its own temperature. It takes as many times as long as they are.
+
+    Args:
+        models: at least one, that see images alike.
+
+    Raises:
+        InputError: there is none, or they differ in their classes or in how they see images.
+
+    Example:
+        >>> ensemble = tune_seg.Study("try").load_ensemble()  # doctest: +SKIP
+        >>> ensemble.predict(image).mask.shape == image.shape[:2]  # doctest: +SKIP
+        True
+    """
+
+    def __init__(self, models: Sequence[TrainedModel]) -> None:
+        if not models:
+            raise InputError("an ensemble needs models, and none is given")
+        first = _how_it_sees(models[0].description)
+        if any(_how_it_sees(model.description) != first for model in models):
+            raise InputError("these models differ in their classes or in how they see images; export them from one study")
+        self.models = tuple(models)
+
+    @property
+    def description(self) -> ModelDescription:
+        """That of the first model."""
+        return self.models[0].description
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By class index."""
+        return self.description.class_names
+
+    def __repr__(self) -> str:
+        """What it is, for a person."""
+        return f"mean of {len(self.models)} seeds, each {self.models[0]!r}"
+
+    def predict(self, image: Image) -> Prediction:
+        """As :meth:`TrainedModel.predict`, by the mean probability."""
+        return _prediction(self.parts(image), image)
+
+    def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
+        """The mean probability of each class in each pixel, float32 (C, H, W)."""
+        return _probabilities(self.parts(image), image, len(self.class_names))
+
+    @torch.inference_mode()
+    def parts(self, image: Image) -> Iterator[Part]:
+        """As :meth:`TrainedModel.parts`."""
+        for same in zip(*(model.parts(image) for model in self.models), strict=True):
+            yield same[0][0], torch.stack([probabilities for _, probabilities in same]).mean(dim=0)
+
+
+def _how_it_sees(description: ModelDescription) -> dict[str, Any]:
+    seen = {"classes", "size", "resize", "tiles", "channels", "dtype", "pages_as_channels", "intensity_rule"}
+    return description.model_dump(include=seen)
+
+
+def _prediction(parts: Iterable[Part], image: Image) -> Prediction:
+    mask = np.empty(image.shape[:2], np.uint8)
+    confidence = np.empty(image.shape[:2], np.float32)
+    for where, probabilities in parts:
+        values, classes = probabilities.max(dim=0)
+        mask[where], confidence[where] = classes.to(torch.uint8).cpu().numpy(), values.cpu().numpy()
+    return Prediction(mask, confidence)
+
+
+def _probabilities(parts: Iterable[Part], image: Image, classes: int) -> npt.NDArray[np.float32]:
+    found = np.empty((classes, *image.shape[:2]), np.float32)
+    for where, probabilities in parts:
+        found[:, *where] = probabilities.cpu().numpy()
+    return found
 
 
 def load_model(path: str | Path, device: torch.device | str | None = None, *, adjusted: bool = False) -> TrainedModel:

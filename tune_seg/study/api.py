@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from tune_seg.inference.trained_model import TrainedModel
+    from tune_seg.inference.trained_model import SeedEnsemble, TrainedModel
     from tune_seg.study.plan import Plan
     from tune_seg.study.run import Outcome
 
@@ -158,6 +158,27 @@ class Study:
             file = Path(temporary) / "model.safetensors"
             export_trial(self.directory, trial, file)
             return load_model(file, device, adjusted=adjusted)
+
+    def load_ensemble(self, *, device: "str | torch.device | None" = None, adjusted: bool = False) -> "SeedEnsemble":
+        """The mean of the models of all repeats of the configuration to take, as far as their weights are stored.
+
+        Args:
+            device: where to compute; a GPU where there is one.
+            adjusted: as :meth:`load_model` has it.
+
+        Raises:
+            InputError: the study has no answer yet, or no weights of its repeats are stored any more.
+        """
+        from tempfile import TemporaryDirectory
+
+        from tune_seg.inference.trained_model import SeedEnsemble, load_model
+        from tune_seg.study.exporting import export_trials
+
+        table = _table(self.directory / CONFIGURATIONS)
+        numbers = [number for trials in table["trials"][table["recommended"]] for number in trials]
+        with TemporaryDirectory() as temporary:
+            files = export_trials(self.directory, numbers, Path(temporary))
+            return SeedEnsemble([load_model(file, device, adjusted=adjusted) for file in files])
 
     @property
     def trials(self) -> "pd.DataFrame":

@@ -5,7 +5,7 @@ space, and the folder of the study can be moved.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
 from tune_seg.data.packing.origin import origins_of
 from tune_seg.errors import InputError
 from tune_seg.inference.model_file import read_description
+from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
@@ -92,7 +93,7 @@ def _origin(trial: Record, directory: Path) -> str:
 
 
 def export_trial(directory: Path, number: int, out: Path) -> Record:
-    """Write the model of a trial of a study that has ended, or is not running.
+    """Write the model of a trial of a study that is not running.
 
     Args:
         directory: of the study.
@@ -102,8 +103,6 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
     Raises:
         InputError: there is no such trial, it did not run to its end, or its weights or data are not there any more.
     """
-    from tune_seg.study.configuration import load_config
-
     config = load_config(directory / CONFIGURATION)
     trials = read_trials(directory, config)
     trial = trials.get(number)
@@ -112,10 +111,43 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
     if trial.state is not State.COMPLETED or trial.checkpoint is None:
         why = "its weights were not stored" if trial.state is State.COMPLETED else f"it is {trial.state}"
         raise InputError(f"{directory}: trial {number} cannot be exported: {why}; choose one that ran to its end")
-    pack = directory.parent / PACKS / f"{config.data.content}{PACK_SUFFIX}"
     with _ended(Elsewhere()) as elsewhere:
-        _export(trial, config, pack, directory, out, elsewhere)
+        _export(trial, config, _pack_of(config, directory), directory, out, elsewhere)
     return trial
+
+
+def export_trials(directory: Path, numbers: Iterable[int], folder: Path) -> list[Path]:
+    """Write the models of those of some trials whose weights are still stored.
+
+    Args:
+        directory: of the study, which is not running.
+        numbers: of the trials.
+        folder: where to write them.
+
+    Raises:
+        InputError: none of them is stored, or the data are not there any more.
+    """
+    config = load_config(directory / CONFIGURATION)
+    trials = read_trials(directory, config)
+    stored = [trials[number] for number in numbers if trials[number].state is State.COMPLETED]
+    stored = [each for each in stored if each.checkpoint is not None and _is_there(_found(each.checkpoint, directory))]
+    if not stored:
+        raise InputError(
+            f"{directory}: no weights of these trials are stored any more; {model_file(directory, WINNER)} has one of them"
+        )
+    files = [folder / f"{trial.number}{_SUFFIX}" for trial in stored]
+    with _ended(Elsewhere()) as elsewhere:
+        for trial, file in zip(stored, files, strict=True):
+            _export(trial, config, _pack_of(config, directory), directory, file, elsewhere)
+    return files
+
+
+def _pack_of(config: StudyConfig, directory: Path) -> Path:
+    return directory.parent / PACKS / f"{config.data.content}{PACK_SUFFIX}"
+
+
+def _is_there(checkpoint: str) -> bool:
+    return "://" in checkpoint or Path(checkpoint).is_file()
 
 
 def read_trials(directory: Path, config: StudyConfig) -> Mapping[int, Record]:
