@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from tune_seg._endings import treat_as_ctrl_c
 from tune_seg.errors import InputError
 
 COMMANDS: Final = {
@@ -38,9 +39,11 @@ def run(main: Callable[[], int]) -> int:
 
 
 def reported(study: Callable[[], int]) -> int:
-    """Call what runs a study; its exit status. Wrong input and Ctrl-C are said in a line. SIGTERM is treated as Ctrl-C."""
-    # a batch system ends a job with SIGTERM: like Ctrl-C it keeps what was computed
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Call what runs a study; its exit status. Wrong input and Ctrl-C are said in a line.
+
+    So are SIGTERM and SIGHUP: :func:`~tune_seg._endings.treat_as_ctrl_c`.
+    """
+    before = treat_as_ctrl_c()
     try:
         return study()
     except InputError as error:
@@ -50,7 +53,8 @@ def reported(study: Callable[[], int]) -> int:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def exit_if_no_command() -> None:

@@ -255,7 +255,8 @@ def test_losses_that_cannot_take_the_classes_are_refused_before_an_image_is_read
 
 
 @pytest.mark.long("stopped halfway")
-def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Path, sent: signal.Signals) -> None:
     # with two slots, one trial runs when the other has ended
     longer = {"training": SMALL["training"] | {"epochs": 6}, "compute": {"max_concurrent": 2}}
     config = write_config(tmp_path / "stopped.yaml", **longer)
@@ -268,10 +269,14 @@ def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Pa
     for line in process.stdout:
         printed += line
         if line.startswith("[1/4]"):
-            os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole foreground group gets it
+            if sent == signal.SIGINT:
+                os.killpg(process.pid, sent)  # what Ctrl-C does: the whole foreground group gets it
+            else:
+                process.send_signal(sent)
             break
     printed += process.stdout.read()
     assert process.wait(60) == 130, printed
+    assert printed.count("Ctrl-C: the study ends, and what was computed is kept.") == 1
     assert "run the same command again to continue" in printed
     half = results(config)
     assert {"completed", "running"} == {row["state"] for row in half}

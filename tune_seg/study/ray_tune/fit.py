@@ -1,5 +1,6 @@
 """Run the trials of a study on Ray Tune."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -8,14 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
+from tune_seg._endings import ENDINGS, treat_as_ctrl_c
 from tune_seg.config import ComputeConfig
 from tune_seg.study.ray_tune.searcher import StudyScheduler, StudySearcher
 
+_ENDING: Final = b"\nCtrl-C: the study ends, and what was computed is kept. Again: at once.\n"
 _RETRIES = 2
 """How often a trial that lost its worker begins again."""
 
@@ -41,7 +45,7 @@ def fit(trainable: type[tune.Trainable], steering: Steering, compute: ComputeCon
     for left in directory.glob(".ray-*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     resources: dict[str, Any] = {"CPU": compute.cpus_per_trial, "GPU": compute.gpus_per_trial or 0.0}
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, _own_handler_afterwards():
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".ray-") as storage, _own_handlers_afterwards():
         tune.Tuner(
             tune.with_resources(trainable, resources),
             tune_config=TuneConfig(
@@ -55,19 +59,47 @@ def fit(trainable: type[tune.Trainable], steering: Steering, compute: ComputeCon
                 name="tune",
                 storage_path=storage,
                 verbose=0,
-                callbacks=list(steering.callbacks),
+                callbacks=[_Endings(), *steering.callbacks],
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=_RETRIES),
             ),
         ).fit()
 
 
+class _Endings(tune.Callback):
+    """Says at once that Ctrl-C was understood, and treats what else ends a study alike.
+
+    Ray Tune has a handler of Ctrl-C, which ends when the epochs that run have come to an end; Ray has one of SIGTERM, which
+    ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self._installed = False
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Put own handlers before those, once these are there."""
+        if self._installed or threading.current_thread() is not threading.main_thread():
+            return
+        self._installed = True
+        tunes = signal.getsignal(signal.SIGINT)
+        if not callable(tunes) or tunes is signal.default_int_handler:  # it was told to leave Ctrl-C alone
+            return
+
+        def said(number: int, frame: FrameType | None) -> None:
+            os.write(2, _ENDING)  # what is safe within a handler, whoever prints at this moment
+            tunes(number, frame)
+
+        signal.signal(signal.SIGINT, said)
+        treat_as_ctrl_c()
+
+
 @contextmanager
-def _own_handler_afterwards() -> Iterator[None]:
+def _own_handlers_afterwards() -> Iterator[None]:
     """Ray Tune leaves its handler of Ctrl-C behind, which would swallow the next Ctrl-C."""
-    before = signal.getsignal(signal.SIGINT)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *ENDINGS)}
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
+            for each, handler in before.items():
+                signal.signal(each, handler)
