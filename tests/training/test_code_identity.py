@@ -25,6 +25,7 @@ ELSEWHERE = {
     "__init__.py": "names of the package",
     "_lazy.py": "imports what is named when it is used",
     "_commands.py": "how commands are run",
+    "_endings.py": "what ends a study from outside",
     "_posix.py": "locks on files, and what is said where there are none",
     "_package.py": "where the package is",
     "errors.py": "what is said of wrong input",
