@@ -403,6 +403,16 @@ def test_several_pictures_in_one_mask_are_refused(tmp_path: Path) -> None:
 # Files that are no images
 
 
+def test_a_pipe_among_masks_in_colours_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    build(tmp_path, [np.asarray(found, np.uint8) for found in DISCS] * 2)
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nbackground,0,0,0\ncrack,255,0,0\n")
+    (first, *_) = sorted((tmp_path / "masks").iterdir())
+    first.unlink()
+    os.mkfifo(first)
+    said, _ = refused(tmp_path)
+    assert f"masks/{first.name}: not a file but a pipe" in said
+
+
 def test_pointers_pipes_and_bombs_are_called_what_they_are(tmp_path: Path) -> None:
     build(tmp_path, [np.asarray(found, np.uint8) for found in DISCS] * 2)
     (tmp_path / "masks" / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")

@@ -18,7 +18,7 @@ from tune_seg.data.images.intensities import IntensityOptions, intensities_of
 from tune_seg.data.images.mask_meaning import Asked
 from tune_seg.data.images.mask_scan import MaskScan
 from tune_seg.data.images.own_masks import masks_of, own_masks
-from tune_seg.data.images.pictures import CLASS_NUMBERS, RGB, Pictures, depth, page_numbers
+from tune_seg.data.images.pictures import CLASS_NUMBERS, RGB, Pictures, depth, page_numbers, reject_no_file
 from tune_seg.data.images.scan import Scan, stamp
 from tune_seg.data.images.tiff import Stored
 from tune_seg.data.labels import Labels
@@ -159,6 +159,7 @@ def _samples(name: str, image: Path, mask: Path) -> list[Sample]:
 
 def _channels(path: Path) -> int:
     """Those of a file: 1 where it is grey, or else 3."""
+    reject_no_file(path)  # whose opening would wait for whoever writes to it
     try:
         with pillow.open(path) as image:
             return 1 if image.mode.startswith(_GREY) and image.mode != "LAB" else RGB.channels

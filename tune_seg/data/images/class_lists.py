@@ -11,7 +11,7 @@ from PIL import Image as pillow
 
 from tune_seg.data.dataset import IGNORE_INDEX, problems_error
 from tune_seg.data.images.colours import Colour, ColourTable, read_colour_table
-from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles
+from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles, reject_no_file
 from tune_seg.data.labels import Labels, declared
 from tune_seg.data.splitting import text
 from tune_seg.errors import InputError
@@ -177,6 +177,7 @@ def _grey(masks: Iterable[Path]) -> bool:
     """Whether the first mask that can be opened has one channel; only its header is read."""
     for path in masks:
         try:
+            reject_no_file(path)  # whose opening would wait for whoever writes to it
             with pillow.open(path) as image:
                 return image.mode in _GREY
         except Exception:  # loading it says what is wrong with it
