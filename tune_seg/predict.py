@@ -118,9 +118,7 @@ def parser() -> Parser:
     which.add_argument("--trial", type=int, metavar="N", help="a trial of the study (the best repeat of the one to take)")
     which.add_argument("--ensemble", action="store_true", help="the mean of all repeats of the one to take")
     parser.add_argument("--probabilities", action="store_true", help="write the probabilities of all classes as well (.npy)")
-    parser.add_argument(
-        "--adjusted", action="store_true", help="adjusted logits: finds more of rare classes, with more false alarms"
-    )
+    parser.add_argument("--adjusted", action="store_true", help="adjusted logits, which favour rare classes")
     parser.add_argument("--device", metavar="NAME", help="where to compute: cpu, cuda, cuda:1 (a GPU where there is one)")
     parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
     return parser

@@ -43,11 +43,11 @@ def validated(model: torch.nn.Module, data: PackedData, trial: TrialConfig) -> l
     return [logits for of_batch, _, _ in batches for logits in of_batch]
 
 
-def made(config: DataConfig, data: PackedData, trial: TrialConfig, **how: Any) -> tuple[TrainedModel, torch.nn.Module]:
+def made(config: DataConfig, data: PackedData, trial: TrialConfig, **how: Any) -> TrainedModel:
     torch.manual_seed(3)
     module = build_model(trial.model, data.num_classes, in_channels=data.channels, acw=trial.acw)
     said = describe(trial, config, data, metrics={}, fitted=FITTED, intensity_rule=None, version="0")
-    return TrainedModel(said, dict(module.state_dict()), CPU, **how), module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainedModel(said, module.state_dict(), CPU, **how)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_an_image_of_the_size_of_the_training_is_predicted_as_it_was_validated(
     config = config_of(tmp_path, options={} if channels == 3 else {"channels": channels})
     data = packed(tmp_path, config)
     trial = parse(TrialConfig, {"training": {"batch_size": 1}, "acw": acw})
-    model, module = made(config, data, trial)
+    model = made(config, data, trial)
     images, _ = data.val.gather(range(len(data.val)))
-    for image, logits in zip(images.numpy(), validated(module, data, trial), strict=True):
+    for image, logits in zip(images.numpy(), validated(model.module, data, trial), strict=True):
         probabilities = (logits / 1.7).softmax(dim=0)
         assert np.array_equal(model.probabilities(image), probabilities.numpy())
         prediction = model.predict(image)
@@ -76,8 +76,8 @@ def test_an_image_of_tiles_is_predicted_as_it_was_validated(tmp_path: Path) -> N
     config = config_of(tmp_path, size=[32, 32], tiles={"size": [32, 32], "overlap": 8})
     data = packed(tmp_path, config)
     trial = parse(TrialConfig, {"training": {"batch_size": 8}})
-    model, module = made(config, data, trial)
-    found = validated(module, data, trial)
+    model = made(config, data, trial)
+    found = validated(model.module, data, trial)
     images = {sample.id.partition("@")[0] for sample in read(config).samples if sample.split == "val"}
     assert len(images) == 2
     whole = {name: np.asarray(model.probabilities(read_image(tmp_path, name))) for name in images}
@@ -112,7 +112,7 @@ def test_images_of_other_sizes_keep_them(tmp_path: Path, resize: str, shape: tup
     }
     config = parse(DataConfig, values)
     data = packed(tmp_path, config)
-    model, _ = made(config, data, parse(TrialConfig, {}))
+    model = made(config, data, parse(TrialConfig, {}))
     image = photo(*shape)
     probabilities = model.probabilities(image)
     assert probabilities.shape == (3, *shape) and np.allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
@@ -138,7 +138,7 @@ def test_each_pixel_is_predicted_where_it_lies(tmp_path: Path) -> None:
     )
     for values in ways:
         config = config_of(tmp_path, **values)
-        model, _ = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
+        model = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
         model.module = Bright()
         for shape in ((32, 64), (128, 128), (40, 300), (200, 60)):
             truth = np.zeros(shape, np.uint8)
@@ -157,9 +157,9 @@ def test_adjusted_logits_are_taken_where_they_are_asked_for(tmp_path: Path) -> N
     config = config_of(tmp_path)
     data = packed(tmp_path, config)
     trial = parse(TrialConfig, {"training": {"batch_size": 1}})
-    model, module = made(config, data, trial, adjusted=True)
+    model = made(config, data, trial, adjusted=True)
     image = data.val.gather([0])[0][0].numpy()
-    logits = validated(module, data, trial)[0]
+    logits = validated(model.module, data, trial)[0]
     frequencies = torch.tensor(data.train_pixels / data.train_pixels.sum())
     expected = ((logits - 0.5 * frequencies.log()[:, None, None]) / 1.3).softmax(dim=0)
     np.testing.assert_allclose(model.probabilities(image), expected.numpy(), atol=1e-6)
@@ -174,7 +174,7 @@ def test_adjusted_logits_are_taken_where_they_are_asked_for(tmp_path: Path) -> N
 def test_an_image_of_another_kind_is_refused(tmp_path: Path, image: Any) -> None:
     written(tmp_path, dict.fromkeys("abcd", (32, 64)))
     config = config_of(tmp_path)
-    model, _ = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
+    model = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
     with pytest.raises(InputError, match=r"the model takes uint8 values, \(height, width, 3\)"):
         model.predict(image)
 
@@ -182,7 +182,7 @@ def test_an_image_of_another_kind_is_refused(tmp_path: Path, image: Any) -> None
 def test_models_that_see_images_otherwise_make_no_ensemble(tmp_path: Path) -> None:
     written(tmp_path, dict.fromkeys("abcd", (32, 64)))
     config = config_of(tmp_path)
-    model, _ = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
+    model = made(config, packed(tmp_path, config), parse(TrialConfig, {}))
     other = TrainedModel(model.description.model_copy(update={"resize": "crop"}), model.module.state_dict(), CPU)
     with pytest.raises(InputError, match="differ in their classes or in how they see images"):
         SeedEnsemble([model, other])

@@ -162,7 +162,13 @@ def _cut(image: Image, mask: Mask, tile: Tile, size: tuple[int, int], *, own_onl
     if own_only:
         labels = _only(labels, tile.cell, IGNORE_INDEX)
     missing = [(0, length - there) for length, there in zip(size, labels.shape, strict=True)]
-    return np.pad(image, [*missing, (0, 0)], mode="edge"), np.pad(labels, missing, constant_values=IGNORE_INDEX)
+    return padded(image, size), np.pad(labels, missing, constant_values=IGNORE_INDEX)
+
+
+def padded(image: Image, size: tuple[int, int]) -> Image:
+    """A part of an image (H, W, C) at the `size` (H, W) of a tile: its last pixels are repeated where the image ends."""
+    missing = [(0, length - there) for length, there in zip(size, image.shape[:2], strict=True)]
+    return np.pad(image, [*missing, (0, 0)], mode="edge")
 
 
 def _only(mask: Mask, part: tuple[slice, slice], elsewhere: int) -> Mask:

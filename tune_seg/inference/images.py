@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from tune_seg.data.images.pictures import IMAGE_SUFFIXES, Pictures, page_numbers
 from tune_seg.errors import InputError
 from tune_seg.inference.model_file import ModelDescription
 
+if TYPE_CHECKING:
+    from tune_seg.inference.trained_model import SeedEnsemble, TrainedModel
+
 MASKS: Final = "masks"
 OVERLAYS: Final = "overlays"
 CONFIDENCE: Final = "confidence"
@@ -22,20 +25,6 @@ PROBABILITIES: Final = "probabilities"
 CLASSES: Final = "classes.txt"
 
 _OPACITY: Final = 0.5
-
-
-class Model(Protocol):
-    """What predicts: a :class:`~tune_seg.inference.trained_model.TrainedModel`, or several as one."""
-
-    @property
-    def description(self) -> ModelDescription:
-        """What it needs to know of images."""
-
-    def probabilities(self, image: Image) -> npt.NDArray[np.float32]:
-        """The probability of each class in each pixel, float32 (C, H, W)."""
-
-    def predict(self, image: Image) -> tuple[Mask, npt.NDArray[np.float32]]:
-        """The class of each pixel, uint8 (H, W), and its probability, float32 (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,9 @@ class ImageReader:
         return self._intensities.read(source.path, source.page)
 
 
-def predict_images(model: Model, images: Sequence[Source], out: Path, *, probabilities: bool) -> Iterator[Source]:
+def predict_images(
+    model: "TrainedModel | SeedEnsemble", images: Sequence[Source], out: Path, *, probabilities: bool
+) -> Iterator[Source]:
     """Predict images one after the other, and write what was predicted.
 
     Of each there are an index mask, as a PNG whose palette shows the class colours; an overlay of these colours on the

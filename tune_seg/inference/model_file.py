@@ -69,7 +69,7 @@ class ModelDescription(Section):
         pages_as_channels: whether the pages of a TIFF are the channels of one image.
         intensity_rule: how the numbers in the files of the images became levels; None: they are levels.
         temperature: by which logits are divided.
-        adjustment: what finds more of the rare classes where it is asked for; None: it was not fitted.
+        adjustment: what favours rare classes where it is asked for; None: it was not fitted.
         metrics: that it had on the validation images, by name.
         configuration: of the trial.
         study: of which it is, and the number of the trial.
@@ -149,8 +149,8 @@ def read_model(path: Path | str) -> "tuple[ModelDescription, dict[str, Tensor]]"
         InputError: it cannot be read, it is no such file, or a newer program wrote it.
     """
     with _opened(path, "pt") as file:
-        # the file is no mapping, it only has its method
-        return _described(path, file), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names: list[str] = file.keys()
+        return _described(path, file), {name: file.get_tensor(name) for name in names}
 
 
 def read_description(path: Path | str) -> ModelDescription:

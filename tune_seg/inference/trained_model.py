@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from tune_seg.config import AugmentationConfig
 from tune_seg.data.dataset import Image, Mask
 from tune_seg.data.loading.augmentation import normalise
 from tune_seg.data.packing.resizing import placed, resized_image
+from tune_seg.data.tiled import padded
 from tune_seg.data.tiles import Tile, TilePlace, tiles_of
 from tune_seg.errors import InputError, first_line
 from tune_seg.inference.model_file import ModelDescription, read_model
-from tune_seg.models import build_model
+from tune_seg.models.build import build_model, to_device
 from tune_seg.training.blending import Output, blended
 
 _BATCH = 8
@@ -52,7 +53,7 @@ class TrainedModel:
         description: what :func:`~tune_seg.inference.model_file.read_model` gave.
         weights: likewise.
         device: where to compute; a GPU where there is one.
-        adjusted: take adjusted logits, which find more of the rare classes and err more often where there are none.
+        adjusted: take adjusted logits, which favour rare classes by the strength that was best on validation images.
 
     Attributes:
         description: of the model.
@@ -97,7 +98,7 @@ class TrainedModel:
                 f"the weights do not fit {description.model.architecture} with {description.model.encoder} "
                 f"({first_line(error)}); export the model again"
             ) from error
-        self.module: nn.Module = model.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.module = to_device(model, self.device).eval()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -113,7 +114,7 @@ class TrainedModel:
         )
 
     def predict(self, image: Image) -> Prediction:
-        """The most probable class of each pixel, and its probability; large images take the memory of some tiles.
+        """The most probable class of each pixel, and its probability.
 
         Args:
             image: (H, W, channels) of the type that the description has.
@@ -181,7 +182,7 @@ class TrainedModel:
         wanted = self.description
         normalisation = AugmentationConfig(mean=wanted.mean, std=wanted.std)
         for first in range(0, len(tiles), _BATCH):
-            parts = [_padded(image[tile.window], size) for tile in tiles[first : first + _BATCH]]
+            parts = [padded(image[tile.window], size) for tile in tiles[first : first + _BATCH]]
             seen = np.stack([resized_image(part, wanted.size, wanted.resize) for part in parts])
             logits = self.module(normalise(torch.from_numpy(seen).to(self.device), normalisation)).float()
             _, (rows, columns) = placed(size, wanted.size, wanted.resize)
@@ -279,18 +280,12 @@ def load_model(path: str | Path, device: torch.device | str | None = None, *, ad
     Args:
         path: of the file.
         device: where to compute; a GPU where there is one.
-        adjusted: take adjusted logits, which find more of the rare classes and err more often where there are none.
+        adjusted: take adjusted logits, which favour rare classes by the strength that was best on validation images.
 
     Raises:
         InputError: it cannot be read, it is no model, or has no adjusted logits.
     """
     return TrainedModel(*read_model(path), device, adjusted=adjusted)
-
-
-def _padded(part: Image, size: tuple[int, int]) -> Image:
-    """A tile with its outermost pixels repeated where its image ends, as it is in training."""
-    missing = [(0, length - there) for length, there in zip(size, part.shape, strict=False)]
-    return np.pad(part, [*missing, (0, 0)], mode="edge")
 
 
 def _at_size(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -78,6 +78,13 @@ def build_model(
     return nn.Sequential(built, AdaptiveClassWeight(num_classes, positive=acw_positive)) if acw else built
 
 
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on a device, its weights in channels_last memory format, as batches are."""
+    # torch's stubs lack the memory format, which its documentation has
+    moved: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
 def check_model(config: ModelConfig, sizes: Iterable[tuple[int, int]], in_channels: int = 3) -> list[str]:
     """Check that a model can be built, and that it takes images of all `sizes` (H, W); the model itself is not kept.
 

@@ -141,7 +141,7 @@ class Study:
             trial: the number of another trial, whose weights are still stored.
             plain: plain cross entropy in place of the one to take.
             device: where to compute; a GPU where there is one.
-            adjusted: take adjusted logits, which find more of the rare classes and err more often where there are none.
+            adjusted: take adjusted logits, which favour rare classes by the strength that was best on validation images.
 
         Raises:
             InputError: the study has no answer yet, there is no such trial, or its weights are not stored any more.

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from tune_seg.config import StudyConfig
+from tune_seg.config import DataConfig, StudyConfig, TrialConfig
 from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
 from tune_seg.data.packing.origin import origins_of
 from tune_seg.errors import InputError
-from tune_seg.inference.model_file import read_description
+from tune_seg.inference.model_file import read_description, write_model
 from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
@@ -129,8 +129,8 @@ def export_trials(directory: Path, numbers: Iterable[int], folder: Path) -> list
     """
     config = load_config(directory / CONFIGURATION)
     trials = read_trials(directory, config)
-    stored = [trials[number] for number in numbers if trials[number].state is State.COMPLETED]
-    stored = [each for each in stored if each.checkpoint is not None and _is_there(_found(each.checkpoint, directory))]
+    ended = [trials[number] for number in numbers if trials[number].state is State.COMPLETED]
+    stored = [each for each in ended if each.checkpoint is not None and is_stored(_found(each.checkpoint, directory))]
     if not stored:
         raise InputError(
             f"{directory}: no weights of these trials are stored any more; {model_file(directory, WINNER)} has one of them"
@@ -146,7 +146,8 @@ def _pack_of(config: StudyConfig, directory: Path) -> Path:
     return directory.parent / PACKS / f"{config.data.content}{PACK_SUFFIX}"
 
 
-def _is_there(checkpoint: str) -> bool:
+def is_stored(checkpoint: str) -> bool:
+    """Whether a checkpoint is where it says; of one in an object store that is taken for granted."""
     return "://" in checkpoint or Path(checkpoint).is_file()
 
 
@@ -184,11 +185,13 @@ def _found(checkpoint: str, directory: Path) -> str:
     return str(moved) if "://" not in checkpoint and not Path(checkpoint).exists() and moved.exists() else checkpoint
 
 
-def _written(*arguments: Any) -> None:
-    from tune_seg.inference.export import export_model
+def _written(trial: TrialConfig, data: DataConfig, pack: str, checkpoint: str, out: Path, said: Mapping[str, Any]) -> None:
+    """What the process with torch does: `said` is what :func:`~tune_seg.inference.describe.describe` takes by name."""
+    from tune_seg.data import PackedData
+    from tune_seg.inference.describe import describe
+    from tune_seg.training.checkpoints import load_weights
 
-    *given, said = arguments
-    export_model(*given, **said)
+    write_model(out, describe(trial, data, PackedData(pack, trial.fold), **said), load_weights(checkpoint))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tune_seg.errors import InputError
 from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
-from tune_seg.study.exporting import export_models
+from tune_seg.study.exporting import export_models, is_stored
 from tune_seg.study.files import ENSEMBLE
 from tune_seg.study.held_out import HeldOutScore, note_look, read_scores, write_scores
 from tune_seg.study.record import Record, State
@@ -280,7 +280,7 @@ def _write_ensemble(directory: Path, values: Mapping[str, Any]) -> None:
 
 
 def _has_weights(trial: Record) -> bool:
-    return trial.checkpoint is not None and ("://" in trial.checkpoint or Path(trial.checkpoint).is_file())
+    return trial.checkpoint is not None and is_stored(trial.checkpoint)
 
 
 def _reason(error: Exception) -> str:

@@ -59,7 +59,8 @@ def blended(outputs: Iterable[Output], tiles: Sequence[TilePlace | None], size: 
             ready: list[Output] = []
             while waiting and plan[waiting[0].number].last < number and len(ready) < len(target):
                 ready.append(_finished(waiting.popleft(), plan, canvases, size))
-            yield tuple(map(torch.stack, zip(*ready, strict=True)))  # type: ignore[misc]  # three of them
+            means, targets, numbers = zip(*ready, strict=True)
+            yield torch.stack(means), torch.stack(targets), torch.stack(numbers)
 
 
 class _Place(NamedTuple):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData
+from tune_seg.models.build import to_device
 from tune_seg.training.evaluation import evaluate
 from tune_seg.training.held_out import trained_model
 from tune_seg.training.result import Evaluation
@@ -59,6 +60,6 @@ def score_ensemble(config: TrialConfig, checkpoints: Sequence[str], data: Packed
         torch.set_num_threads(config.training.threads)
     states = [trained_model(config, checkpoint, data).state_dict() for checkpoint in checkpoints]
     model = trained_model(config, checkpoints[0], data)  # another one, that no state shares its weights with
-    mean: nn.Module = MeanOutput(model, states).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = to_device(MeanOutput(model, states), device)
     context: AbstractContextManager[None] = autocast(device.type, config.training.precision)
     return evaluate(mean, data, config, device=device, autocast=context)

@@ -10,7 +10,7 @@ from tune_seg.boundary import BoundaryMetrics
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError, first_line
-from tune_seg.models import build_model
+from tune_seg.models.build import build_model, to_device
 from tune_seg.training.checkpoints import load_weights
 from tune_seg.training.evaluation import by_kind, metrics_of_groups
 from tune_seg.training.image_tally import ImageTally
@@ -53,7 +53,7 @@ def score_on_test(
     """
     if device.type == "cpu" and config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
-    model = trained_model(config, checkpoint, test).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = to_device(trained_model(config, checkpoint, test), device)
     model.eval()
     raw, scaled = (metrics_of_groups(test, config) for _ in range(2))
     outlines = BoundaryMetrics(test.num_classes, background=raw.background) if config.evaluation.boundary else None

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from tune_seg.config import TrialConfig
 from tune_seg.data import PackedData, batches, feature_batches, steps_per_epoch
@@ -16,6 +15,7 @@ from tune_seg.data.loading.augmentation import changes_nothing
 from tune_seg.data.loading.sampling import build_sampler, sampling, trained_on
 from tune_seg.layers import AdaptiveClassWeight
 from tune_seg.models import build_model, frozen_encoder
+from tune_seg.models.build import to_device
 from tune_seg.training.evaluation import evaluate
 from tune_seg.training.frozen_features import Features, model_id
 from tune_seg.training.loss_program import build_program
@@ -70,7 +70,7 @@ class Trainer:
             acw_positive=config.acw_options.positive,
         )
         # mostly faster than contiguous, by up to a third, at worst 7 % slower, on a CPU too: scripts/bench/step.py --layouts
-        self.model: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = to_device(model, device)
         self._features = self._fixed_features()
         self.optimizer = build_optimizer(training, self.model, acw_lr=config.acw_options.lr)
         how = sampling(training)
