@@ -1,12 +1,15 @@
 """The export command: `tune-seg export STUDY --out FILE`: a trained model as one file that holds all that its use needs."""
 
+import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from tune_seg._arguments import Parser
-from tune_seg._commands import run
+from tune_seg._commands import reported, run
 from tune_seg.errors import InputError
 from tune_seg.study.files import existing_study
 
@@ -14,15 +17,15 @@ from tune_seg.study.files import existing_study
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the file; the exit status: 0, or 2 for wrong input."""
     arguments = parser().parse_args(argv)
-    try:
+
+    def exported() -> int:
         directory = existing_study(arguments.study, arguments.studies)
         name = export(directory, arguments.out, trial=arguments.trial, plain=arguments.ce)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{name} -> {arguments.out}")
-    print(f'In Python: model = tune_seg.load_model("{arguments.out}"); model.predict(image).mask')
-    return 0
+        print(f"{name} -> {arguments.out}")
+        print(f'In Python: model = tune_seg.load_model("{arguments.out}"); model.predict(image).mask')
+        return 0
+
+    return reported(exported)
 
 
 def export(directory: Path, out: Path, *, trial: int | None = None, plain: bool = False) -> str:
@@ -42,10 +45,14 @@ def export(directory: Path, out: Path, *, trial: int | None = None, plain: bool 
     if trial is not None:
         return f"{directory.name}, trial {trial} ({export_trial(directory, trial, out).name})"
     name = PLAIN if plain else WINNER
+    partial = out.with_name(f".{uuid4().hex}.partial")  # so that a file of that name stays whole whatever happens
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(existing_model(directory, name), out)
+        shutil.copyfile(existing_model(directory, name), partial)
+        os.replace(partial, out)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
     return f"{directory.name}, {name}"
 

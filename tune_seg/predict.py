@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
-from tune_seg._commands import run
+from tune_seg._commands import reported, run
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION, existing_study
+from tune_seg.study.files import existing_study
 
 if TYPE_CHECKING:
     from tune_seg.inference import SeedEnsemble, TrainedModel
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict; the exit status: 0, 2 for wrong input, 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
-    try:
+
+    def predicted() -> int:
         model = chosen_model(
             arguments.model,
             arguments.studies,
@@ -27,13 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             adjusted=arguments.adjusted,
         )
         predict(model, arguments.images, arguments.out, probabilities=arguments.probabilities)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was predicted is kept", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return reported(predicted)
 
 
 def chosen_model(
@@ -59,18 +56,17 @@ def chosen_model(
         InputError: there is no such model.
     """
     from tune_seg.inference import load_model
-    from tune_seg.study.api import Study
+    from tune_seg.study.exporting import open_ensemble, open_model
 
     if Path(model).is_file():
-        if trial is not None:
-            raise InputError(f"--trial {trial}: {model} is the file of one model; name the study to choose a trial of it")
-        if ensemble:
-            raise InputError(f"--ensemble: {model} is the file of one model; name the study to take all repeats of it")
+        if trial is not None or ensemble:
+            option = "--ensemble" if trial is None else f"--trial {trial}"
+            raise InputError(f"{option}: {model} is the file of one model; name the study to choose trials of it")
         return load_model(model, device, adjusted=adjusted)
-    study = Study(existing_study(model, studies) / CONFIGURATION)
+    directory = existing_study(model, studies)
     if ensemble:
-        return study.load_ensemble(device=device, adjusted=adjusted)
-    return study.load_model(trial, device=device, adjusted=adjusted)
+        return open_ensemble(directory, device=device, adjusted=adjusted)
+    return open_model(directory, trial, plain=False, device=device, adjusted=adjusted)
 
 
 def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:
@@ -88,10 +84,20 @@ def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: P
     from rich.console import Console
     from rich.progress import Progress
 
-    from tune_seg.inference.images import CONFIDENCE, MASKS, OVERLAYS, PROBABILITIES, predict_images, sources, write_classes
+    from tune_seg.inference.images import (
+        CONFIDENCE,
+        MASKS,
+        OVERLAYS,
+        PROBABILITIES,
+        check_out,
+        predict_images,
+        sources,
+        write_classes,
+    )
 
     console = Console()
     console.print(f"{model}", soft_wrap=True, markup=False, highlight=False)
+    check_out(out, images)
     found = sources(images, pages_as_channels=model.description.pages_as_channels)
     write_classes(model.description, out)
     with Progress(console=console, transient=True) as progress:

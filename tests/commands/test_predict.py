@@ -131,6 +131,15 @@ def test_what_cannot_be_predicted_is_named(
         assert run(*arguments, "--out", out) == 2
         assert said in capsys.readouterr().err
     assert not (out / "masks").exists()
+    assert run(study, image, "--out", out, "--device", "nowhere") == 2
+    assert "device nowhere: it cannot be used here" in capsys.readouterr().err
+    for where, said in (
+        (tmp_path / "other", "holds files that tune-seg predict did not write"),
+        (tmp_path / "images" / "found", "lies in"),
+    ):
+        assert run(study, tmp_path / "images", "--out", where) == 2
+        assert said in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["a.png"]
     (tmp_path / "file").touch()
     assert run(study, image, "--out", tmp_path / "file") == 2
     assert "file: cannot be written" in capsys.readouterr().err

@@ -17,6 +17,8 @@ CLASSES = [{"name": "background", "colour": [0, 0, 0]}, {"name": "crack", "colou
 
 ADJUSTMENT: dict[str, Any] = {"tau": 0.5, "temperature": 1.2, "shift": (-0.1, -2.0)}
 
+RULE = {"low": [1.0], "high": [2.0], "nodata": None}
+
 
 def description(**values: Any) -> ModelDescription:
     given = {
@@ -37,7 +39,7 @@ def description(**values: Any) -> ModelDescription:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     said = description(
-        temperature=1.5, adjustment=ADJUSTMENT, metrics={"s_rec": 0.7, "f1": None}, intensity_rule={"low": [1.0]}
+        temperature=1.5, adjustment=ADJUSTMENT, metrics={"s_rec": 0.7, "f1": None}, intensity_rule=RULE
     )
     model = build_model(said.model, 2)
     write_model(tmp_path / "new" / "a.safetensors", said, model.state_dict())
@@ -54,6 +56,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ({"format_version": 2}, r"format_version: Input should be 1.*a newer tune_seg may have written it"),
         ({"mean": [0.5]}, r"mean has 1 numbers, 3 are needed"),
         ({"adjustment": ADJUSTMENT | {"shift": [0.0, 0.0, 0.0]}}, r"adjustment\.shift has 3 numbers, 2 are needed"),
+        ({"adjustment": ADJUSTMENT | {"shift": []}}, r"adjustment\.shift has 0 numbers, 2 are needed"),
+        (
+            {"model": {"architecture": "Unet", "encoder": "tu-hf-hub:a/b"}},
+            r"is no name, and what is elsewhere",
+        ),
+        ({"intensity_rule": {"low": [1.0]}}, r"intensity_rule needs low, high and nodata"),
         ({"temperature": 0.0}, r"temperature: Input should be greater than 0"),
         ({"more": 1}, r"more: Extra inputs are not permitted"),
     ],

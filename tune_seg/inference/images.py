@@ -24,6 +24,8 @@ CONFIDENCE: Final = "confidence"
 PROBABILITIES: Final = "probabilities"
 CLASSES: Final = "classes.txt"
 
+_MARK: Final = ".tune_seg_predictions"
+"""The file by which a folder of predictions is known, so that nothing else is written over."""
 _OPACITY: Final = 0.5
 
 
@@ -132,6 +134,19 @@ def predict_images(
         yield source
 
 
+def check_out(out: Path, images: Iterable[Path]) -> None:
+    """Reject a folder to write to in which something else could be lost, or taken for an image the next time.
+
+    Raises:
+        InputError: it holds what no prediction wrote, or it lies in a folder of images.
+    """
+    for folder in images:
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{out}: lies in {folder}, whose images are predicted; write to a folder beside it")
+    if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
+        raise InputError(f"{out}: holds files that tune-seg predict did not write; name a new or an empty folder")
+
+
 def write_classes(description: ModelDescription, out: Path) -> None:
     """Write the names of the classes in the order of their indices, a line each.
 
@@ -140,6 +155,7 @@ def write_classes(description: ModelDescription, out: Path) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        (out / _MARK).touch()
         (out / CLASSES).write_text("".join(f"{name}\n" for name in description.class_names), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error

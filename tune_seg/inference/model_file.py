@@ -5,6 +5,7 @@ Such a file holds numbers and text alone: nothing in it is executed when it is r
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".safetensors"
 
 _KEY: Final = "tune_seg"
+_NAME: Final = re.compile(r"[\w.-]+")
+"""Of an encoder: `tu-hf-hub:...` and `tu-local-dir:...` would have timm read what is elsewhere."""
 
 Colour = tuple[
     Annotated[Integer, Field(ge=0, le=255)], Annotated[Integer, Field(ge=0, le=255)], Annotated[Integer, Field(ge=0, le=255)]
@@ -103,10 +106,14 @@ class ModelDescription(Section):
         for name, values, count in (
             ("mean", self.mean, self.channels),
             ("std", self.std, self.channels),
-            ("adjustment.shift", () if self.adjustment is None else self.adjustment.shift, len(self.classes)),
+            ("adjustment.shift", None if self.adjustment is None else self.adjustment.shift, len(self.classes)),
         ):
-            if values and len(values) != count:
+            if values is not None and len(values) != count:
                 raise ValueError(f"{name} has {len(values)} numbers, {count} are needed")
+        if not _NAME.fullmatch(self.model.encoder):
+            raise ValueError(f"model.encoder {self.model.encoder!r} is no name, and what is elsewhere is not fetched")
+        if self.intensity_rule is not None and self.intensity_rule.keys() != {"low", "high", "nodata"}:
+            raise ValueError("intensity_rule needs low, high and nodata, and nothing else")
         return self
 
     @property

@@ -83,7 +83,13 @@ class TrainedModel:
             raise InputError("this model has no adjusted logits: nothing was fitted to its validation images")
         self.description = description
         self._adjustment = description.adjustment if adjusted else None
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device {device}: it cannot be used here ({first_line(error)}); there is always cpu"
+            ) from error
         model = build_model(
             description.model.model_copy(update={"weights": "none"}),
             len(description.classes),

@@ -146,18 +146,9 @@ class Study:
         Raises:
             InputError: the study has no answer yet, there is no such trial, or its weights are not stored any more.
         """
-        from tempfile import TemporaryDirectory
+        from tune_seg.study.exporting import open_model
 
-        from tune_seg.inference.trained_model import load_model
-        from tune_seg.study.exporting import PLAIN, WINNER, existing_model, export_trial
-
-        if trial is None:
-            file = existing_model(self.directory, PLAIN if plain else WINNER)
-            return load_model(file, device, adjusted=adjusted)
-        with TemporaryDirectory() as temporary:
-            file = Path(temporary) / "model.safetensors"
-            export_trial(self.directory, trial, file)
-            return load_model(file, device, adjusted=adjusted)
+        return open_model(self.directory, trial, plain=plain, device=device, adjusted=adjusted)
 
     def load_ensemble(self, *, device: "str | torch.device | None" = None, adjusted: bool = False) -> "SeedEnsemble":
         """The mean of the models of all repeats of the configuration to take, as far as their weights are stored.
@@ -169,16 +160,9 @@ class Study:
         Raises:
             InputError: the study has no answer yet, or no weights of its repeats are stored any more.
         """
-        from tempfile import TemporaryDirectory
+        from tune_seg.study.exporting import open_ensemble
 
-        from tune_seg.inference.trained_model import SeedEnsemble, load_model
-        from tune_seg.study.exporting import export_trials
-
-        table = _table(self.directory / CONFIGURATIONS)
-        numbers = [number for trials in table["trials"][table["recommended"]] for number in trials]
-        with TemporaryDirectory() as temporary:
-            files = export_trials(self.directory, numbers, Path(temporary))
-            return SeedEnsemble([load_model(file, device, adjusted=adjusted) for file in files])
+        return open_ensemble(self.directory, device=device, adjusted=adjusted)
 
     @property
     def trials(self) -> "pd.DataFrame":

@@ -9,31 +9,35 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.config import DataConfig, StudyConfig, TrialConfig
 from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
 from tune_seg.data.packing.origin import origins_of
 from tune_seg.errors import InputError
-from tune_seg.inference.model_file import read_description, write_model
+from tune_seg.inference.model_file import SUFFIX, read_description, write_model
 from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
-from tune_seg.study.files import CONFIGURATION, MODELS, PACKS, STORE
+from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, STORE
 from tune_seg.study.record import Record, State, sortable
+
+if TYPE_CHECKING:
+    import torch
+
+    from tune_seg.inference.trained_model import SeedEnsemble, TrainedModel
 
 WINNER: Final = "winner"
 """What the model of the configuration to take is called."""
 PLAIN: Final = "ce"
 """What the model of plain cross entropy is called."""
 
-_SUFFIX: Final = ".safetensors"
-
 
 def model_file(directory: Path, name: str) -> Path:
     """The file of a model in the directory of a study."""
-    return directory / MODELS / f"{name}{_SUFFIX}"
+    return directory / MODELS / f"{name}{SUFFIX}"
 
 
 def existing_model(directory: Path, name: str) -> Path:
@@ -52,13 +56,19 @@ def existing_model(directory: Path, name: str) -> Path:
 
 
 def best_stored(config: StudyConfig, configuration: Configuration) -> Record | None:
-    """Of the trials of a configuration whose weights are stored, the one with the best objective."""
-    stored = [trial for trial in configuration.completed if trial.checkpoint is not None]
-    return max(stored, key=lambda trial: sortable(trial.score(config.objectives[0])), default=None)
+    """Of the trials of a configuration that noted where their weights are, the one with the best objective."""
+    return _best(config, [trial for trial in configuration.completed if trial.checkpoint is not None])
+
+
+def _best(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
+    return max(trials, key=lambda trial: sortable(trial.score(config.objectives[0])), default=None)
 
 
 def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Path, elsewhere: Elsewhere) -> dict[str, Path]:
     """Write the models of the configuration to take and of plain cross entropy, by their names.
+
+    Of each it is the best repeat whose weights are still stored. A model of another configuration that an earlier session
+    has left does not stay.
 
     Args:
         answer: what the repeats say.
@@ -68,22 +78,63 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
         elsewhere: where torch is.
 
     Raises:
-        InputError: a file cannot be written.
+        InputError: naming what could not be written; what could be was.
     """
     written: dict[str, Path] = {}
+    problems: list[str] = []
     for name, id in ((WINNER, answer.verdict.recommended), (PLAIN, answer.reference)):
-        trial = best_stored(config, answer.contenders[id])
-        if trial is not None:
-            written[name] = model_file(directory, name)
-            if not _is_of(written[name], trial, directory):
-                _export(trial, config, pack, directory, written[name], elsewhere)
+        file, repeats = model_file(directory, name), answer.contenders[id]
+        best = _best(config, [trial for trial in repeats.completed if _weights_of(trial, directory) is not None])
+        try:
+            if not _is_of(file, repeats.completed if best is None else [best], directory):
+                file.unlink(missing_ok=True)
+                if best is None:
+                    raise InputError(f"no weights of {repeats.name} are stored any more")
+                _export(best, config, pack, directory, file, elsewhere)
+            written[name] = file
+        except (InputError, OSError) as error:
+            problems.append(f"{file.name}: {error}")
+    if problems:
+        raise InputError("; ".join(problems))
     return written
 
 
-def _is_of(file: Path, trial: Record, directory: Path) -> bool:
-    """Whether a model is that of a trial, so that it need not be written again."""
+def open_model(
+    directory: Path, trial: int | None, *, plain: bool, device: "str | torch.device | None", adjusted: bool
+) -> "TrainedModel":
+    """As :meth:`tune_seg.Study.load_model`, of the study in a directory."""
+    from tune_seg.inference.trained_model import load_model
+
+    if trial is None:
+        return load_model(existing_model(directory, PLAIN if plain else WINNER), device, adjusted=adjusted)
+    if plain:
+        raise InputError(f"trial {trial} and plain cross entropy are two models; choose one")
+    with TemporaryDirectory() as temporary:
+        file = Path(temporary) / f"{trial}{SUFFIX}"
+        export_trial(directory, trial, file)
+        return load_model(file, device, adjusted=adjusted)
+
+
+def open_ensemble(directory: Path, *, device: "str | torch.device | None", adjusted: bool) -> "SeedEnsemble":
+    """As :meth:`tune_seg.Study.load_ensemble`, of the study in a directory."""
+    import pyarrow.parquet as pq
+
+    from tune_seg.inference.trained_model import SeedEnsemble, load_model
+
+    path = directory / CONFIGURATIONS
+    rows = pq.read_table(path).to_pylist() if path.is_file() else []
+    numbers = [number for row in rows if row["recommended"] for number in row["trials"]]
+    if not numbers:
+        raise InputError(f"{directory}: this study has no answer yet; run it to its end, or choose a trial of it")
+    with TemporaryDirectory() as temporary:
+        files = export_trials(directory, numbers, Path(temporary))
+        return SeedEnsemble([load_model(file, device, adjusted=adjusted) for file in files])
+
+
+def _is_of(file: Path, trials: Iterable[Record], directory: Path) -> bool:
+    """Whether a model is that of one of some trials, so that it need not be written again."""
     try:
-        return read_description(file).study == _origin(trial, directory)
+        return read_description(file).study in {_origin(trial, directory) for trial in trials}
     except InputError:
         return False
 
@@ -106,6 +157,8 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
     config = load_config(directory / CONFIGURATION)
     trials = read_trials(directory, config)
     trial = trials.get(number)
+    if not trials:
+        raise InputError(f"{directory}: no trial has begun; run the study first")
     if trial is None:
         raise InputError(f"{directory}: there is no trial {number}; there are {min(trials)} to {max(trials)}")
     if trial.state is not State.COMPLETED or trial.checkpoint is None:
@@ -129,13 +182,12 @@ def export_trials(directory: Path, numbers: Iterable[int], folder: Path) -> list
     """
     config = load_config(directory / CONFIGURATION)
     trials = read_trials(directory, config)
-    ended = [trials[number] for number in numbers if trials[number].state is State.COMPLETED]
-    stored = [each for each in ended if each.checkpoint is not None and is_stored(_found(each.checkpoint, directory))]
+    stored = [trials[number] for number in numbers if _weights_of(trials[number], directory) is not None]
     if not stored:
         raise InputError(
             f"{directory}: no weights of these trials are stored any more; {model_file(directory, WINNER)} has one of them"
         )
-    files = [folder / f"{trial.number}{_SUFFIX}" for trial in stored]
+    files = [folder / f"{trial.number}{SUFFIX}" for trial in stored]
     with _ended(Elsewhere()) as elsewhere:
         for trial, file in zip(stored, files, strict=True):
             _export(trial, config, _pack_of(config, directory), directory, file, elsewhere)
@@ -168,15 +220,33 @@ def read_trials(directory: Path, config: StudyConfig) -> Mapping[int, Record]:
 def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out: Path, elsewhere: Elsewhere) -> None:
     last = trial.last
     assert last is not None and trial.checkpoint is not None  # it ran to its end
-    rules = [origin.intensity_rule for origin in origins_of(pack) if origin.intensity_rule is not None]
     said: dict[str, Any] = {
         "metrics": {**last.evaluation.metrics, **last.evaluation.scaled_metrics},
         "fitted": last.evaluation.fitted,
-        "intensity_rule": rules[0] if rules else None,
+        "intensity_rule": _intensity_rule(pack),
         "version": version("tune-seg"),
         "study": _origin(trial, directory),
     }
     elsewhere(_written, trial.config, config.data, str(pack), _found(trial.checkpoint, directory), out, said)
+
+
+def _intensity_rule(pack: Path) -> Mapping[str, Any] | None:
+    """How the numbers in the files became levels, as far as all files say the same that the pack was made of."""
+    rules = [origin.intensity_rule for origin in origins_of(pack)]
+    if not rules or any(rule != rules[0] for rule in rules):
+        known = "several things are said" if rules else "nothing is known"
+        raise InputError(
+            f"{pack}: {known} of the intensities of its images; pack the data set again into an empty folder of packs"
+        )
+    return rules[0]
+
+
+def _weights_of(trial: Record, directory: Path) -> str | None:
+    """Where the weights are that a trial ended with; None where it did not, or they are not stored."""
+    if trial.state is not State.COMPLETED or trial.checkpoint is None:
+        return None
+    found = _found(trial.checkpoint, directory)
+    return found if is_stored(found) else None
 
 
 def _found(checkpoint: str, directory: Path) -> str:

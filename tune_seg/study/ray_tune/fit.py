@@ -1,5 +1,6 @@
 """Run the trials of a study on Ray Tune."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -86,8 +87,9 @@ class _Endings(tune.Callback):
             return
 
         def said(number: int, frame: FrameType | None) -> None:
-            os.write(2, _ENDING)  # what is safe within a handler, whoever prints at this moment
             tunes(number, frame)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                os.write(2, _ENDING)  # what is safe within a handler, whoever prints at this moment
 
         signal.signal(signal.SIGINT, said)
         treat_as_ctrl_c()
