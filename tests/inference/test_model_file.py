@@ -38,9 +38,7 @@ def description(**values: Any) -> ModelDescription:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    said = description(
-        temperature=1.5, adjustment=ADJUSTMENT, metrics={"s_rec": 0.7, "f1": None}, intensity_rule=RULE
-    )
+    said = description(temperature=1.5, adjustment=ADJUSTMENT, metrics={"s_rec": 0.7, "f1": None}, intensity_rule=RULE)
     model = build_model(said.model, 2)
     write_model(tmp_path / "new" / "a.safetensors", said, model.state_dict())
     found, weights = read_model(tmp_path / "new" / "a.safetensors")
