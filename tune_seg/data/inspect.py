@@ -6,7 +6,7 @@ Of a large set some images are looked at, for a few seconds.
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,9 @@ from tune_seg.data.tiled import TiledDataset
 from tune_seg.errors import InputError
 
 _MOST: Final = 48
-"""Images that are looked at."""
+"""Images that train or validate that are looked at."""
+_MOST_OF_TEST: Final = 12
+"""Images that are held out of which is looked at whether they can be read."""
 _MOST_FILES_OF_SLICES: Final = 4
 """Volumes of which slices are looked at: each must be read as a whole."""
 _MOST_BYTES_COMPARED: Final = 2**28
@@ -83,15 +85,18 @@ def inspect(dataset: Dataset, test: Dataset | None, size: tuple[int, int], packs
     found.lines += [f"note: {line}" for line in summarised(copies)]
     unmatched = _unmatched(whole, blank=dataset.blank)
     found.problems += unmatched.values()
-    chosen = _chosen([sample for sample in dataset.samples if sample not in unmatched])
+    chosen = _chosen([sample for sample in dataset.samples if sample not in unmatched], _MOST)
     if not chosen:
         return _summed(found)
-    some = dataset.of_some(chosen)
+    held_out = _chosen([sample for sample in test.samples if sample not in unmatched], _MOST_OF_TEST) if test else ()
+    some = dataset.of_some((*chosen, *held_out))
     names = _names(some, found, complete=len(chosen) == len(dataset.samples))
     if names is None:
         return _summed(found)
-    looks, wrong = _looks(some, Form(size, dataset.channels, dataset.dtype))
-    found.problems += wrong
+    form = Form(size, dataset.channels, dataset.dtype)
+    looks, wrong = _looks(replace(some, samples=chosen), form)
+    _, wrong_in_test = _looks(replace(some, samples=held_out), form)
+    found.problems += [*wrong, *wrong_in_test]
     found.lines += [f"note: {note}" for note in (*some.notes, *dataset.notes_at(size), *resize_notes(dataset, size))]
     if looks:
         found.lines += _described(looks, dataset, names, size)
@@ -153,9 +158,9 @@ def _copies(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     return found
 
 
-def _chosen(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Some of both sides, spread evenly; of volumes a few."""
-    chosen = spread(samples, _MOST)
+def _chosen(samples: Sequence[Sample], most: int) -> tuple[Sample, ...]:
+    """Some of all sides, spread evenly; of volumes a few."""
+    chosen = spread(samples, most)
     files = list(dict.fromkeys(sample.image for sample in chosen if sample.part is not None))
     kept = set(spread(files, _MOST_FILES_OF_SLICES))
     return tuple(sample for sample in chosen if sample.part is None or sample.image in kept)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from tests.support.image_files import held_out_root, load, photo, read_root, write_image
 from tune_seg.data import PackedData, PackedTest, pack
+from tune_seg.data.inspect import inspect
 from tune_seg.errors import InputError
 
 SIZE = (40, 48)
@@ -187,6 +188,25 @@ def test_inverted_masks_are_refused(tmp_path: Path, white: int) -> None:
     said, (answer,) = refused(tmp_path)
     assert f"3 masks (a.png, b.png, d.png) have 0 all around, 1 mask (c.png) have {white}" in said
     assert packed(tmp_path, **answer)[0] == counts(masks, 0, white)
+
+
+@pytest.mark.parametrize("palettes", [False, True])
+def test_a_published_test_whose_masks_say_the_contrary_is_refused(tmp_path: Path, palettes: bool) -> None:
+    for split, alike in (("train", True), ("val", True), ("test", False)):
+        for number, found in enumerate(DISCS):
+            write_image(tmp_path / "images" / split / f"{split}{number}.png", photo(*SIZE))
+            (tmp_path / "masks" / split).mkdir(exist_ok=True, parents=True)
+            mask = Image.fromarray((found if alike or palettes else ~found).astype(np.uint8))
+            if palettes:
+                mask.putpalette([0, 0, 0, 255, 0, 0] if alike else [255, 0, 0, 0, 0, 0])
+            mask.save(tmp_path / "masks" / split / f"{split}{number}.png")
+    values: dict[str, Any] = {"split": {"test": "published"}}
+    said, answers = refused(tmp_path, classes=["background", "crack"], **values)
+    assert ("palettes differ" if palettes else "one kind seems inverted") in said and "test0.png" in said
+    problems = inspect(read_root(tmp_path, **values), held_out_root(tmp_path, **values), SIZE, tmp_path / "packs").problems
+    assert len(problems) == 1 and "test0.png" in problems[0]
+    twice = [2 * count for count in counts([*DISCS], 0, 1)]
+    assert packed(tmp_path, **values, **answers[-1])[0] == twice == packed(tmp_path)[0]  # which does not read the test
 
 
 def test_what_many_masks_have_wrong_is_one_line(tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def meaning(totals: MaskTotals, asked: Asked) -> Meaning:
     return answer
 
 
+def reject_contradictions(totals: MaskTotals, asked: Asked, labels: Labels) -> None:
+    """Reject masks of which some say the contrary of others by equal values, unless somebody said what each value is.
+
+    Raises:
+        InputError: palettes differ, or some masks seem inverted.
+    """
+    if not asked.by_value:
+        _reject_palettes(totals, asked)
+        _reject_inverted(totals, asked, labels)
+
+
 def meaning_of_numbers(totals: MaskTotals, asked: Asked) -> Meaning:
     """What the values mean of masks that hold class numbers for certain, as label volumes do.
 

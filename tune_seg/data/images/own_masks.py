@@ -8,7 +8,7 @@ from tune_seg.config import DataConfig
 from tune_seg.data.dataset import IGNORE_INDEX, TEST, Sample
 from tune_seg.data.images.class_lists import ClassList
 from tune_seg.data.images.mask_meaning import Asked, option
-from tune_seg.data.images.mask_scan import MaskScan
+from tune_seg.data.images.mask_scan import Masks, MaskScan
 from tune_seg.data.images.pictures import CLASS_NUMBERS, MaskFiles
 from tune_seg.data.images.scan import Scan
 from tune_seg.data.labels import Labels, declared
@@ -41,8 +41,7 @@ def own_masks(
     """How the masks of samples are read.
 
     Args:
-        samples: all of them. A published or listed test does not decide what there is to learn: values that only its masks
-            have are refused when it is packed. A drawn one may as well train, so its masks tell as the others do.
+        samples: all of them.
         config: whose names take precedence over those of the list.
         class_list: what lies beside the masks.
         where: the folder of the masks, for messages.
@@ -53,7 +52,7 @@ def own_masks(
         InputError: as :func:`~tune_seg.data.labels.declared`.
     """
     masks = masks_of(samples)
-    reader: MaskFiles = CLASS_NUMBERS if class_list is None else class_list.reader(masks)
+    reader: MaskFiles = CLASS_NUMBERS if class_list is None else class_list.reader(masks.all_but_test)
     classes, notes = config.classes, tuple[str, ...]()
     if classes is None and class_list is not None:
         classes = {number: name for number, name in class_list.names.items() if number != config.ignore_label}
@@ -71,7 +70,11 @@ def own_masks(
     return OwnMasks(MaskScan(masks, asked), reader, notes)
 
 
-def masks_of(samples: Sequence[Sample]) -> tuple[Path, ...]:
-    """Their mask files, each once, without those of a published or listed test."""
-    told = (sample.mask for sample in samples if sample.split != TEST or sample.drawn_from)
-    return tuple(dict.fromkeys(mask for mask in told if mask is not None))
+def masks_of(samples: Sequence[Sample]) -> Masks:
+    """Their mask files, each once."""
+    of_test = [sample.split == TEST and not sample.drawn_from for sample in samples]
+    told, held_out = (
+        tuple(dict.fromkeys(s.mask for s, is_test in zip(samples, of_test, strict=True) if is_test is side and s.mask))
+        for side in (False, True)
+    )
+    return Masks(told, held_out)

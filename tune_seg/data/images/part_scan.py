@@ -38,7 +38,7 @@ class PartScan(Scan):
 
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals: dict[int, MaskTotals] = {}
-        for _, answers in self._each(self._look, progress):
+        for _, answers in self._each(self._masks, self._look, progress):
             for file, (number, answer) in answers.items():
                 if not isinstance(answer, InputError):  # loading says what is wrong with it
                     totals.setdefault(number, MaskTotals()).add(file, answer)

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tune_seg.data.dataset import printable
 from tune_seg.data.labels import Labels
@@ -67,7 +67,7 @@ class Scan(ABC):
         assert self._labels is not None
         return self._labels
 
-    def of_some(self, masks: set[Path]) -> "Scan":
+    def of_some(self, masks: set[Path]) -> Self:
         """The same for some of its masks."""
         scan = copy(self)
         scan._masks = tuple(mask for mask in self._masks if mask in masks)
@@ -83,15 +83,15 @@ class Scan(ABC):
         """The labels, from all masks."""
 
     def _each(
-        self, read: Callable[[Path], Decoded], progress: Callable[[int], None] | None
+        self, masks: Iterable[Path], read: Callable[[Path], Decoded], progress: Callable[[int], None] | None = None
     ) -> Iterator[tuple[Path, Decoded]]:
         """What `read` gives for each mask, in order, read on all cores; few answers wait at a time."""
         waiting: deque[tuple[Path, Future[Decoded]]] = deque()
-        masks, done = iter(self._masks), 0
+        left, done = iter(masks), 0
         with ThreadPoolExecutor(self._threads) as pool:
             try:
                 while True:
-                    for path in islice(masks, _AHEAD - len(waiting)):
+                    for path in islice(left, _AHEAD - len(waiting)):
                         waiting.append((path, pool.submit(read, path)))
                     if not waiting:
                         return

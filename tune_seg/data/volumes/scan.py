@@ -7,7 +7,7 @@ from pathlib import Path
 from tune_seg.config import DataConfig
 from tune_seg.data.cores import available_cores
 from tune_seg.data.images.mask_meaning import Asked, Meaning, meaning_of_numbers
-from tune_seg.data.images.mask_scan import MaskScan
+from tune_seg.data.images.mask_scan import Masks, MaskScan
 from tune_seg.data.images.mask_statistics import WHITE, MaskStatistics, count
 from tune_seg.data.images.mask_totals import MaskTotals
 from tune_seg.data.labels import Labels
@@ -49,7 +49,7 @@ class VolumeScan(MaskScan):
     """
 
     def __init__(self, cases: Mapping[Path, Case], asked: Asked) -> None:
-        super().__init__(tuple(cases), asked)
+        super().__init__(Masks(tuple(cases)), asked)
         self._cases = cases
         self._threads = available_cores()  # a label volume for each is in memory
 
