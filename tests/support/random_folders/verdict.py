@@ -156,6 +156,7 @@ def _looked_at(folder: Folder, dataset: Dataset) -> _Seen:
 def _other_counts(folder: Folder, seen: _Seen, names: tuple[str, ...], notes: str) -> dict[str, bool]:
     """The pixels that are read as something else than they are, and whether that is said."""
     encoding, found = folder.encoding, {}
+    taken = "all are taken as they are" in notes  # masks that seem inverted
     of_name: dict[str, set[int]] = defaultdict(set)
     for (number, name), count in seen.pairs.items():
         if name is not None:
@@ -173,12 +174,14 @@ def _other_counts(folder: Folder, seen: _Seen, names: tuple[str, ...], notes: st
             what = f"{count} pixels of class {number} are ignored"
             found[what] = "255 is taken for ignored" in notes and white and _right_share(seen, number, notes)
         elif folder.names is not None and name != folder.names[number]:
-            found[f"{count} pixels of {folder.names[number]} are read as {name}"] = False
+            # of a class that no mask has at all, a study warns before it starts
+            unseen = all(name != folder.names[number] for _, name in seen.pairs)
+            found[f"{count} pixels of {folder.names[number]} are read as {name}"] = unseen or taken
         elif folder.names is None and encoding.are_numbers and name != f"class {encoding.values[number]}":
             found[f"{count} pixels of the value {encoding.values[number]} are read as {name}"] = False
     if folder.names is not None and (other := set(names) - set(folder.names.values())):
         found[f"classes {', '.join(sorted(other))}, which nobody named"] = "255 is a class" in notes
-    found |= {f"{name} is of the classes {numbers}": False for name, numbers in of_name.items() if len(numbers) > 1}
+    found |= {f"{name} is of the classes {numbers}": taken for name, numbers in of_name.items() if len(numbers) > 1}
     ignored = sum(n for (number, name), n in seen.pairs.items() if number == IGNORED and name is None)
     if ignored and not encoding.are_colours:
         word = f"{encoding.ignored} is ignored" if folder.ignored_is_said else "255 is taken for ignored"

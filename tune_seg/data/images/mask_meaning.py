@@ -71,20 +71,18 @@ def meaning(totals: MaskTotals, asked: Asked) -> Meaning:
     if not asked.by_value:
         _reject_palettes(totals, asked)
     answer = meaning_of_numbers(totals, asked)
-    if not asked.by_value:
-        _reject_inverted(totals, asked, answer.labels)
-    return answer
+    return Meaning(answer.labels, (*answer.notes, *_inverted(totals, asked, answer.labels)))
 
 
-def reject_contradictions(totals: MaskTotals, asked: Asked, labels: Labels) -> None:
-    """Reject masks of which some say the contrary of others by equal values, unless somebody said what each value is.
+def contradictions(totals: MaskTotals, asked: Asked, labels: Labels) -> tuple[str, ...]:
+    """What to say of masks of which some say the contrary of others by equal values, where each value was said.
 
     Raises:
-        InputError: palettes differ, or some masks seem inverted.
+        InputError: palettes differ, or some masks seem inverted, and nobody said what each value is.
     """
     if not asked.by_value:
         _reject_palettes(totals, asked)
-        _reject_inverted(totals, asked, labels)
+    return _inverted(totals, asked, labels)
 
 
 def meaning_of_numbers(totals: MaskTotals, asked: Asked) -> Meaning:
@@ -313,14 +311,18 @@ def _reject_unknown(totals: MaskTotals, asked: Asked, unknown: list[int]) -> Non
     )
 
 
-def _reject_inverted(totals: MaskTotals, asked: Asked, labels: Labels) -> None:
-    if (inverted := totals.inverted) is not None and len(labels.class_names) == 2:
-        (dark, bright), (low, high) = inverted, sorted(totals.pixels)
-        names = {low: labels.class_names[0], high: labels.class_names[1]}
-        raise InputError(
-            f"{asked.where}: {dark} have {low} all around, {bright} have {high}, so one kind seems inverted. "
-            f"Invert these; if all are right, say so with {option('data.classes', names)}"
-        )
+def _inverted(totals: MaskTotals, asked: Asked, labels: Labels) -> tuple[str, ...]:
+    if (inverted := totals.inverted) is None or len(labels.class_names) != 2:
+        return ()
+    (dark, bright), (low, high) = inverted, sorted(totals.pixels)
+    said = f"{dark} have {low} all around, {bright} have {high}"
+    if asked.by_value:
+        return (f"{said}: all are taken as they are, because data.classes says what each value is",)
+    names = {low: labels.class_names[0], high: labels.class_names[1]}
+    raise InputError(
+        f"{asked.where}: {said}, so one kind seems inverted. "
+        f"Invert these; if all are right, say so with {option('data.classes', names)}"
+    )
 
 
 def _share(totals: MaskTotals, value: int) -> str:

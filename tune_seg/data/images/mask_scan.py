@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from tune_seg.data.images.mask_meaning import Asked, Meaning, meaning, reject_contradictions
+from tune_seg.data.images.mask_meaning import Asked, Meaning, contradictions, meaning
 from tune_seg.data.images.mask_statistics import WHITE, MaskStatistics, Reader, statistics
 from tune_seg.data.images.mask_totals import MaskTotals
 from tune_seg.data.images.pictures import mask_pixels
@@ -91,7 +91,8 @@ class MaskScan(Scan):
             if not isinstance(answer, InputError):  # who packs it says what is wrong with it
                 totals.add(path, answer)
         if self._test:
-            reject_contradictions(totals, self._asked, found.labels)
+            said = contradictions(totals, self._asked, found.labels)
+            self._notes = (*found.notes, *(note for note in said if note not in found.notes))
         return found.labels
 
     def _look(self, mask: Path) -> MaskStatistics | InputError:
