@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as pillow
 
 from tune_seg.config import Resize
 from tune_seg.errors import InputError
@@ -215,7 +216,14 @@ def _occurring(dataset: Dataset, sample: Sample) -> frozenset[int]:
 
 def values_of(mask: npt.NDArray[np.uint8 | np.uint16 | np.int32]) -> frozenset[int]:
     """The distinct values of an array, without negative ones, which are ignored in every mask."""
-    return frozenset(np.flatnonzero(np.bincount(known(mask))).tolist())
+    return frozenset(np.flatnonzero(histogram(mask)).tolist())
+
+
+def histogram(mask: npt.NDArray[np.uint8 | np.uint16 | np.int32]) -> npt.NDArray[np.int64]:
+    """How often each value from 0 on occurs in an array (H, W); of one of bytes, of all 256."""
+    if mask.dtype == np.uint8:  # which Pillow counts in a third of the time of NumPy
+        return np.array(pillow.fromarray(np.ascontiguousarray(mask)).histogram(), np.int64)
+    return np.bincount(known(mask))
 
 
 def known(mask: npt.NDArray[_Value]) -> npt.NDArray[_Value]:

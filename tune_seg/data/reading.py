@@ -197,15 +197,15 @@ def detect_format(config: DataConfig) -> str:
 def _detected(root: Path, config: DataConfig) -> FormatName:
     if not root.is_dir():
         raise InputError(f"data.root: {root} is not a folder")
-    candidates = {name: _Reader.of(name) for name in FORMATS if config.format in (None, name)}
+    candidates = [name for name in FORMATS if config.format in (None, name)]
     if config.format == "folder" and {"images", "masks"} <= config.options.keys():
         return "folder"  # which says where the files are, however the folders are called
     if config.format == "rle" and "table" in config.options:
         return "rle"
-    for name, reader in candidates.items():
-        if reader.looks_like(root):
+    for name in candidates:  # the modules of those that follow are not loaded
+        if _Reader.of(name).looks_like(root):
             return name
-    wanted = "\n              ".join(f"{name}: {reader.layout}" for name, reader in candidates.items())
+    wanted = "\n              ".join(f"{name}: {_Reader.of(name).layout}" for name in candidates)
     there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     found = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "") if there else "nothing"
     raise InputError(

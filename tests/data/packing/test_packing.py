@@ -711,8 +711,8 @@ def test_missing_foreign_and_damaged_packs_are_refused(root: Path, packs: Path, 
                 writer.write_batch(rows)
         with pytest.raises(InputError, match="without its summary"):
             PackedData(bad)
-    bad.write_bytes(whole.replace(f'{{"version": {file_format.FORMAT_VERSION}'.encode(), b'{"version": 9'))
-    with pytest.raises(InputError, match=f"a pack of version 9, this program reads version {file_format.FORMAT_VERSION}"):
+    bad.write_bytes(whole.replace(f'{{"version": {file_format.FORMAT_VERSION}'.encode(), b'{"version": 7'))
+    with pytest.raises(InputError, match=f"a pack of version 7, this program reads version {file_format.FORMAT_VERSION}"):
         PackedData(bad)
     with pytest.raises(InputError, match="incomplete pack"):
         PackedData(tmp_path)

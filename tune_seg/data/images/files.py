@@ -186,6 +186,9 @@ class FileDataset(LabelledDataset):
         try:
             if sample.mask is None:
                 return self._translated(np.zeros((1, 1), np.uint8)) if self.blank else frozenset()
+            known = self.classes.values_in(sample.mask) if isinstance(self.classes, Scan) and sample.part is None else None
+            if known is not None:
+                return self._translated(np.array([sorted(known)], np.int32))
             return self._translated(self.masks.read(sample.mask, sample.part))
         except InputError:
             return frozenset()

@@ -51,6 +51,7 @@ class MaskScan(Scan):
         self._asked, self._said = asked, asked.labels
         self._reader = read
         self._notes: tuple[str, ...] = ()
+        self._values: dict[Path, frozenset[int]] = {}
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -65,6 +66,9 @@ class MaskScan(Scan):
         some._test = tuple(mask for mask in self._test if mask in masks)
         return some
 
+    def values_in(self, mask: Path) -> frozenset[int] | None:
+        return self._values.get(mask)
+
     def describe(self) -> dict[str, Any]:
         return {
             "version": _VERSION,
@@ -76,11 +80,14 @@ class MaskScan(Scan):
     def _read(self, progress: Callable[[int], None] | None) -> Labels:
         totals = MaskTotals()
         unreadable: list[str] = []
+        once: dict[frozenset[int], frozenset[int]] = {}  # most masks hold the same few values
         for path, answer in self._each(self._masks, self._look, progress):
             if isinstance(answer, InputError):
                 unreadable.append(str(answer))
             else:
                 totals.add(path, answer)
+                values = frozenset(answer.pixels)
+                self._values[path] = once.setdefault(values, values)
         if unreadable and len(totals.pixels.keys() - {self._ignore_label}) < 2:
             if self._said is None:
                 raise self._unclear(unreadable)

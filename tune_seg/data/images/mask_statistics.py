@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.dataset import known
+from tune_seg.data.dataset import histogram, known
 from tune_seg.data.images.class_numbers import Raw
 from tune_seg.data.images.pictures import MaskPixels, mask_pixels, page_numbers
 from tune_seg.errors import InputError
@@ -19,6 +19,7 @@ _DISTANCES = (1, 2)  # one after the other three pixels: half of the bands that 
 _FRAMED = 0.95
 _FEW_VALUES = 3
 _ENOUGH_PIXELS = 2**16
+_ENOUGH_FOR_RECTANGLES = 2**14
 _FILLED = 0.4
 
 
@@ -65,7 +66,7 @@ def statistics(path: Path, read: Reader = mask_pixels) -> MaskStatistics | Input
 
 def count(found: MaskStatistics, values: Raw) -> npt.NDArray[np.int64]:
     """Add a page or a slice: its pixels, and those of value 255 at borders. Returns how often each value occurs."""
-    counts = np.bincount(known(values))
+    counts = histogram(values)
     present = np.flatnonzero(counts).tolist()
     for value in present:
         found.pixels[value] = found.pixels.get(value, 0) + int(counts[value])
@@ -89,7 +90,7 @@ def _look(found: MaskStatistics, mask: MaskPixels) -> None:
     if len(present) > _FEW_VALUES:
         _add_solid(found, values)
         if present[-1] <= len(present):
-            found.compact = _compact(values, counts)
+            found.compact = _compact(values)
 
 
 def _frame(values: Raw) -> int | None:
@@ -110,15 +111,17 @@ def _add_solid(found: MaskStatistics, values: Raw) -> None:
         found.looked_at[value] = found.looked_at.get(value, 0) + int(looked_at[value])
 
 
-def _compact(values: Raw, counts: npt.NDArray[np.int64]) -> bool:
-    from scipy.ndimage import find_objects
-
-    filled = [
-        counts[value] / ((rectangle[0].stop - rectangle[0].start) * (rectangle[1].stop - rectangle[1].start))
-        for value, rectangle in enumerate(find_objects(values), start=1)
-        if rectangle is not None
-    ]
-    return float(np.mean(filled)) >= _FILLED
+def _compact(values: Raw) -> bool:
+    step = 1 + int((values.size / _ENOUGH_FOR_RECTANGLES) ** 0.5)
+    some = np.maximum(values[::step, ::step], 0).astype(np.intp)  # 0, which is no object, where nothing is known
+    counts = np.bincount(some.ravel())
+    area = np.ones(len(counts), np.intp)
+    for axis, length in enumerate(some.shape):
+        there = np.zeros((length, len(counts)), np.bool_)
+        there[np.expand_dims(np.arange(length), 1 - axis), some] = True
+        area *= length - there.argmax(axis=0) - there[::-1].argmax(axis=0)
+    of_objects = np.flatnonzero(counts)[1 if counts[0] else 0 :]
+    return bool((counts[of_objects] / area[of_objects]).mean() >= _FILLED) if len(of_objects) else False
 
 
 def _inside(white: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -48,6 +48,9 @@ class PublishedOrFound(Scan):
         self._lacking = len(known - held)
         return found if self._other else self._published
 
+    def values_in(self, mask: Path) -> frozenset[int] | None:
+        return self._scan.values_in(mask)
+
     def of_some(self, masks: set[Path]) -> "PublishedOrFound":
         return PublishedOrFound(self._scan.of_some(masks), self._published, self._what)
 

@@ -51,6 +51,10 @@ class Scan(ABC):
         """What was taken for granted to find the labels, once they are known."""
         return ()
 
+    def values_in(self, mask: Path) -> frozenset[int] | None:
+        """The raw values in a mask, once the labels are known; None where this scan does not know them."""
+        return None
+
     def labels(self, progress: Callable[[int], None] | None = None) -> Labels:
         """The meaning of the raw values.
 

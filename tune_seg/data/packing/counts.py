@@ -11,9 +11,8 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as pillow
 
-from tune_seg.data.dataset import IGNORE_INDEX, NOT_OF_FILE, Mask
+from tune_seg.data.dataset import IGNORE_INDEX, NOT_OF_FILE, Mask, histogram
 
 _CHECK_BYTES: Final = 4
 _COLUMNS: Final = 3  # the value, its pixels, and those that are left
@@ -78,10 +77,10 @@ def counted(mask: Mask, resized: Mask, used: tuple[slice, slice] = _ALL) -> byte
 
     Pixels of the mask that are :data:`~tune_seg.data.dataset.NOT_OF_FILE` count nowhere.
     """
-    full = kept = _histogram(mask)
+    full = kept = histogram(mask)
     part = mask[used]
     if part.shape != mask.shape:
-        kept = _histogram(part)
+        kept = histogram(part)
     if part.shape != resized.shape:
         rows, columns = (
             (2 * np.arange(large) + 1) * small // (2 * large) for large, small in zip(part.shape, resized.shape, strict=True)
@@ -92,11 +91,6 @@ def counted(mask: Mask, resized: Mask, used: tuple[slice, slice] = _ALL) -> byte
     values = values[values != NOT_OF_FILE]
     cell = np.stack([values, full[values], kept[values]], axis=1).astype("<i8").tobytes()
     return cell + crc32(cell).to_bytes(_CHECK_BYTES)
-
-
-def _histogram(mask: Mask) -> npt.NDArray[np.int64]:
-    # Pillow counts bytes in half the time of NumPy, and of most masks few pixels are lost
-    return np.array(pillow.fromarray(np.ascontiguousarray(mask)).histogram(), np.int64)
 
 
 def restored(cell: bytes) -> npt.NDArray[np.int64] | None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tune_seg._child import Child
 from tune_seg.data.cores import available_cores
-from tune_seg.data.dataset import Dataset, Image, Mask, Sample
+from tune_seg.data.dataset import Dataset, Image, Mask, Sample, histogram
 from tune_seg.data.packing.counts import counted
 from tune_seg.data.packing.file_format import Form, Row
 from tune_seg.data.packing.resizing import placed, resized
@@ -49,7 +49,7 @@ class Decoder:
         of_file, size, how = self.dataset.of_file(sample, mask), self.form.size, self.dataset.resize
         image, mask = resized(*_checked((image, mask), sample, self.form), size, how)
         used, filled = placed(of_file.shape, size, how)
-        pixels = pixels_of(mask)
+        pixels = histogram(mask)
         return Row.of(sample, image, mask, pixels, counted(of_file, mask[filled], used), self.form), pixels
 
 
@@ -120,11 +120,6 @@ def _serve(connection: Connection, decoder: Decoder) -> None:
         except Exception:  # not every exception can be pickled
             answer = RuntimeError(traceback.format_exc())
         connection.send(answer)
-
-
-def pixels_of(mask: Mask) -> npt.NDArray[np.int64]:
-    """The number of pixels of each value (256,)."""
-    return np.bincount(mask.ravel(), minlength=256)
 
 
 def _checked(loaded: tuple[Image, Mask], sample: Sample, form: Form) -> tuple[Image, Mask]:

@@ -20,7 +20,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tune_seg.data.dataset import IGNORE_INDEX, Image, ImageType, Mask, Sample, printable
+from tune_seg.data.dataset import IGNORE_INDEX, Image, ImageType, Mask, Sample, histogram, printable
 from tune_seg.data.tiles import TilePlace, image_of
 from tune_seg.errors import InputError
 
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 CONTENT_VERSION = 2
 """Of what is hashed. It goes up only where equal content needs another id, because a study notes the id of its data."""
 
@@ -209,7 +209,7 @@ class Rows:
             for names, image, mask, digest, picture, pixels in zip(*columns, strict=True):
                 if _digest(names, image, mask) != digest or _picture(image) != picture:
                     return None
-                if _of_classes(np.bincount(mask.ravel(), minlength=2**8)) != pixels:
+                if _of_classes(histogram(mask)) != pixels:
                     return None
         except (pa.ArrowException, OSError):  # what cannot be decompressed
             return None
@@ -382,12 +382,13 @@ def _digest(names: RowNames, image: Image, mask: Mask) -> bytes:
 def _picture(image: Image) -> bytes:
     if (image[0] == image[0, 0]).all() and (image == image[0, 0]).all():  # few go on beyond the first row
         return b""  # such as the empty slices at the end of every volume
-    return blake2b(image.data, digest_size=_DIGEST_BYTES).digest()
+    return sha256(image.data).digest()[:_DIGEST_BYTES]  # which processors compute twice as fast
 
 
 def _of_classes(pixels: npt.NDArray[np.int64]) -> bytes:
     """The numbers of pixels of the classes, without those of the ignored pixels, of all values (256,)."""
-    return np.trim_zeros(pixels[:IGNORE_INDEX], "b").astype(_PIXELS).tobytes()
+    found = np.flatnonzero(pixels[:IGNORE_INDEX])
+    return pixels[: found[-1] + 1 if len(found) else 0].astype(_PIXELS).tobytes()
 
 
 def _stored(array: npt.NDArray[Any], form: Form) -> bytes:

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, problems_error
+from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample, histogram, problems_error
 from tune_seg.data.packing.counts import Counts, restored
-from tune_seg.data.packing.decoding import decoded, pixels_of
+from tune_seg.data.packing.decoding import decoded
 from tune_seg.data.packing.disk import PARTIAL, claimed, clear_abandoned, disk_errors, free_bytes
 from tune_seg.data.packing.file_format import (
     CONTENT_VERSION,
@@ -163,7 +163,7 @@ def _taken_over(rows: Rows, samples: Sequence[Sample], tally: "_Tally") -> bool:
     ):
         return False
     for sample, digest, mask, of_file in zip(samples, digests, rows.masks, counts, strict=True):
-        tally.add(sample.subset, digest, pixels_of(mask), of_file)
+        tally.add(sample.subset, digest, histogram(mask), of_file)
     return True
 
 
