@@ -15,6 +15,7 @@ from PIL import UnidentifiedImageError
 from tune_seg.data.dataset import Image, ImageType
 from tune_seg.data.images import tiff
 from tune_seg.data.images.class_numbers import Raw
+from tune_seg.data.images.plain_png import plain_png
 from tune_seg.data.images.tiff import MAX_TINT, Stored, one_channel
 from tune_seg.errors import InputError
 
@@ -76,7 +77,8 @@ class Pictures:
             with _reading(path):
                 stored = tiff.read_pages(path) if self.pages_as_channels else tiff.read_page(path, page)
         if stored is None:
-            return _by_pillow(path, _decode(path, page))
+            pixels = plain_png(path)
+            return _by_pillow(path, _decode(path, page)) if pixels is None else Stored(pixels, False)
         _reject_turned(path, stored.orientation)
         return stored
 
@@ -167,6 +169,9 @@ def mask_pixels(path: Path, part: int | None = None) -> MaskPixels:
     if tiff.is_tiff(path):
         with _reading(path):
             return MaskPixels(*tiff.read_labels(path, part or 0))
+    pixels = plain_png(path)
+    if pixels is not None:
+        return MaskPixels(_grey(path, Stored(pixels, False), "RGB", 0))
     image = _decode(path)
     lossy = image.format in _JPEG or (image.format == "WEBP" and not _is_lossless_webp(path))
     pictures: int = getattr(image, "n_frames", 1)
@@ -185,21 +190,20 @@ def mask_pixels(path: Path, part: int | None = None) -> MaskPixels:
         return MaskPixels(grey if largest == 255 else grey // np.uint8(255 // largest), None, lossy)
     if image.mode.startswith("I"):
         return MaskPixels(np.asarray(image).astype(np.uint16), None, lossy)
-    return MaskPixels(_grey_of_colour(path, image, MAX_TINT if lossy else 0), None, lossy)
+    return MaskPixels(_grey(path, _by_pillow(path, image), image.mode, MAX_TINT if lossy else 0), None, lossy)
 
 
-def _grey_of_colour(path: Path, image: pillow.Image, tolerance: int) -> Raw:
-    stored = _by_pillow(path, image)
+def _grey(path: Path, stored: Stored, mode: str, tolerance: int) -> Raw:
     if stored.alpha and (stored.pixels[..., -1] != np.iinfo(stored.pixels.dtype).max).any():
         raise InputError(
-            f"{path}: a mask with transparency (mode {image.mode}), so it is not clear what is the object. If the "
+            f"{path}: a mask with transparency (mode {mode}), so it is not clear what is the object. If the "
             "transparency is, make it the mask (for instance with ImageMagick: mogrify -alpha extract); else take it away "
             "(mogrify -alpha off)"
         )
     grey = one_channel(stored.pixels, alpha=stored.alpha, tolerance=tolerance)
     if grey is None:
         raise InputError(
-            f"{path}: a mask in colour (mode {image.mode}); a mask has one channel with a class number in each pixel "
+            f"{path}: a mask in colour (mode {mode}); a mask has one channel with a class number in each pixel "
             "(grey or palette): convert the colours to class numbers, or declare them with data.options.colours "
             "(data.format: folder)"
         )
