@@ -24,7 +24,7 @@ def plain_png(path: Path) -> npt.NDArray[np.uint8] | None:
     """
     from imagecodecs import spng_decode  # of libspng, as libpng crashes at the hundreds of damaged files
 
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() != ".png" or not path.is_file():  # a pipe would wait for whoever writes to it
         return None
     try:
         content = path.read_bytes()
