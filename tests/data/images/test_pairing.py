@@ -48,6 +48,7 @@ def test_the_usual_ways_of_naming_masks_are_found_and_said(images: list[str], ma
         (["1.png", "2.png"], ["10.png", "20.png"]),
         (["a.png"], ["a_1.png"]),
         (["p1/a.png"], ["p2/a.png"]),
+        (["1_label_color.png", "2_label_color.png"], ["1_label.png", "2_label.png"]),
     ],
 )
 def test_names_that_may_be_of_other_things_are_not_put_together(images: list[str], masks: list[str]) -> None:

@@ -14,6 +14,7 @@ from tests.support.reported import answer_of, record, repeats, scaled
 from tune_seg.study.output.answer import (
     adjusted_lines,
     answer_table,
+    apart_lines,
     beside_table,
     columns_beside,
     diverged_lines,
@@ -137,6 +138,20 @@ def test_repeats_that_diverged_or_have_no_f1_count_as_0_and_it_is_said() -> None
     assert list(undefined_lines(answer, "s_rec")) == []
     lines = cells(printed(answer_table(console(), answer, ["f1"], 0.95)))
     assert [line[2][:6] for line in lines] == ["0.5000", "0.4000"]
+
+
+def test_a_training_far_below_the_others_is_named() -> None:
+    ce, low = repeats("ce", [0.50, 0.51, 0.49, 0.50], 0), [0.70, 0.72, 0.69, 0.70, 0.01]
+    (line,) = apart_lines(answer_of([*ce, *repeats("focal", low, 10)]), "s_rec", 0.01)
+    assert line == (
+        "Warning: of 5 trainings of focal trial 14 scored 0.0100, the others 0.6900 to 0.7200: it can fail, and plain cross "
+        "entropy has no training with its seed, so it is not compared."
+    )
+    (line,) = apart_lines(answer_of([*ce, *repeats("focal", low[1:], 10)]), "s_rec", 0.01)
+    assert line.endswith("trial 13 scored 0.0100, the others 0.6900 to 0.7200: it can fail.")
+    assert list(apart_lines(answer_of(THREE), "s_rec", 0.01)) == []
+    for scores in ([0.70, 0.72, 0.69, 0.64], [0.7, 0.7, 0.69], [0.9, 0.1]):  # as far as the others are, the margin, too few
+        assert list(apart_lines(answer_of([*ce, *repeats("focal", scores, 10)]), "s_rec", 0.01)) == []
 
 
 def beside(**values: Any) -> str:

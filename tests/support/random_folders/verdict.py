@@ -96,11 +96,13 @@ class _Seen:
     Attributes:
         pairs: the pixels of each true class (-1: none, -2: not measured) that were read as each name (None: ignored).
         in_masks: the pixels of each class in the masks.
+        hole_in_training: whether pixels of images that train were not measured.
         wrong: what nothing could excuse.
     """
 
     pairs: Counter[tuple[int, str | None]] = field(default_factory=Counter)
     in_masks: Counter[int] = field(default_factory=Counter)
+    hole_in_training: bool = False
     wrong: list[str] = field(default_factory=list)
 
 
@@ -147,6 +149,7 @@ def _looked_at(folder: Folder, dataset: Dataset) -> _Seen:
             if picture.masks:
                 seen.in_masks.update(picture.classes.ravel().tolist())
             true = np.where(picture.hole, NOT_MEASURED, picture.classes)
+            seen.hole_in_training |= bool(picture.hole.any()) and (sample.split == "train" or sample.fold is not None)
             both, times = np.unique(np.stack([true.ravel(), mask.ravel()]), axis=1, return_counts=True)
             for (number, index), count in zip(both.T.tolist(), times.tolist(), strict=True):
                 seen.pairs[number, None if index == IGNORE_INDEX else names[index]] += count
@@ -163,7 +166,9 @@ def _other_counts(folder: Folder, seen: _Seen, names: tuple[str, ...], notes: st
             of_name[name].add(number)
         if number == NOT_MEASURED:
             found[f"{count} pixels that were not measured are read as {name or 'ignored'}"] = (
-                name is None and "nodata or nan: they are ignored" in notes
+                name is None
+                # else a study says how many pixels are ignored on each side, as it does in any case
+                and ("nodata or nan: they are ignored" in notes or not seen.hole_in_training)
             )
         elif number == IGNORED:
             if name is not None:

@@ -187,8 +187,10 @@ def _affixes(images: list[str], masks: list[str]) -> list[tuple[_Affix, _Affix, 
     found: dict[tuple[_Affix, _Affix], bool] = {}
     for affix, known in _added(images, masks, MASK_WORDS):
         found[_Affix(), affix] = known
+    named_as_masks = all(words_removed(stem := name.rpartition("/")[2], MASK_WORDS) != stem for name in masks)
     for affix, known in _added(masks, images, IMAGE_WORDS):
-        found[affix, _Affix()] = known
+        if known or not named_as_masks:  # `a_label_color` is a picture of `a_label`, not its image
+            found[affix, _Affix()] = known
     for image in (*_worded(images, IMAGE_WORDS), *_common(images)):
         for mask in _worded(masks, MASK_WORDS):
             found.setdefault((image, mask), True)

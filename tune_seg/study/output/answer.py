@@ -13,7 +13,7 @@ from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.fitting import fitting_table, heading
 from tune_seg.study.output.sentence import PLAIN, called, interval
 from tune_seg.study.output.words import cell, counted, settings_of
-from tune_seg.study.record import State
+from tune_seg.study.record import Record, State
 from tune_seg.study.scoring import TestScores
 from tune_seg.study.verdict import Difference, Kind
 from tune_seg.training.result import TEMPERATURE
@@ -21,6 +21,9 @@ from tune_seg.training.result import TEMPERATURE
 _CHANCE = "P(better)"
 _UNCHANGED = ("recall", "accuracy")
 """Shown metrics that one temperature does not change."""
+_FAR = 3.0
+"""A training is far below the others when it is so many times as far below as they are apart, or the margin is."""
+_ENOUGH_OTHERS = 2
 _SAME = 1e-9
 """Scores that differ by less are the same score."""
 
@@ -84,6 +87,24 @@ def diverged_lines(answer: Answer) -> Iterator[str]:
         diverged = sum(trial.state is State.DIVERGED for trial in configuration.repeats)
         if diverged:
             yield f"{names[id]} diverged in {diverged} of {len(configuration.repeats)} repeats; each counts as 0."
+
+
+def apart_lines(answer: Answer, metric: str, margin: float) -> Iterator[str]:
+    """Which contenders have a training that scored far below all their others, and whether the comparison counts it."""
+    names, plain = called(answer), {_key(trial) for trial in answer.contenders[answer.reference].scored}
+    for id, configuration in answer.contenders.items():
+        trials = {trial.number: trial for trial in configuration.scored if trial.state is State.COMPLETED}
+        scores = [(trial.score(metric), number) for number, trial in trials.items()]
+        known = sorted((score, number) for score, number in scores if score is not None and score == score)
+        if len(known) <= _ENOUGH_OTHERS:
+            continue
+        (low, number), (second, _), (highest, _) = known[0], known[1], known[-1]
+        if low < second - _FAR * max(highest - second, margin):
+            alone = f", and {PLAIN} has no training with its seed, so it is not compared"
+            yield (
+                f"Warning: of {len(known)} trainings of {names[id]} trial {number} scored {cell(low)}, the others "
+                f"{cell(second)} to {cell(highest)}: it can fail{alone if _key(trials[number]) not in plain else ''}."
+            )
 
 
 def undefined_lines(answer: Answer, metric: str) -> Iterator[str]:
@@ -168,6 +189,10 @@ def _in_a_table(answer: Answer, configuration: Configuration) -> str:
         return "ce"
     settings = settings_of(configuration)
     return f"{configuration.name}\n  {settings}" if settings else configuration.name
+
+
+def _key(trial: Record) -> tuple[int, int | None]:
+    return trial.config.training.seed, trial.config.fold
 
 
 def _of(configuration: Configuration, name: str) -> list[float]:

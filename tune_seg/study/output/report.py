@@ -22,6 +22,7 @@ from tune_seg.study.files import CONFIGURATIONS
 from tune_seg.study.output.answer import (
     adjusted_lines,
     answer_table,
+    apart_lines,
     beside_table,
     columns_beside,
     diverged_lines,
@@ -128,6 +129,7 @@ def _verdict(console: Console, config: StudyConfig, answer: Answer, surroundings
     console.print(answer_table(console, answer, objectives, settings.confidence))
     _say(console, diverged_lines(answer))
     _say(console, undefined_lines(answer, objectives[0]))
+    _say(console, apart_lines(answer, objectives[0], settings.margin))
     if answer.front:
         names = called(answer)
         shares = (f"{names[id]} {share:.0%}" for id, share in answer.front.items())
