@@ -1,4 +1,6 @@
-"""Do the answers hold up? The default study with several search seeds, against what fresh seeds say of each answer.
+"""Do the answers hold up? The default study with several seeds, against what fresh seeds say of each answer.
+
+Each search has a search seed and training seeds of its own: searches that share their trainings would share their luck.
 
 Each search recommends a configuration and reports its score. A study of rows then trains every configuration that was
 recommended, and the plain losses, with seeds that no search has used. Printed is, for each search, the true mean score of
@@ -23,13 +25,25 @@ METRIC = "temperature/s_rec"
 FIRST_SEED = 1001
 PLAIN = ("ce", "wce", "focal", "dual_focal")
 CLOSE = 0.02
+_APART = 50
+"""Between the first training seeds of two searches, so that no training is of both."""
 
 
 def search(studies: Path, seed: int) -> Path:
-    """The default study with another search seed; a finished one is not run again."""
+    """The default study with another search seed and other training seeds; a finished one is not run again."""
     name = f"search_{seed}"
     if not (studies / name / "configurations.parquet").exists() or not finished(studies / name):
-        run("default", "--studies", studies, "--study", name, "--set", f"search.seed={seed}")
+        run(
+            "default",
+            "--studies",
+            studies,
+            "--study",
+            name,
+            "--set",
+            f"search.seed={seed}",
+            "--set",
+            f"training.seed={_APART * seed}",
+        )
     return studies / name
 
 
