@@ -292,12 +292,19 @@ class CheckpointStore:
         return removed
 
     @contextlib.contextmanager
-    def within(self, budget: float, uses: Callable[[str], float]) -> Iterator[None]:
-        """Evict now and then in another thread, and once more at the end; the arguments are those of :meth:`evict`."""
+    def within(self, budget: float, uses: Callable[[str], float], clear: Callable[[], object]) -> Iterator[None]:
+        """Evict now and then in another thread, and once more at the end.
+
+        Args:
+            budget: as for :meth:`evict`.
+            uses: the same.
+            clear: called each time before: it removes what nobody needs, whatever the budget.
+        """
         ended = threading.Event()
 
         def evict() -> None:
             while not ended.wait(_EVERY_SECONDS):
+                clear()
                 self.evict(budget, uses)
 
         thread = threading.Thread(target=evict, name="eviction", daemon=True)
@@ -307,6 +314,7 @@ class CheckpointStore:
         finally:
             ended.set()
             thread.join()
+            clear()
             self.evict(budget, uses)
 
     def _existing(self, paths: Mapping[str, str]) -> set[str]:
