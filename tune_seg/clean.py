@@ -46,7 +46,7 @@ def clean(directory: Path, *, weights: bool = False, packs: bool = False, yes: b
         lines = [f"  {size_of(each.size)}: {each.what}. {each.lost}" for each in found]
         if yes:
             try:
-                remove(found)
+                remove(found, directory)
             except OSError as error:
                 raise InputError(
                     f"{error.filename} cannot be removed ({error.strerror}); what came before is gone"

@@ -5,7 +5,7 @@ one of them runs. The results, the models to use, MLflow's database and the look
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ from tune_seg.study.budget import grid_trials, repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.exporting import trials_of
-from tune_seg.study.files import CONFIGURATION, IMAGES, MODELS, PACKS, STORE, bytes_of
+from tune_seg.study.files import CONFIGURATION, IMAGES, MODELS, PACKS, RESULTS, STORE, bytes_of
 from tune_seg.study.kept_weights import own_weights, studies_beside, unneeded, used_beside
+from tune_seg.study.output.results import forget_weights
 from tune_seg.study.output.words import counted
 from tune_seg.study.prepare import locked
 from tune_seg.study.record import Record
@@ -38,11 +39,13 @@ class Removable:
         what: they are.
         lost: what is lost by it, a sentence.
         paths: files and folders.
+        trials: the numbers of the trials that have no weights afterwards.
     """
 
     what: str
     lost: str
     paths: tuple[Path, ...]
+    trials: frozenset[int] = frozenset()
 
     @property
     def size(self) -> int:
@@ -137,15 +140,18 @@ def removable(directory: Path, *, weights: bool, packs: bool) -> list[Removable]
     found = [_left_behind(directory), _states(study, others), _weights(study, all_of_them=weights)]
     if packs:
         found.append(_packs(study, others))
-    return [each for each in found if each.paths]
+    return [each for each in found if each.paths or each.trials]
 
 
-def remove(found: Iterable[Removable]) -> None:
-    """Remove files and folders.
+def remove(found: Sequence[Removable], directory: Path) -> None:
+    """Remove files and folders of a study.
 
     Raises:
         OSError: one of them cannot be removed.
     """
+    trials = {number for each in found for number in each.trials}
+    if trials and (directory / RESULTS).is_file():  # first: what the study has no more another may remove
+        forget_weights(directory / RESULTS, trials)
     for path in (path for each in found for path in each.paths):
         if path.is_dir():
             shutil.rmtree(path)
@@ -187,15 +193,23 @@ def _weights(study: _Study, *, all_of_them: bool) -> Removable:
         needed = {trial.number for trial in trials}
         if study.packed is not None:
             needed = Confirmation(study.config, directory, study.packed, budget=0, slots=1).needed(trials)
+    given_up = [
+        trial
+        for trial in trials
+        if trial.checkpoint is not None and trial.number not in needed and own_weights(trial, directory).is_file()
+    ]
     gone = unneeded(trials, needed, directory)
-    numbers = ", ".join(str(trial.number) for trial in gone)
+    shared = len(given_up) - len(gone)
+    of_others = f"; {shared} of them stay because another study has them or begins with them" * bool(shared)
+    numbers = ", ".join(str(trial.number) for trial in given_up)
     models = sorted(path.stem for path in (directory / MODELS).glob("*.safetensors"))
     stay = f" The model{'s' * (len(models) > 1)} {' and '.join(models)} stay{'s' * (len(models) == 1)}." * bool(models)
     afterwards = " What tune-seg confirm adds is scored on the test split without them." * all_of_them
     return Removable(
-        f"weights of {counted(len(gone), 'trial')}",
+        f"weights of {counted(len(given_up), 'trial')}{of_others}",
         f"The model of trial {numbers} cannot be loaded or exported without training it again.{stay}{afterwards}",
         tuple(sorted({own_weights(trial, directory) for trial in gone})),
+        frozenset(trial.number for trial in given_up),
     )
 
 

@@ -173,8 +173,9 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
         )
     if _weights_of(trial, directory) is None:
         raise InputError(
-            f"{directory}: the weights of trial {number} are not stored: a study keeps those that its answer needs. The models "
-            f"in {directory / MODELS} are there without --trial; to have this one, train it again: {_again(trial, directory)}"
+            f"{directory}: the weights of trial {number} are not stored: a study keeps those that its answer needs. The "
+            f"models in {directory / MODELS} are there without --trial; to have this one, train it again: "
+            f"{_again(trial, directory)}"
         )
     with _ended(Elsewhere()) as elsewhere:
         _export(trial, config, _pack_of(config, directory), directory, out, elsewhere)

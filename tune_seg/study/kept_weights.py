@@ -6,6 +6,7 @@ Only the store beside the studies is cleared: who uses another one, nobody here 
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from tune_seg.study.files import CONFIGURATION, JOURNAL, RESULTS, STORE
 from tune_seg.study.record import Record, State
 from tune_seg.training.checkpoints import CheckpointStore
 
+_COMPLETED: Final = re.compile(r'"outcome":\{"state":"completed"')
 _CHECKPOINT: Final = re.compile(r'"checkpoint":"([^"]+)"')
 
 
@@ -77,11 +79,10 @@ def used_beside(directory: Path) -> set[str]:
     for other in studies_beside(directory):
         names |= _begun_with(other / CONFIGURATION)
         results, journal = other / RESULTS, other / JOURNAL
-        written = results.stat().st_mtime_ns if results.is_file() else 0
-        if written:
-            names |= _of_results(results, written)
-        if journal.stat().st_mtime_ns > written:  # it is running, or was killed: its table lacks the newest trials
-            names |= {Path(found).name for found in _CHECKPOINT.findall(journal.read_text(encoding="utf-8"))}
+        ended = _of_journal(journal, journal.stat().st_mtime_ns)
+        table = _of_results(results, results.stat().st_mtime_ns) if results.is_file() else _NOTHING
+        # the table of a study that runs, or was killed, lacks the newest trials
+        names |= table.names if table.completed >= ended.completed else ended.names | table.names
     return names
 
 
@@ -106,10 +107,30 @@ def _files(configuration: Path, written: int) -> frozenset[str]:  # another time
         raise InputError(f"{configuration} cannot be read ({error}); correct it, or move the study elsewhere") from None
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """The trials of a study that ran to their end: how many there are, and the names of the files of their weights."""
+
+    completed: int
+    names: frozenset[str]
+
+
+_NOTHING: Final = _Ended(0, frozenset())
+
+
 @lru_cache
-def _of_results(results: Path, written: int) -> frozenset[str]:
+def _of_results(results: Path, written: int) -> _Ended:
+    """What the table says, where a removal of weights is noted."""
     try:
-        found = pq.read_table(results, columns=["checkpoint"])["checkpoint"].to_pylist()
+        table = pq.read_table(results, columns=["state", "checkpoint"]).to_pydict()
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{results} cannot be read ({error}); run its study again, or move it elsewhere") from None
-    return frozenset(Path(path).name for path in found if path is not None)
+    found = (checkpoint for checkpoint in table["checkpoint"] if checkpoint is not None)
+    return _Ended(table["state"].count(State.COMPLETED), frozenset(map(os.path.basename, found)))
+
+
+@lru_cache
+def _of_journal(journal: Path, written: int) -> _Ended:
+    """What the journal says, which has every trial as it ended."""
+    text = journal.read_text(encoding="utf-8")
+    return _Ended(len(_COMPLETED.findall(text)), frozenset(map(os.path.basename, _CHECKPOINT.findall(text))))

@@ -96,12 +96,14 @@ def say_disk(console: Console, config: StudyConfig, directory: Path) -> None:
     packs = list((directory.parent / PACKS).glob(f"{config.data.content}*"))
     packs += list((directory.parent / PACKS).glob(f"{config.data.test_content}*"))
     store = config.compute.store or str(directory.parent / STORE)
-    checkpoints = f", checkpoints of all studies {size_of(bytes_of(Path(store).glob('*')))} in {store}"
-    say(
-        console,
-        f"Disk: results {size_of(bytes_of(of_study - models))}, models {size_of(bytes_of(models))}, packed images "
-        f"{size_of(bytes_of(packs))}{checkpoints * ('://' not in store)}. What can be removed: {command()} clean {called_in_commands(directory)}",
-    )
+    kept = [
+        f"results {size_of(bytes_of(of_study - models))}",
+        f"models {size_of(bytes_of(models))}",
+        f"packed images {size_of(bytes_of(packs))}",
+    ]
+    if "://" not in store:
+        kept.append(f"checkpoints of all studies {size_of(bytes_of(Path(store).glob('*')))} in {store}")
+    say(console, f"Disk: {', '.join(kept)}. What can be removed: {command()} clean {called_in_commands(directory)}")
 
 
 def say_next(console: Console, lines: Iterable[str]) -> None:
