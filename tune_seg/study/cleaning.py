@@ -49,8 +49,9 @@ class Removable:
 
     @property
     def size(self) -> int:
-        """Their bytes."""
-        return bytes_of(file for path in self.paths for file in (path.rglob("*") if path.is_dir() else (path,)))
+        """The bytes that their removal frees: of the weights of a model to use none, which are one file with it."""
+        files = (file for path in self.paths for file in (path.rglob("*") if path.is_dir() else (path,)))
+        return bytes_of(file for file in files if file.stat().st_nlink == 1)
 
 
 @dataclass(frozen=True)

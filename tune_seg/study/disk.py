@@ -60,7 +60,7 @@ class DiskNeed:
 
     Attributes:
         weights: of trained models, which stay in the store.
-        models: the models to use.
+        models: the models to use, as far as they are no files of the store.
         states: the training states that other trials begin from.
         running: of the newest states of the trials that run.
         results: of tables, journal, counts of images and MLflow's database.
@@ -168,7 +168,8 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
     val_images = len(plan.dataset.samples) - plan.train_images
     return DiskNeed(
         weights=Alike(_kept(plan) if budget else 0, state if extended else model.weights),
-        models=Alike(2 if answers else 0, model.weights),
+        # where the weights stand alone, the two files of a model's weights are one
+        models=Alike(2 if answers and extended else 0, model.weights),
         states=Alike(_shared(plan, data) if budget else 0, state),
         running=at_once * _STATES_A_SLOT * state if budget else 0,
         results=_BYTES_A_STUDY + plan.trials * (config.training.epochs * _BYTES_AN_EPOCH + val_images * _BYTES_AN_IMAGE),

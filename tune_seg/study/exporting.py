@@ -8,12 +8,13 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from tune_seg.config import DataConfig, StudyConfig, TrialConfig
 from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
@@ -27,6 +28,7 @@ from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, STORE
 from tune_seg.study.output.command_lines import command
 from tune_seg.study.record import Record, State, sortable
+from tune_seg.training.checkpoints import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
@@ -97,6 +99,7 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
                 if best is None:
                     raise InputError(f"no weights of {repeats.name} are stored any more")
                 _export(best, config, pack, directory, file, elsewhere)
+                _have_once(file, best, directory)
             written[name] = file
         except (InputError, OSError) as error:
             problems.append(f"{file.name}: {error}")
@@ -135,6 +138,20 @@ def open_ensemble(directory: Path, *, device: "str | torch.device | None", adjus
     with TemporaryDirectory() as temporary:
         files = export_trials(directory, numbers, Path(temporary))
         return SeedEnsemble([load_model(file, device, adjusted=adjusted) for file in files])
+
+
+def _have_once(model: Path, trial: Record, directory: Path) -> None:
+    """Have the store's file of the weights of a trial be that of its model, under two names, where the disk can do that.
+
+    Neither is ever changed: another model is another file, and to remove one name leaves the other.
+    """
+    weights = directory.parent / STORE / os.path.basename(str(trial.checkpoint))
+    if WEIGHTS not in weights.name or not weights.is_file():
+        return
+    partial = weights.with_name(f"{weights.name}.{uuid4().hex}.partial")
+    with suppress(OSError):  # not every file system has hard links
+        os.link(model, partial)
+        os.replace(partial, weights)
 
 
 def _is_of(file: Path, trial: Record, directory: Path) -> bool:

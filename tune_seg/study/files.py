@@ -112,5 +112,6 @@ def existing_study(study: str, studies: Path) -> Path:
 
 
 def bytes_of(files: Iterable[Path]) -> int:
-    """The size of those of some files that are there; one that is named twice counts once."""
-    return sum(path.stat().st_size for path in dict.fromkeys(files) if path.is_file())
+    """The size of those of some files that are there; one that has several names, or is named twice, counts once."""
+    found = (path.stat() for path in files if path.is_file())
+    return sum({(status.st_dev, status.st_ino): status.st_size for status in found}.values())
