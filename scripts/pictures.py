@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 from tune_seg.config import AugmentationConfig, DataConfig, ModelConfig
 from tune_seg.data import PackedData, batches, pack, read
 from tune_seg.models import build_model
+from tune_seg.training.checkpoints import load_weights
 
 _SCENES = 3
 _COLOURS = {
@@ -99,7 +100,7 @@ def _scores(row: Any, data: PackedData) -> str:
 def _predict(row: Any, config: dict[str, Any], data: PackedData) -> Any:
     """The predicted classes (N, H, W) of all validation scenes, by the weights that the trial ended with."""
     model = build_model(ModelConfig(**config["model"]), data.num_classes, acw=bool(row.acw))
-    model.load_state_dict(torch.load(row.checkpoint, map_location="cpu", weights_only=True)["state"]["model"])
+    model.load_state_dict(load_weights(row.checkpoint))
     model.eval()
     augmentation = AugmentationConfig(**config["augmentation"])
     drawn = batches(data.val, epoch=0, seed=0, batch_size=8, augmentation=augmentation, device="cpu", train=False)

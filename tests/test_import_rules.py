@@ -24,6 +24,7 @@ LAYERS = {
         "confirm",
         "predict",
         "export",
+        "clean",
         "compare",
         "presets",
         "schema",

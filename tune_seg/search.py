@@ -109,6 +109,7 @@ def _dry_run(study: _Request) -> list[str]:
     """Print what would run and what a look at the images shows; why it could not."""
     import yaml
 
+    from tune_seg.study.disk import disk_need, measured_model
     from tune_seg.study.plan import plan_study
     from tune_seg.study.reuse import computed_once
     from tune_seg.study.search_space.samplers import sample_trials
@@ -122,12 +123,15 @@ def _dry_run(study: _Request) -> list[str]:
     print("# five sampled trials")
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
+    need, folder = disk_need(plan, measured_model(plan)), study.directory.parent
     known = [config.trial(assignment) for assignment in plan.planned if plan.space.is_complete(assignment)]
     if known:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)
         whole = sum(trial.training.epochs for trial in known)
         print(f"\n# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
-    return [] if config.data.root is None else _look(study, plan)
+    print(f"\n# the disk\n{need.line(folder)}")
+    of_disk = [problem] if (problem := need.problem(folder)) else []
+    return of_disk if config.data.root is None else [*of_disk, *_look(study, plan)]
 
 
 def _look(study: _Request, plan: "Plan") -> list[str]:

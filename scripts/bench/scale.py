@@ -141,7 +141,7 @@ def main() -> None:
         possible = (config.trial(assignment) for assignment in sample_trials(config, space, 128))
         reuse = Reuse(data, records.planned, possible, store)
         space.seconds.clear()  # what was drawn for `reuse` is no suggestion
-        with report, profile, store.within(1e9, reuse.uses):
+        with report, profile, store.within(1e9, reuse.uses, lambda: None):
             searcher = StudySearcher(records, Path(str(arguments.seconds)), store.location, reuse, print)
             starts = Starts(Profile(arguments.slots, 0.0), records)
             with records.asking_ahead(arguments.slots):

@@ -24,11 +24,13 @@ from tune_seg.config import ComputeConfig, StudyConfig, parse
 from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.search import main
+from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.output.results import check_same_study, write_study
 from tune_seg.study.output.tracking import default_uri
 from tune_seg.study.plan import plan_study
 from tune_seg.study.prepare import Prepared, checkpoint_store
 from tune_seg.study.ray_tune import cluster
+from tune_seg.study.records import Records
 from tune_seg.study.run import _reuse_store
 from tune_seg.training.checkpoints import WEIGHTS
 from tune_seg.training.trajectory import TrainingData
@@ -99,7 +101,10 @@ def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tm
         store.save(key, [], {"weight": torch.zeros(2)})
     plan = plan_study(config, tmp_path / "study")
     ready = Prepared(plan.config, plan.config.compute, plan.space, packed, plan.directory, store)
-    with _reuse_store(ready, [], TrainingData("", (48, 48), 8)):
+    confirmation = Confirmation(plan.config, plan.directory, packed, budget=0, slots=1)
+    plan.directory.mkdir()
+    records = Records(plan.directory, plan.config, plan.space)
+    with _reuse_store(ready, records, confirmation, TrainingData("", (48, 48), 8)):
         pass
     assert [entry.key for entry in store.entries()] == [f"3f{WEIGHTS}"]
     assert plan_study(plan.config, plan.directory).config == plan.config  # it can go on

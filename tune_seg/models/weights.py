@@ -41,7 +41,7 @@ def read_weights(path: Path) -> State:
         InputError: it cannot be read, holds something beside tensors, or none.
     """
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" or is_safetensors(_beginning(path)):
             from safetensors.torch import load_file
 
             values: Any = load_file(path)
@@ -57,6 +57,16 @@ def read_weights(path: Path) -> State:
             f".safetensors, in the program that wrote it"
         ) from error
     return _unwrapped(_tensors(values, path))
+
+
+def is_safetensors(beginning: bytes) -> bool:
+    """Whether a file is safetensors whatever its name, by its first nine bytes: the length of a header in JSON, and that."""
+    return beginning[8:9] == b"{"
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(9)
 
 
 def load_weights(model: nn.Module, state: State, source: str) -> list[str]:

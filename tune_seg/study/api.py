@@ -204,7 +204,7 @@ class Study:
 
     @property
     def best(self) -> "pd.Series[Any]":
-        """The trial to take: of the configuration that the verdict recommends, the best one that ran to its end.
+        """The trial to take: of the configuration that the verdict recommends, the best repeat that ran to its end.
 
         Where nothing was repeated to be sure, it is the best trial of all, which is also the luckiest. Of several objectives
         the first counts.
@@ -219,8 +219,9 @@ class Study:
             configurations = _table(self.directory / CONFIGURATIONS)
             taken = configurations["configuration"][configurations["recommended"]]
             same = trials[trials["configuration"].isin(taken) & (trials["state"] == State.COMPLETED)]
-            if len(same):
-                return same.iloc[0]
+            for found in (same[same["repeat"]], same):  # of repeats the weights are kept
+                if len(found):
+                    return found.iloc[0]
         return trials.iloc[0]
 
 

@@ -161,6 +161,19 @@ class Confirmation:
         by_id = {each.id: each for each in contenders}
         return Answer(verdict, by_id, measured, reference.id, front, adjusted, left_out, of_the_grid)
 
+    def needed(self, records: Sequence[Record]) -> set[int]:
+        """The numbers of the trials whose weights the answer may need, now or when more seeds are trained.
+
+        Of each contender these are its repeats, and its trials of the search while it has none. With several objectives all
+        of the front are among them; of a grid over seeds or folds, all trials.
+        """
+        if self._is_grid_of_repeats and not any(record.repeat for record in records):
+            return {record.number for record in records if record.state is State.COMPLETED}
+        found = self._contenders(records, repeated=True)
+        if len(self._config.objectives) > 1:
+            found += pareto_front(configurations(records), self._config.objectives)
+        return {trial.number for each in found for trial in _repeats_first(each)}
+
     def _left(self, records: Iterable[Record], found: Sequence[Configuration]) -> int:
         """How many repeats may still be started."""
         if self.budget is None:
@@ -259,6 +272,12 @@ class Confirmation:
 _SEEDS: Final = 2**31
 """How many seeds there are (:data:`tune_seg.config.Seed`)."""
 _OF_THE_LOSS: Final = frozenset({"loss", "schedule", "acw", "acw_options", "row"})
+
+
+def _repeats_first(configuration: Configuration) -> Sequence[Record]:
+    """The repeats of a configuration that ran to their end; the trials of the search where there is none."""
+    repeats = [trial for trial in configuration.completed if trial.repeat]
+    return repeats or configuration.completed
 
 
 def _with(assignment: Mapping[str, Any], seed: int, fold: int | None) -> dict[str, Any]:

@@ -4,13 +4,17 @@ The one to take and plain cross entropy are there when the study has ended: unli
 space, and the folder of the study can be moved.
 """
 
+import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from tune_seg.config import DataConfig, StudyConfig, TrialConfig
 from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
@@ -18,11 +22,13 @@ from tune_seg.data.packing.origin import origins_of
 from tune_seg.errors import InputError
 from tune_seg.inference.model_file import SUFFIX, read_description, write_model
 from tune_seg.study.configuration import load_config
-from tune_seg.study.configurations import Configuration
+from tune_seg.study.configurations import REPEATED, Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, STORE
+from tune_seg.study.output.command_lines import command
 from tune_seg.study.record import Record, State, sortable
+from tune_seg.training.checkpoints import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +73,8 @@ def _best(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
 def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Path, elsewhere: Elsewhere) -> dict[str, Path]:
     """Write the models of the configuration to take and of plain cross entropy, by their names.
 
-    Of each it is the best repeat whose weights are still stored. A model of another configuration that an earlier session
-    has left does not stay.
+    Of each it is the best repeat whose weights are still stored, or that the file is of already. A model of another
+    configuration that an earlier session has left does not stay.
 
     Args:
         answer: what the repeats say.
@@ -84,13 +90,16 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
     problems: list[str] = []
     for name, id in ((WINNER, answer.verdict.recommended), (PLAIN, answer.reference)):
         file, repeats = model_file(directory, name), answer.contenders[id]
-        best = _best(config, [trial for trial in repeats.completed if _weights_of(trial, directory) is not None])
+        stored = [trial for trial in repeats.completed if _weights_of(trial, directory) is not None]
+        there = [trial for trial in repeats.completed if _is_of(file, trial, directory)]
+        best = _best(config, [*there, *stored])
         try:
-            if not _is_of(file, repeats.completed if best is None else [best], directory):
+            if best is None or best not in there:
                 file.unlink(missing_ok=True)
                 if best is None:
                     raise InputError(f"no weights of {repeats.name} are stored any more")
                 _export(best, config, pack, directory, file, elsewhere)
+                _have_once(file, best, directory)
             written[name] = file
         except (InputError, OSError) as error:
             problems.append(f"{file.name}: {error}")
@@ -131,10 +140,24 @@ def open_ensemble(directory: Path, *, device: "str | torch.device | None", adjus
         return SeedEnsemble([load_model(file, device, adjusted=adjusted) for file in files])
 
 
-def _is_of(file: Path, trials: Iterable[Record], directory: Path) -> bool:
-    """Whether a model is that of one of some trials, so that it need not be written again."""
+def _have_once(model: Path, trial: Record, directory: Path) -> None:
+    """Have the store's file of the weights of a trial be that of its model, under two names, where the disk can do that.
+
+    Neither is ever changed: another model is another file, and to remove one name leaves the other.
+    """
+    weights = directory.parent / STORE / os.path.basename(str(trial.checkpoint))
+    if WEIGHTS not in weights.name or not weights.is_file():
+        return
+    partial = weights.with_name(f"{weights.name}.{uuid4().hex}.partial")
+    with suppress(OSError):  # not every file system has hard links
+        os.link(model, partial)
+        os.replace(partial, weights)
+
+
+def _is_of(file: Path, trial: Record, directory: Path) -> bool:
+    """Whether a model is that of a trial, so that it need not be written again."""
     try:
-        return read_description(file).study in {_origin(trial, directory) for trial in trials}
+        return read_description(file).study == _origin(trial, directory)
     except InputError:
         return False
 
@@ -161,9 +184,16 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
         raise InputError(f"{directory}: no trial has begun; run the study first")
     if trial is None:
         raise InputError(f"{directory}: there is no trial {number}; there are {min(trials)} to {max(trials)}")
-    if trial.state is not State.COMPLETED or trial.checkpoint is None:
-        why = "its weights were not stored" if trial.state is State.COMPLETED else f"it is {trial.state}"
-        raise InputError(f"{directory}: trial {number} cannot be exported: {why}; choose one that ran to its end")
+    if trial.state is not State.COMPLETED:
+        raise InputError(
+            f"{directory}: trial {number} cannot be exported: it is {trial.state}; choose one that ran to its end"
+        )
+    if _weights_of(trial, directory) is None:
+        raise InputError(
+            f"{directory}: the weights of trial {number} are not stored: a study keeps those that its answer needs. The "
+            f"models in {directory / MODELS} are there without --trial; to have this one, train it again: "
+            f"{_again(trial, directory)}"
+        )
     with _ended(Elsewhere()) as elsewhere:
         _export(trial, config, _pack_of(config, directory), directory, out, elsewhere)
     return trial
@@ -210,11 +240,17 @@ def read_trials(directory: Path, config: StudyConfig) -> Mapping[int, Record]:
         InputError: another process holds the study, or its journal cannot be read.
     """
     from tune_seg.study.prepare import locked
+
+    with locked(directory):
+        return trials_of(directory, config)
+
+
+def trials_of(directory: Path, config: StudyConfig) -> Mapping[int, Record]:
+    """As :func:`read_trials`, of a study that this process holds."""
     from tune_seg.study.records import Records
     from tune_seg.study.search_space.space import Space
 
-    with locked(directory):
-        return dict(Records(directory, config, Space(config), search=False).trials)
+    return dict(Records(directory, config, Space(config), search=False).trials)
 
 
 def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out: Path, elsewhere: Elsewhere) -> None:
@@ -227,7 +263,7 @@ def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out
         "version": version("tune-seg"),
         "study": _origin(trial, directory),
     }
-    elsewhere(_written, trial.config, config.data, str(pack), _found(trial.checkpoint, directory), out, said)
+    elsewhere(_written, trial.config, config.data, str(pack), located(trial.checkpoint, directory), out, said)
 
 
 def _intensity_rule(pack: Path) -> Mapping[str, Any] | None:
@@ -241,16 +277,27 @@ def _intensity_rule(pack: Path) -> Mapping[str, Any] | None:
     return rules[0]
 
 
+def _again(trial: Record, directory: Path) -> str:
+    """The command that trains a trial again. In a store of its own: in that of the study it would take over the results."""
+    name = f"{directory.name}-trial-{trial.number}"
+    point = {key: value for key, value in trial.assignment.items() if key not in REPEATED}
+    repeated = (["--set", f"{key}={trial.assignment[key]}"] for key in sorted(REPEATED & trial.assignment.keys()))
+    study = [str(directory / CONFIGURATION), "--study", name, "--studies", str(directory.parent)]
+    store = ["--store", str(directory.parent / name / STORE)]
+    settings = ["--trials", "1", "--set", f"baselines={json.dumps([point])}", *chain.from_iterable(repeated)]
+    return f"{command()} search {shlex.join([*study, *store, *settings])}"
+
+
 def _weights_of(trial: Record, directory: Path) -> str | None:
     """Where the weights are that a trial ended with; None where it did not, or they are not stored."""
     if trial.state is not State.COMPLETED or trial.checkpoint is None:
         return None
-    found = _found(trial.checkpoint, directory)
+    found = located(trial.checkpoint, directory)
     return found if is_stored(found) else None
 
 
-def _found(checkpoint: str, directory: Path) -> str:
-    """The path of a checkpoint, which is beside the study where the folder of all studies was moved."""
+def located(checkpoint: str, directory: Path) -> str:
+    """The path of a checkpoint of a study; it is beside the study where the folder of all studies was moved."""
     moved = directory.parent / STORE / os.path.basename(checkpoint)
     return str(moved) if "://" not in checkpoint and not Path(checkpoint).exists() and moved.exists() else checkpoint
 

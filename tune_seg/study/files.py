@@ -1,6 +1,7 @@
 """Where a study lies, and its files that people and other programs read."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -108,3 +109,9 @@ def existing_study(study: str, studies: Path) -> Path:
             f"{directory} holds no study (no {CONFIGURATION}); give the name of one in --studies DIR, or its folder"
         )
     return directory.absolute()
+
+
+def bytes_of(files: Iterable[Path]) -> int:
+    """The size of those of some files that are there; one that has several names, or is named twice, counts once."""
+    found = (path.stat() for path in files if path.is_file())
+    return sum({(status.st_dev, status.st_ino): status.st_size for status in found}.values())

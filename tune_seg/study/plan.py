@@ -11,6 +11,7 @@ from tune_seg.data.reading import read_both
 from tune_seg.errors import InputError
 from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.budget import grid_trials, repeats_of
+from tune_seg.study.configurations import REPEATED
 from tune_seg.study.files import ANOTHER_NAME, PACKS
 from tune_seg.study.search_space.samplers import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
@@ -52,6 +53,17 @@ class Plan:
         if self.config.search.sampler != "grid":
             return []
         return grid_trials(self.config, self.space)[: self.config.search.trials]
+
+    @property
+    def known(self) -> list[dict[str, Any]]:
+        """The trials of the search that leave nothing open: the planned ones, or the baselines of another sampler."""
+        points = self.planned or self.config.baselines
+        return [point for point in points if self.space.is_complete(point)][: self.searched]
+
+    @property
+    def repeats_itself(self) -> bool:
+        """Whether the search is a grid over seeds or folds, which repeats its configurations itself."""
+        return self.config.search.sampler == "grid" and bool(REPEATED & self.config.space.keys())
 
     @cached_property
     def repeats(self) -> int:

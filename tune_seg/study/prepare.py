@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tune_seg._posix import fcntl
-from tune_seg.config import ComputeConfig, ModelConfig, StudyConfig, TrialConfig
+from tune_seg.config import ComputeConfig, StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest, pack
 from tune_seg.data.dataset import TEST
 from tune_seg.data.packing.counts import Counts
@@ -20,14 +20,16 @@ from tune_seg.data.packing.write import packed_origin
 from tune_seg.data.reading import detect_format
 from tune_seg.errors import InputError
 from tune_seg.losses.catalogue import LOSSES
+from tune_seg.study.disk import disk_need, models_of
 from tune_seg.study.files import ANOTHER_FOLDER, CLASSES, CONFIGURATION, PACKS, STORE
-from tune_seg.study.model_check import model_check
+from tune_seg.study.model_check import CheckedModels, model_check
 from tune_seg.study.output.class_chart import show_classes
 from tune_seg.study.output.class_warnings import note_of_twins, pairs, say_ignored, warn_of_test
 from tune_seg.study.output.class_weights import warn_of_weights, weights_in_use
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
 from tune_seg.study.output.sampling import sampled_shares, say_sampling
+from tune_seg.study.output.say import say
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
@@ -108,7 +110,7 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
     store = checkpoint_store(plan.config, plan.directory) if plan.config.compute.store_gb else None
     # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
     # the data, which are packed meanwhile. What either finds wrong ends the packing.
-    with ThreadPoolExecutor(1) as starter, model_check(_models(plan), plan.dataset.channels) as models:
+    with ThreadPoolExecutor(1) as starter, model_check(models_of(plan), plan.dataset.channels) as models:
         machines = starter.submit(_machines, plan.config)
         try:
             yield _prepare(plan, console, store, machines, models)
@@ -127,7 +129,7 @@ def _prepare(
     console: Console,
     store: CheckpointStore | None,
     machines: Future[ComputeConfig],
-    models: Future[list[str]],
+    models: Future[CheckedModels],
 ) -> Prepared:
     packed = _packed(plan, console, checks=(machines, models))
     _check_data(plan, packed)
@@ -143,12 +145,13 @@ def _prepare(
     say_sampling(console, plan.space.probes, packed)
     warn_of_weights(console, packed, weights)
     importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
-    notes = models.result()
+    checked = models.result()
     compute = _with_gpu_share(plan, packed, machines.result())
     config = _resolved(plan.config, packed, test, compute)
     check_same_study(config, plan.directory / CONFIGURATION)
     of_data = [] if origin is None else origin.notes
-    say_notes(console, [*of_data, *note_of_twins(packed.twins()), *notes])
+    say_notes(console, [*of_data, *note_of_twins(packed.twins()), *checked.notes])
+    _check_disk(plan, checked, compute, console)
     return Prepared(config, compute, plan.space, packed, plan.directory, store, test, counts)
 
 
@@ -156,12 +159,16 @@ def _machines(config: StudyConfig) -> ComputeConfig:
     return cluster.allot(config.compute, config.training.device, cluster.start(config.compute.address))
 
 
-def _models(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:
-    """Every model of the space, with the image sizes (H, W) that it must take."""
-    sizes: dict[ModelConfig, set[tuple[int, int]]] = {}
-    for trial in plan.space.probes:
-        sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
-    return {model: sorted(found) for model, found in sizes.items()}
+def _check_disk(plan: Plan, models: CheckedModels, compute: ComputeConfig, console: Console) -> None:
+    """Say what the study will take of the disk.
+
+    Raises:
+        InputError: so much is not free.
+    """
+    need, folder = disk_need(plan, models.largest, compute.max_concurrent), plan.directory.parent
+    if problem := need.problem(folder):
+        raise InputError(problem)
+    say(console, need.line(folder))
 
 
 def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> PackedData:

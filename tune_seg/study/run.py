@@ -1,7 +1,7 @@
 """A session of a study: run the trials that are left on Ray, and write down what came out."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from typing import Any
 
 from rich.console import Console
 
-from tune_seg.config import TrialConfig
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
+from tune_seg.study.kept_weights import clear_weights
 from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
+    say_disk,
     say_failures,
     say_next,
     say_where,
@@ -136,7 +137,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     warn_of_frozen_encoders(console, ready.space)
     try:
         with report:
-            _run_trials(ready, records, data, profile, warner(console))
+            _run_trials(ready, records, confirmation, data, profile, warner(console))
     finally:
         profile.trials_over()
         outcome = _outcome(records)
@@ -150,6 +151,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
     say_where(console, directory, tracker, finished=finished)
+    say_disk(console, config, directory)
     say_failures(console, records)
     if finished:
         found = list(records.trials.values())
@@ -190,7 +192,12 @@ def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:
 
 
 def _run_trials(
-    ready: Prepared, records: Records, data: TrainingData, profile: Profile, warn: Callable[[str], None]
+    ready: Prepared,
+    records: Records,
+    confirmation: Confirmation,
+    data: TrainingData,
+    profile: Profile,
+    warn: Callable[[str], None],
 ) -> None:
     # here, because Ray Tune takes a second to load, which `prepared` hides behind the packing
     from tune_seg.study.ray_tune.fit import Steering, fit
@@ -198,7 +205,7 @@ def _run_trials(
     from tune_seg.study.ray_tune.step_times import StepTimes
     from tune_seg.study.ray_tune.trainable import SegmentationTrial
 
-    with _reuse_store(ready, records.planned, data) as (store, reuse):
+    with _reuse_store(ready, records, confirmation, data) as (store, reuse):
         location = None if store is None else store.location
         searcher = StudySearcher(records, ready.packed.path, location, reuse, warn)
         steering = Steering(searcher, StudyScheduler(records, data), [StepTimes(profile, records)])
@@ -210,9 +217,11 @@ def _run_trials(
 
 @contextmanager
 def _reuse_store(
-    ready: Prepared, planned: Sequence[TrialConfig], data: TrainingData
+    ready: Prepared, records: Records, confirmation: Confirmation, data: TrainingData
 ) -> Iterator[tuple[CheckpointStore | None, Reuse | None]]:
-    """The checkpoint store, kept within its budget, and what the trials have in common; None where none are kept."""
+    """The checkpoint store, kept within its budget and free of weights that the study does not need, and what the trials
+    have in common; None where none are kept.
+    """
     config, store = ready.config, ready.store
     if store is None:
         yield None, None
@@ -220,8 +229,13 @@ def _reuse_store(
     store.keep(map(Path, config.files))
     drawn: Iterable[Mapping[str, Any]]
     drawn = () if config.search.sampler == "grid" else sample_trials(config, ready.space, _SAMPLES)
-    reuse = Reuse(data, planned, map(config.trial, drawn), store)
-    with store.within(config.compute.store_gb * 1e9, reuse.uses):
+    reuse = Reuse(data, records.planned, map(config.trial, drawn), store)
+
+    def clear() -> None:
+        trials = list(records.trials.values())
+        clear_weights(trials, confirmation.needed(trials), ready.directory, store)
+
+    with store.within(config.compute.store_gb * 1e9, reuse.uses, clear):
         yield store, reuse
 
 

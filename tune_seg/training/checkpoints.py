@@ -1,7 +1,8 @@
 """The checkpoint store: training states and metrics by the key of their trajectory, in a directory or an object store.
 
 An entry is one file, as :func:`torch.save` writes it: the results of every epoch up to a boundary and, where a training can
-go on from there, its state; or nothing but the weights that a training ended with. It appears whole or not at all, carries a
+go on from there, its state; or nothing but the weights that a training ended with, which may also be a file of safetensors:
+then it is the same file as that of a model to use. It appears whole or not at all, carries a
 checksum of each part (that of the zip format, which :func:`torch.load` does not look at), and is read without executing
 code. An entry that is damaged counts as absent. Nothing here waits for, or locks out, another process: two that write the
 same key write the same thing.
@@ -73,9 +74,16 @@ def load_weights(file: str | Path) -> Mapping[str, Any]:
     Raises:
         InputError: it cannot be read, it is damaged, or it holds no weights.
     """
+    from safetensors.torch import load as safetensors_load
+
+    from tune_seg.models.weights import is_safetensors
+
     try:
         files, path = fs.FileSystem.from_uri(str(file)) if "://" in str(file) else (fs.LocalFileSystem(), str(file))
-        state = _checkpoint(_read(files, path)).state
+        content = _read(files, path)
+        if is_safetensors(content[:9].to_pybytes()):  # that of a model to use, see tune_seg.study.exporting
+            return safetensors_load(content.to_pybytes())
+        state = _checkpoint(content).state
     except FileNotFoundError:
         raise InputError(f"checkpoint {file} is not there any more; train the trial again") from None
     except Exception as error:  # whatever a damaged file makes its readers raise
@@ -292,12 +300,19 @@ class CheckpointStore:
         return removed
 
     @contextlib.contextmanager
-    def within(self, budget: float, uses: Callable[[str], float]) -> Iterator[None]:
-        """Evict now and then in another thread, and once more at the end; the arguments are those of :meth:`evict`."""
+    def within(self, budget: float, uses: Callable[[str], float], clear: Callable[[], object]) -> Iterator[None]:
+        """Evict now and then in another thread, and once more at the end.
+
+        Args:
+            budget: as for :meth:`evict`.
+            uses: the same.
+            clear: called each time before: it removes what nobody needs, whatever the budget.
+        """
         ended = threading.Event()
 
         def evict() -> None:
             while not ended.wait(_EVERY_SECONDS):
+                clear()
                 self.evict(budget, uses)
 
         thread = threading.Thread(target=evict, name="eviction", daemon=True)
@@ -307,6 +322,7 @@ class CheckpointStore:
         finally:
             ended.set()
             thread.join()
+            clear()
             self.evict(budget, uses)
 
     def _existing(self, paths: Mapping[str, str]) -> set[str]:

@@ -48,6 +48,7 @@ _NOT_OF_A_TRIAL = frozenset(
         "config/parsing.py",  # checks values and hands them to the sections, and what these hold is in every key
         "config/study.py",  # makes configurations of trials, and what these hold is in every key
         "config/whole_epochs.py",  # the same
+        "models/size.py",  # before all trainings
         "training/ensemble.py",  # after all trainings
         "training/held_out.py",  # the same
     )

@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, steps_per_epoch
 from tune_seg.training.checkpoints import WEIGHTS, Checkpoint, CheckpointStore, History
 from tune_seg.training.result import EpochResult, Progress, Seconds
 from tune_seg.training.trainer import Trainer, last_iteration
-from tune_seg.training.trajectory import TrainingData, final_key, trajectory_keys
+from tune_seg.training.trajectory import TrainingData, can_be_extended, final_key, trajectory_keys
 
 _MAX_TIME_SHARE = 0.05
 """The largest share of its time that a training spends on states that only a crash would need."""
@@ -40,6 +40,8 @@ class StoredTraining:
         store: where checkpoints are kept; None: nowhere.
         uses: by the number of epochs done, how many trials are expected to leave the trajectory there, or at its end to
             repeat it; from 1 on a state is stored whatever it takes.
+        weights: whether the weights are needed that it ends with: it is then trained again where the store has its results
+            and no weights.
 
     Example:
         >>> training = StoredTraining(TrialConfig(), PackedData(path), torch.device("cpu"), store)  # doctest: +SKIP
@@ -56,12 +58,15 @@ class StoredTraining:
         device: torch.device,
         store: CheckpointStore | None,
         uses: Mapping[int, float] | None = None,
+        *,
+        weights: bool = False,
     ) -> None:
         self.config = config
         self._data = data.of_fold(config.fold)
         self._device = device
         self._store = store
         self._uses = uses or {}
+        self._needs_weights = weights
         self._steps = steps_per_epoch(len(self._data.train), config.training.batch_size)
         self._keys = self._keys_of(config)
         self._last = final_key(self._keys, config)
@@ -136,6 +141,8 @@ class StoredTraining:
             return []
         boundaries = [(len(self._keys) - 1, self._last), *reversed(list(enumerate(self._keys))[1:])]
         present = self._store.present([key for _, key in boundaries])
+        if self._needs_weights and not self._store.present([self._keys[-1], self._keys[-1] + WEIGHTS]):
+            present.discard(self._last)
         for epochs, key in boundaries:
             found = self._store.load(key) if key in present else None
             if found is None or (found.state is None and key != self._last and not found.history[-1].diverged):
@@ -214,7 +221,7 @@ class StoredTraining:
         """Store what the training ended with: its state where a longer one could go on from it, else the weights alone."""
         store, key = self._store, self._keys[-1] + WEIGHTS
         assert store is not None
-        if self._can_be_extended():
+        if can_be_extended(self.config, TrainingData.of(self._data)):
             self._save(trainer, newest=False)
         elif not store.present([key]):
             weights = trainer.state_dict()["model"]
@@ -232,12 +239,6 @@ class StoredTraining:
         keys = (self._keys[-1], self._keys[-1] + WEIGHTS)
         present = self._store.present(keys)
         return next((self._store.file(key) for key in keys if key in present), None)
-
-    def _can_be_extended(self) -> bool:
-        """Whether a training with more epochs has this one for its beginning: whether nothing depends on their number."""
-        training = self.config.training
-        longer = training.model_copy(update={"epochs": training.epochs + 1})
-        return self._keys_of(self.config.model_copy(update={"training": longer}))[-2] == self._keys[-1]
 
     def _save(self, trainer: Trainer, *, newest: bool) -> None:
         """Store the state, unless that was done before. A `newest` one is removed when a newer one is there."""

@@ -99,6 +99,12 @@ def trajectory_keys(config: TrialConfig, data: TrainingData) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def can_be_extended(config: TrialConfig, data: TrainingData) -> bool:
+    """Whether a training with more epochs has this one for its beginning: whether nothing depends on their number."""
+    longer = config.training.model_copy(update={"epochs": config.training.epochs + 1})
+    return trajectory_keys(config.model_copy(update={"training": longer}), data)[-2] == trajectory_keys(config, data)[-1]
+
+
 def final_key(keys: tuple[str, ...], config: TrialConfig) -> str:
     """The key of the results of a whole training; its logit adjustment depends on the metric that it was fitted for."""
     return f"{keys[-1]}{FINAL}{config.objective_metric}"

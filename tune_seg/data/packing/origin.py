@@ -62,5 +62,10 @@ def read_origin(path: Path) -> Origin | None:
 
 def origins_of(pack: Path) -> list[Origin]:
     """What is known of the files that the content of a pack was made of, wherever it was found."""
-    known = (read_origin(path) for path in sorted(pack.parent.glob(f"{_PREFIX}*.json")))
-    return [origin for origin in known if origin is not None and origin.pack == pack.name]
+    return list(origin_files(pack).values())
+
+
+def origin_files(pack: Path) -> dict[Path, Origin]:
+    """As :func:`origins_of`, by the file that says it."""
+    known = ((path, read_origin(path)) for path in sorted(pack.parent.glob(f"{_PREFIX}*.json")))
+    return {path: origin for path, origin in known if origin is not None and origin.pack == pack.name}

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tune_seg.config import StudyConfig
 from tune_seg.data import PackedData
-from tune_seg.study.files import CONFIGURATION, RESULTS
+from tune_seg.study.files import CONFIGURATION, MODELS, PACKS, RESULTS, STORE, bytes_of
+from tune_seg.study.output.command_lines import called_in_commands, command
 from tune_seg.study.output.say import say
 from tune_seg.study.output.tracking import Tracker
+from tune_seg.study.output.words import size_of
 from tune_seg.study.record import State
 from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
@@ -84,6 +87,24 @@ def say_where(console: Console, directory: Path, tracker: Tracker, *, finished: 
         lines.append("The study is not finished: run the same command again to continue it.")
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def say_disk(console: Console, config: StudyConfig, directory: Path) -> None:
+    """Print what a study has left on the disk, and how to see what can go."""
+    of_study = {path for path in directory.rglob("*") if path.is_file()}
+    models = {path for path in of_study if path.parent.name == MODELS}
+    packs = list((directory.parent / PACKS).glob(f"{config.data.content}*"))
+    packs += list((directory.parent / PACKS).glob(f"{config.data.test_content}*"))
+    store = config.compute.store or str(directory.parent / STORE)
+    kept = [
+        f"results {size_of(bytes_of(of_study - models))}",
+        f"models {size_of(bytes_of(models))}",
+        f"packed images {size_of(bytes_of(packs))}",
+    ]
+    if "://" not in store:  # where the weights of a model to use are one file with it
+        alone = (path for path in Path(store).glob("*") if path.stat().st_nlink == 1)
+        kept.append(f"other checkpoints of all studies {size_of(bytes_of(alone))} in {store}")
+    say(console, f"Disk: {', '.join(kept)}. What can be removed: {command()} clean {called_in_commands(directory)}")
 
 
 def say_next(console: Console, lines: Iterable[str]) -> None:

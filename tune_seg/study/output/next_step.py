@@ -1,9 +1,5 @@
 """What to type next: the last lines of a study that has ended."""
 
-import os
-import shlex
-import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +8,8 @@ from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.exporting import WINNER, best_stored, model_file
-from tune_seg.study.files import CONFIGURATIONS, RESULTS, STUDIES
+from tune_seg.study.files import CONFIGURATIONS, RESULTS
+from tune_seg.study.output.command_lines import called_in_commands, command
 from tune_seg.study.output.sentence import Cost, called, seeds_to_decide, trainings_to_decide
 from tune_seg.study.output.words import labels
 from tune_seg.study.record import Record
@@ -45,17 +42,17 @@ def next_lines(
         asked: what `tune-seg confirm` has set for this session alone, by dotted key.
         opened: whether the test split has been scored.
     """
-    named = shlex.quote(directory.name if directory.parent == STUDIES.absolute() else str(directory))
+    named = called_in_commands(directory)
     kept = (f" {option} {asked[key]}" for key, option in _KEPT.items() if asked and key in asked)
-    confirm = f"{_command()} confirm {named}{''.join(kept)}"
+    confirm = f"{command()} confirm {named}{''.join(kept)}"
     completed = [each for each in configurations(records) if each.completed]
-    predict = f"{_command()} predict {named} IMAGES --out DIR" if model_file(directory, WINNER).is_file() else ""
+    predict = f"{command()} predict {named} IMAGES --out DIR" if model_file(directory, WINNER).is_file() else ""
     yield from _about_the_answer(config, completed, answer, cost, (confirm, predict), opened)
     if answer is not None and answer.left_out:
         names = ", ".join(labels(answer.left_out).values())
         yield f"Without a repeat yet, and ahead in the search: {names}. To compare it as well: {confirm}"
     if config.data.root is None:
-        yield f"For your own images: {_command()} search {_OWN_IMAGES}"
+        yield f"For your own images: {command()} search {_OWN_IMAGES}"
 
 
 def _about_the_answer(
@@ -71,7 +68,7 @@ def _about_the_answer(
     if not completed:
         yield "No trial ran to its end: try a lower learning rate, --set training.lr=..., in a new study, --study NAME."
     elif answer is None and not others:
-        yield f"Nothing was compared with plain cross entropy. To try other losses: {_command()} search {_OWN_IMAGES}"
+        yield f"Nothing was compared with plain cross entropy. To try other losses: {command()} search {_OWN_IMAGES}"
     elif answer is None:
         trainings = FIRST * (1 + min(len(others), config.search.confirm.finalists))
         yield f"To be sure of the best: {confirm} (at least {FIRST} seeds of each: {cost.of(trainings)})"
@@ -98,13 +95,3 @@ def _how_to_use(config: StudyConfig, answer: Answer, predict: str) -> str:
     if best is None:
         return f"To use {name}: its settings are in {CONFIGURATIONS}; its weights were not stored."
     return f"To use {name}: weights of trial {best.number}, {best.checkpoint}, see docs/models.md"
-
-
-def _command() -> str:
-    """How `tune-seg` is typed here: the script that installs it leaves it in an environment that may not be active."""
-    found, own = shutil.which("tune-seg"), Path(sys.executable).with_name("tune-seg")
-    if found is not None and own.exists() and os.path.samefile(found, own):
-        return "tune-seg"
-    python = Path(sys.executable)
-    near = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return shlex.join([str(near), "-m", "tune_seg"])

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,20 @@ def write_configurations(records: Iterable[Record], answer: Answer | None, path:
         _write_table(rows, path)
     except OSError as error:
         raise _unwritten(path, error) from error
+
+
+def forget_weights(path: Path, trials: Collection[int]) -> None:
+    """Have the table of the trials say of some, by their numbers, that their weights are not stored any more.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    table = pq.read_table(path)
+    column = [
+        None if number in trials else checkpoint
+        for number, checkpoint in zip(table["trial"].to_pylist(), table["checkpoint"].to_pylist(), strict=True)
+    ]
+    _write(table.set_column(table.schema.get_field_index("checkpoint"), "checkpoint", pa.array(column, pa.string())), path)
 
 
 def write_study(config: StudyConfig, path: Path) -> None:
@@ -164,7 +178,10 @@ def _unwritten(path: Path, error: OSError) -> InputError:
 
 def _write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     names = dict.fromkeys(name for row in rows for name in row)
-    table = pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    _write(pa.table({name: _column([row.get(name) for row in rows]) for name in names}), path)
+
+
+def _write(table: pa.Table, path: Path) -> None:
     partial = path.with_suffix(".partial")
     pq.write_table(table, partial)
     os.replace(partial, path)

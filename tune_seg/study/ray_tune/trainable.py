@@ -47,8 +47,9 @@ class SegmentationTrial(tune.Trainable):
     """Trains the configuration `config["trial"]` on the packed data `config["pack"]`, as far as the store lacks it.
 
     The configuration is a text in JSON. The checkpoint store lies at `config["store"]` (None: there is none), and
-    `config["uses"]` is a list of pairs (epochs done, trials that are expected to leave there). A loss of the user's own is
-    imported from where the process that steers the study finds it, `config["path"]`.
+    `config["uses"]` is a list of pairs (epochs done, trials that are expected to leave there), `config["weights"]` says
+    whether the weights are needed that it ends with. A loss of the user's own is imported from where the process that steers
+    the study finds it, `config["path"]`.
 
     Nothing of a former trial is left in the actor but the mapped data file and the opened store: the model, the optimizer
     and every generator are made anew.
@@ -76,7 +77,8 @@ class SegmentationTrial(tune.Trainable):
         self._store = None if config["store"] is None else _opened(config["store"])
         device = torch.device(trial.training.device)
         data = PackedData(config["pack"], trial.fold)
-        self._training = StoredTraining(trial, data, device, self._store, dict(config["uses"]))
+        uses, weights = dict(config["uses"]), config["weights"]
+        self._training = StoredTraining(trial, data, device, self._store, uses, weights=weights)
 
     def step(self) -> dict[str, Any]:
         setup, self._setup_seconds = self._setup_seconds, 0.0

@@ -1,0 +1,227 @@
+"""What a study will take of the disk: said before it starts, from the size of its models, and compared with what is free."""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow.parquet as pq
+
+from tune_seg.config import ModelConfig
+from tune_seg.data import Dataset
+from tune_seg.data.cores import available_cores
+from tune_seg.data.packing.disk import free_bytes
+from tune_seg.data.packing.file_format import Form
+from tune_seg.data.packing.write import packed_origin
+from tune_seg.study.elsewhere import Elsewhere
+from tune_seg.study.files import ANOTHER_FOLDER, PACKS, RESULTS, STORE, bytes_of
+from tune_seg.study.model_check import largest_model
+from tune_seg.study.output.words import counted, size_of
+from tune_seg.study.plan import Plan
+from tune_seg.study.search_space.samplers import sample_trials
+from tune_seg.training.trajectory import TrainingData, can_be_extended, trajectory_keys
+
+if TYPE_CHECKING:
+    from tune_seg.models.size import ModelSize
+
+_OPTIMIZER_NUMBERS: Final = {"sgd": 1, "adam": 2, "adamw": 2}
+"""How many numbers an optimizer keeps for each that it trains."""
+_BYTES_A_STUDY: Final = 1_500_000
+"""Of an MLflow database, tables and a journal before the first trial."""
+_BYTES_AN_EPOCH: Final = 32_000
+"""Of the same, for each epoch of a trial; nine tenths are MLflow's."""
+_BYTES_AN_IMAGE: Final = 300
+"""Of the counts of a validation image."""
+_SAMPLES: Final = 64
+"""Configurations that are drawn to see which beginnings trials may share."""
+_STATES_A_SLOT: Final = 2
+"""The newest state of a trial that runs, and the one that takes its place."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Files of one size: how many there are, and the bytes of each."""
+
+    number: int
+    size: int
+
+    @property
+    def total(self) -> int:
+        """Their bytes."""
+        return self.number * self.size
+
+
+@dataclass(frozen=True)
+class DiskNeed:
+    """What a study takes of the disk at most, in bytes.
+
+    Attributes:
+        weights: of trained models, which stay in the store.
+        models: the models to use, as far as they are no files of the store.
+        states: the training states that other trials begin from.
+        running: of the newest states of the trials that run.
+        results: of tables, journal, counts of images and MLflow's database.
+        packs: of packed images.
+        budget: of the store.
+        there: what of all that the folder has already.
+    """
+
+    weights: Alike
+    models: Alike
+    states: Alike
+    running: int
+    results: int
+    packs: int
+    budget: int
+    there: int
+
+    @property
+    def at_the_end(self) -> int:
+        """When the study has ended."""
+        return self._with(min(self.budget, self.weights.total + self.states.total))
+
+    @property
+    def at_most(self) -> int:
+        """While it runs."""
+        return self._with(min(self.budget, self.weights.total + self.states.total + self.running))
+
+    def _with(self, store: int) -> int:
+        return store + self.models.total + self.results + self.packs
+
+    def line(self, folder: Path) -> str:
+        """Both, and what they consist of, for a person.
+
+        Args:
+            folder: of the studies.
+        """
+        parts = [
+            _said(self.weights, "trained model") + " in the store",
+            _said(self.states, "training state") + " that others begin from",
+            _said(self.models, "model") + " to use",
+            f"results {size_of(self.results)}",
+            f"packed images {size_of(self.packs)}",
+        ]
+        listed = ", ".join(part for part in parts if not part.startswith("no "))
+        return (
+            f"Disk: at most {size_of(self.at_the_end)} when the study has ended ({listed}), "
+            f"{size_of(self.at_most)} while it runs; {size_of(free_bytes(folder))} are free in {folder}"
+        )
+
+    def problem(self, folder: Path) -> str:
+        """Why the study could not end well on the disk of its folder; empty where it can."""
+        free, missing = free_bytes(folder), self.at_most - self.there - free_bytes(folder)
+        if missing <= 0:
+            return ""
+        return (
+            f"{folder}: the study takes up to {size_of(self.at_most)} of the disk while it runs, of which it has "
+            f"{size_of(self.there)}, and {size_of(free)} are free: {size_of(missing)} are missing. Make space (tune-seg "
+            f"clean STUDY says what a study can do without), choose {ANOTHER_FOLDER}, or keep fewer checkpoints "
+            f"(--store-gb N)"
+        )
+
+
+def _said(files: Alike, thing: str) -> str:
+    return f"{counted(files.number, thing)} of {size_of(files.size)}" if files.number else "no"
+
+
+def models_of(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:
+    """Every model of the space, with the image sizes (H, W) that it must take."""
+    sizes: dict[ModelConfig, set[tuple[int, int]]] = {}
+    for trial in plan.space.probes:
+        sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
+    return {model: sorted(found) for model, found in sizes.items()}
+
+
+def measured_model(plan: Plan) -> "ModelSize":
+    """The size of the largest model of the space, from a process of its own.
+
+    Raises:
+        InputError: a model cannot be built.
+    """
+    elsewhere = Elsewhere()
+    try:
+        found: ModelSize = elsewhere(largest_model, list(models_of(plan)), plan.dataset.channels)
+    finally:
+        elsewhere.end()
+    return found
+
+
+def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskNeed:
+    """What a study takes of the disk.
+
+    Args:
+        plan: the study.
+        model: the size of its largest model.
+        slots: how many trials run at once; None: as many as this machine has cores for.
+    """
+    config = plan.config
+    probes = plan.space.probes
+    at_once = min(slots or config.compute.max_concurrent or _cores(config.training.threads or 1), plan.trials)
+    state = model.weights + max(_OPTIMIZER_NUMBERS[probe.training.optimizer] for probe in probes) * model.trained
+    data = TrainingData("", config.data.size, plan.train_images, plan.dataset.channels)
+    extended = any(can_be_extended(probe, data) for probe in probes)
+    budget = 0 if "://" in (config.compute.store or "") else round(config.compute.store_gb * 1e9)
+    answers = config.compute.store_gb and (plan.repeats or plan.repeats_itself)
+    val_images = len(plan.dataset.samples) - plan.train_images
+    return DiskNeed(
+        weights=Alike(_kept(plan) if budget else 0, state if extended else model.weights),
+        # where the weights stand alone, the two files of a model's weights are one
+        models=Alike(2 if answers and extended else 0, model.weights),
+        states=Alike(_shared(plan, data) if budget else 0, state),
+        running=at_once * _STATES_A_SLOT * state if budget else 0,
+        results=_BYTES_A_STUDY + plan.trials * (config.training.epochs * _BYTES_AN_EPOCH + val_images * _BYTES_AN_IMAGE),
+        packs=sum(_packed_bytes(dataset, config.data.size) for dataset in (plan.dataset, plan.test) if dataset is not None),
+        budget=budget,
+        there=_there(plan),
+    )
+
+
+def _kept(plan: Plan) -> int:
+    """How many trials keep their weights at most, see :meth:`tune_seg.study.confirmation.Confirmation.needed`."""
+    if plan.repeats_itself or len(plan.config.objectives) > 1:  # all of them may be on the front
+        return plan.trials
+    return max(min(1 + plan.config.search.confirm.finalists, plan.searched), plan.repeats)
+
+
+def _shared(plan: Plan, data: TrainingData) -> int:
+    """At how many epoch boundaries one trial or more are expected to leave what another trains, as far as that is known."""
+    config = plan.config
+    known = [config.trial(point) for point in plan.known]
+    drawn = [] if config.search.sampler == "grid" else list(sample_trials(config, plan.space, _SAMPLES))
+    share = max(0, plan.searched - len(known)) / max(1, len(drawn))
+    through: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    weighed = chain(((trial, 1.0) for trial in known), ((config.trial(point), share) for point in drawn))
+    for trial, weight in weighed:
+        for here, there in pairwise(trajectory_keys(trial, data)[1:]):
+            through[here][there] += weight
+    return sum(_leaving(onwards) >= 1.0 for onwards in through.values())
+
+
+def _leaving(onwards: Mapping[str, float]) -> float:
+    """How many leave the trajectory of the rarest that goes on from a boundary."""
+    return sum(onwards.values()) - min(onwards.values())
+
+
+def _packed_bytes(dataset: Dataset, size: tuple[int, int]) -> int:
+    return len(dataset.samples) * Form(size, dataset.channels, dataset.dtype).row_bytes
+
+
+def _there(plan: Plan) -> int:
+    """What of the study the disk has: its directory, its weights, and its packed images."""
+    folder, size = plan.directory.parent, plan.config.data.size
+    found = [path for path in plan.directory.rglob("*") if path.is_file()]
+    if (plan.directory / RESULTS).is_file():
+        checkpoints = pq.read_table(plan.directory / RESULTS)["checkpoint"].to_pylist()
+        found += [folder / STORE / os.path.basename(checkpoint) for checkpoint in checkpoints if checkpoint is not None]
+    for dataset in (plan.dataset, plan.test):
+        origin = None if dataset is None else packed_origin(dataset, folder / PACKS, size)
+        if origin is not None:
+            found.append(folder / PACKS / origin.pack)
+    return bytes_of(found)
+
+
+def _cores(threads: int) -> int:
+    return max(1, available_cores() // threads)
