@@ -56,6 +56,7 @@ def chosen_model(
         InputError: there is no such model.
     """
     from tune_seg.inference import load_model
+    from tune_seg.study.choosing import choose, note_of_answer
     from tune_seg.study.exporting import open_ensemble, open_model
 
     if Path(model).is_file():
@@ -65,8 +66,17 @@ def chosen_model(
         return load_model(model, device, adjusted=adjusted)
     directory = existing_study(model, studies)
     if ensemble:
+        _say(note_of_answer(directory))
         return open_ensemble(directory, device=device, adjusted=adjusted)
+    if trial is None:
+        trial, note = choose(directory)
+        _say(note)
     return open_model(directory, trial, plain=False, device=device, adjusted=adjusted)
+
+
+def _say(note: str) -> None:
+    if note:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:

@@ -188,7 +188,8 @@ def _opened(path: Path | str, framework: str) -> Iterator[Any]:
         where = ".".join(map(str, problem["loc"]))
         raise InputError(
             f"{path}: a model that this program cannot use ({where}: {problem['msg']}); an older or a newer tune_seg may "
-            "have written it: run its study again, which trains nothing anew, or export it again"
+            "have written it: run the command of its study again, which writes it anew without training, or export a trial "
+            "of the study (--trial N)"
         ) from error
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as a model ({first_line(error)}); is it damaged or truncated?") from error

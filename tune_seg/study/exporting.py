@@ -4,6 +4,7 @@ The one to take and plain cross entropy are there when the study has ended: unli
 space, and the folder of the study can be moved.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow.parquet as pq
+
+from tune_seg._whole_file import whole_file
 from tune_seg.config import DataConfig, StudyConfig, TrialConfig
 from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
 from tune_seg.data.packing.origin import origins_of
@@ -21,7 +25,7 @@ from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
-from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, STORE
+from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, RESULTS, STORE
 from tune_seg.study.record import Record, State, sortable
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ WINNER: Final = "winner"
 """What the model of the configuration to take is called."""
 PLAIN: Final = "ce"
 """What the model of plain cross entropy is called."""
+ANSWERED: Final = "answer.json"
+"""The file beside the models that says of how many ended trials the answer was drawn."""
 
 
 def model_file(directory: Path, name: str) -> Path:
@@ -57,10 +63,11 @@ def existing_model(directory: Path, name: str) -> Path:
 
 def best_stored(config: StudyConfig, configuration: Configuration) -> Record | None:
     """Of the trials of a configuration that noted where their weights are, the one with the best objective."""
-    return _best(config, [trial for trial in configuration.completed if trial.checkpoint is not None])
+    return best_of(config, [trial for trial in configuration.completed if trial.checkpoint is not None])
 
 
-def _best(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
+def best_of(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
+    """The trial with the best first objective; None where there is none."""
     return max(trials, key=lambda trial: sortable(trial.score(config.objectives[0])), default=None)
 
 
@@ -84,7 +91,7 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
     problems: list[str] = []
     for name, id in ((WINNER, answer.verdict.recommended), (PLAIN, answer.reference)):
         file, repeats = model_file(directory, name), answer.contenders[id]
-        best = _best(config, [trial for trial in repeats.completed if _weights_of(trial, directory) is not None])
+        best = best_of(config, [trial for trial in repeats.completed if weights_of(trial, directory) is not None])
         try:
             if not _is_of(file, repeats.completed if best is None else [best], directory):
                 file.unlink(missing_ok=True)
@@ -96,7 +103,16 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
             problems.append(f"{file.name}: {error}")
     if problems:
         raise InputError("; ".join(problems))
+    with whole_file(directory / MODELS / ANSWERED) as partial:
+        partial.write_text(json.dumps({"trials": ended_trials(directory)}), encoding="utf-8")
     return written
+
+
+def ended_trials(directory: Path) -> int:
+    """How many trials of a study are over for good, by its table of results."""
+    path = directory / RESULTS
+    states = pq.read_table(path, columns=["state"])["state"].to_pylist() if path.is_file() else []
+    return sum(State(state).ended for state in states)
 
 
 def open_model(
@@ -117,8 +133,6 @@ def open_model(
 
 def open_ensemble(directory: Path, *, device: "str | torch.device | None", adjusted: bool) -> "SeedEnsemble":
     """As :meth:`tune_seg.Study.load_ensemble`, of the study in a directory."""
-    import pyarrow.parquet as pq
-
     from tune_seg.inference.trained_model import SeedEnsemble, load_model
 
     path = directory / CONFIGURATIONS
@@ -182,7 +196,7 @@ def export_trials(directory: Path, numbers: Iterable[int], folder: Path) -> list
     """
     config = load_config(directory / CONFIGURATION)
     trials = read_trials(directory, config)
-    stored = [trials[number] for number in numbers if _weights_of(trials[number], directory) is not None]
+    stored = [trials[number] for number in numbers if weights_of(trials[number], directory) is not None]
     if not stored:
         raise InputError(
             f"{directory}: no weights of these trials are stored any more; {model_file(directory, WINNER)} has one of them"
@@ -241,7 +255,7 @@ def _intensity_rule(pack: Path) -> Mapping[str, Any] | None:
     return rules[0]
 
 
-def _weights_of(trial: Record, directory: Path) -> str | None:
+def weights_of(trial: Record, directory: Path) -> str | None:
     """Where the weights are that a trial ended with; None where it did not, or they are not stored."""
     if trial.state is not State.COMPLETED or trial.checkpoint is None:
         return None
