@@ -12,7 +12,7 @@ import pytest
 from tune_seg._package import PACKAGE
 
 LAYERS = {
-    "base": ("errors", "_package", "_child", "_endings", "_posix", "_commands", "_arguments", "_lazy"),
+    "base": ("errors", "_package", "_child", "_endings", "_posix", "_commands", "_arguments", "_lazy", "_whole_file"),
     "names": ("metric_names", "format_names", "architectures", "schedules", "losses.spec", "losses.own", "losses.catalogue"),
     "config": ("config",),
     "parts": ("losses", "models", "data", "layers", "metrics", "boundary", "image_counts", "temperature"),

@@ -4,14 +4,13 @@ To add one, write a file in `data/formats` with `LAYOUT`, `looks_like(root)` and
 configuration, and add its name here.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import Literal
 
-from tune_seg._package import PACKAGE
+from tune_seg._package import how_to_install
 from tune_seg.errors import InputError
 
 FormatName = Literal[
@@ -85,13 +84,5 @@ def need_packages(name: FormatName, *more: str) -> None:
         except ImportError as error:
             raise InputError(
                 f"data.format {name} needs the package {package.partition('.')[0]}, which cannot be imported ({error}); "
-                f"{_how_to_install(extra)}"
+                f"{how_to_install(extra)}"
             ) from error
-
-
-def _how_to_install(extra: str) -> str:
-    """What to do for an extra. The package is in no index, where its name may be somebody else's."""
-    checkout = PACKAGE.parent
-    if (checkout / "pyproject.toml").is_file():
-        return f'install it with: "{sys.executable}" -m pip install "{checkout}[{extra}]"'
-    return f"install tune_seg again with [{extra}]"

@@ -1,7 +1,7 @@
-"""The predict command: `tune-seg predict STUDY IMAGES --out DIR`: what a trained model finds in images of any size."""
+"""The predict command: `tune-seg predict STUDY IMAGES --out DIR`: what a trained model finds in images or volumes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ def chosen_model(
         InputError: there is no such model.
     """
     from tune_seg.inference import load_model
+    from tune_seg.study.choosing import choose, note_of_answer
     from tune_seg.study.exporting import open_ensemble, open_model
 
     if Path(model).is_file():
@@ -65,12 +66,23 @@ def chosen_model(
         return load_model(model, device, adjusted=adjusted)
     directory = existing_study(model, studies)
     if ensemble:
+        _say(note_of_answer(directory))
         return open_ensemble(directory, device=device, adjusted=adjusted)
+    if trial is None:
+        trial, note = choose(directory)
+        _say(note)
     return open_model(directory, trial, plain=False, device=device, adjusted=adjusted)
+
+
+def _say(note: str) -> None:
+    if note:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: Path, *, probabilities: bool = False) -> None:
     """Predict images, write masks, overlays and maps of confidence to `out`, and print how it goes.
+
+    A model of a study of volumes takes volumes, and writes volumes without overlays.
 
     Args:
         model: what predicts.
@@ -94,18 +106,33 @@ def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: P
         sources,
         write_classes,
     )
+    from tune_seg.inference.volume_sources import volume_sources
+    from tune_seg.inference.volumes import predict_volumes
 
     console = Console()
     console.print(f"{model}", soft_wrap=True, markup=False, highlight=False)
     check_out(out, images)
-    found = sources(images, pages_as_channels=model.description.pages_as_channels)
-    write_classes(model.description, out)
+    description = model.description
+    predicted: Iterator[object]
+    if description.volumes is None:
+        pictures = sources(images, pages_as_channels=description.pages_as_channels)
+        count, kinds = len(pictures), [MASKS, OVERLAYS, CONFIDENCE]
+        predicted = predict_images(model, pictures, out, probabilities=probabilities)
+    else:
+        found = volume_sources(images, description.volumes, description.channels)
+        count, kinds = len(found.sources), [MASKS, CONFIDENCE]
+        predicted = predict_volumes(model, found.sources, out, probabilities=probabilities)
+        if found.labels:
+            named = f"{found.labels[0].name}{' and others' * (len(found.labels) > 1)}"
+            console.print(f"left out as labels, by their names: {named}", soft_wrap=True, markup=False)
+    write_classes(description, out)
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("predicting", total=len(found))
-        for _ in predict_images(model, found, out, probabilities=probabilities):
+        bar = progress.add_task("predicting", total=count)
+        for _ in predicted:
             progress.advance(bar)
-    kinds = [MASKS, OVERLAYS, CONFIDENCE, *([PROBABILITIES] if probabilities else [])]
-    console.print(f"{len(found)} images: {', '.join(f'{out / kind}' for kind in kinds)}", soft_wrap=True, markup=False)
+    kinds += [PROBABILITIES] if probabilities else []
+    what = f"{'image' if description.volumes is None else 'volume'}{'s' * (count != 1)}"
+    console.print(f"{count} {what}: {', '.join(f'{out / kind}' for kind in kinds)}", soft_wrap=True, markup=False)
 
 
 def parser() -> Parser:
@@ -113,17 +140,20 @@ def parser() -> Parser:
     parser = Parser(
         prog="tune-seg predict",
         description="Find the classes in images of any size by the model that a study recommends: index masks whose palette "
-        "shows the class colours, overlays, and maps of confidence, 255 where the model is sure.",
+        "shows the class colours, overlays, and maps of confidence, 255 where the model is sure. The model of a study of "
+        "volumes takes NIfTI, MetaImage, NRRD and DICOM, and writes NIfTI where the volume lies.",
     )
     parser.add_argument(
         "model", metavar="STUDY|MODEL", help="a study: its name in --studies, or its folder; or a file of tune-seg export"
     )
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="files, and folders with all images in them")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGES", help="files, and folders with all images or volumes in them"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write to")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--trial", type=int, metavar="N", help="a trial of the study (the best repeat of the one to take)")
     which.add_argument("--ensemble", action="store_true", help="the mean of all repeats of the one to take")
-    parser.add_argument("--probabilities", action="store_true", help="write the probabilities of all classes as well (.npy)")
+    parser.add_argument("--probabilities", action="store_true", help="write the probabilities of all classes as well")
     parser.add_argument("--adjusted", action="store_true", help="adjusted logits, which favour rare classes")
     parser.add_argument("--device", metavar="NAME", help="where to compute: cpu, cuda, cuda:1 (a GPU where there is one)")
     parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")

@@ -39,6 +39,8 @@ def description(**values: Any) -> ModelDescription:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     said = description(temperature=1.5, adjustment=ADJUSTMENT, metrics={"s_rec": 0.7, "f1": None}, intensity_rule=RULE)
+    of_volumes = description(volumes={"plane": "coronal", "spacing": 1.5, "window": (-160, 240)})
+    assert ModelDescription.model_validate_json(of_volumes.model_dump_json()) == of_volumes
     model = build_model(said.model, 2)
     write_model(tmp_path / "new" / "a.safetensors", said, model.state_dict())
     found, weights = read_model(tmp_path / "new" / "a.safetensors")
@@ -51,7 +53,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"format_version": 2}, r"format_version: Input should be 1.*a newer tune_seg may have written it"),
+        ({"format_version": 1}, r"format_version: Input should be 2.*an older or a newer tune_seg may have written it"),
+        ({"format_version": 3}, r"format_version: Input should be 2.*an older or a newer tune_seg may have written it"),
+        ({"volumes": {"bits": 16}}, r"volumes\.bits is 16, but the images are uint8"),
+        ({"volumes": {"plane": "oblique"}}, r"volumes\.plane: Input should be"),
+        ({"volumes": {"window": [3, 1]}}, r"black must lie below white"),
+        ({"volumes": {}, "intensity_rule": RULE}, r"volumes have neither an intensity_rule nor pages"),
         ({"mean": [0.5]}, r"mean has 1 numbers, 3 are needed"),
         ({"adjustment": ADJUSTMENT | {"shift": [0.0, 0.0, 0.0]}}, r"adjustment\.shift has 3 numbers, 2 are needed"),
         ({"adjustment": ADJUSTMENT | {"shift": []}}, r"adjustment\.shift has 0 numbers, 2 are needed"),

@@ -8,6 +8,10 @@ import numpy as np
 
 from tune_seg.config import DataConfig, TrialConfig
 from tune_seg.data import PackedData
+from tune_seg.data.options import options_of, read_options
+from tune_seg.data.reading import detect_format
+from tune_seg.data.volumes.options import VolumeOptions
+from tune_seg.format_names import FORMATS
 from tune_seg.inference.colours import class_colours
 from tune_seg.inference.model_file import Adjustment, ClassDescription, ModelDescription
 from tune_seg.training.evaluation import log_frequencies
@@ -31,7 +35,7 @@ def describe(
 
     Args:
         config: the trial.
-        data: the data set, of which `resize` and `tiles` are used.
+        data: the data set, of which the format, its options, `resize` and `tiles` are used.
         packed: the data that it was trained on.
         metrics: on the validation images, by name.
         fitted: what was fitted to these, as :attr:`~tune_seg.training.result.Evaluation.fitted` has it.
@@ -61,6 +65,7 @@ def describe(
         std=std,
         pages_as_channels=data.options.get("pages") == "channels",
         intensity_rule=None if intensity_rule is None else dict(intensity_rule),
+        volumes=_volumes(data),
         temperature=float(fitted[f"{TEMPERATURE}/T"]) if _known(fitted, f"{TEMPERATURE}/T") else 1.0,
         adjustment=adjustment,
         metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
@@ -68,6 +73,15 @@ def describe(
         study=study,
         data=packed.content_id,
     )
+
+
+def _volumes(data: DataConfig) -> VolumeOptions | None:
+    """How volumes become images, without what concerns labels and patients; None: the data are pictures."""
+    name = data.format or detect_format(data)  # a study knows its format, also where its data are not there any more
+    if not any(known == name and options_of(known) is VolumeOptions for known in FORMATS):
+        return None
+    options = read_options(data.options, VolumeOptions)
+    return VolumeOptions.model_validate(options.model_dump(include={"percentiles", "window", "bits", "spacing", "plane"}))
 
 
 def _known(fitted: Mapping[str, Any], name: str) -> bool:

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as pillow
 
+from tune_seg._whole_file import whole_file
 from tune_seg.data.dataset import IGNORE_INDEX, Image, Mask
 from tune_seg.data.images.intensities import Intensities
 from tune_seg.data.images.pictures import IMAGE_SUFFIXES, Pictures, page_numbers
 from tune_seg.errors import InputError
+from tune_seg.inference.memory import memory_errors
 from tune_seg.inference.model_file import ModelDescription
+from tune_seg.inference.volume_sources import is_volume
 
 if TYPE_CHECKING:
     from tune_seg.inference.trained_model import SeedEnsemble, TrainedModel
@@ -53,6 +56,11 @@ def sources(paths: Iterable[Path], *, pages_as_channels: bool) -> list[Source]:
     found: list[Source] = []
     for path in paths:
         inside = sorted(file for file in path.rglob("*") if _is_image(file)) if path.is_dir() else [path]
+        if not (path.is_dir() and inside) and is_volume(path):
+            raise InputError(
+                f"{path}: a volume, but the model is of a study of pictures, and does not know how intensities of volumes "
+                "become images; take the model of a study of volumes, or give it pictures"
+            )
         if not inside:
             raise InputError(f"{path}: no image in this folder (looked for {', '.join(IMAGE_SUFFIXES)})")
         for file in inside:
@@ -115,20 +123,26 @@ def predict_images(
     reader = ImageReader(model.description)
     for source in images:
         image, unmeasured = reader.read(source)
-        if probabilities:
-            found = model.probabilities(image)
-            mask, confidence = found.argmax(axis=0).astype(np.uint8), found.max(axis=0)
-        else:
-            mask, confidence = model.predict(image)
+        with memory_errors(source.path, image.shape, model.device):
+            if probabilities:
+                found = model.probabilities(image)
+                mask, confidence = found.argmax(axis=0).astype(np.uint8), found.max(axis=0)
+            else:
+                mask, confidence = model.predict(image)
         if unmeasured is not None:
             mask, confidence = np.where(unmeasured, np.uint8(IGNORE_INDEX), mask), np.where(unmeasured, 0.0, confidence)
         try:
             if probabilities:
-                np.save(_file(out, PROBABILITIES, source, ".npy"), found)
-            _mask_picture(mask, model.description).save(_file(out, MASKS, source, ".png"))
-            pillow.fromarray(overlay(image, mask, model.description)).save(_file(out, OVERLAYS, source, ".png"))
+                with whole_file(out / PROBABILITIES / f"{source.name}.npy") as partial:
+                    np.save(partial, found)
             levels = np.rint(255 * confidence).astype(np.uint8)
-            pillow.fromarray(levels).save(_file(out, CONFIDENCE, source, ".png"))
+            for kind, picture in (
+                (MASKS, _mask_picture(mask, model.description)),
+                (OVERLAYS, pillow.fromarray(overlay(image, mask, model.description))),
+                (CONFIDENCE, pillow.fromarray(levels)),
+            ):
+                with whole_file(out / kind / f"{source.name}.png") as partial:
+                    picture.save(partial)
         except OSError as error:
             raise InputError(f"{out}: {source.name} cannot be written ({error.strerror or error})") from error
         yield source
@@ -182,12 +196,6 @@ def _palette(description: ModelDescription) -> npt.NDArray[np.uint8]:
     palette[: len(description.classes)] = [each.colour for each in description.classes]
     palette[IGNORE_INDEX] = 255
     return palette
-
-
-def _file(out: Path, kind: str, source: Source, ending: str) -> Path:
-    path = out / kind / f"{source.name}{ending}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _is_image(path: Path) -> bool:

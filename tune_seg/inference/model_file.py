@@ -4,19 +4,19 @@ Such a file holds numbers and text alone: nothing in it is executed when it is r
 """
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
-from uuid import uuid4
 
 from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
+from tune_seg._whole_file import whole_file
 from tune_seg.config import ModelConfig, Resize, Size
 from tune_seg.config.base import AboveZero, Integer, Number, Positive, Section
 from tune_seg.config.data import TilesConfig
+from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class ModelDescription(Section):
         mean, std: by which values between 0 and 1 are normalised, one a channel.
         pages_as_channels: whether the pages of a TIFF are the channels of one image.
         intensity_rule: how the numbers in the files of the images became levels; None: they are levels.
+        volumes: how volumes became the images, which are their slices; None: the images are pictures.
         temperature: by which logits are divided.
         adjustment: what favours rare classes where it is asked for; None: it was not fitted.
         metrics: that it had on the validation images, by name.
@@ -79,7 +80,7 @@ class ModelDescription(Section):
         data: the content id of the data that it was trained and validated on.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     tune_seg_version: str
     model: ModelConfig
     acw: bool
@@ -94,6 +95,7 @@ class ModelDescription(Section):
     std: tuple[AboveZero, ...]
     pages_as_channels: bool = False
     intensity_rule: dict[str, Any] | None = None
+    volumes: VolumeOptions | None = None
     temperature: AboveZero = 1.0
     adjustment: Adjustment | None = None
     metrics: dict[str, Number | None] = Field(default_factory=dict)
@@ -114,6 +116,11 @@ class ModelDescription(Section):
             raise ValueError(f"model.encoder {self.model.encoder!r} is no name, and what is elsewhere is not fetched")
         if self.intensity_rule is not None and self.intensity_rule.keys() != {"low", "high", "nodata"}:
             raise ValueError("intensity_rule needs low, high and nodata, and nothing else")
+        if self.volumes is not None:
+            if self.intensity_rule is not None or self.pages_as_channels:
+                raise ValueError("volumes have neither an intensity_rule nor pages")
+            if f"uint{self.volumes.bits}" != self.dtype:
+                raise ValueError(f"volumes.bits is {self.volumes.bits}, but the images are {self.dtype}")
         return self
 
     @property
@@ -136,16 +143,12 @@ def write_model(path: Path | str, description: ModelDescription, weights: "Mappi
     from safetensors.torch import save  # here, because a description is read without torch, which takes seconds to load
 
     path = Path(path)
-    partial = path.with_name(f".{uuid4().hex}.partial")
     # each tensor by itself, because safetensors refuses those that share memory
     tensors = {name: weight.detach().cpu().contiguous().clone() for name, weight in weights.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(tensors, {_KEY: description.model_dump_json()}))
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(save(tensors, {_KEY: description.model_dump_json()}))
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise InputError(f"{path}: cannot be written ({first_line(error)})") from error
 
 
@@ -184,7 +187,9 @@ def _opened(path: Path | str, framework: str) -> Iterator[Any]:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise InputError(
-            f"{path}: a model that this program cannot use ({where}: {problem['msg']}); a newer tune_seg may have written it"
+            f"{path}: a model that this program cannot use ({where}: {problem['msg']}); an older or a newer tune_seg may "
+            "have written it: run the command of its study again, which writes it anew without training, or export a trial "
+            "of the study (--trial N)"
         ) from error
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as a model ({first_line(error)}); is it damaged or truncated?") from error

@@ -177,6 +177,8 @@ class TrainedModel:
         wanted = self.description
         if wanted.tiles.size is not None:
             return tiles_of(shape, wanted.tiles.size, wanted.tiles.overlap), wanted.tiles.size
+        if wanted.volumes is not None and wanted.volumes.spacing is not None:  # at their scale, whatever their size
+            return tiles_of(shape, wanted.size, min(wanted.size) // 4), wanted.size
         if wanted.resize == "crop":
             (rows, columns), _ = placed(shape, wanted.size, "crop")
             size = rows.stop - rows.start, columns.stop - columns.start
@@ -238,6 +240,11 @@ class SeedEnsemble:
         """By class index."""
         return self.description.class_names
 
+    @property
+    def device(self) -> torch.device:
+        """Where the first model computes."""
+        return self.models[0].device
+
     def __repr__(self) -> str:
         """What it is, for a person."""
         return f"mean of {len(self.models)} seeds, each {self.models[0]!r}"
@@ -258,7 +265,7 @@ class SeedEnsemble:
 
 
 def _how_it_sees(description: ModelDescription) -> dict[str, Any]:
-    seen = {"classes", "size", "resize", "tiles", "channels", "dtype", "pages_as_channels", "intensity_rule"}
+    seen = {"classes", "size", "resize", "tiles", "channels", "dtype", "pages_as_channels", "intensity_rule", "volumes"}
     return description.model_dump(include=seen)
 
 

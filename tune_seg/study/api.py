@@ -1,5 +1,6 @@
 """A study from Python: in a script, with or without `if __name__ == "__main__":`, and in a notebook."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,9 @@ class Study:
     ) -> "TrainedModel":
         """The model of the configuration to take, ready for images of any size.
 
+        Of a study without a verdict (several objectives, or its answer is not there yet) it is the best trial by the first
+        objective whose weights are stored, and a warning says which; so it does where the answer is older than some trials.
+
         Args:
             trial: the number of another trial, whose weights are still stored.
             plain: plain cross entropy in place of the one to take.
@@ -144,11 +148,17 @@ class Study:
             adjusted: take adjusted logits, which favour rare classes by the strength that was best on validation images.
 
         Raises:
-            InputError: the study has no answer yet, there is no such trial, or its weights are not stored any more.
+            InputError: there is no such trial, or its weights are not stored any more.
         """
+        from tune_seg.study.choosing import choose
         from tune_seg.study.exporting import open_model
 
-        return open_model(self.directory, trial, plain=plain, device=device, adjusted=adjusted)
+        if trial is not None:
+            return open_model(self.directory, trial, plain=plain, device=device, adjusted=adjusted)
+        chosen, note = choose(existing_study(str(self.directory), self.directory.parent), plain=plain)
+        if note:
+            warnings.warn(note, stacklevel=2)
+        return open_model(self.directory, chosen, plain=plain and chosen is None, device=device, adjusted=adjusted)
 
     def load_ensemble(self, *, device: "str | torch.device | None" = None, adjusted: bool = False) -> "SeedEnsemble":
         """The mean of the models of all repeats of the configuration to take, as far as their weights are stored.
@@ -160,8 +170,12 @@ class Study:
         Raises:
             InputError: the study has no answer yet, or no weights of its repeats are stored any more.
         """
+        from tune_seg.study.choosing import note_of_answer
         from tune_seg.study.exporting import open_ensemble
 
+        note = note_of_answer(existing_study(str(self.directory), self.directory.parent))
+        if note:
+            warnings.warn(note, stacklevel=2)
         return open_ensemble(self.directory, device=device, adjusted=adjusted)
 
     @property

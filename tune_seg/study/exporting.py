@@ -16,6 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+import pyarrow.parquet as pq
+
+from tune_seg._whole_file import whole_file
 from tune_seg.config import DataConfig, StudyConfig, TrialConfig
 from tune_seg.data.packing.file_format import SUFFIX as PACK_SUFFIX
 from tune_seg.data.packing.origin import origins_of
@@ -25,7 +28,7 @@ from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import REPEATED, Configuration
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
-from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, STORE
+from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, RESULTS, STORE
 from tune_seg.study.output.command_lines import command
 from tune_seg.study.record import Record, State, sortable
 from tune_seg.training.checkpoints import WEIGHTS
@@ -39,6 +42,8 @@ WINNER: Final = "winner"
 """What the model of the configuration to take is called."""
 PLAIN: Final = "ce"
 """What the model of plain cross entropy is called."""
+ANSWERED: Final = "answer.json"
+"""The file beside the models that says of how many ended trials the answer was drawn."""
 
 
 def model_file(directory: Path, name: str) -> Path:
@@ -63,10 +68,11 @@ def existing_model(directory: Path, name: str) -> Path:
 
 def best_stored(config: StudyConfig, configuration: Configuration) -> Record | None:
     """Of the trials of a configuration that noted where their weights are, the one with the best objective."""
-    return _best(config, [trial for trial in configuration.completed if trial.checkpoint is not None])
+    return best_of(config, [trial for trial in configuration.completed if trial.checkpoint is not None])
 
 
-def _best(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
+def best_of(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
+    """The trial with the best first objective; None where there is none."""
     return max(trials, key=lambda trial: sortable(trial.score(config.objectives[0])), default=None)
 
 
@@ -90,9 +96,9 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
     problems: list[str] = []
     for name, id in ((WINNER, answer.verdict.recommended), (PLAIN, answer.reference)):
         file, repeats = model_file(directory, name), answer.contenders[id]
-        stored = [trial for trial in repeats.completed if _weights_of(trial, directory) is not None]
+        stored = [trial for trial in repeats.completed if weights_of(trial, directory) is not None]
         there = [trial for trial in repeats.completed if _is_of(file, trial, directory)]
-        best = _best(config, [*there, *stored])
+        best = best_of(config, [*there, *stored])
         try:
             if best is None or best not in there:
                 file.unlink(missing_ok=True)
@@ -105,7 +111,16 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
             problems.append(f"{file.name}: {error}")
     if problems:
         raise InputError("; ".join(problems))
+    with whole_file(directory / MODELS / ANSWERED) as partial:
+        partial.write_text(json.dumps({"trials": ended_trials(directory)}), encoding="utf-8")
     return written
+
+
+def ended_trials(directory: Path) -> int:
+    """How many trials of a study are over for good, by its table of results."""
+    path = directory / RESULTS
+    states = pq.read_table(path, columns=["state"])["state"].to_pylist() if path.is_file() else []
+    return sum(State(state).ended for state in states)
 
 
 def open_model(
@@ -126,8 +141,6 @@ def open_model(
 
 def open_ensemble(directory: Path, *, device: "str | torch.device | None", adjusted: bool) -> "SeedEnsemble":
     """As :meth:`tune_seg.Study.load_ensemble`, of the study in a directory."""
-    import pyarrow.parquet as pq
-
     from tune_seg.inference.trained_model import SeedEnsemble, load_model
 
     path = directory / CONFIGURATIONS
@@ -188,7 +201,7 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
         raise InputError(
             f"{directory}: trial {number} cannot be exported: it is {trial.state}; choose one that ran to its end"
         )
-    if _weights_of(trial, directory) is None:
+    if weights_of(trial, directory) is None:
         raise InputError(
             f"{directory}: the weights of trial {number} are not stored: a study keeps those that its answer needs. The "
             f"models in {directory / MODELS} are there without --trial; to have this one, train it again: "
@@ -212,7 +225,7 @@ def export_trials(directory: Path, numbers: Iterable[int], folder: Path) -> list
     """
     config = load_config(directory / CONFIGURATION)
     trials = read_trials(directory, config)
-    stored = [trials[number] for number in numbers if _weights_of(trials[number], directory) is not None]
+    stored = [trials[number] for number in numbers if weights_of(trials[number], directory) is not None]
     if not stored:
         raise InputError(
             f"{directory}: no weights of these trials are stored any more; {model_file(directory, WINNER)} has one of them"
@@ -288,7 +301,7 @@ def _again(trial: Record, directory: Path) -> str:
     return f"{command()} search {shlex.join([*study, *store, *settings])}"
 
 
-def _weights_of(trial: Record, directory: Path) -> str | None:
+def weights_of(trial: Record, directory: Path) -> str | None:
     """Where the weights are that a trial ended with; None where it did not, or they are not stored."""
     if trial.state is not State.COMPLETED or trial.checkpoint is None:
         return None

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tune_seg.config import DataConfig
 from tune_seg.data.formats._dataset_json import named
 from tune_seg.data.formats._volume_pairs import Pair, Words, find_pairs
@@ -16,7 +14,7 @@ from tune_seg.data.volumes.geometry import fits, other_grid_error
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.remarks import Remark
 from tune_seg.data.volumes.scan import BACKGROUND
-from tune_seg.data.volumes.volume_file import FileCase, header, several_values_error
+from tune_seg.data.volumes.volume_file import FileCase, header, reject_other_grids, several_values_error
 from tune_seg.errors import InputError
 
 _ACQUIRED = (
@@ -49,19 +47,14 @@ def _case(pair: Pair, patient: str, options: VolumeOptions) -> FileCase | str:
     try:
         images, label = tuple(map(header, pair.images)), header(pair.label)
         grid = images[0].grid
-        for image in images[1:]:
-            if image.grid.shape != grid.shape or not np.allclose(image.grid.affine, grid.affine, atol=1e-3):
-                raise InputError(
-                    f"{image.path}: its grid is {image.grid.describe()}, but that of the first channel is "
-                    f"{grid.describe()}; the channels of a volume share one"
-                )
+        reject_other_grids(images)
         if label.channels != 1:
             raise several_values_error(label)
         if not options.resample_labels and not fits(label.grid, grid):
             raise other_grid_error(label.path, label.grid, images[0].path, grid)
     except InputError as error:
         return str(error)
-    plane = (grid.acquired or "axial") if options.plane == "auto" else options.plane
+    plane = grid.cut(options.plane)
     said = [remark for image in (*images, label) for remark in image.remarks]
     if options.plane == "auto" and plane != "axial":
         said.append(Remark(_ACQUIRED.format(plane=plane), pair.name))

@@ -104,6 +104,10 @@ class Grid:
         axes: list[int] = _turn(self.affine)[:, 0].astype(int).tolist()
         return axes
 
+    def cut(self, plane: Literal["auto"] | Plane) -> Plane:
+        """The plane of its slices as `data.options.plane` says."""
+        return (self.acquired or "axial") if plane == "auto" else plane
+
     def describe(self) -> str:
         """Its shape and affine on one line."""
         return f"{' x '.join(map(str, self.shape))} voxels with affine {_shown(self.affine)}"
@@ -123,6 +127,17 @@ def sliced(voxels: Voxels, affine: Affine, plane: Plane) -> Voxels:
     axes, down = _VIEWS[plane]
     seen = turned.transpose(*axes, *range(3, turned.ndim))
     return seen[:, ::-1] if down else seen
+
+
+def unsliced(slices: Voxels, affine: Affine, plane: Plane) -> Voxels:
+    """The voxels (I, J, K, ...) of slices (S, H, W, ...), as a view: what :func:`sliced` has done is undone."""
+    from nibabel import orientations
+
+    axes, down = _VIEWS[plane]
+    seen = slices[:, ::-1] if down else slices
+    turned = seen.transpose(*np.argsort(axes), *range(3, seen.ndim))
+    back = orientations.ornt_transform(orientations.axcodes2ornt("LPS"), orientations.io_orientation(affine))
+    return orientations.apply_orientation(turned, back)
 
 
 def fits(labels: Grid, image: Grid) -> bool:

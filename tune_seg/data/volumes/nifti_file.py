@@ -93,6 +93,35 @@ def read_voxels(header: Header) -> Voxels:
         return np.asanyarray(image.dataobj).reshape(*header.grid.shape, header.channels)
 
 
+def image_like(header: Header, voxels: Voxels) -> Any:
+    """nibabel's image of voxels (I, J, K) or (I, J, K, C) that lie where those of a NIfTI file do: its affine, its codes.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with reading(header.path, "NIfTI"), _SAYINGS.heard(), _opened(header.path) as image:
+        flat = voxels.ndim == 3 and len(image.shape) == 2
+        own = image.header.copy()
+        own.extensions.clear()  # whatever programs have noted of the intensities, or of the patient
+        own.set_data_dtype(voxels.dtype)
+        own.set_intent("none")
+        own["cal_min"] = own["cal_max"] = 0  # between which intensities are shown
+        return type(image)(voxels[..., 0] if flat else voxels, image.affine, own)
+
+
+def image_of(grid: Grid | None, voxels: Voxels) -> Any:
+    """nibabel's image of voxels (I, J, K) or (I, J, K, C) on a grid; None: nobody knows where they lie."""
+    import nibabel
+
+    if grid is None:
+        return nibabel.Nifti1Image(voxels, None)
+    image = nibabel.Nifti1Image(voxels, grid.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(grid.affine, code="scanner")
+    image.set_sform(grid.affine, code="scanner")
+    return image
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The image of a file, until its content was read.

@@ -18,15 +18,22 @@ def resampled(
         return image, mask
     height, width = pixels(mask.shape, spacing, wanted)
     if (height, width) != mask.shape:
-        planes = [
-            pillow.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), pillow.Resampling.BILINEAR)
-            for plane in np.moveaxis(image, -1, 0)
-        ]
-        image = np.rint(np.stack([np.asarray(plane) for plane in planes], axis=-1)).astype(image.dtype)
+        image = scaled(image, (height, width))
         mask = np.asarray(pillow.fromarray(np.ascontiguousarray(mask)).resize((width, height), pillow.Resampling.NEAREST))
     if wanted is None:
         return image, mask
-    return _centred(image, size, 0), _centred(mask, size, IGNORE_INDEX)
+    return centred(image, size, 0), centred(mask, size, IGNORE_INDEX)
+
+
+def scaled(image: Image, shape: tuple[int, int]) -> Image:
+    """A slice (H, W, C) with `shape` (H, W) pixels."""
+    if image.shape[:2] == shape:
+        return image
+    planes = [
+        pillow.fromarray(np.ascontiguousarray(plane, np.float32)).resize(shape[::-1], pillow.Resampling.BILINEAR)
+        for plane in np.moveaxis(image, -1, 0)
+    ]
+    return np.rint(np.stack([np.asarray(plane) for plane in planes], axis=-1)).astype(image.dtype)
 
 
 def pixels(shape: Sequence[int], spacing: tuple[float, float], wanted: float | None) -> tuple[int, int]:
@@ -36,7 +43,7 @@ def pixels(shape: Sequence[int], spacing: tuple[float, float], wanted: float | N
     return height, width
 
 
-def _centred(array: npt.NDArray[Any], size: tuple[int, int], filling: int) -> npt.NDArray[Any]:
+def centred(array: npt.NDArray[Any], size: tuple[int, int], filling: int) -> npt.NDArray[Any]:
     """The middle of an image or a mask, `size` large; `filling` where it is smaller."""
     centred = np.full((*size, *array.shape[2:]), filling, array.dtype)
     to, taken = [], []

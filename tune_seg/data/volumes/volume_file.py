@@ -1,5 +1,6 @@
 """Files that hold a whole volume, an image or its labels: NIfTI, MetaImage and NRRD."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,28 @@ def read_voxels(header: Header) -> Voxels:
     return nifti_file.read_voxels(header) if _is_nifti(header.path) else itk_file.read_voxels(header)
 
 
+def intensities_of(images: Sequence[Header], plane: Plane) -> Volume:
+    """The slices of a volume in a plane; several files hold one channel each.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    channels = [read_voxels(image) for image in images]
+    voxels = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=-1)
+    return Volume(sliced(voxels, images[0].grid.affine, plane))
+
+
+def reject_other_grids(images: Sequence[Header]) -> None:
+    """Raises an InputError where the files of one volume do not share a grid."""
+    grid = images[0].grid
+    for image in images[1:]:
+        if image.grid.shape != grid.shape or not np.allclose(image.grid.affine, grid.affine, atol=1e-3):
+            raise InputError(
+                f"{image.path}: its grid is {image.grid.describe()}, but that of the first channel is "
+                f"{grid.describe()}; the channels of a volume share one"
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class FileCase(Case):
     """A volume and its labels, each in files of their own.
@@ -54,9 +77,7 @@ class FileCase(Case):
         return tuple(file for header in (*self.images, self.label) for file in header.files)
 
     def volume(self) -> Volume:
-        channels = [read_voxels(image) for image in self.images]
-        voxels = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=-1)
-        return Volume(sliced(voxels, self.images[0].grid.affine, self.cut))
+        return intensities_of(self.images, self.cut)
 
     def labels(self) -> Raw:
         grid = self.images[0].grid

@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,29 @@ def read_header(path: Path) -> Any:
     """
     with reading(path, "DICOM"):
         return read_file(path, stop_before_pixels=True, specific_tags=_TAGS)
+
+
+def walk(entry: Path) -> Iterator[Path]:
+    """All files of a folder, also those in folders of it; a file alone is itself. Links may lead nowhere."""
+    files = entry.rglob("*") if entry.is_dir() else [entry]
+    return (path for path in files if not path.is_dir() and not path.name.startswith("."))
+
+
+def read_headers(volume: Path) -> list[tuple[Path, Any]]:
+    """The DICOM files of a folder, in the order of their names, or a file alone, each with its header.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    headers = []
+    for path in sorted(walk(volume)):
+        if not path.exists():
+            raise InputError(f"{path}: a link to a file that is not there; fetch the file, or take the link out")
+        if is_dicom(path):
+            headers.append((path, read_header(path)))
+        elif path.suffix.lower() == ".dcm":
+            raise InputError(f"{path}: no DICOM file (no DICM after 128 bytes); is it damaged? Replace it or take it out")
+    return headers
 
 
 def read_file(path: Path, **how: Any) -> Any:

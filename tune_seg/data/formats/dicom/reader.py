@@ -1,7 +1,7 @@
 """DICOM: a folder for each volume, or a file of several frames, with masks as DICOM-SEG, NIfTI, MetaImage or PNG files."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from tune_seg.config import DataConfig
 from tune_seg.data.dataset import problems_error
 from tune_seg.data.formats.dicom.cases import DicomCase, SegCase
-from tune_seg.data.formats.dicom.files import is_dicom, read_header, states_syntax
+from tune_seg.data.formats.dicom.files import is_dicom, read_headers, states_syntax, walk
 from tune_seg.data.formats.dicom.masks import CLASSES, SUFFIXES, called, masks_in, with_mask
 from tune_seg.data.formats.dicom.slices import stack_of
 from tune_seg.data.formats.dicom.tree import tree
@@ -36,7 +36,7 @@ _NO_SYNTAX = "DICOM files that do not state their transfer syntax, whose pixels 
 
 def looks_like(root: Path) -> bool:
     """Whether among the first files of the first volumes one is DICOM."""
-    return any(is_dicom(file) for entry in _entries(root)[:_MAX_LOOKED_AT] for file in islice(_walk(entry), _MAX_LOOKED_AT))
+    return any(is_dicom(file) for entry in _entries(root)[:_MAX_LOOKED_AT] for file in islice(walk(entry), _MAX_LOOKED_AT))
 
 
 def read_dicom(root: Path, config: DataConfig) -> VolumeDataset:
@@ -95,12 +95,6 @@ def _images(root: Path) -> Path:
     return root / "images" if (root / "images").is_dir() else root
 
 
-def _walk(entry: Path) -> Iterator[Path]:
-    """All files of a folder, also those in folders of it; a file alone is itself. Links may lead nowhere."""
-    files = entry.rglob("*") if entry.is_dir() else [entry]
-    return (path for path in files if not path.is_dir() and not path.name.startswith("."))
-
-
 def _cases(root: Path, entry: Path, options: VolumeOptions, left_out: list[Path]) -> list[DicomCase | str]:
     """The volumes of a folder or a file: none where it holds no DICOM, several where it is a tree of series.
 
@@ -109,7 +103,7 @@ def _cases(root: Path, entry: Path, options: VolumeOptions, left_out: list[Path]
     """
     try:
         with reading(entry, "DICOM"):
-            headers = _headers(entry)
+            headers = read_headers(entry)
             if not headers:
                 return []
             masks = {path: header for path, header in headers if header.get("SOPClassUID") in CLASSES}
@@ -165,18 +159,6 @@ def _case(
     if all(states_syntax(header) for _, header in slices):
         return case
     return replace(case, remarks=(*case.remarks, Remark(_NO_SYNTAX, name)))
-
-
-def _headers(volume: Path) -> list[tuple[Path, Any]]:
-    headers = []
-    for path in sorted(_walk(volume)):
-        if not path.exists():
-            raise InputError(f"{path}: a link to a file that is not there; fetch the file, or take the link out")
-        if is_dicom(path):
-            headers.append((path, read_header(path)))
-        elif path.suffix.lower() == ".dcm":
-            raise InputError(f"{path}: no DICOM file (no DICM after 128 bytes); is it damaged? Replace it or take it out")
-    return headers
 
 
 def _reject_loose_slices(cases: Sequence[DicomCase]) -> None:
