@@ -15,12 +15,13 @@ from tune_seg.config import TrialConfig
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
-from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
+from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, REPORT, RESULTS
 from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.disk import disk_line
 from tune_seg.study.output.events import Events
 from tune_seg.study.output.heartbeat import heartbeat
 from tune_seg.study.output.live import LiveReport, Session
+from tune_seg.study.output.markdown import write_report
 from tune_seg.study.output.messages import (
     say_failures,
     say_next,
@@ -174,7 +175,11 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
             _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
     scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
-    final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
+    surroundings = _surroundings(ready, scored)
+    final_report(console, config, list(records.trials.values()), answer, surroundings)
+    write_report(directory / REPORT, config, list(records.trials.values()), answer, surroundings, finished=finished)
+    if events is not None:
+        events.answer(answer, config, training_cost(list(records.trials.values()), ready.slots))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     if finished:

@@ -181,13 +181,13 @@ def test_ctrl_c_is_seen_on_the_screen_and_in_a_log(capfd: pytest.CaptureFixture[
     console = Console(width=120, record=True, file=io.StringIO(), force_terminal=True)
     report = LiveReport(console, SESSION, tried())
     console.print(report.screen)
-    assert "Ctrl-C ends the study" in console.export_text()
+    assert "Ctrl-C ends it" in console.export_text()
     report.ending()
     console.print(report.screen)
-    assert "Ctrl-C: the study ends after the epochs that run" in console.export_text()
+    assert "Ctrl-C: finishing the epoch" in console.export_text()
     assert capfd.readouterr().err == ""
     LiveReport(Console(file=io.StringIO()), SESSION, progress()).ending()
-    assert "Ctrl-C: the study ends after the epochs that run" in capfd.readouterr().err
+    assert "Ctrl-C: finishing the epoch" in capfd.readouterr().err
 
 
 def test_ctrl_c_is_survived_where_the_terminal_is_gone() -> None:

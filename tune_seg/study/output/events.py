@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 from tune_seg._commands import reported
 from tune_seg.config import StudyConfig
-from tune_seg.study.configurations import configuration_id
+from tune_seg.study.configurations import configuration_id, mean_score
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.progress import Planned, StudyProgress
-from tune_seg.study.output.sentence import called
+from tune_seg.study.output.sentence import Cost, called, verdict_text
 from tune_seg.study.record import Record, State
 from tune_seg.study.verdict import Difference
 
@@ -95,28 +95,39 @@ class Events:
             remaining_seconds=progress.remaining(now),
         )
 
-    def answer(self, answer: Answer | None, sentence: str) -> None:
+    def answer(self, answer: Answer | None, config: StudyConfig, cost: Cost) -> None:
         """What the study says at the end of a session.
 
         Args:
             answer: what the repeats say; None: there are too few.
-            sentence: the same for a person; empty where there is no answer.
+            config: the study.
+            cost: of a training.
         """
         if answer is None:
             self._write("answer", verdict=None)
             return
-        verdict, names = answer.verdict, called(answer)
+        verdict, names, objective = answer.verdict, called(answer), config.objectives[0]
+        contenders = [
+            {
+                "configuration": id,
+                "name": names[id],
+                "mean": mean_score(each, objective),
+                "repeats": len(each.repeats),
+            }
+            for id, each in answer.contenders.items()
+        ]
         self._write(
             "answer",
             verdict=verdict.kind.value,
-            best=names[verdict.best],
-            other=names[verdict.other],
-            recommended=names[verdict.recommended],
-            recommended_configuration=verdict.recommended,
+            objective=objective,
+            best=verdict.best,
+            other=verdict.other,
+            recommended=verdict.recommended if len(config.objectives) == 1 else None,
             difference=_difference(verdict.difference),
             decisive=_difference(verdict.decisive),
             more_seeds=verdict.more_seeds,
-            sentence=sentence,
+            contenders=contenders,
+            sentence=verdict_text(answer, config.objectives, config.search.confirm.margin, cost).plain,
         )
 
     def end(self, status: int) -> None:
@@ -138,15 +149,14 @@ class Events:
                 self._file = None
 
 
-def run_with_events(study: Callable[[Events | None], int], *, as_json: bool) -> int:
+def reported_in_events(study: Callable[[Events], int]) -> int:
     """Call what runs a study, as :func:`tune_seg._commands.reported` does; its exit status.
 
+    The standard output gets the events and nothing else.
+
     Args:
-        study: given where to write its events.
-        as_json: whether the standard output gets the events and nothing else; None is given to `study` otherwise.
+        study: given where its events go.
     """
-    if not as_json:
-        return reported(lambda: study(None))
     with _events_alone() as events:
         status = reported(lambda: study(events))
         events.end(status)

@@ -28,8 +28,8 @@ _MIN_SETTINGS = 24
 _LONGEST_BAR = 40
 _DISK_EVERY = 20
 """Seconds from one look at the disk to the next."""
-_ENDING: Final = "Ctrl-C: the study ends after the epochs that run, and what was computed is kept. Again: at once."
-_CONTINUES: Final = "Ctrl-C ends the study and keeps what was computed; the same command continues it."
+_ENDING: Final = "Ctrl-C: finishing the epoch; what was computed is kept. Again: stop now."
+_CONTINUES: Final = "Ctrl-C ends it and keeps what was computed; the same command continues it."
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
 from tune_seg._endings import ENDINGS, treat_as_ctrl_c
 from tune_seg.config import ComputeConfig
+from tune_seg.study.ray_tune._ray_private import NotSaved
 from tune_seg.study.ray_tune.searcher import StudyScheduler, StudySearcher
 
 _RETRIES = 2
@@ -72,7 +73,7 @@ def fit(trainable: type[tune.Trainable], steering: Steering, compute: ComputeCon
         ).fit()
 
 
-class _Endings(tune.Callback):
+class _Endings(NotSaved, tune.Callback):
     """Says at once that Ctrl-C was understood, and treats what else ends a study alike.
 
     Ray Tune has a handler of Ctrl-C, which ends when the epochs that run have come to an end; Ray has one of SIGTERM, which
