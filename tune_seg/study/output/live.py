@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tune_seg._endings import leave_lost_terminal
 from tune_seg.study.output.fitting import fits, fitting_table, heading
 from tune_seg.study.output.progress import StudyProgress
 from tune_seg.study.output.words import cell, duration, settings_of
@@ -83,6 +84,7 @@ class LiveReport:
         self._stop.set()
         if self._slowly is not None:
             self._slowly.join()
+            leave_lost_terminal()  # one that a study in the background had, of whose end nobody told it
             self._live.stop()
 
     def update(self, record: Record) -> None:
