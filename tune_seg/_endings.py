@@ -26,9 +26,9 @@ def treat_as_ctrl_c() -> dict[signal.Signals, Any]:
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
     if number == _HANGUP:
-        leave_lost_terminal()
         # the kernel and the shell both tell of a closed terminal, and a second Ctrl-C would not wait for the epoch to end
         signal.signal(number, signal.SIG_IGN)
+        leave_lost_terminal()
     signal.raise_signal(signal.SIGINT)
 
 

@@ -17,7 +17,8 @@ from tune_seg.study.record import Record
 
 _WIDE = 100_000
 """Characters of a line, so that no column is left out."""
-_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
+_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))")
+"""What means something in Markdown; not the underscore in a name, such as `s_rec`."""
 
 
 def write_report(
