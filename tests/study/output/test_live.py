@@ -87,7 +87,7 @@ def test_epochs_from_the_store_are_counted_as_saved() -> None:
     state.update(replayed, 3.0)
     batch = replayed.config.training.batch_size
     assert (state.done, state.replayed, state.steps_replayed) == (9, 4, 4 * (25 // batch))
-    assert f"4 epochs ({state.steps_replayed} steps) taken over" in screen_of(state, 120)
+    assert f"4 epochs ({state.steps_replayed} steps) from the store" in screen_of(state, 120)
 
 
 def test_nothing_is_known_of_the_time_before_an_epoch() -> None:

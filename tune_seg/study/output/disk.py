@@ -13,10 +13,10 @@ def disk_line(directory: Path, store: CheckpointStore | None) -> str:
         directory: of the study.
         store: the checkpoint store; one that lies elsewhere is not looked at.
     """
-    line = f"this study takes {_size(directory)} on the disk"
+    line = f"disk: {_size(directory)} for this study"
     if store is None or "://" in store.location:
         return line
-    return f"{line}, the checkpoints of all studies {_size(Path(store.location))}"
+    return f"{line}, {_size(Path(store.location))} for the checkpoints of all"
 
 
 def _size(folder: Path) -> str:

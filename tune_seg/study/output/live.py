@@ -19,7 +19,7 @@ from rich.text import Text
 from tune_seg._endings import leave_lost_terminal
 from tune_seg.study.output.fitting import fits, fitting_table, heading
 from tune_seg.study.output.progress import StudyProgress
-from tune_seg.study.output.words import cell, duration, settings_of
+from tune_seg.study.output.words import cell, counted, duration, settings_of
 from tune_seg.study.record import Record, State
 
 _ROWS_BESIDE = 10
@@ -143,9 +143,7 @@ class LiveReport:
         lines: list[RenderableType] = [Text(self._session.title, style="bold"), bar, Text(self._standing)]
         if progress.running or progress.best:
             lines.append(self._trials())
-        saved = f"{progress.replayed} epochs ({progress.steps_replayed} steps) taken over from the store" * bool(
-            progress.replayed
-        )
+        saved = f"{counted(progress.replayed, 'epoch')} ({counted(progress.steps_replayed, 'step')}) from the store"
         if beside := "; ".join(filter(None, (saved * bool(progress.replayed), self._disk))):
             lines.append(Text(f"{beside[0].upper()}{beside[1:]}.", style="dim"))
         lines.append(Text(_ENDING, style="bold yellow") if self._ending else Text(_CONTINUES, style="dim"))

@@ -13,6 +13,7 @@ from rich.text import Text
 from tune_seg.config import StudyConfig
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.report import Block, Surroundings, report_blocks
+from tune_seg.study.output.words import counted
 from tune_seg.study.record import Record
 
 _WIDE = 100_000
@@ -41,7 +42,9 @@ def write_report(
         finished: whether every trial has ended.
     """
     ended = sum(record.state.ended for record in records)
-    lines = [f"Objective: {', '.join(config.objectives)}. {ended} trials have ended."]
+    lines = [
+        f"Objective: {', '.join(config.objectives)}. {counted(ended, 'trial')} {'has' if ended == 1 else 'have'} ended."
+    ]
     if not finished:
         lines.append("The study is not finished: run the same command again to continue it.")
     console = Console(width=_WIDE, file=io.StringIO())
