@@ -17,10 +17,12 @@ from typing import Any
 
 from tune_seg.errors import InputError
 
-# Ctrl-C reaches every process of the terminal, but is meant for the parent, which then ends its children.
+# Ctrl-C and the end of a terminal reach all its processes, but are meant for the parent, which then ends its children.
 _CODE = """\
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
 from tune_seg._child import serve

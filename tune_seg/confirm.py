@@ -7,10 +7,14 @@ say is for the session alone; the study keeps its configuration.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import reported, run
 from tune_seg.study.files import existing_study
+
+if TYPE_CHECKING:
+    from tune_seg.study.output.events import Events
 
 _OPTIONS = {
     "finalists": "search.confirm.finalists",
@@ -29,13 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         key: getattr(arguments, option) for option, key in _OPTIONS.items() if getattr(arguments, option) is not None
     }
 
-    def confirm() -> int:
+    def confirm(events: "Events | None") -> int:
         directory = existing_study(arguments.study, arguments.studies)
         from tune_seg.study.run import confirm_study
 
-        return confirm_study(directory, overrides, arguments.hours).value
+        return confirm_study(directory, overrides, arguments.hours, events=events).value
 
-    return reported(confirm)
+    if not arguments.json:
+        return reported(lambda: confirm(None))
+    from tune_seg.study.output.events import reported_in_events
+
+    return reported_in_events(confirm)
 
 
 def parser() -> Parser:
@@ -53,6 +61,7 @@ def parser() -> Parser:
     parser.add_argument("--hours", type=float, metavar="H", help="begin no further seed after so many hours")
     parser.add_argument("--max-concurrent", type=int, metavar="N", help="how many trials run at once, at most")
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (auto: the one of this machine)")
+    parser.add_argument("--json", action="store_true", help="tell how the study runs in JSON, one object a line")
     return parser
 
 

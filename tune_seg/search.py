@@ -21,6 +21,7 @@ from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:
     from tune_seg.config import StudyConfig
+    from tune_seg.study.output.events import Events
     from tune_seg.study.plan import Plan
 
 _OPTIONS = {
@@ -46,16 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     arguments = parser().parse_args(argv)
 
-    def search() -> int:
+    def search(events: "Events | None") -> int:
         studies = _requested(arguments)
         if arguments.dry_run:
             problems = [problem for study in studies for problem in _dry_run(study)]
             if problems:
                 raise InputError("\n".join(["the study could not start:", *(f"  {problem}" for problem in problems)]))
             return 0
-        return _search(studies, profile_from=began if arguments.profile else None)
+        return _search(studies, began if arguments.profile else None, events)
 
-    return reported(search)
+    if not arguments.json:
+        return reported(lambda: search(None))
+    from tune_seg.study.output.events import reported_in_events
+
+    return reported_in_events(search)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _look(study: _Request, plan: "Plan") -> list[str]:
     return found.problems
 
 
-def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
+def _search(studies: Sequence[_Request], profile_from: float | None, events: "Events | None") -> int:
     """Run the studies one after the other. Wrong images or models of one do not stop the others."""
     from tune_seg.study.output.messages import study_console
     from tune_seg.study.output.results import check_same_study
@@ -159,7 +164,7 @@ def _search(studies: Sequence[_Request], profile_from: float | None) -> int:
         check_same_study(plan.config, plan.directory / CONFIGURATION)
     for study, plan in zip(studies, plans, strict=True):
         try:
-            outcome = run_study(plan, console, profile_from=profile_from)
+            outcome = run_study(plan, console, profile_from=profile_from, events=events)
         except InputError as error:
             where = f"{study.directory.name}: " if len(studies) > 1 else ""
             print(f"error: {where}{error}", file=sys.stderr)
@@ -239,7 +244,9 @@ def parser() -> Parser:
         "--store-gb", type=float, metavar="N", help="gigabytes of checkpoints that are kept (default: 20); 0: none"
     )
     parser.add_argument("--mlflow-uri", metavar="URI", help="an MLflow server (default: a file in the folder of the study)")
-    parser.add_argument("--dry-run", action="store_true", help="look at the images, print what would run, write nothing")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--dry-run", action="store_true", help="look at the images, print what would run, write nothing")
+    either.add_argument("--json", action="store_true", help="tell how the study runs in JSON, one object a line")
     parser.add_argument("--profile", action="store_true", help="print at the end where the time went")
     return parser
 

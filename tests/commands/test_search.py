@@ -11,14 +11,14 @@ from tune_seg.search import main, parser
 
 OPTIONS = {
     *("--data", "--trials", "--epochs", "--study", "--studies", "--set", "--cpus-per-trial", "--gpus-per-trial"),
-    *("--max-concurrent", "--address", "--store", "--store-gb", "--mlflow-uri", "--dry-run", "--profile"),
+    *("--max-concurrent", "--address", "--store", "--store-gb", "--mlflow-uri", "--dry-run", "--json", "--profile"),
 }
 
 
 def test_there_is_no_option_but_these() -> None:
     """Whatever else one wants to change is a key of the configuration: add it there, and it is set by `--set`."""
     found = {option for action in parser()._actions for option in action.option_strings}
-    assert found - {"-h", "--help"} == OPTIONS and len(OPTIONS) == 15
+    assert found - {"-h", "--help"} == OPTIONS and len(OPTIONS) == 16
 
 
 def dry_run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, Any], str]:

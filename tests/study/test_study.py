@@ -281,7 +281,7 @@ def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Pa
             break
     printed += process.stdout.read()
     assert process.wait(60) == 130, printed
-    assert printed.count("Ctrl-C: the study ends, and what was computed is kept.") == 1
+    assert printed.count("Ctrl-C: finishing the epoch; what was computed is kept.") == 1
     assert "run the same command again to continue" in printed
     half = results(config)
     assert {"completed", "running"} == {row["state"] for row in half}

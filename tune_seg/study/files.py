@@ -28,6 +28,9 @@ CLASSES: Final = "classes.png"
 JOURNAL: Final = "trials.journal"
 """Every trial with the results of its epochs; the other files are made from it."""
 
+REPORT: Final = "report.md"
+"""The tables and the verdict of the last session, to read and to pass on."""
+
 IMAGES: Final = "images"
 """The folder of the counts of each validation image, a file a trial: what intervals are computed from."""
 

@@ -29,7 +29,7 @@ from tune_seg.study.output.class_weights import warn_of_weights, weights_in_use
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
 from tune_seg.study.output.sampling import sampled_shares, say_sampling
-from tune_seg.study.output.say import say
+from tune_seg.study.output.say import say, waiting
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
@@ -114,6 +114,10 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
         machines = starter.submit(_machines, plan.config)
         try:
             yield _prepare(plan, console, store, machines, models)
+        except KeyboardInterrupt:
+            if not machines.done():
+                say(console, "Ctrl-C: the command ends once Ray has started, which cannot be stopped halfway.")
+            raise
         finally:
             machines.exception()  # waits: what has not started yet cannot be stopped
             cluster.stop()
@@ -144,9 +148,12 @@ def _prepare(
         warn_of_test(console, test, None if of_test is None else of_test.counts.get(TEST))
     say_sampling(console, plan.space.probes, packed)
     warn_of_weights(console, packed, weights)
-    importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
-    checked = models.result()
-    compute = _with_gpu_share(plan, packed, machines.result())
+    with waiting(console, "the models are checked"):
+        importlib.import_module("tune_seg.study.ray_tune.fit")  # loads Ray Tune, which takes a second of its own
+        checked = models.result()
+    with waiting(console, "Ray starts"):
+        started = machines.result()
+    compute = _with_gpu_share(plan, packed, started)
     config = _resolved(plan.config, packed, test, compute)
     check_same_study(config, plan.directory / CONFIGURATION)
     of_data = [] if origin is None else origin.notes

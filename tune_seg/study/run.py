@@ -14,10 +14,14 @@ from rich.console import Console
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
-from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
+from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, REPORT, RESULTS
 from tune_seg.study.kept_weights import clear_weights
 from tune_seg.study.output.class_warnings import warn_of_classes
-from tune_seg.study.output.live import LiveReport
+from tune_seg.study.output.disk import disk_line
+from tune_seg.study.output.events import Events
+from tune_seg.study.output.heartbeat import heartbeat
+from tune_seg.study.output.live import LiveReport, Session
+from tune_seg.study.output.markdown import write_report
 from tune_seg.study.output.messages import (
     say_disk,
     say_failures,
@@ -29,8 +33,10 @@ from tune_seg.study.output.messages import (
     warner,
 )
 from tune_seg.study.output.next_step import next_lines
+from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
+from tune_seg.study.output.standing import standing
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
@@ -71,7 +77,14 @@ class More:
     until: float | None = None
 
 
-def run_study(plan: Plan, console: Console, *, profile_from: float | None = None, more: More | None = None) -> Outcome:
+def run_study(
+    plan: Plan,
+    console: Console,
+    *,
+    profile_from: float | None = None,
+    more: More | None = None,
+    events: Events | None = None,
+) -> Outcome:
     """Run the study, or what is left of it, and print its results.
 
     Ctrl-C (SIGINT) ends it early; what was computed is kept, and running it again continues it.
@@ -82,14 +95,16 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
         profile_from: when the command began, by :func:`time.perf_counter`; print where its time went, and write that to
             `profile.json`. None: do not.
         more: repeat the best configurations only. None: search, and repeat as far as `search.trials` allow.
+        events: what happens is told there as well.
 
     Raises:
         InputError: the data, the model, the resources or the study directory are not what the study needs.
     """
+    began = time.perf_counter() if profile_from is None else profile_from
     with locked(plan.directory):
         with prepared(plan, console) as ready:
-            profile = Profile(ready.slots, time.perf_counter() if profile_from is None else profile_from)
-            outcome = _session(ready, console, profile, more)
+            profile = Profile(ready.slots, began)
+            outcome = _session(ready, console, profile, more, events)
         if profile_from is not None:
             profile.write(plan.directory / PROFILE)
             console.print(profile.table())
@@ -97,7 +112,11 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
 
 
 def confirm_study(
-    directory: Path, overrides: Mapping[str, Any], hours: float | None = None, console: Console | None = None
+    directory: Path,
+    overrides: Mapping[str, Any],
+    hours: float | None = None,
+    console: Console | None = None,
+    events: Events | None = None,
 ) -> Outcome:
     """Train the best configurations of a study and plain cross entropy with more seeds, until they are told apart.
 
@@ -106,6 +125,7 @@ def confirm_study(
         overrides: of its configuration, by dotted key: `search.confirm.max_seeds` and its like, or `compute.max_concurrent`.
         hours: after so many no further seed begins.
         console: where to print; the standard output.
+        events: what happens is told there as well.
 
     Raises:
         InputError: as :func:`run_study`.
@@ -114,10 +134,10 @@ def confirm_study(
     kept = load_config(directory / CONFIGURATION).search.confirm
     until = None if hours is None else time.monotonic() + 3600 * hours
     more = More(kept.max_seeds, overrides, until)
-    return run_study(plan_study(config, directory), console or study_console(), more=more)
+    return run_study(plan_study(config, directory), console or study_console(), more=more, events=events)
 
 
-def _session(ready: Prepared, console: Console, profile: Profile, more: More | None) -> Outcome:
+def _session(ready: Prepared, console: Console, profile: Profile, more: More | None, events: Events | None) -> Outcome:
     config, directory, packed = ready.config, ready.directory, ready.packed
     if more is None:  # what is said to `tune-seg confirm` is for that session alone
         write_study(config, directory / CONFIGURATION)
@@ -126,18 +146,25 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
     uri = config.mlflow_uri or default_uri(directory)
     tracker = Tracker(uri, directory, records.study_id, config.objectives[0], class_names=packed.class_names)
-    report = LiveReport(console, config, lambda: records.target)
+    progress = StudyProgress(config, ready.slots, lambda: _planned(records, confirmation), data)
+    report = LiveReport(console, _shown(ready, records, confirmation, profile), progress)
     written = ResultsFile(records, directory / RESULTS)
     before = list(records.trials.values())
-    report.begin(before)
+    progress.begin(before)
     tracker.start(before)
-    records.observers += [report.update, tracker.update, written.update]
+    records.observers += [lambda record: progress.update(record, time.monotonic()), report.update]
+    records.observers += [tracker.update, written.update]
+    signs = [report.heartbeat]
+    if events is not None:
+        events.started(directory, config, _planned(records, confirmation), ready.slots)
+        records.observers.append(events.trial)
+        signs.append(lambda: events.progress(progress, time.monotonic(), profile.seconds))
     warn_of_classes(console, packed, ready.counts)
     warn_of_groups(console, packed)
     warn_of_frozen_encoders(console, ready.space)
     try:
-        with report:
-            _run_trials(ready, records, confirmation, data, profile, warner(console))
+        with report, heartbeat(signs):
+            _run_trials(ready, records, confirmation, data, profile, warner(console), report.ending)
     finally:
         profile.trials_over()
         outcome = _outcome(records)
@@ -149,7 +176,11 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
             _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
     scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
-    final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
+    surroundings = _surroundings(ready, scored)
+    final_report(console, config, list(records.trials.values()), answer, surroundings)
+    write_report(directory / REPORT, config, list(records.trials.values()), answer, surroundings, finished=finished)
+    if events is not None:
+        events.answer(answer, config, training_cost(list(records.trials.values()), ready.slots))
     say_where(console, directory, tracker, finished=finished)
     say_disk(console, config, directory)
     say_failures(console, records)
@@ -159,6 +190,27 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
         asked = {} if more is None else more.asked
         say_next(console, next_lines(config, directory, found, answer, cost, asked=asked, opened=scored.test is not None))
     return outcome
+
+
+def _planned(records: Records, confirmation: Confirmation) -> Planned:
+    return Planned(records.searched, records.target - records.searched, more=confirmation.budget is None)
+
+
+def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profile: Profile) -> Session:
+    """What the screen tells of the session."""
+    config, packed, objective = ready.config, ready.packed, ready.config.objectives[0]
+
+    def stands() -> str:
+        ended = [record for record in list(records.trials.values()) if record.state.ended]
+        return standing(ended, confirmation.answer(ended), objective)
+
+    images = "generated images" if config.data.root is None else f"images of {config.data.root.name}"
+    height, width = packed.size
+    title = (
+        f"{ready.directory.name}: {len(packed.train)} + {len(packed.val)} {images}, {height} x {width}, "
+        f"{len(packed.class_names)} classes"
+    )
+    return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
 
 
 def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:
@@ -198,6 +250,7 @@ def _run_trials(
     data: TrainingData,
     profile: Profile,
     warn: Callable[[str], None],
+    ending: Callable[[], None],
 ) -> None:
     # here, because Ray Tune takes a second to load, which `prepared` hides behind the packing
     from tune_seg.study.ray_tune.fit import Steering, fit
@@ -208,7 +261,7 @@ def _run_trials(
     with _reuse_store(ready, records, confirmation, data) as (store, reuse):
         location = None if store is None else store.location
         searcher = StudySearcher(records, ready.packed.path, location, reuse, warn)
-        steering = Steering(searcher, StudyScheduler(records, data), [StepTimes(profile, records)])
+        steering = Steering(searcher, StudyScheduler(records, data), ending, [StepTimes(profile, records)])
         with records.asking_ahead(ready.slots):
             fit(SegmentationTrial, steering, ready.compute, ready.directory)
     for problem in () if store is None else store.problems:

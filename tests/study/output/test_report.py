@@ -115,7 +115,7 @@ def test_the_settings_name_a_parameter_without_the_section_that_it_lies_in() -> 
 
 @pytest.mark.parametrize(
     ("width", "lacks"),
-    [(80, {"sd", "accuracy", "epochs", "f1", "miou"}), (100, {"epochs", "f1", "miou"}), (160, set())],
+    [(60, {"sd", "recall"}), (80, {"sd", "accuracy", "epochs", "f1", "miou"}), (100, {"f1", "miou"}), (160, set())],
 )
 def test_a_narrow_terminal_shows_fewer_columns_and_each_of_them_whole(width: int, lacks: set[str]) -> None:
     records = [
@@ -126,9 +126,29 @@ def test_a_narrow_terminal_shows_fewer_columns_and_each_of_them_whole(width: int
     text = printed(records, width=width).partition("Best of")[0]
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     header = [cell.strip() for cell in [line for line in text.splitlines() if "┃" in line][-1].split("┃")[1:-1]]
-    assert {"rank", "trial", "loss", "settings", "s_rec", "n"} <= {*header}
-    assert not lacks & {*header} and (lacks or "miou" in header)
-    assert rows(text)[0][header.index("loss")] == "focal" and "1.2346" in rows(text)[0][header.index("settings")]
+    assert {"rank", "loss", "s_rec", "n"} <= {*header}
+    assert not lacks & {*header} and (lacks or {"miou", "settings"} <= {*header})
+    first, *others = rows(text)
+    assert first[header.index("loss")] == "focal" and len(others) == (3 if lacks else 2)
+    # the settings are below the name, whole, before a metric is left out
+    below = others[0][header.index("loss")] if lacks else first[header.index("settings")]
+    assert below == "gamma 1.2346"
+
+
+def test_many_settings_are_broken_between_two_of_them() -> None:
+    settings = {"loss.end": "tversky", "loss.params.tversky.alpha": 0.25, "loss.params.tversky.beta": 0.75}
+    config = parse(StudyConfig, {"loss": {"end": "tversky"}}).trial({})
+    assignment = {**settings, "training.momentum": 0.9, "training.nesterov_like": "a b"}
+    history = [result(1, 0.5, class_recall=[0.9, 0.5, 0.1])]
+    text = printed([Record(0, assignment, config, False, State.COMPLETED, history)], width=80)
+    cells = [row[2] if len(row) > 2 else "" for row in rows(text)][:5]
+    assert cells == [
+        "tversky",
+        "tversky.alpha 0.2500,",
+        "tversky.beta 0.7500,",
+        "training.momentum 0.9000,",
+        "training.nesterov_like a b",
+    ]
 
 
 def test_the_best_and_plain_cross_entropy_are_shown_with_what_is_free_after_training() -> None:

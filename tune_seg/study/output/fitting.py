@@ -19,17 +19,22 @@ def fitting_table(console: Console, make: Callable[[Sequence[str]], Table], opti
             may not be wrapped: all but one.
         optional: columns, the most important one first; the last ones are left out first.
     """
-    without_end = console.options.update(max_width=_ENDLESS)  # a measurement is never wider than that
     for count in range(len(optional), -1, -1):
         table = make(optional[:count])
-        for column in table.columns:
-            if column.no_wrap:  # which rich does not measure
-                column.min_width = max(map(cell_len, _lines(column)))
-        if console.measure(table, options=without_end).minimum <= console.width:
+        if fits(console, table):
             return table
     for column in table.columns:  # narrower than what nobody wants to miss: in pieces, but all of it
         column.no_wrap, column.min_width, column.overflow = False, None, "fold"
     return table
+
+
+def fits(console: Console, table: Table) -> bool:
+    """Whether the console has room for the table; the columns that may not be wrapped get the width that they need."""
+    for column in table.columns:
+        if column.no_wrap:  # which rich does not measure
+            column.min_width = max(map(cell_len, _lines(column)))
+    without_end = console.options.update(max_width=_ENDLESS)  # a measurement is never wider than that
+    return console.measure(table, options=without_end).minimum <= console.width
 
 
 def _lines(column: Column) -> list[str]:

@@ -1,139 +1,183 @@
-"""What a person sees while a study runs: a live table with progress and remaining time, or a line a trial."""
+"""What a person sees while a study runs: one screen on a terminal, lines in a log."""
 
+import os
+import threading
 import time
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
-from tune_seg.config import StudyConfig
-from tune_seg.study.output.words import cell
-from tune_seg.study.record import Record, State, rank_key
+from tune_seg._endings import leave_lost_terminal
+from tune_seg.study.output.fitting import fits, fitting_table, heading
+from tune_seg.study.output.progress import StudyProgress
+from tune_seg.study.output.words import cell, counted, duration, settings_of
+from tune_seg.study.record import Record, State
 
-_LIVE_BEST = 8
-"""Rows of the live table for trials that have ended."""
+_ROWS_BESIDE = 10
+"""Rows of the screen that the table's rows leave to what is above and below them."""
+_MIN_SETTINGS = 24
+"""Characters that settings get at least where they have to go on in the next line."""
+_LONGEST_BAR = 40
+_DISK_EVERY = 20
+"""Seconds from one look at the disk to the next."""
+_ENDING: Final = "Ctrl-C: finishing the epoch; what was computed is kept. Again: stop now."
+_CONTINUES: Final = "Ctrl-C ends it and keeps what was computed; the same command continues it."
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the screen tells of a session beside how far it is.
+
+    Attributes:
+        title: which study, on which data.
+        objective: the first one.
+        elapsed: seconds since the command began.
+        standing: the best configuration so far, plain cross entropy beside it, and whether it is decided, in a line; it may
+            take a moment.
+        disk: what the study takes on the disk, in words; empty where that is not known. It may take a moment.
+    """
+
+    title: str
+    objective: str
+    elapsed: Callable[[], float]
+    standing: Callable[[], str]
+    disk: Callable[[], str]
 
 
 class LiveReport:
-    """A table of the running and the best trials with progress and remaining time; a line a trial without a terminal.
+    """One screen on a terminal; otherwise a line for each trial that ends, and one at least every minute.
 
     Args:
         console: where to print.
-        config: the study.
-        target: how many trials it has in all, as known when it is called.
+        session: what there is to tell of the session.
+        progress: how far it is; updated by whoever calls :meth:`update` too.
     """
 
-    def __init__(self, console: Console, config: StudyConfig, target: Callable[[], int]) -> None:
+    def __init__(self, console: Console, session: Session, progress: StudyProgress) -> None:
         self._console = console
-        self._config = config
-        self._target = target
-        self._running: dict[int, Record] = {}
-        self._epochs: dict[int, int] = {}  # of every trial
-        self._done = 0
-        self._computed: dict[int, int] = {}  # the epochs of every trial that were not taken over from the store
-        self._new = 0  # of these, those of this session
-        self._ended = 0
-        self._ended_epochs = 0
-        self._best: list[Record] = []
-        self._started = time.monotonic()
-        self._live = Live(get_renderable=lambda: self.table, console=console, refresh_per_second=2, transient=True)
-
-    def begin(self, records: Iterable[Record]) -> None:
-        """Take over the trials of earlier sessions."""
-        for record in records:
-            self._count(record)
-        self._new = 0
+        self._session = session
+        self._progress = progress
+        self._ending = False
+        self._standing = self._disk = ""
+        self._stop = threading.Event()
+        self._slowly: threading.Thread | None = None
+        self._table: tuple[tuple[int, int, int], Table] | None = None
+        self._live = Live(get_renderable=lambda: self.screen, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
+            self._slowly = threading.Thread(target=self._look_again, name="standing", daemon=True)
+            self._slowly.start()
             self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._console.is_terminal:
+        self._stop.set()
+        if self._slowly is not None:
+            self._slowly.join()
+            leave_lost_terminal()  # one that a study in the background had, of whose end nobody told it
             self._live.stop()
 
     def update(self, record: Record) -> None:
         """A trial has changed."""
-        if not self._epochs:
-            self._started = time.monotonic()
-        self._count(record)
         if record.state is not State.RUNNING and not self._console.is_terminal:
-            self._console.print(self._line(record), soft_wrap=True, highlight=False, markup=False)
+            self._print(self._line(record))
 
-    def _count(self, record: Record) -> None:
-        """Keep the sums that a line needs, so that it costs as much after the last trial as after the first."""
-        number, epochs, before = record.number, len(record.history), self._epochs.get(record.number, 0)
-        if number in self._epochs and number not in self._running:  # it had failed and has begun again
-            self._ended -= 1
-            self._ended_epochs -= before
-            self._best = [other for other in self._best if other.number != number]
-        self._epochs[number] = epochs
-        self._done += epochs - before
-        computed = epochs - record.replayed
-        self._new += computed - self._computed.get(number, 0)
-        self._computed[number] = computed
-        if record.state is State.RUNNING:
-            self._running[number] = record
-            return
-        self._running.pop(number, None)
-        self._ended += 1
-        self._ended_epochs += epochs
-        self._best = _ranked([*self._best, record], self._config.objectives[0])[:_LIVE_BEST]
+    def ending(self) -> None:
+        """Ctrl-C was pressed. This is called by the handler of a signal, whoever prints at that moment."""
+        self._ending = True
+        if not self._console.is_terminal:
+            with suppress(OSError):
+                os.write(2, f"\n{_ENDING}\n".encode())
+
+    def heartbeat(self) -> None:
+        """Print which trials run, their epochs and the remaining time, where no screen shows it."""
+        if not self._console.is_terminal and self._progress.running:
+            self._print(f"{self._headline()}; running: {self._progress.running_text()}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def _line(self, record: Record) -> str:
-        objective = self._config.objectives[0]
+        objective, progress = self._session.objective, self._progress
         score = f"{objective} {cell(record.score(objective))}" if record.history else record.reason
         return (
-            f"[{self._ended}/{self._target()}] trial {record.number} {record.name}: {record.state}, {score}, "
-            f"{len(record.history)} epochs, {record.seconds:.1f} s, {self._remaining()}"
+            f"[{progress.ended}/{progress.target}] trial {record.number} {record.name}: {record.state}, {score}, "
+            f"{len(record.history)} epochs, {record.seconds:.1f} s, {progress.remaining_text(time.monotonic())}"
         )
 
-    @property
-    def progress(self) -> tuple[int, float]:
-        """Epochs done, and epochs that the study is expected to take, judged by the trials that have ended."""
-        mean = (self._ended_epochs + self._config.training.epochs) / (self._ended + 1)
-        # a copy: the table is drawn in another thread while trials are added
-        running = sum(max(0.0, mean - len(record.history)) for record in list(self._running.values()))
-        return self._done, self._done + running + mean * max(0, self._target() - len(self._epochs))
+    def _headline(self) -> str:
+        progress = self._progress
+        elapsed = f"{duration(self._session.elapsed())} so far"
+        left = progress.remaining_text(time.monotonic()) if progress.reported else "waiting for the first worker to start"
+        return f"{progress.ended}/{progress.target} trials, {elapsed}, {left}"
 
-    def _remaining(self) -> str:
-        done, expected = self.progress
-        if self._new <= 0:
-            return "remaining time not known yet"
-        seconds = (expected - done) * (time.monotonic() - self._started) / self._new
-        return f"about {timedelta(seconds=round(seconds))} left"
+    def _look_again(self) -> None:
+        """Find out in a thread of its own what takes a moment."""
+        seen = -1
+        for second in count():
+            if self._progress.ended != seen:
+                seen = self._progress.ended
+                self._standing = self._session.standing()
+            if second % _DISK_EVERY == 0:
+                self._disk = self._session.disk()
+            if self._stop.wait(1.0):
+                return
 
     @property
-    def table(self) -> RenderableType:
+    def screen(self) -> RenderableType:
         """What the terminal shows at this moment."""
-        objective = self._config.objectives[0]
-        done, expected = self.progress
-        table = Table(title=f"{self._ended}/{self._target()} trials, {self._remaining()}", title_justify="left")
-        for name in ("trial", "loss", "state", "epoch", *_live_metrics(objective)):
-            table.add_column(name, justify="left" if name in ("loss", "state") else "right")
-        for record in [*self._running.values(), *self._best]:
-            table.add_row(
-                str(record.number),
-                record.name,
-                record.state.value,
-                f"{len(record.history)}/{record.config.training.epochs}",
-                *(cell(record.score(name)) for name in _live_metrics(objective)),
-            )
-        bar = Table.grid()
-        bar.add_row(ProgressBar(total=max(1.0, expected), completed=done, width=60))
-        return Group(bar, table)
+        progress, width = self._progress, self._console.width
+        bar = Table.grid(padding=(0, 1))
+        length = max(10, min(_LONGEST_BAR, width - len(self._headline()) - 1))
+        bar.add_row(ProgressBar(max(1.0, progress.epochs), progress.done, width=length), Text(self._headline()))
+        lines: list[RenderableType] = [Text(self._session.title, style="bold"), bar, Text(self._standing)]
+        if progress.running or progress.best:
+            lines.append(self._trials())
+        saved = f"{counted(progress.replayed, 'epoch')} ({counted(progress.steps_replayed, 'step')}) from the store"
+        if beside := "; ".join(filter(None, (saved * bool(progress.replayed), self._disk))):
+            lines.append(Text(f"{beside[0].upper()}{beside[1:]}.", style="dim"))
+        lines.append(Text(_ENDING, style="bold yellow") if self._ending else Text(_CONTINUES, style="dim"))
+        return Group(*lines)
 
+    def _trials(self) -> Table:
+        """The trials that run and the best of those that have ended, made anew only where something has changed."""
+        key = (self._progress.changes, self._console.width, self._console.height)
+        if self._table is None or self._table[0] != key:
+            running = list(self._progress.running.values())
+            room = max(1, self._console.height - _ROWS_BESIDE - len(running))
+            self._table = key, self._made([*running, *self._progress.best[:room]])
+        return self._table[1]
 
-def _ranked(records: Iterable[Record], objective: str) -> list[Record]:
-    """Completed trials first, best score first; then those that were stopped, the ones that came farthest first."""
-    return sorted(records, key=lambda record: rank_key(record.state, len(record.history), record.score(objective)))
+    def _made(self, records: Sequence[Record]) -> Table:
+        objective = self._session.objective
+        metrics = tuple(dict.fromkeys((objective, "recall", "accuracy", "temperature/calibration")))
+        tried = [" ".join(filter(None, (record.name, settings_of(record)))) for record in records]
 
+        def make(optional: Sequence[str], *, whole: bool = True) -> Table:
+            table = Table()
+            shown = [name for name in metrics if name in (objective, *optional)]
+            table.add_column("trial", justify="right", no_wrap=True)
+            table.add_column("loss and settings", no_wrap=whole, min_width=min(_MIN_SETTINGS, max(map(len, tried))))
+            table.add_column("state", no_wrap=True)
+            for name in ("epoch", *map(heading, shown)):
+                table.add_column(name, justify="right", no_wrap=True)
+            for record, settings in zip(records, tried, strict=True):
+                state = "begins" if record.state is State.RUNNING and not record.history else record.state.value
+                epoch = f"{len(record.history)}/{record.config.training.epochs}"
+                scores = (cell(record.score(name)) for name in shown)
+                table.add_row(str(record.number), Text(settings), state, epoch, *scores)
+            return table
 
-def _live_metrics(objective: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((objective, "recall", "accuracy", "calibration")))
+        if fits(self._console, make(())):
+            return fitting_table(self._console, make, metrics[1:])
+        return fitting_table(self._console, lambda optional: make(optional, whole=False), metrics[1:])

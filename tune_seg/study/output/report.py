@@ -1,6 +1,7 @@
 """What a study ends with: the ranked configurations, what is free after training, the finalists, and the verdict."""
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
@@ -8,6 +9,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import (
@@ -29,7 +31,7 @@ from tune_seg.study.output.answer import (
     test_lines,
     undefined_lines,
 )
-from tune_seg.study.output.fitting import fitting_table, heading
+from tune_seg.study.output.fitting import fits, fitting_table, heading
 from tune_seg.study.output.missed import missed_lines
 from tune_seg.study.output.sentence import PLAIN, Cost, called, temperature_line, verdict_text
 from tune_seg.study.output.words import cell, labels, settings_of
@@ -39,8 +41,8 @@ from tune_seg.training.result import ADJUSTED, SCALINGS, TEMPERATURE
 
 _SHOWN = ("f1", "miou")
 """Metrics of the ranked table beside the objectives, recall, accuracy and calibration."""
-_MIN_SETTINGS = 20
-"""Characters of the column of settings, which goes on in the next line where they are longer."""
+_SETTINGS = 30
+"""Characters of a line of settings below a name, where they have no column of their own."""
 _ON_FRONT = "^"
 """The mark of what is on the Pareto front; a star marks what to take."""
 _MAX_RANKED = 50
@@ -50,6 +52,10 @@ _FREE = ("one per\nclass", "adjusted\nlogits", "tempera-\nture", "tau")
 _HALVES = "Each half of the validation images with what was fitted to the other half."
 _MAX_SCALED = 3
 """Configurations in the table of what is free after training, beside plain cross entropy."""
+
+
+Block = Table | Text | str
+"""A part of the report: a table, a line, or, as a :class:`~rich.text.Text`, the line that says what the study has found."""
 
 
 @dataclass(frozen=True)
@@ -77,38 +83,64 @@ def final_report(
     surroundings: Surroundings,
 ) -> None:
     """Print the ranked configurations, what is free after training, the finalists and the verdict."""
+    for block in report_blocks(console, config, records, answer, surroundings):
+        if isinstance(block, Table):
+            console.print(block)
+        else:
+            console.print(block, soft_wrap=True, markup=False, highlight=False)
+
+
+def report_blocks(
+    console: Console,
+    config: StudyConfig,
+    records: Sequence[Record],
+    answer: Answer | None,
+    surroundings: Surroundings,
+) -> Iterator[Block]:
+    """The report, in its order.
+
+    Args:
+        console: what the tables have to fit.
+        config: the study.
+        records: its trials.
+        answer: what the repeats say; None: there are too few.
+        surroundings: what else the report needs.
+    """
     objective = config.objectives[0]
     order = ranked(configurations(records), objective)
     front = {each.id for each in pareto_front(order, config.objectives)} if len(config.objectives) > 1 else set()
-    console.print(_ranking(console, config, order[:_MAX_RANKED], front))
+    if not order:
+        yield "No trial has begun."
+        return
+    yield _ranking(console, config, order[:_MAX_RANKED], front)
     if len(order) > _MAX_RANKED:
-        console.print(f"{len(order) - _MAX_RANKED} more configurations are in {CONFIGURATIONS}.", highlight=False)
+        yield f"{len(order) - _MAX_RANKED} more configurations are in {CONFIGURATIONS}."
     completed = [configuration for configuration in order if configuration.completed]
     if not completed:
-        console.print("No trial ran to its end.")
+        yield "No trial ran to its end."
         return
     names, plain = labels(completed), _plain(completed, answer)
     if front:
         trials = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
-        console.print(f"Pareto front over {', '.join(config.objectives)}: {trials} (marked {_ON_FRONT}).", soft_wrap=True)
+        yield f"Pareto front over {', '.join(config.objectives)}: {trials} (marked {_ON_FRONT})."
     metric = objective.rpartition("/")[2]
     shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
     if any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in shown):
-        console.print(_free_after_training(console, shown, metric, surroundings.scored.ensemble))
+        yield _free_after_training(console, shown, metric, surroundings.scored.ensemble)
     if answer is None:
-        _say(console, _without_verdict(completed, plain, config.objectives, names))
+        yield from _without_verdict(completed, plain, config.objectives, names)
     else:
-        _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
+        yield from _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
     if plain is not None:
         others = [each for each in completed if each is not plain]
         chosen = None if answer is None else next((each for each in others if each.id == answer.verdict.recommended), None)
-        _say(console, missed_lines(plain, others, surroundings.class_names, surroundings.absent, chosen))
+        yield from missed_lines(plain, others, surroundings.class_names, surroundings.absent, chosen)
     if answer is not None and surroundings.scored.test is not None:
-        _say(console, test_lines(answer, objective, surroundings.scored.test))
+        yield from test_lines(answer, objective, surroundings.scored.test)
     if surroundings.scored.unopened:
-        _say(console, ["The test split stays unopened until there is a decision."])
+        yield "The test split stays unopened until there is a decision."
     if surroundings.scored.problem:
-        _say(console, [f"Warning: {surroundings.scored.problem}."])
+        yield f"Warning: {surroundings.scored.problem}."
 
 
 def training_cost(records: Sequence[Record], slots: int) -> Cost:
@@ -117,37 +149,34 @@ def training_cost(records: Sequence[Record], slots: int) -> Cost:
     return Cost(fmean(seconds) if seconds else None, slots)
 
 
-def _verdict(console: Console, config: StudyConfig, answer: Answer, surroundings: Surroundings, cost: Cost) -> None:
+def _verdict(
+    console: Console, config: StudyConfig, answer: Answer, surroundings: Surroundings, cost: Cost
+) -> Iterator[Block]:
     """The verdict, the finalists, and what the one to take gains and loses."""
     settings, objectives = config.search.confirm, config.objectives
-    console.print(verdict_text(answer, objectives, settings.margin, cost), soft_wrap=True, highlight=False)
+    yield verdict_text(answer, objectives, settings.margin, cost)
     best, other = (answer.contenders[id] for id in (answer.verdict.best, answer.verdict.other))
     with_temperature = temperature_line(best, other, called(answer), objectives)
     if with_temperature is not None:
-        _say(console, [with_temperature])
-    _say(console, adjusted_lines(answer))
-    console.print(answer_table(console, answer, objectives, settings.confidence))
-    _say(console, diverged_lines(answer))
-    _say(console, undefined_lines(answer, objectives[0]))
-    _say(console, apart_lines(answer, objectives[0], settings.margin))
+        yield with_temperature
+    yield from adjusted_lines(answer)
+    yield answer_table(console, answer, objectives, settings.confidence)
+    yield from diverged_lines(answer)
+    yield from undefined_lines(answer, objectives[0])
+    yield from apart_lines(answer, objectives[0], settings.margin)
     if answer.front:
         names = called(answer)
         shares = (f"{names[id]} {share:.0%}" for id, share in answer.front.items())
-        _say(console, [f"Probability to be on the Pareto front, over seeds and images: {', '.join(shares)}."])
+        yield f"Probability to be on the Pareto front, over seeds and images: {', '.join(shares)}."
     beside = beside_table(console, answer, surroundings.class_names)
     if beside is not None:
-        console.print(beside)
+        yield beside
 
 
 def _plain(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
     """Plain cross entropy: the one of the verdict, if there is one, and otherwise the best."""
     plain = [each for each in completed if is_plain_cross_entropy(each.config)]
     return next((each for each in plain if answer is not None and each.id == answer.reference), plain[0] if plain else None)
-
-
-def _say(console: Console, lines: Iterable[str]) -> None:
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration]:
@@ -165,23 +194,36 @@ def _ranking(console: Console, config: StudyConfig, order: Sequence[Configuratio
     objective, beside = config.objectives[0], columns_beside(config.objectives)
     metrics = (*beside, *(name for name in _SHOWN if name not in (objective, *beside)))
     rows = [_row(place, each, objective, metrics, front) for place, each in enumerate(order, 1)]
-
-    def make(optional: Sequence[str]) -> Table:
-        table = Table()
-        columns = [name for name in rows[0] if name in optional or name in ("rank", "loss", "settings", objective, "n")]
-        for name in columns:
-            justify: Literal["left", "right"] = "left" if name in ("loss", "settings", "state") else "right"
-            width = min(_MIN_SETTINGS, max(len(row[name]) for row in rows)) if name == "settings" else None
-            table.add_column(heading(name), justify=justify, no_wrap=name != "settings", min_width=width)
-        for row in rows:
-            table.add_row(*(row[name] for name in columns))
-        return table
-
+    always = ("rank", "loss", "settings", objective, "n")
     objectives = [name for name in config.objectives if name in metrics]
     rest = [
         name for name in ("recall", f"{TEMPERATURE}/calibration", "sd", "accuracy", "epochs", *_SHOWN) if name in rows[0]
     ]
-    return fitting_table(console, make, list(dict.fromkeys(("trial", "state", *objectives, *rest))))
+    optional = list(dict.fromkeys(("trial", "state", *objectives, *rest)))
+
+    def make(rows: Sequence[Mapping[str, str]], optional: Sequence[str]) -> Table:
+        table = Table()
+        columns = [name for name in rows[0] if name in optional or name in always]
+        for name in columns:
+            justify: Literal["left", "right"] = "left" if name in ("loss", "settings", "state") else "right"
+            table.add_column(heading(name), justify=justify, no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[name] for name in columns))
+        return table
+
+    if fits(console, whole := make(rows, optional)):
+        return whole
+    width = max(_SETTINGS, *(len(row["loss"]) for row in rows))
+    narrow = [_settings_below(row, width) for row in rows]
+    return fitting_table(console, lambda optional: make(narrow, optional), optional)
+
+
+def _settings_below(row: Mapping[str, str], width: int) -> dict[str, str]:
+    """The row with the settings on lines of their own below the name, no setting broken in two."""
+    settings = row["settings"].replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+    below = textwrap.wrap(settings, width, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    named = "\n".join([row["loss"], *below]).replace("\N{NO-BREAK SPACE}", " ")
+    return {name: named if name == "loss" else text for name, text in row.items() if name != "settings"}
 
 
 def _row(place: int, each: Configuration, objective: str, metrics: Sequence[str], front: set[str]) -> dict[str, str]:
@@ -238,18 +280,18 @@ def _fitted(configuration: Configuration, name: str) -> float | None:
 
 def _without_verdict(
     completed: Sequence[Configuration], plain: Configuration | None, objectives: Sequence[str], names: Mapping[str, str]
-) -> Iterator[str]:
+) -> Iterator[Block]:
     """What can be said where nothing was repeated to be sure; `completed` is ranked."""
     best, objective = completed[0], objectives[0]
     found = f"trial {best.completed[0].number}, {names[best.id]}, {objective} {_score(best, objective)}"
     if len(completed) == 1:
-        yield f"One configuration ran to its end: {found}. There is nothing to compare it with."
+        yield Text(f"One configuration ran to its end: {found}. There is nothing to compare it with.")
         return
     n = len(best.scores(objective))
     what = "Best of single runs" if n == 1 else f"Best mean of {n} trials"
     beside = "" if plain in (None, best) else f"; {PLAIN} has {_score(plain, objective)}"
     why = "with one seed each, nobody can tell a better loss from a lucky run" if n == 1 else "the lead may be chance"
-    yield f"{what}: {found}{beside}. Not decided: {why}."
+    yield Text(f"{what}: {found}{beside}. Not decided: {why}.")
     if plain is not None and plain is not best:
         line = temperature_line(best, plain, {**names, plain.id: PLAIN}, objectives)
         yield from () if line is None else (line,)

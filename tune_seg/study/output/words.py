@@ -7,6 +7,7 @@ from typing import Any
 
 from tune_seg.config import ROW
 from tune_seg.study.configurations import Configuration
+from tune_seg.study.record import Record
 
 _CLEAR = re.compile(r"^(loss\.components\.|loss\.params\.|loss\.|schedule\.)")
 _IN_NAME = (ROW, "loss.kind", "loss.start", "loss.end", "acw")
@@ -43,9 +44,9 @@ def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def settings_of(configuration: Configuration) -> str:
-    """The settings that the name of a configuration does not tell."""
-    settings = {key: value for key, value in configuration.assignment.items() if key not in _IN_NAME}
+def settings_of(tried: Configuration | Record) -> str:
+    """The settings that the name of a configuration, or of a trial, does not tell."""
+    settings = {key: value for key, value in tried.assignment.items() if key not in _IN_NAME}
     return ", ".join(f"{short(key)} {cell(value)}" for key, value in settings.items())
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tune_seg._endings import hangup_held_back
 from tune_seg._package import PACKAGE
 from tune_seg.config import ComputeConfig
 from tune_seg.errors import InputError
@@ -39,7 +40,8 @@ def start(address: str | None) -> list[Node]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is None:
         # the object store stays nearly empty: trials map the packed file instead
-        ray.init("local", include_dashboard=False, object_store_memory=100 * 2**20, **options)
+        with hangup_held_back():
+            ray.init("local", include_dashboard=False, object_store_memory=100 * 2**20, **options)
     else:
         _check_listens(address)
         try:

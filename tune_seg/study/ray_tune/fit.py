@@ -1,36 +1,42 @@
 """Run the trials of a study on Ray Tune."""
 
-import contextlib
-import os
 import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
 from tune_seg._endings import ENDINGS, treat_as_ctrl_c
 from tune_seg.config import ComputeConfig
+from tune_seg.study.ray_tune._ray_private import NotSaved
 from tune_seg.study.ray_tune.searcher import StudyScheduler, StudySearcher
 
-_ENDING: Final = b"\nCtrl-C: the study ends, and what was computed is kept. Again: at once.\n"
 _RETRIES = 2
 """How often a trial that lost its worker begins again."""
 
 
 @dataclass(frozen=True)
 class Steering:
-    """Who steers Ray Tune: it asks `searcher` for trials and `scheduler` which to stop, and tells `callbacks` of steps."""
+    """Who steers Ray Tune.
+
+    Attributes:
+        searcher: asked for trials.
+        scheduler: asked which to stop.
+        ending: told at once of Ctrl-C, by the handler of the signal: what it does must be safe whoever runs at that moment.
+        callbacks: told of steps.
+    """
 
     searcher: StudySearcher
     scheduler: StudyScheduler
+    ending: Callable[[], None]
     callbacks: Sequence[tune.Callback] = ()
 
 
@@ -60,21 +66,22 @@ def fit(trainable: type[tune.Trainable], steering: Steering, compute: ComputeCon
                 name="tune",
                 storage_path=storage,
                 verbose=0,
-                callbacks=[_Endings(), *steering.callbacks],
+                callbacks=[_Endings(steering.ending), *steering.callbacks],
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 failure_config=FailureConfig(max_failures=_RETRIES),
             ),
         ).fit()
 
 
-class _Endings(tune.Callback):
+class _Endings(NotSaved, tune.Callback):
     """Says at once that Ctrl-C was understood, and treats what else ends a study alike.
 
     Ray Tune has a handler of Ctrl-C, which ends when the epochs that run have come to an end; Ray has one of SIGTERM, which
     ends the process at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ending: Callable[[], None]) -> None:
+        self._ending = ending
         self._installed = False
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -88,8 +95,7 @@ class _Endings(tune.Callback):
 
         def said(number: int, frame: FrameType | None) -> None:
             tunes(number, frame)
-            with contextlib.suppress(OSError):  # the terminal may be gone
-                os.write(2, _ENDING)  # what is safe within a handler, whoever prints at this moment
+            self._ending()
 
         signal.signal(signal.SIGINT, said)
         treat_as_ctrl_c()
