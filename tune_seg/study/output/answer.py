@@ -57,7 +57,7 @@ def answer_table(console: Console, answer: Answer, objectives: Sequence[str], co
                 str(len(scores)),
                 f"{cell(_mean(scores))} ± {stdev(scores):.3f}" if len(scores) > 1 else cell(_mean(scores)),
                 "" if row is None else f"{row.difference.mean:+.4f} {interval(row.difference)}".rstrip(),
-                *(["" if row is None else _probability(row.difference.p_fresh)] if chance else []),
+                *(["" if row is None else probability(row.difference.p_fresh)] if chance else []),
                 *(cell(_mean(_counted(each, name))) for name in shown),
             )
         return table
@@ -117,7 +117,7 @@ def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -
             means = (f"{_mean(_of(shown, name)):.3f}", f"{_mean(reference):.3f}")
             row = [*means, _gain(_possible(difference, name, reference))]
             if optional:  # where ce has 0 with every seed, nothing can be worse
-                row.append(_probability(difference.p_fresh) if any(reference) else "")
+                row.append(probability(difference.p_fresh) if any(reference) else "")
             table.add_row(_in_words(name, class_names), *row)
         return table
 
@@ -200,7 +200,7 @@ def _gain(difference: Difference) -> str:
     return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
-def _probability(p: float) -> str:
+def probability(p: float) -> str:
     """A probability in per cent; no estimate is so good that it could say 0 or 100."""
     if math.isnan(p):
         return ""

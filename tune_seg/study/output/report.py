@@ -86,7 +86,7 @@ def final_report(
     if not completed:
         console.print("No trial ran to its end.")
         return
-    names, plain = labels(completed), _plain(completed, answer)
+    names, plain = labels(completed), plain_of(completed, answer)
     if front:
         trials = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
         console.print(f"Pareto front over {', '.join(config.objectives)}: {trials} (marked {_ON_FRONT}).", soft_wrap=True)
@@ -95,7 +95,7 @@ def final_report(
     if any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in shown):
         console.print(_free_after_training(console, shown, metric, surroundings.scored.ensemble))
     if answer is None:
-        _say(console, _without_verdict(completed, plain, config.objectives, names))
+        _say(console, without_verdict(completed, plain, config.objectives, names))
     else:
         _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
     if plain is not None:
@@ -137,7 +137,7 @@ def _verdict(console: Console, config: StudyConfig, answer: Answer, surroundings
         console.print(beside)
 
 
-def _plain(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
+def plain_of(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
     """Plain cross entropy: the one of the verdict, if there is one, and otherwise the best."""
     plain = [each for each in completed if is_plain_cross_entropy(each.config)]
     return next((each for each in plain if answer is not None and each.id == answer.reference), plain[0] if plain else None)
@@ -234,7 +234,7 @@ def _fitted(configuration: Configuration, name: str) -> float | None:
     return fmean(found) if found else None
 
 
-def _without_verdict(
+def without_verdict(
     completed: Sequence[Configuration], plain: Configuration | None, objectives: Sequence[str], names: Mapping[str, str]
 ) -> Iterator[str]:
     """What can be said where nothing was repeated to be sure; `completed` is ranked."""

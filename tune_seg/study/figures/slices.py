@@ -1,0 +1,67 @@
+"""The objective along each number that the search varied: schedule start and end, gamma, and what else there is."""
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from tune_seg.study.contents import StudyContents
+from tune_seg.study.figures.parallel import completed_of_search, is_number, known_or
+from tune_seg.study.figures.style import COLOURS, SYMBOLS, NothingToShow, styled
+from tune_seg.study.output.words import short
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_FIRST: Final = ("schedule.start", "schedule.end", "loss.gamma")
+_KIND: Final = "loss.kind"
+_COLUMNS, _MOST = 3, 9
+_MANY: Final = 1000
+"""Points beyond which the graphics card draws them."""
+
+
+def slices(study: StudyContents) -> "Figure":
+    """The objective of every trial of the search that ran to its end, along each number that was varied.
+
+    Args:
+        study: what the study holds.
+
+    Raises:
+        NothingToShow: no number was varied, or nothing ran to its end.
+    """
+    from plotly.graph_objects import Scatter, Scattergl
+    from plotly.subplots import make_subplots
+
+    trials = completed_of_search(study)
+    numbers = {key for trial in trials for key, value in trial.assignment.items() if is_number(value)}
+    keys = sorted(numbers, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), key))
+    keys = [key for key in keys if len({trial.params.get(key) for trial in trials if key in trial.params}) > 1][:_MOST]
+    if not keys:
+        raise NothingToShow("No number that was varied has two values among the trials that ran to their end.")
+    rows = math.ceil(len(keys) / _COLUMNS)
+    columns = min(_COLUMNS, len(keys))
+    figure = make_subplots(
+        rows, columns, subplot_titles=[short(key) for key in keys], shared_yaxes=True, vertical_spacing=0.12
+    )
+    kinds = sorted({str(trial.assignment.get(_KIND, "trials")) for trial in trials})
+    kind_of = Scattergl if len(trials) > _MANY else Scatter
+    for place, key in enumerate(keys):
+        for number, kind in enumerate(kinds):
+            shown = [each for each in trials if key in each.params and str(each.assignment.get(_KIND, "trials")) == kind]
+            trace = kind_of(
+                x=[each.params[key] for each in shown],
+                y=[known_or(each.score(study.objective)) for each in shown],
+                text=[f"trial {each.number}, {each.name}" for each in shown],
+                mode="markers",
+                marker={"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number % len(SYMBOLS)], "opacity": 0.75},
+                name=kind,
+                legendgroup=kind,
+                showlegend=place == 0,
+                hovertemplate="%{text}<br>%{x:.4g}: %{y:.4f}<extra></extra>",
+            )
+            figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+    figure.update_yaxes(title_text=study.objective, col=1)
+    figure = styled(figure, 120 + 260 * rows)
+    if study.config.space and any(getattr(study.config.space.get(key), "log", False) for key in keys):
+        for place, key in enumerate(keys):
+            if getattr(study.config.space.get(key), "log", False):
+                figure.update_xaxes(type="log", row=place // columns + 1, col=place % columns + 1)
+    return figure
