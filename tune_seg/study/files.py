@@ -36,6 +36,9 @@ MODELS: Final = "models"
 PROFILE: Final = "profile.json"
 """Where the study's time went, if that was asked for."""
 
+REPORT: Final = "report.html"
+"""The report, one file that needs nothing else."""
+
 DATABASE: Final = "mlflow.db"
 """MLflow's view of the study, unless that is kept by a server."""
 

@@ -118,7 +118,7 @@ def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -
             row = [*means, _gain(_possible(difference, name, reference))]
             if optional:  # where ce has 0 with every seed, nothing can be worse
                 row.append(probability(difference.p_fresh) if any(reference) else "")
-            table.add_row(_in_words(name, class_names), *row)
+            table.add_row(in_words(name, class_names), *row)
         return table
 
     return fitting_table(console, make, (_CHANCE,))
@@ -207,7 +207,7 @@ def probability(p: float) -> str:
     return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{p:.0%}"
 
 
-def _in_words(metric: str, class_names: Sequence[str]) -> str:
+def in_words(metric: str, class_names: Sequence[str]) -> str:
     scaling, _, name = metric.rpartition("/")
     if scaling == "recall":
         return f"recall of {class_names[int(name)]}"
