@@ -24,6 +24,7 @@ LAYERS = {
         "confirm",
         "predict",
         "export",
+        "report",
         "compare",
         "presets",
         "schema",

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "confirm": "train the best of a study again, with more seeds",
     "predict": "find the classes in images by the model of a study",
     "export": "write the model of a study as one file",
+    "report": "write what a study found as one HTML file",
     "compare": "print a study's rows beside those of a published table",
     "losses": "list the losses: what they compute and what they take",
     "presets": "list the presets, which are ready search spaces",

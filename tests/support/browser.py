@@ -18,6 +18,7 @@ CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") o
 _PATIENCE: Final = 120
 _FLAGS: Final = (
     "--headless=new",
+    "--enable-unsafe-swiftshader",
     "--no-sandbox",
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
@@ -78,15 +79,15 @@ class Page:
 
     @property
     def problems(self) -> list[str]:
-        """Errors and warnings of the console, and exceptions."""
+        """Errors of the console, and exceptions."""
         said = []
         for event in self.events:
             parameters = event.get("params", {})
             if event["method"] == "Runtime.exceptionThrown":
                 said.append(str(parameters["exceptionDetails"]))
-            elif event["method"] == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning", "assert"):
+            elif event["method"] == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "assert"):
                 said.append(str(parameters["args"]))
-            elif event["method"] == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
+            elif event["method"] == "Log.entryAdded" and parameters["entry"]["level"] == "error":
                 said.append(str(parameters["entry"]))
         return said
 

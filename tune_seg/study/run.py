@@ -16,6 +16,7 @@ from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS
+from tune_seg.study.html.write import write_report
 from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.live import LiveReport
 from tune_seg.study.output.messages import (
@@ -30,6 +31,7 @@ from tune_seg.study.output.messages import (
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
+from tune_seg.study.output.say import say
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
@@ -149,6 +151,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     finished = outcome is Outcome.FINISHED
     scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
     final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
+    _write_report(ready, records, console, {} if more is None else more.asked)
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     if finished:
@@ -157,6 +160,17 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
         asked = {} if more is None else more.asked
         say_next(console, next_lines(config, directory, found, answer, cost, asked=asked, opened=scored.test is not None))
     return outcome
+
+
+def _write_report(ready: Prepared, records: Records, console: Console, asked: Mapping[str, Any]) -> None:
+    """Write the report, where a trial has run to its end, and say where it is."""
+    if not any(record.state is State.COMPLETED for record in records.trials.values()):
+        return
+    try:
+        say(console, f"Report: {write_report(ready.directory, asked)}")
+    except Exception as error:  # whatever it is, the study has an answer, which has been printed
+        reason = str(error).strip().rpartition("\n")[2]
+        say(console, f"Warning: the report was not written ({reason}); tune-seg report {ready.directory} tries it again")
 
 
 def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:

@@ -12,6 +12,8 @@ from tune_seg.study.output.answer import columns_beside, probability
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+_ROOM, _LEAST = 0.35, 0.01
+"""On both sides of the scores, for what is written on them, as a share of their range, and the least range."""
 _ROW, _FRAME = 62, 110
 """Pixels of a row, and of what is above and below the rows."""
 
@@ -35,18 +37,15 @@ def forest(study: StudyContents) -> "Figure":
     if answer is None:
         raise NothingToShow("No configuration was trained with several seeds, so no difference has an interval yet.")
     metrics, colours = columns_beside(study.config.objectives), colours_of(study)
-    titles = [f"{study.objective} minus that of plain ce", *metrics]
+    titles = [f"{study.objective} minus plain ce", *(name.replace("/", "/<br>") for name in metrics)]
     figure = make_subplots(
         1,
         len(titles),
         shared_yaxes=True,
         column_widths=[2.4, *[1.0] * len(metrics)],
         subplot_titles=titles,
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.05,
     )
-    margin = study.config.search.confirm.margin
-    figure.add_vrect(-margin, margin, row=1, col=1, fillcolor=COLOURS[3], opacity=0.2, line_width=0)
-    figure.add_vline(0, row=1, col=1, line={"color": GREY, "dash": "dot"})
     rows = {row.id: row.difference for row in answer.verdict.table}
     for each in study.shown:
         label, colour = in_lines(study.names[each.id]), colours[each.id]
@@ -77,10 +76,18 @@ def forest(study: StudyContents) -> "Figure":
         for column, metric in enumerate(metrics, 2):
             for trace in _scores(each, metric, label, colour):
                 figure.add_trace(trace, row=1, col=column)
+    margin = study.config.search.confirm.margin  # drawn last: a figure leaves out what belongs to an empty part of it
+    figure.add_vrect(-margin, margin, row=1, col=1, fillcolor=COLOURS[3], opacity=0.3, line_width=0, layer="below")
+    figure.add_vline(0, row=1, col=1, line={"color": GREY, "dash": "dot"})
     figure.update_yaxes(autorange="reversed", range=None, gridcolor=FAINT)
     figure.update_layout(showlegend=False)
-    figure = styled(figure, _FRAME + _ROW * len(study.shown))
-    figure.update_xaxes(nticks=5, tickangle=0)
+    figure = styled(figure, _FRAME + _ROW * len(study.shown), top=60)
+    figure.update_xaxes(nticks=4, tickangle=0)
+    for column, metric in enumerate(metrics, 2):
+        values = [score for each in study.shown for score in each.scores(metric) if math.isfinite(score)]
+        if values:
+            room = _ROOM * (max(values) - min(values) or _LEAST)
+            figure.update_xaxes(range=[min(values) - room, max(values) + room], col=column)
     return figure
 
 

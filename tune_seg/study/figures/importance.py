@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.parallel import completed_of_search
 from tune_seg.study.figures.style import COLOURS, NothingToShow, styled
-from tune_seg.study.output.words import short
+from tune_seg.study.output.words import label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -45,6 +45,6 @@ def importances(study: StudyContents) -> "Figure":
     if not any(found.values()):
         raise NothingToShow("No key tells the best trials from the others.")
     keys = list(reversed(found))
-    figure = Figure(Bar(x=[found[key] for key in keys], y=list(map(short, keys)), orientation="h", marker_color=COLOURS[0]))
+    figure = Figure(Bar(x=[found[key] for key in keys], y=list(map(label, keys)), orientation="h", marker_color=COLOURS[0]))
     figure.update_xaxes(title_text="share of the importance of all keys")
-    return styled(figure, 110 + 30 * len(keys))
+    return styled(figure, 110 + 30 * len(keys), top=20)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.style import GREY, SCALE, NothingToShow, styled
-from tune_seg.study.output.words import short
+from tune_seg.study.output.words import label
 from tune_seg.study.record import Record, State
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
         ticks = [low + (high - low) * step / 4 for step in range(5)]
         missing = len(present) < len(values)
         return {
-            "label": short(key),
+            "label": label(key),
             "values": numbers,
             "tickvals": [*([below] if missing else []), *ticks],
             "ticktext": [*([_NONE] if missing else []), *(f"{tick:.3g}" for tick in ticks)],
@@ -98,7 +98,7 @@ def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
     places = {name: place for place, name in enumerate(names)}
     step = math.ceil(len(names) / _MOST_TICKS)
     return {
-        "label": short(key),
+        "label": label(key),
         "values": [places[text] for text in texts],
         "tickvals": list(range(0, len(names), step)),
         "ticktext": names[::step],

@@ -12,7 +12,7 @@ from tune_seg.study.configurations import Configuration, mean_score
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.parallel import is_number
 from tune_seg.study.figures.style import COLOURS, NothingToShow, styled
-from tune_seg.study.output.words import cell, short
+from tune_seg.study.output.words import cell, label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -42,7 +42,9 @@ def path(study: StudyContents) -> "Figure":
     labels = ["plain ce"]
     for before, after in pairwise(steps):
         changes = _changes(_settings(before), _settings(after))
-        labels.append("<br>".join(f"{short(key)} {cell(value)}" for key, value in changes.items()) or study.names[after.id])
+        labels.append(
+            "<br>".join(f"{label(key)} = {cell(value)}" for key, value in changes.items()) or study.names[after.id]
+        )
     scores = [mean_score(each, study.objective) for each in steps]
     seeds = [each.scores(study.objective) for each in steps]
     figure = Figure(
@@ -52,7 +54,7 @@ def path(study: StudyContents) -> "Figure":
             error_y={"type": "data", "array": [stdev(each) if len(each) > 1 else 0.0 for each in seeds]},
             mode="lines+markers+text",
             text=[f"{score:.3f}" for score in scores],
-            textposition="top center",
+            textposition="bottom right",
             cliponaxis=False,
             marker={"color": COLOURS[0], "size": 11},
             customdata=[[study.names[each.id], len(of)] for each, of in zip(steps, seeds, strict=True)],
@@ -61,7 +63,7 @@ def path(study: StudyContents) -> "Figure":
     )
     figure.update_xaxes(tickvals=list(range(len(steps))), ticktext=labels, range=[-0.4, len(steps) - 0.6])
     figure.update_yaxes(title_text=study.objective)
-    return styled(figure, 420)
+    return styled(figure, 400, top=30)
 
 
 def _shortest(first: Configuration, last: Configuration, tried: Sequence[Configuration]) -> list[Configuration]:

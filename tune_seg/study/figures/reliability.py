@@ -8,7 +8,7 @@ import numpy as np
 from tune_seg.image_counts import Reliability
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import FAINT, GREY, NothingToShow, colours_of, in_lines, styled
+from tune_seg.study.figures.style import GREY, NothingToShow, colours_of, in_lines, styled
 from tune_seg.study.images import read_images
 
 if TYPE_CHECKING:
@@ -50,22 +50,22 @@ def reliability(study: StudyContents) -> "Figure":
             known = True
             outputs, gaps = found
             bins = len(outputs)
-            labels = [f"{number / bins:.1f} to {(number + 1) / bins:.1f}" for number in range(bins)]
+            centres = [(number + 0.5) / bins for number in range(bins)]
             means = [gap / count if count else None for gap, count in zip(gaps, outputs, strict=True)]
             name = in_lines(study.names[each.id])
             line = Scatter(
-                x=labels,
+                x=centres,
                 y=means,
                 mode="lines+markers",
                 name=name,
                 line={"color": colours[each.id], "width": 2},
                 legendgroup=each.id,
                 showlegend=column == 1,
-                hovertemplate="outputs %{x}: %{y:+.3f}",
+                hovertemplate="outputs around %{x:.2f}: %{y:+.3f}",
             )
             figure.add_trace(line, row=1, col=column)
             bars = Bar(
-                x=labels,
+                x=centres,
                 y=outputs,
                 marker_color=colours[each.id],
                 name=name,
@@ -80,7 +80,7 @@ def reliability(study: StudyContents) -> "Figure":
     figure.update_yaxes(title_text="output minus truth", row=1, col=1)
     figure.update_yaxes(title_text="outputs", type="log", row=2, col=1)
     figure.update_yaxes(type="log", row=2, col=2)
-    figure.update_xaxes(title_text="output", row=2, gridcolor=FAINT)
+    figure.update_xaxes(title_text="output", row=2)
     return styled(figure, 560)
 
 

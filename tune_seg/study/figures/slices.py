@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.parallel import completed_of_search, is_number, known_or
 from tune_seg.study.figures.style import COLOURS, SYMBOLS, NothingToShow, styled
-from tune_seg.study.output.words import short
+from tune_seg.study.output.words import label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -39,7 +39,7 @@ def slices(study: StudyContents) -> "Figure":
     rows = math.ceil(len(keys) / _COLUMNS)
     columns = min(_COLUMNS, len(keys))
     figure = make_subplots(
-        rows, columns, subplot_titles=[short(key) for key in keys], shared_yaxes=True, vertical_spacing=0.12
+        rows, columns, subplot_titles=[label(key) for key in keys], shared_yaxes=True, vertical_spacing=0.12
     )
     kinds = sorted({str(trial.assignment.get(_KIND, "trials")) for trial in trials})
     kind_of = Scattergl if len(trials) > _MANY else Scatter

@@ -16,7 +16,8 @@ GREY: Final = "#808080"
 """Of plain cross entropy, and of all that is neither light nor dark."""
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 FAINT: Final = "rgba(128, 128, 128, 0.25)"
-SCALE: Final = "Viridis"
+SCALE: Final = ((0.0, "#3b528b"), (0.33, "#21918c"), (0.67, "#5ec962"), (1.0, "#fde725"))
+"""Viridis without its darkest quarter, which a dark page would hide."""
 _LABEL: Final = 30
 """Characters of a line of a label."""
 
@@ -25,20 +26,21 @@ class NothingToShow(InputError):
     """There is nothing for a figure to show; the message says why, in a sentence."""
 
 
-def styled(figure: "Figure", height: int) -> "Figure":
+def styled(figure: "Figure", height: int, top: int = 70) -> "Figure":
     """The figure with the common look.
 
     Args:
         figure: what to change.
         height: in pixels; the width is that of the page.
+        top: pixels above it, for its legend.
     """
     figure.update_layout(
         height=height,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY, "size": 13, "family": "system-ui, sans-serif"},
-        margin={"l": 60, "r": 20, "t": 40, "b": 50},
-        legend={"orientation": "h", "y": -0.2, "x": 0, "yanchor": "top"},
+        margin={"l": 60, "r": 20, "t": top, "b": 50},
+        legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0},
         hoverlabel={"namelength": -1},
     )
     figure.update_xaxes(gridcolor=FAINT, zerolinecolor=FAINT, linecolor=GREY, automargin=True)

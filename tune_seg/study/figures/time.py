@@ -45,7 +45,7 @@ def time(study: StudyContents) -> "Figure":
     figure = Figure(bars)
     figure.update_xaxes(title_text="seconds of all slots together", range=[0, 1.25 * max(seconds.values())])
     figure.update_yaxes(autorange="reversed")
-    return styled(figure, 110 + 52 * len(groups))
+    return styled(figure, 110 + 52 * len(groups), top=20)
 
 
 def _groups(records: Sequence[Record]) -> dict[str, list[Record]]:

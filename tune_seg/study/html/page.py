@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _TEMPLATE: Final = "page.html"
-_CHART: Final = {"displaylogo": False, "responsive": True}
+_CHART: Final = {"displayModeBar": False, "responsive": True}
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,10 @@ def page(study: StudyContents) -> str:
 def _subtitle(study: StudyContents) -> str:
     packed, config = study.packed, study.config
     images = "" if packed is None else f" {len(packed.train)} training and {len(packed.val)} validation images,"
-    classes = counted(len(study.class_names), "classes").replace("classess", "classes")
     data = f"generated scenes ({config.data.format})" if config.data.root is None else str(config.data.root)
     return (
         f"{counted(len(study.records), 'trial')} of up to {counted(config.training.epochs, 'epoch')}, "
-        f"{config.model.architecture} with {config.model.encoder}; {data},{images} {classes}; "
+        f"{config.model.architecture} with {config.model.encoder}; {data},{images} {len(study.class_names)} classes; "
         f"objective {', '.join(config.objectives)}"
     )
 
@@ -131,7 +130,7 @@ def _answered(study: StudyContents) -> Answered:
         with_temperature = temperature_line(best, other, study.names, config.objectives)
         lines += [] if with_temperature is None else [with_temperature]
         lines += [*adjusted_lines(answer), *diverged_lines(answer), *undefined_lines(answer, study.objective)]
-        lines += [] if test is None else [" ".join(line.strip() for line in test_lines(answer, study.objective, test))]
+        lines += [] if test is None else [line.strip() for line in test_lines(answer, study.objective, test)]
     commands = list(next_lines(config, study.directory, study.records, answer, cost, opened=test is not None))
     return Answered(kind, verdict, lines, commands if study.packed is not None else [])
 
@@ -230,7 +229,8 @@ def _sections(study: StudyContents) -> Iterator[Section]:
         "mistakes",
         "What is missed, and what is a false alarm",
         mistakes,
-        "A study keeps how much of each class is found, is there and is predicted, not which class is taken for which.",
+        "A study keeps how much of each class is found, is there and is predicted, not which class is taken for which. "
+        "No bar on the right: the class is never predicted.",
     )
     yield _with_chart(
         study, "acw", "Adaptive class weights", acw_weights, "Each begins at 1; what is learned stays near it or not."

@@ -33,6 +33,7 @@ class Table:
         rows: the cells.
         marked: the number of the row to take; None: none.
         words: columns that hold words and not numbers, by number, beside the first.
+        groups: titles above those of the columns, each with the number of its columns.
     """
 
     caption: str
@@ -40,6 +41,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     marked: int | None = None
     words: Sequence[int] = ()
+    groups: Sequence[tuple[str, int]] = ()
 
 
 def ranking(study: StudyContents) -> Table:
@@ -51,7 +53,8 @@ def ranking(study: StudyContents) -> Table:
         name for name in objectives if name not in (*_COLUMNS, *(f"{TEMPERATURE}/{each}" for each in _WITH_TEMPERATURE))
     ]
     names = (*beyond, *_COLUMNS, *(f"{TEMPERATURE}/{name}" for name in _WITH_TEMPERATURE))
-    head = ["configuration", "settings", "n", *(name.replace("/", "/\u200b") for name in names)]
+    head = ["configuration", "settings", "n", *beyond, *_COLUMNS, *_WITH_TEMPERATURE]
+    groups = [("", 3 + len(beyond)), ("as trained", len(_COLUMNS)), ("with one temperature", len(_WITH_TEMPERATURE))]
     rows = [
         [
             f"{place}. {'plain ce' if study.plain is not None and each.id == study.plain.id else each.name}"
@@ -69,9 +72,10 @@ def ranking(study: StudyContents) -> Table:
     mark = "" if marked is None else " The marked row is the one to take."
     caption = (
         f"{counted(len(study.completed), 'configuration')} that ran to their end; n trainings each. Those with repeats come "
-        f"first, as the best single run is also the luckiest.{mark}{more}"
+        f"first, as the best single run is also the luckiest.{mark} A dash is undefined: "
+        f"a class is never predicted.{more}"
     )
-    return Table(caption, head, rows, marked, (1,))
+    return Table(caption, head, rows, marked, (1,), groups)
 
 
 def gains(study: StudyContents) -> Table | None:
