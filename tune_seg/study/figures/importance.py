@@ -1,5 +1,6 @@
 """Which keys decided the objective, by Optuna's PED-ANOVA, which copes with keys that only some trials have."""
 
+import warnings
 from typing import TYPE_CHECKING, Final
 
 from tune_seg.study.contents import StudyContents
@@ -37,11 +38,13 @@ def importances(study: StudyContents) -> "Figure":
         )
     sampled = optuna.create_study(directions=["maximize"] * len(study.config.objectives))
     sampled.add_trials(shown)
-    found = optuna.importance.get_param_importances(
-        sampled,
-        evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BEST),
-        target=lambda trial: -trial.values[0],  # it takes smaller ones for better
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that smaller targets are better: hence the minus
+        found = optuna.importance.get_param_importances(
+            sampled,
+            evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BEST),
+            target=lambda trial: -trial.values[0],
+        )
     if not any(found.values()):
         raise NothingToShow("No key tells the best trials from the others.")
     keys = list(reversed(found))

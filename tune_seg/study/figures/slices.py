@@ -1,6 +1,7 @@
 """The objective along each number that the search varied: schedule start and end, gamma, and what else there is."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from tune_seg.study.contents import StudyContents
@@ -31,37 +32,40 @@ def slices(study: StudyContents) -> "Figure":
     from plotly.subplots import make_subplots
 
     trials = completed_of_search(study)
+    points = [(trial, trial.params, str(trial.assignment.get(_KIND, "trials"))) for trial in trials]
     numbers = {key for trial in trials for key, value in trial.assignment.items() if is_number(value)}
     keys = sorted(numbers, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), key))
-    keys = [key for key in keys if len({trial.params.get(key) for trial in trials if key in trial.params}) > 1][:_MOST]
+    keys = [key for key in keys if len({params[key] for _, params, _ in points if key in params}) > 1][:_MOST]
     if not keys:
         raise NothingToShow("No number that was varied has two values among the trials that ran to their end.")
-    rows = math.ceil(len(keys) / _COLUMNS)
-    columns = min(_COLUMNS, len(keys))
+    rows, columns = math.ceil(len(keys) / _COLUMNS), min(_COLUMNS, len(keys))
     figure = make_subplots(
         rows, columns, subplot_titles=[label(key) for key in keys], shared_yaxes=True, vertical_spacing=0.12
     )
-    kinds = sorted({str(trial.assignment.get(_KIND, "trials")) for trial in trials})
-    kind_of = Scattergl if len(trials) > _MANY else Scatter
+    kinds = sorted({kind for _, _, kind in points})
+    in_legend: set[str] = set()
+    draw = Scattergl if len(trials) > _MANY else Scatter
     for place, key in enumerate(keys):
+        row, column = place // columns + 1, place % columns + 1
         for number, kind in enumerate(kinds):
-            shown = [each for each in trials if key in each.params and str(each.assignment.get(_KIND, "trials")) == kind]
-            trace = kind_of(
-                x=[each.params[key] for each in shown],
-                y=[known_or(each.score(study.objective)) for each in shown],
-                text=[f"trial {each.number}, {each.name}" for each in shown],
+            shown = [(trial, params[key]) for trial, params, of in points if of == kind and key in params]
+            if not shown:
+                continue
+            trace = draw(
+                x=[value for _, value in shown],
+                y=[known_or(trial.score(study.objective)) for trial, _ in shown],
+                text=[f"trial {trial.number}, {trial.name}" for trial, _ in shown],
                 mode="markers",
                 marker={"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number % len(SYMBOLS)], "opacity": 0.75},
                 name=kind,
                 legendgroup=kind,
-                showlegend=place == 0,
+                showlegend=kind not in in_legend,
                 hovertemplate="%{text}<br>%{x:.4g}: %{y:.4f}<extra></extra>",
             )
-            figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+            in_legend.add(kind)
+            figure.add_trace(trace, row=row, col=column)
+        domain = study.config.space.get(key)
+        if isinstance(domain, Mapping) and domain.get("log"):
+            figure.update_xaxes(type="log", row=row, col=column)
     figure.update_yaxes(title_text=study.objective, col=1)
-    figure = styled(figure, 120 + 260 * rows)
-    if study.config.space and any(getattr(study.config.space.get(key), "log", False) for key in keys):
-        for place, key in enumerate(keys):
-            if getattr(study.config.space.get(key), "log", False):
-                figure.update_xaxes(type="log", row=place // columns + 1, col=place % columns + 1)
-    return figure
+    return styled(figure, 120 + 260 * rows)

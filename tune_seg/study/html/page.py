@@ -1,7 +1,7 @@
 """The page: its sections in their order, and what each says where it has nothing to show."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -61,6 +61,15 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A sentence about what to do next, with what to type in it, which may be nothing."""
+
+    before: str
+    typed: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Answered:
     """The top of the page.
 
@@ -73,8 +82,8 @@ class Answered:
 
     kind: str
     verdict: str
-    lines: Sequence[str] = field(default_factory=list)
-    commands: Sequence[str] = field(default_factory=list)
+    lines: Sequence[str] = ()
+    commands: Sequence[Command] = ()
 
 
 def page(study: StudyContents) -> str:
@@ -132,7 +141,16 @@ def _answered(study: StudyContents) -> Answered:
         lines += [*adjusted_lines(answer), *diverged_lines(answer), *undefined_lines(answer, study.objective)]
         lines += [] if test is None else [line.strip() for line in test_lines(answer, study.objective, test)]
     commands = list(next_lines(config, study.directory, study.records, answer, cost, opened=test is not None))
-    return Answered(kind, verdict, lines, commands if study.packed is not None else [])
+    return Answered(kind, verdict, lines, [*map(_command, commands)] if study.packed is not None else ())
+
+
+def _command(line: str) -> Command:
+    """Divide a line of :func:`next_lines`: a sentence, a colon, what to type, and something in parentheses."""
+    before, colon, rest = line.partition(": ")
+    if "tune-seg " not in rest and "-m tune_seg" not in rest:
+        return Command(line, "", "")
+    typed, bracket, after = rest.partition(" (")
+    return Command(f"{before}{colon}", typed, f"{bracket}{after}")
 
 
 def _cost(study: StudyContents) -> Cost:

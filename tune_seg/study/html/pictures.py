@@ -122,8 +122,8 @@ def examples(study: StudyContents) -> Examples:
     about = (
         f"Class {called}, {100 * packed.frequencies[choice.number]:.2g} % of the training pixels: over all validation "
         f"images {names[0]} finds {choice.recalls[0]:.0%} of it, {names[1]} {choice.recalls[1]:.0%}. "
-        "Of the rare classes it is the one in which the two differ most, and these are the images in which they differ most: they show what differs, not "
-        "how often."
+        "Of the rare classes it is the one in which the two differ most, and these are the images in which they differ "
+        "most: they show what differs, not how often."
     )
     shown = [
         _example(packed, image, choice.number, called, names, of_image, colours)

@@ -19,7 +19,7 @@ _COLUMNS: Final = ("accuracy", "f1", "recall", "miou", "calibration", "s_acc", "
 """The columns of the papers' tables, as trained."""
 _WITH_TEMPERATURE: Final = ("calibration", "s_acc", "s_rec")
 """Those of them that a temperature changes."""
-_MOST_ROWS: Final = 50
+_MOST_ROWS: Final = 25
 _MOST_FAILURES: Final = 10
 
 
