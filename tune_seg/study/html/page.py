@@ -21,7 +21,7 @@ from tune_seg.study.figures.slices import slices
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.figures.time import time
 from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Examples, examples
-from tune_seg.study.html.tables import Table, gains, ranking, states, why_lines
+from tune_seg.study.html.tables import Table, gained, ranking, states, why_lines
 from tune_seg.study.output.answer import adjusted_lines, diverged_lines, test_lines, undefined_lines
 from tune_seg.study.output.missed import missed_lines
 from tune_seg.study.output.next_step import next_lines
@@ -134,7 +134,7 @@ def _answered(study: StudyContents) -> Answered:
         lines += rest
     else:
         kind = answer.verdict.kind.value
-        verdict = verdict_text(answer, config.objectives, config.search.confirm.margin, cost).plain.removeprefix("Verdict: ")
+        verdict = verdict_text(answer, config.objectives, config.search.confirm.margin, cost).plain
         best, other = (answer.contenders[id] for id in (answer.verdict.best, answer.verdict.other))
         with_temperature = temperature_line(best, other, study.names, config.objectives)
         lines += [] if with_temperature is None else [with_temperature]
@@ -168,7 +168,7 @@ def _sections(study: StudyContents) -> Iterator[Section]:
         "Left: how much better than plain cross entropy, with the interval over seeds and images. An interval right of the "
         "band is a difference that matters; the band is the margin below which it does not. P(better) is the chance to be "
         "better with one more seed. Right: other scores; large marks are means, small ones single seeds.",
-        tables=[table] if (table := gains(study)) is not None else [],
+        tables=[table] if (table := gained(study)) is not None else [],
     )
     yield _examples(study)
     plain = study.plain

@@ -10,7 +10,7 @@ from typing import Final
 from tune_seg.study.configurations import Configuration, mean_score, pareto_front
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.files import CONFIGURATIONS, RESULTS
-from tune_seg.study.output.answer import in_words, probability
+from tune_seg.study.output.answer import gains
 from tune_seg.study.output.words import counted, settings_of
 from tune_seg.study.record import State
 from tune_seg.training.result import TEMPERATURE
@@ -78,23 +78,14 @@ def ranking(study: StudyContents) -> Table:
     return Table(caption, head, rows, marked, (1,), groups)
 
 
-def gains(study: StudyContents) -> Table | None:
+def gained(study: StudyContents) -> Table | None:
     """What the one to take gains and loses beside plain cross entropy; None where nothing of that is known."""
-    answer = study.answer
-    if answer is None:
+    if study.answer is None:
         return None
-    rows, verdict = {row.id: row for row in answer.verdict.table}, answer.verdict
-    id = next(id for id in (verdict.recommended, verdict.best, verdict.other) if id in rows)
-    found = [(in_words(name, study.class_names), difference) for name, difference in rows[id].beside.items()]
-    if not found:
-        return None
-    level = f"{next(iter(rows[id].beside.values())).level:.0%}"
-    cells = [[name, signed(each.mean), _between(each.low, each.high), probability(each.p_fresh)] for name, each in found]
-    return Table(
-        f"What {study.names[id]} gains and loses beside plain cross entropy, with the {level} interval",
-        ["", "difference", "interval", "P(better)"],
-        cells,
-    )
+    shown, found = gains(study.answer, study.class_names)
+    caption = f"What {shown} gains and loses beside plain cross entropy; minus ce: with its interval"
+    rows = [[each.name, each.mean, each.ce, each.minus_ce, each.chance] for each in found]
+    return Table(caption, ["", "mean", "ce", "minus ce", "P(better)"], rows) if found else None
 
 
 def states(study: StudyContents) -> Table:
@@ -140,15 +131,6 @@ def why_lines(study: StudyContents) -> Iterator[str]:
 def number(value: float) -> str:
     """A score in a table."""
     return f"{value:.3f}" if math.isfinite(value) else "-"
-
-
-def signed(value: float) -> str:
-    """A difference in a table."""
-    return f"{value:+.3f}" if math.isfinite(value) else "-"
-
-
-def _between(low: float, high: float) -> str:
-    return f"{signed(low)} to {signed(high)}" if math.isfinite(low) else "-"
 
 
 def _mean_and_sd(each: Configuration, metric: str) -> str:

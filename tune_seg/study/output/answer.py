@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from rich.console import Console
@@ -96,29 +96,54 @@ def undefined_lines(answer: Answer, metric: str) -> Iterator[str]:
             yield f"{metric} of {names[id]} is undefined in {repeats}, as a class is never predicted; each counts as 0."
 
 
-def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -> Table | None:
-    """What the one to take gains and loses beside the objective, and of each class that plain cross entropy misses.
+@dataclass(frozen=True)
+class Gain:
+    """What a configuration gains or loses in one metric.
 
-    Where plain cross entropy is to be taken, it is the best of the others that is shown. None where nothing is known.
+    Attributes:
+        name: of the metric, or `recall of` a class.
+        mean, ce: what it has, and what plain cross entropy has.
+        minus_ce: the difference, with its interval as far as scores can go.
+        chance: P(better); empty where it is unknown, and where ce has 0 with every seed, so that nothing can be worse.
+    """
+
+    name: str
+    mean: str
+    ce: str
+    minus_ce: str
+    chance: str
+
+
+def gains(answer: Answer, class_names: Sequence[str]) -> tuple[str, Sequence[Gain]]:
+    """What the one to take is called, and what it gains and loses beside the objective, and of each class that ce misses.
+
+    Where plain cross entropy is to be taken, it is the best of the others that is shown. Empty where nothing is known.
     """
     rows, verdict = {row.id: row for row in answer.verdict.table}, answer.verdict
     id = next(id for id in (verdict.recommended, verdict.best, verdict.other) if id in rows)
-    if not rows[id].beside:
-        return None
     shown, plain = answer.contenders[id], answer.contenders[answer.reference]
+    found = []
+    for name, difference in rows[id].beside.items():
+        reference = _of(plain, name)
+        means = (f"{_mean(_of(shown, name)):.3f}", f"{_mean(reference):.3f}")
+        chance = probability(difference.p_fresh) if any(reference) else ""
+        found.append(Gain(_in_words(name, class_names), *means, _gain(_possible(difference, name, reference)), chance))
+    return called(answer)[id], found
+
+
+def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -> Table | None:
+    """:func:`gains` as a table; None where nothing is known."""
+    shown, found = gains(answer, class_names)
+    if not found:
+        return None
 
     def make(optional: Sequence[str]) -> Table:
-        table = Table(title=f"What {called(answer)[id]} gains and loses beside {PLAIN}", title_justify="left")
+        table = Table(title=f"What {shown} gains and loses beside {PLAIN}", title_justify="left")
         table.add_column("")
         for name in ("mean", "ce", "minus ce", *optional):
             table.add_column(name, justify="right", no_wrap=True)
-        for name, difference in rows[id].beside.items():
-            reference = _of(plain, name)
-            means = (f"{_mean(_of(shown, name)):.3f}", f"{_mean(reference):.3f}")
-            row = [*means, _gain(_possible(difference, name, reference))]
-            if optional:  # where ce has 0 with every seed, nothing can be worse
-                row.append(probability(difference.p_fresh) if any(reference) else "")
-            table.add_row(in_words(name, class_names), *row)
+        for each in found:
+            table.add_row(each.name, each.mean, each.ce, each.minus_ce, *([each.chance] if optional else []))
         return table
 
     return fitting_table(console, make, (_CHANCE,))
@@ -207,7 +232,7 @@ def probability(p: float) -> str:
     return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{p:.0%}"
 
 
-def in_words(metric: str, class_names: Sequence[str]) -> str:
+def _in_words(metric: str, class_names: Sequence[str]) -> str:
     scaling, _, name = metric.rpartition("/")
     if scaling == "recall":
         return f"recall of {class_names[int(name)]}"
