@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cells import row, value
 
-from tune_seg import clean, confirm, export, predict, search
+from tune_seg import clean, confirm, export, predict, report, search
 from tune_seg.config.allowed import allowed
 from tune_seg.config.base import field_docs
 from tune_seg.data.options import options_of
@@ -55,6 +55,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "confirm-options": lambda: _command_options(confirm.parser()),
     "predict-options": lambda: _command_options(predict.parser()),
     "export-options": lambda: _command_options(export.parser()),
+    "report-options": lambda: _command_options(report.parser()),
     "clean-options": lambda: _command_options(clean.parser()),
     "metrics": _metrics,
     "options-images": lambda: _options(

@@ -24,6 +24,7 @@ LAYERS = {
         "confirm",
         "predict",
         "export",
+        "report",
         "clean",
         "compare",
         "presets",

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "confirm": "train the best of a study again, with more seeds",
     "predict": "find the classes in images by the model of a study",
     "export": "write the model of a study as one file",
+    "report": "write what a study found as one HTML file",
     "clean": "say which files of a study can go, and remove them",
     "compare": "print a study's rows beside those of a published table",
     "losses": "list the losses: what they compute and what they take",

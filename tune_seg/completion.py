@@ -19,6 +19,8 @@ _FOLDERS: Final = (
     ("search", "data"),
     ("search", "studies"),
     ("search", "store"),
+    ("report", "study"),
+    ("report", "studies"),
     ("compare", "study"),
     ("compare", "studies"),
 )

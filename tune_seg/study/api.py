@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from tune_seg.inference.trained_model import SeedEnsemble, TrainedModel
+    from tune_seg.study.figures.plots import Plots
     from tune_seg.study.plan import Plan
     from tune_seg.study.run import Outcome
 
@@ -177,6 +178,28 @@ class Study:
         if note:
             warnings.warn(note, stacklevel=2)
         return open_ensemble(self.directory, device=device, adjusted=adjusted)
+
+    @property
+    def plots(self) -> "Plots":
+        """The figures of the report, as the study is now: `study.plots.forest()`, and others by their names.
+
+        Raises:
+            InputError: no trial has begun, or a file of the study is damaged.
+        """
+        from tune_seg.study.contents import read_study
+        from tune_seg.study.figures.plots import Plots
+
+        return Plots(read_study(existing_study(str(self.directory), self.directory.parent)))
+
+    def report(self) -> Path:
+        """Write `report.html` into the study's folder, as `tune-seg report` does; the file.
+
+        Raises:
+            InputError: no trial has begun, a file of the study is damaged, or the report cannot be written.
+        """
+        from tune_seg.study.html.write import write_report
+
+        return write_report(existing_study(str(self.directory), self.directory.parent))
 
     @property
     def trials(self) -> "pd.DataFrame":

@@ -28,7 +28,7 @@ CLASSES: Final = "classes.png"
 JOURNAL: Final = "trials.journal"
 """Every trial with the results of its epochs; the other files are made from it."""
 
-REPORT: Final = "report.md"
+TEXT_REPORT: Final = "report.md"
 """The tables and the verdict of the last session, to read and to pass on."""
 
 IMAGES: Final = "images"
@@ -39,6 +39,9 @@ MODELS: Final = "models"
 
 PROFILE: Final = "profile.json"
 """Where the study's time went, if that was asked for."""
+
+REPORT: Final = "report.html"
+"""The report, one file that needs nothing else."""
 
 DATABASE: Final = "mlflow.db"
 """MLflow's view of the study, unless that is kept by a server."""

@@ -101,10 +101,10 @@ class StudyJournal(BaseJournalBackend):
             with open(self._path, "rb") as file:
                 offset = 0
                 for line in file:
-                    yield self._log(offset, line)
+                    yield _log(self._path, offset, line)
                     offset += len(line)
         while self._unread:
-            yield self._log(*self._unread.popleft())
+            yield _log(self._path, *self._unread.popleft())
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write changes to the file, each in full or not at all.
@@ -159,19 +159,48 @@ class StudyJournal(BaseJournalBackend):
         except OSError:
             self._torn = True
 
-    def _log(self, offset: int, line: bytes) -> dict[str, Any]:
-        log: dict[str, Any] = json.loads(line)
-        outcome = log.get("user_attr", {}).get("outcome")
-        if outcome is not None:
-            history = outcome["history"]
-            try:
-                outcome["history"] = StoredHistory(self._path, offset, read_history(history))
-            except (KeyError, TypeError) as error:
-                raise InputError(
-                    f"{self._path}: it was written by another version of tune_seg, whose scores mean something else or "
-                    f"are called differently ({error!r}); begin a new study under {ANOTHER_NAME}"
-                ) from None
-        return log
+
+class JournalReader(BaseJournalBackend):
+    """Reads the file of a study that another process may be running: it changes nothing.
+
+    Args:
+        path: the file. Part of a line at its end, which may be about to be written, is not read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The changes from a number on.
+
+        Raises:
+            InputError: a trial was written by a version that this one cannot read.
+        """
+        with open(self._path, "rb") as file:
+            offset = 0
+            for number, line in enumerate(file):
+                if number >= log_number_from and line.endswith(b"\n"):
+                    yield _log(self._path, offset, line)
+                offset += len(line)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refuse: a reader changes nothing."""
+        raise NotImplementedError
+
+
+def _log(path: Path, offset: int, line: bytes) -> dict[str, Any]:
+    log: dict[str, Any] = json.loads(line)
+    outcome = log.get("user_attr", {}).get("outcome")
+    if outcome is not None:
+        history = outcome["history"]
+        try:
+            outcome["history"] = StoredHistory(path, offset, read_history(history))
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: it was written by another version of tune_seg, whose scores mean something else or "
+                f"are called differently ({error!r}); begin a new study under {ANOTHER_NAME}"
+            ) from None
+    return log
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tune_seg.study.configurations import known_score
 from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.files import JOURNAL
 from tune_seg.study.images import write_images
-from tune_seg.study.journal import StudyJournal
+from tune_seg.study.journal import JournalReader, StudyJournal
 from tune_seg.study.pace import Pace
 from tune_seg.study.record import Record, State
 from tune_seg.study.search_space._optuna_private import open_trial, trial_id
@@ -472,23 +472,10 @@ class Records:
         if frozen.state is TrialState.WAITING or _DUPLICATE in frozen.user_attrs:
             return
         if "assignment" in frozen.user_attrs:
-            assignment = frozen.user_attrs["assignment"]
-            outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": (), "error": ""})
             number = self._number()
-            self.trials[number] = record = Record(
-                number,
-                assignment,
-                self.config.trial(assignment),
-                number < len(self.config.baselines),
-                State(outcome["state"]),
-                outcome["history"],
-                outcome["error"],
-                outcome.get("checkpoint"),
-                repeat=_REPEAT in frozen.user_attrs,
-                extra=_EXTRA in frozen.user_attrs,
-            )
+            self.trials[number] = record = _record(number, frozen, self.config)
             if not record.repeat:
-                self._known.add(_key(assignment))
+                self._known.add(_key(record.assignment))
             if not frozen.state.is_finished():
                 self._handles[number] = open_trial(self._study, frozen)
         else:  # the process ended between Optuna's ask and the first suggestion
@@ -507,6 +494,62 @@ class Records:
     def _notify(self, record: Record) -> None:
         for observer in self.observers:
             observer(record)
+
+
+@dataclass(frozen=True)
+class JournalContents:
+    """What the journal of a study holds.
+
+    Attributes:
+        records: the trials, by number.
+        sampled: what Optuna knows of each of them.
+        duplicates: how many suggestions were left out, as the same had been tried before.
+    """
+
+    records: Sequence[Record]
+    sampled: Sequence[FrozenTrial]
+    duplicates: int
+
+
+def read_records(directory: Path, config: StudyConfig) -> JournalContents:
+    """The trials of a study that another process may be running; nothing is changed.
+
+    Raises:
+        InputError: there is no journal, or another version of tune_seg has written it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = directory / JOURNAL
+    try:
+        study = optuna.load_study(study_name=_STUDY, storage=JournalStorage(JournalReader(path)))
+        existing = study.get_trials(deepcopy=False)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run the study first") from None
+    begun = [trial for trial in existing if _is_begun(trial)]
+    records = [_record(number, trial, config) for number, trial in enumerate(begun)]
+    return JournalContents(records, begun, sum(_DUPLICATE in trial.user_attrs for trial in existing))
+
+
+def _is_begun(trial: FrozenTrial) -> bool:
+    """Whether it is a trial of the study, of which it is known what it trains."""
+    return _DUPLICATE not in trial.user_attrs and "assignment" in trial.user_attrs
+
+
+def _record(number: int, frozen: FrozenTrial, config: StudyConfig) -> Record:
+    """A trial as the journal has it."""
+    assignment = frozen.user_attrs["assignment"]
+    outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": (), "error": ""})
+    return Record(
+        number,
+        assignment,
+        config.trial(assignment),
+        number < len(config.baselines),
+        State(outcome["state"]),
+        outcome["history"],
+        outcome["error"],
+        outcome.get("checkpoint"),
+        repeat=_REPEAT in frozen.user_attrs,
+        extra=_EXTRA in frozen.user_attrs,
+    )
 
 
 def _outcome(record: Record, state: State, error: str) -> dict[str, Any]:

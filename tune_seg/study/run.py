@@ -14,14 +14,15 @@ from rich.console import Console
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
-from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, REPORT, RESULTS
+from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, TEXT_REPORT
+from tune_seg.study.html.write import write_report
 from tune_seg.study.kept_weights import clear_weights
 from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.disk import disk_line
 from tune_seg.study.output.events import Events
 from tune_seg.study.output.heartbeat import heartbeat
 from tune_seg.study.output.live import LiveReport, Session
-from tune_seg.study.output.markdown import write_report
+from tune_seg.study.output.markdown import write_markdown
 from tune_seg.study.output.messages import (
     say_disk,
     say_failures,
@@ -36,6 +37,7 @@ from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
+from tune_seg.study.output.say import say
 from tune_seg.study.output.standing import standing
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan, plan_study
@@ -178,7 +180,8 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
     surroundings = _surroundings(ready, scored)
     final_report(console, config, list(records.trials.values()), answer, surroundings)
-    write_report(directory / REPORT, config, list(records.trials.values()), answer, surroundings, finished=finished)
+    write_markdown(directory / TEXT_REPORT, config, list(records.trials.values()), answer, surroundings, finished=finished)
+    _write_report(ready, records, console, {} if more is None else more.asked)
     if events is not None:
         events.answer(answer, config, training_cost(list(records.trials.values()), ready.slots))
     say_where(console, directory, tracker, finished=finished)
@@ -211,6 +214,17 @@ def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profil
         f"{len(packed.class_names)} classes"
     )
     return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
+
+
+def _write_report(ready: Prepared, records: Records, console: Console, asked: Mapping[str, Any]) -> None:
+    """Write the report, where a trial has run to its end, and say where it is."""
+    if not any(record.state is State.COMPLETED for record in records.trials.values()):
+        return
+    try:
+        say(console, f"Report: {write_report(ready.directory, asked)}")
+    except Exception as error:  # whatever it is, the study has an answer, which has been printed
+        reason = str(error).strip().rpartition("\n")[2]
+        say(console, f"Warning: the report was not written ({reason}); tune-seg report {ready.directory} tries it again")
 
 
 def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:

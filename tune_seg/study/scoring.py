@@ -20,7 +20,7 @@ from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.exporting import export_models, is_stored
 from tune_seg.study.files import ENSEMBLE
-from tune_seg.study.held_out import HeldOutScore, note_look, read_scores, write_scores
+from tune_seg.study.held_out import HeldOutScore, looks_file, note_look, read_looks, read_scores, write_scores
 from tune_seg.study.record import Record, State
 from tune_seg.study.verdict import Contender, Difference, Kind, Repeat, compare
 from tune_seg.study.verdict.contender import Key
@@ -125,6 +125,32 @@ def score_afterwards(
     return Scored(ensemble, scores, unopened, models or {}, "; ".join(problems))
 
 
+def scored_before(
+    answer: Answer, config: StudyConfig, packed: PackedData, test: PackedTest, directory: Path
+) -> TestScores | None:
+    """What :func:`score_afterwards` has found on the test split; None where it has not looked, or not at this answer.
+
+    Args:
+        answer: the decision.
+        config: the study.
+        packed: the packed data.
+        test: the packed test split.
+        directory: of the study.
+
+    Raises:
+        InputError: what was noted is damaged.
+    """
+    return _HeldOut(answer, config, packed, test, directory, "").scored_before()
+
+
+def read_ensemble(answer: Answer, directory: Path) -> Mapping[str, float] | None:
+    """What the mean output of the repeats of plain cross entropy has scored, and `seeds`; None where that is not known."""
+    known = _read_ensemble(directory)
+    if known is None or known["configuration"] != answer.reference:
+        return None
+    return {**known["metrics"], "seeds": len(known["trials"])}
+
+
 def _may_be_decided(answer: Answer, max_seeds: int) -> bool:
     """Whether nothing is decided, and seeds that there may still be can decide."""
     verdict = answer.verdict
@@ -173,6 +199,18 @@ class _HeldOut:
                 write_scores(self._directory, content, known)
         self._check_both()
         return self._table(known, looks)
+
+    def scored_before(self) -> TestScores | None:
+        """As :meth:`scores`, where the test split has been scored for both; None where it has not."""
+        content = self._test.content_id
+        known = read_scores(self._directory, content)
+        for id, trial in self._each():
+            scored = trial.state is State.DIVERGED or trial.number in known
+            if not scored or self._promised(id, trial) is None:
+                self._missing[trial.number] = "it was not scored"
+        if any(all(trial.number in self._missing for trial in repeats) for repeats in self._repeats.values()):
+            return None
+        return self._table(known, len(read_looks(looks_file(self._directory, content))))
 
     def _each(self) -> Iterator[tuple[str, Record]]:
         return ((id, trial) for id, repeats in self._repeats.items() for trial in repeats)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.support.reported import answer_of, record, repeats
 from tune_seg.config import StudyConfig, parse
-from tune_seg.study.output.markdown import as_markdown, write_report
+from tune_seg.study.output.markdown import as_markdown, write_markdown
 from tune_seg.study.output.report import Surroundings, report_blocks
 from tune_seg.study.record import State
 
@@ -44,7 +44,7 @@ def page(tmp_path: Path) -> str:
     path = tmp_path / "my_study" / "report.md"
     path.parent.mkdir()
     path.write_text("an older one")
-    write_report(path, config, RECORDS, answer_of(RECORDS), surroundings, finished=True)
+    write_markdown(path, config, RECORDS, answer_of(RECORDS), surroundings, finished=True)
     assert [file.name for file in path.parent.iterdir()] == ["report.md"]
     return html(path.read_text())
 
@@ -80,14 +80,14 @@ def test_classes_that_are_missed_are_a_list_and_no_name_is_markup(page: str) -> 
 
 def test_a_study_that_was_stopped_says_so(tmp_path: Path) -> None:
     records = [record(0, 0.5, State.RUNNING, epochs=1)]
-    write_report(tmp_path / "report.md", parse(StudyConfig, {}), records, None, Surroundings(CLASSES), finished=False)
+    write_markdown(tmp_path / "report.md", parse(StudyConfig, {}), records, None, Surroundings(CLASSES), finished=False)
     page = html((tmp_path / "report.md").read_text())
     assert "0 trials have ended. The study is not finished: run the same command again to continue it." in page
     assert "No trial ran to its end." in page and len(tables(page)) == 1
 
 
 def test_a_study_without_a_trial_has_a_report(tmp_path: Path) -> None:
-    write_report(tmp_path / "report.md", parse(StudyConfig, {}), [], None, Surroundings(CLASSES), finished=False)
+    write_markdown(tmp_path / "report.md", parse(StudyConfig, {}), [], None, Surroundings(CLASSES), finished=False)
     assert "No trial has begun." in (tmp_path / "report.md").read_text()
 
 

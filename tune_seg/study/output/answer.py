@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from rich.console import Console
@@ -60,7 +60,7 @@ def answer_table(console: Console, answer: Answer, objectives: Sequence[str], co
                 str(len(scores)),
                 f"{cell(_mean(scores))} ± {stdev(scores):.3f}" if len(scores) > 1 else cell(_mean(scores)),
                 "" if row is None else f"{row.difference.mean:+.4f} {interval(row.difference)}".rstrip(),
-                *(["" if row is None else _probability(row.difference.p_fresh)] if chance else []),
+                *(["" if row is None else probability(row.difference.p_fresh)] if chance else []),
                 *(cell(_mean(_counted(each, name))) for name in shown),
             )
         return table
@@ -117,29 +117,54 @@ def undefined_lines(answer: Answer, metric: str) -> Iterator[str]:
             yield f"{metric} of {names[id]} is undefined in {repeats}, as a class is never predicted; each counts as 0."
 
 
-def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -> Table | None:
-    """What the one to take gains and loses beside the objective, and of each class that plain cross entropy misses.
+@dataclass(frozen=True)
+class Gain:
+    """What a configuration gains or loses in one metric.
 
-    Where plain cross entropy is to be taken, it is the best of the others that is shown. None where nothing is known.
+    Attributes:
+        name: of the metric, or `recall of` a class.
+        mean, ce: what it has, and what plain cross entropy has.
+        minus_ce: the difference, with its interval as far as scores can go.
+        chance: P(better); empty where it is unknown, and where ce has 0 with every seed, so that nothing can be worse.
+    """
+
+    name: str
+    mean: str
+    ce: str
+    minus_ce: str
+    chance: str
+
+
+def gains(answer: Answer, class_names: Sequence[str]) -> tuple[str, Sequence[Gain]]:
+    """What the one to take is called, and what it gains and loses beside the objective, and of each class that ce misses.
+
+    Where plain cross entropy is to be taken, it is the best of the others that is shown. Empty where nothing is known.
     """
     rows, verdict = {row.id: row for row in answer.verdict.table}, answer.verdict
     id = next(id for id in (verdict.recommended, verdict.best, verdict.other) if id in rows)
-    if not rows[id].beside:
-        return None
     shown, plain = answer.contenders[id], answer.contenders[answer.reference]
+    found = []
+    for name, difference in rows[id].beside.items():
+        reference = _of(plain, name)
+        means = (f"{_mean(_of(shown, name)):.3f}", f"{_mean(reference):.3f}")
+        chance = probability(difference.p_fresh) if any(reference) else ""
+        found.append(Gain(_in_words(name, class_names), *means, _gain(_possible(difference, name, reference)), chance))
+    return called(answer)[id], found
+
+
+def beside_table(console: Console, answer: Answer, class_names: Sequence[str]) -> Table | None:
+    """:func:`gains` as a table; None where nothing is known."""
+    shown, found = gains(answer, class_names)
+    if not found:
+        return None
 
     def make(optional: Sequence[str]) -> Table:
-        table = Table(title=f"What {called(answer)[id]} gains and loses beside {PLAIN}", title_justify="left")
+        table = Table(title=f"What {shown} gains and loses beside {PLAIN}", title_justify="left")
         table.add_column("")
         for name in ("mean", "ce", "minus ce", *optional):
             table.add_column(name, justify="right", no_wrap=True)
-        for name, difference in rows[id].beside.items():
-            reference = _of(plain, name)
-            means = (f"{_mean(_of(shown, name)):.3f}", f"{_mean(reference):.3f}")
-            row = [*means, _gain(_possible(difference, name, reference))]
-            if optional:  # where ce has 0 with every seed, nothing can be worse
-                row.append(_probability(difference.p_fresh) if any(reference) else "")
-            table.add_row(_in_words(name, class_names), *row)
+        for each in found:
+            table.add_row(each.name, each.mean, each.ce, each.minus_ce, *([each.chance] if optional else []))
         return table
 
     return fitting_table(console, make, (_CHANCE,))
@@ -225,7 +250,7 @@ def _gain(difference: Difference) -> str:
     return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
-def _probability(p: float) -> str:
+def probability(p: float) -> str:
     """A probability in per cent; no estimate is so good that it could say 0 or 100."""
     if math.isnan(p):
         return ""

@@ -22,7 +22,7 @@ _SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))")
 """What means something in Markdown; not the underscore in a name, such as `s_rec`."""
 
 
-def write_report(
+def write_markdown(
     path: Path,
     config: StudyConfig,
     records: Sequence[Record],

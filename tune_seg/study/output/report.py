@@ -119,7 +119,7 @@ def report_blocks(
     if not completed:
         yield "No trial ran to its end."
         return
-    names, plain = labels(completed), _plain(completed, answer)
+    names, plain = labels(completed), plain_of(completed, answer)
     if front:
         trials = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
         yield f"Pareto front over {', '.join(config.objectives)}: {trials} (marked {_ON_FRONT})."
@@ -128,7 +128,7 @@ def report_blocks(
     if any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in shown):
         yield _free_after_training(console, shown, metric, surroundings.scored.ensemble)
     if answer is None:
-        yield from _without_verdict(completed, plain, config.objectives, names)
+        yield from without_verdict(completed, plain, config.objectives, names)
     else:
         yield from _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
     if plain is not None:
@@ -173,7 +173,7 @@ def _verdict(
         yield beside
 
 
-def _plain(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
+def plain_of(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
     """Plain cross entropy: the one of the verdict, if there is one, and otherwise the best."""
     plain = [each for each in completed if is_plain_cross_entropy(each.config)]
     return next((each for each in plain if answer is not None and each.id == answer.reference), plain[0] if plain else None)
@@ -278,9 +278,9 @@ def _fitted(configuration: Configuration, name: str) -> float | None:
     return fmean(found) if found else None
 
 
-def _without_verdict(
+def without_verdict(
     completed: Sequence[Configuration], plain: Configuration | None, objectives: Sequence[str], names: Mapping[str, str]
-) -> Iterator[Block]:
+) -> Iterator[Text | str]:
     """What can be said where nothing was repeated to be sure; `completed` is ranked."""
     best, objective = completed[0], objectives[0]
     found = f"trial {best.completed[0].number}, {names[best.id]}, {objective} {_score(best, objective)}"

@@ -27,6 +27,11 @@ def short(key: str) -> str:
     return _CLEAR.sub("", key)
 
 
+def label(key: str) -> str:
+    """A key in a figure, where nothing else says what section it is of: `gamma`, but `schedule.start`."""
+    return key.removeprefix("loss.components.").removeprefix("loss.params.").removeprefix("loss.")
+
+
 def counted(number: int, thing: str) -> str:
     """A number of things, `1 seed` or `3 seeds`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

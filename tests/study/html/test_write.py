@@ -1,0 +1,151 @@
+"""The report of a study as a person sees it, and what it says where something is gone."""
+
+import re
+import shutil
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import CHROMIUM, browser
+from tune_seg.errors import InputError
+from tune_seg.study.contents import read_study
+from tune_seg.study.figures.plots import Plots
+from tune_seg.study.figures.style import NothingToShow
+from tune_seg.study.files import CONFIGURATION, JOURNAL, MODELS, PACKS, REPORT
+from tune_seg.study.html.write import write_report
+from tune_seg.study.output.sentence import Cost, verdict_text
+from tune_seg.study.prepare import locked
+
+CHARTS = [name for name in vars(Plots) if not name.startswith("_")]
+
+
+@pytest.fixture
+def study(rows_study: Path, tmp_path: Path) -> Path:
+    """A copy of a finished study, with the packs that lie beside it."""
+    studies = rows_study.parent / "studies"
+    for name in ("rows", PACKS):
+        shutil.copytree(studies / name, tmp_path / name)
+    return tmp_path / "rows"
+
+
+def shown(directory: Path) -> dict[str, str]:
+    """The text of each section of the report, without its charts and tags, by the id of its heading."""
+    page = write_report(directory).read_text(encoding="utf-8")
+    body = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", page, flags=re.DOTALL).partition("<main")[2]
+    sections = re.split(r'id="(?=[a-z]+">)', body)[1:]
+    return {part.partition('"')[0]: unescape(re.sub(r"<[^>]+>", " ", part.partition(">")[2])) for part in sections}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (1920, False), (1920, True)])
+def test_a_person_sees_all_of_it_without_a_network(study: Path, width: int, dark: bool) -> None:
+    file = write_report(study)
+    contents = read_study(study)
+    drawn = [name for name in CHARTS if not _is_empty(contents, name)]
+    assert contents.answer is not None and {"forest", "curves", "class_recall"} <= {*drawn}
+    with browser() as page:
+        page.open(file, width, dark=dark)
+        assert page.problems == []
+        assert page.requests == [file.as_uri()]
+        text = page.run("document.body.innerText")
+        assert (
+            verdict_text(contents.answer, contents.config.objectives, 0.01, Cost(None)).plain.partition("Verdict: ")[2]
+            in text
+        )
+        # what is drawn, and where it ends
+        charts = page.run(
+            "[...document.querySelectorAll('figure .js-plotly-plot')].map(e => e.querySelectorAll('svg').length)"
+        )
+        assert len(charts) == len(drawn) and all(charts)
+        pictures = page.run("[...document.images].map(e => e.naturalWidth * (e.alt ? 1 : 0))")
+        assert len(pictures) % 6 == 0 and len(pictures) > 0 and all(pictures)
+        cells = page.run("[...document.querySelectorAll('table')].map(e => [e.caption.innerText, e.tBodies[0].rows.length])")
+        assert len(cells) >= 2 and all(caption and rows for caption, rows in cells)
+        root = "document.documentElement"
+        assert page.run(f"{root}.scrollWidth <= {root}.clientWidth")
+        assert page.run("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
+        wide = (
+            "[...document.querySelectorAll('main svg.main-svg')].every(e => e.getBoundingClientRect().right <= innerWidth)"
+        )
+        assert page.run(wide)
+        ground = page.run("getComputedStyle(document.body).backgroundColor")
+        ink = page.run("getComputedStyle(document.querySelector('.xtick text')).fill")
+        assert (ground == "rgb(255, 255, 255)") is not dark
+        assert (sum(map(int, re.findall(r"\d+", ink))) > 3 * 128) is dark  # the text of charts follows the ground
+        links = page.run("[...document.querySelectorAll('nav a')].map(e => document.querySelector(e.hash) !== null)")
+        assert len(links) > 10 and all(links)
+
+
+def _is_empty(contents: object, name: str) -> bool:
+    try:
+        getattr(Plots(contents), name)()  # type: ignore[arg-type]
+    except NothingToShow:
+        return True
+    return False
+
+
+def test_the_top_says_the_verdict_and_what_to_do_next(study: Path) -> None:
+    top = shown(study)["answer"]
+    contents = read_study(study)
+    assert contents.answer is not None
+    sentence = verdict_text(contents.answer, contents.config.objectives, 0.01, Cost(None)).plain
+    assert sentence in top
+    assert "tune-seg search loss_schedule --data ROOT" in top  # this study is undecided: there is no winner to use
+
+
+def test_a_section_without_data_says_why(study: Path) -> None:
+    sections = shown(study)
+    assert "The study has one objective, mdice; a front needs two." in sections["pareto"]
+    assert "below 20 an importance would be chance" in sections["importance"]
+
+
+def test_images_name_the_class_and_what_each_model_finds(study: Path) -> None:
+    text = shown(study)["images"]
+    assert re.search(r"Class [\w ]+, [\d.]+ % of the training pixels", text)
+    found = re.findall(r"Image \d+: of (\d+) pixels of [\w ]+, plain cross entropy finds (\d+), .* (\d+)\n", text)
+    assert 1 <= len(found) <= 3
+    apart = [abs(int(ce) - int(other)) for _, ce, other in found]
+    assert apart == sorted(apart, reverse=True) and apart[-1] > 0
+    assert all(max(int(ce), int(other)) <= int(there) for there, ce, other in found)
+
+
+def test_without_the_models_the_images_are_left_out_in_a_sentence(study: Path) -> None:
+    shutil.rmtree(study / MODELS)
+    assert "No images are shown, as the models cannot be read" in shown(study)["images"]
+
+
+def test_without_the_pack_no_verdict_is_claimed(study: Path) -> None:
+    shutil.rmtree(study.parent / PACKS)
+    sections = shown(study)
+    assert "The verdict cannot be drawn again." in sections["answer"] and "packed data cannot be read" in sections["answer"]
+    assert " better " not in sections["answer"] and "Not decided" not in sections["answer"]
+    assert "packed data are gone" in sections["images"]
+    assert "1. " in sections["ranking"]  # the scores are in the journal
+
+
+def test_a_running_study_is_read_and_left_as_it_is(study: Path) -> None:
+    journal = study / JOURNAL
+    before = journal.read_bytes()
+    torn = before + before[: len(before.splitlines()[0]) // 2]  # a line that is being written
+    journal.write_bytes(torn)
+    with locked(study):  # another process holds it
+        write_report(study)
+    assert journal.read_bytes() == torn
+    assert len(read_study(study).records) == 10
+
+
+def test_what_is_no_study_is_said(tmp_path: Path, study: Path) -> None:
+    with pytest.raises(InputError, match=r"missing/study\.yaml"):
+        write_report(tmp_path / "missing")
+    (study / JOURNAL).unlink()
+    with pytest.raises(InputError, match=r"trials\.journal cannot be read"):
+        write_report(study)
+    assert (study / CONFIGURATION).is_file()
+
+
+def test_a_report_that_cannot_be_written_is_said(study: Path) -> None:
+    (study / REPORT).unlink(missing_ok=True)
+    (study / REPORT).mkdir()
+    with pytest.raises(InputError, match=r"report\.html: cannot be written"):
+        write_report(study)

@@ -1,0 +1,109 @@
+"""All trials of the search, a line each, through the values that they were given."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tune_seg.study.contents import StudyContents
+from tune_seg.study.figures.style import GREY, SCALE, NothingToShow, styled
+from tune_seg.study.output.words import label
+from tune_seg.study.record import Record, State
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_NONE: Final = "-"
+_MOST_KEYS: Final = 10
+_MOST_TICKS: Final = 12
+
+
+def parallel(study: StudyContents) -> "Figure":
+    """Every trial of the search that ran to its end as a line: its settings, and the objective, which is its colour.
+
+    Pull along an axis to see the lines through that part of it alone. A key that a trial does not have is at the bottom.
+
+    Args:
+        study: what the study holds.
+
+    Raises:
+        NothingToShow: fewer than two trials ran to their end, or they do not differ.
+    """
+    from plotly.graph_objects import Figure, Parcoords
+
+    trials = completed_of_search(study)
+    if len(trials) < 2:
+        raise NothingToShow("It takes two trials of the search that ran to their end; there are fewer.")
+    keys = varied_keys(trials)[:_MOST_KEYS]
+    if not keys:
+        raise NothingToShow("All trials that ran to their end have the same settings.")
+    scores = [known_or(trial.score(study.objective)) for trial in trials]
+    dimensions = [_dimension(key, [trial.assignment.get(key) for trial in trials]) for key in keys]
+    figure = Figure(
+        Parcoords(
+            line={"color": scores, "colorscale": SCALE, "showscale": True, "colorbar": {"thickness": 12}},
+            dimensions=[*dimensions, {"label": study.objective, "values": scores}],
+            labelangle=-15,
+            labelfont={"color": GREY},
+            tickfont={"color": GREY},
+            rangefont={"color": GREY},
+        )
+    )
+    figure = styled(figure, 460)
+    figure.update_layout(margin={"l": 70, "r": 60, "t": 90, "b": 30})
+    return figure
+
+
+def completed_of_search(study: StudyContents) -> list[Record]:
+    """The trials of the search that ran to their end and have a score."""
+    return [
+        trial
+        for trial in study.records
+        if trial.state is State.COMPLETED and not trial.repeat and trial.score(study.objective) is not None
+    ]
+
+
+def varied_keys(trials: Sequence[Record]) -> list[str]:
+    """The keys in which trials differ."""
+    keys = dict.fromkeys(key for trial in trials for key in trial.assignment)
+    return [key for key in keys if len({_text(trial.assignment.get(key)) for trial in trials}) > 1]
+
+
+def known_or(score: float | None, otherwise: float = 0.0) -> float:
+    """A score; `otherwise` for one that is undefined."""
+    return otherwise if score is None or math.isnan(score) else score
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, which true and false are not here."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
+    present = [value for value in values if value is not None]
+    if all(map(is_number, present)):
+        low, high = min(present), max(present)
+        below = low - (high - low or 1.0) * 0.12
+        numbers = [below if value is None else value for value in values]
+        ticks = [low + (high - low) * step / 4 for step in range(5)]
+        missing = len(present) < len(values)
+        return {
+            "label": label(key),
+            "values": numbers,
+            "tickvals": [*([below] if missing else []), *ticks],
+            "ticktext": [*([_NONE] if missing else []), *(f"{tick:.3g}" for tick in ticks)],
+        }
+    texts = [_text(value) for value in values]
+    names = sorted(set(texts), key=lambda name: (name != _NONE, name))
+    places = {name: place for place, name in enumerate(names)}
+    step = math.ceil(len(names) / _MOST_TICKS)
+    return {
+        "label": label(key),
+        "values": [places[text] for text in texts],
+        "tickvals": list(range(0, len(names), step)),
+        "ticktext": names[::step],
+    }
+
+
+def _text(value: Any) -> str:
+    return _NONE if value is None else value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,303 @@
+"""The page: its sections in their order, and what each says where it has nothing to show."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tune_seg.study.contents import StudyContents
+from tune_seg.study.figures.acw import acw_weights
+from tune_seg.study.figures.classes import class_recall, mistakes
+from tune_seg.study.figures.curves import curves
+from tune_seg.study.figures.forest import forest
+from tune_seg.study.figures.importance import importances
+from tune_seg.study.figures.parallel import parallel
+from tune_seg.study.figures.pareto import pareto
+from tune_seg.study.figures.path import path
+from tune_seg.study.figures.reliability import reliability
+from tune_seg.study.figures.slices import slices
+from tune_seg.study.figures.style import NothingToShow
+from tune_seg.study.figures.time import time
+from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Examples, examples
+from tune_seg.study.html.tables import Table, gained, ranking, states, why_lines
+from tune_seg.study.output.answer import adjusted_lines, apart_lines, diverged_lines, test_lines, undefined_lines
+from tune_seg.study.output.missed import missed_lines
+from tune_seg.study.output.next_step import next_lines
+from tune_seg.study.output.report import training_cost, without_verdict
+from tune_seg.study.output.sentence import Cost, temperature_line, verdict_text
+from tune_seg.study.output.words import counted
+from tune_seg.study.verdict import Kind
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_TEMPLATE: Final = "page.html"
+_CHART: Final = {"displayModeBar": False, "responsive": True}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        id: of its heading, for links.
+        title: its heading.
+        about: what there is to see and how to read it.
+        chart: the figure as HTML; empty where there is none.
+        lines: sentences below it.
+        tables: below these.
+        examples: images.
+    """
+
+    id: str
+    title: str
+    about: str = ""
+    chart: str = ""
+    lines: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    examples: Examples | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sentence about what to do next, with what to type in it, which may be nothing."""
+
+    before: str
+    typed: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The top of the page.
+
+    Attributes:
+        kind: better, indistinguishable, not decided; it says how the box looks.
+        verdict: the sentence.
+        lines: what else is to be said of it.
+        commands: what to type next.
+    """
+
+    kind: str
+    verdict: str
+    lines: Sequence[str] = ()
+    commands: Sequence[Command] = ()
+
+
+def page(study: StudyContents) -> str:
+    """The whole page, as HTML that needs no other file and no network."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template(_TEMPLATE).render(
+        name=study.directory.name,
+        subtitle=_subtitle(study),
+        answered=_answered(study),
+        sections=list(_sections(study)),
+        plotly=get_plotlyjs(),
+        written=f"{datetime.now():%Y-%m-%d %H:%M}, tune_seg {version('tune-seg')}",
+        colours={"right": RIGHT, "missed": MISSED, "false_alarm": FALSE_ALARM},
+    )
+
+
+def _subtitle(study: StudyContents) -> str:
+    packed, config = study.packed, study.config
+    images = "" if packed is None else f" {len(packed.train)} training and {len(packed.val)} validation images,"
+    data = f"generated scenes ({config.data.format})" if config.data.root is None else str(config.data.root)
+    return (
+        f"{counted(len(study.records), 'trial')} of up to {counted(config.training.epochs, 'epoch')}, "
+        f"{config.model.architecture} with {config.model.encoder}; {data},{images} {len(study.class_names)} classes; "
+        f"objective {', '.join(config.objectives)}"
+    )
+
+
+def _answered(study: StudyContents) -> Answered:
+    answer, config = study.answer, study.config
+    lines: list[str] = list(study.missing)
+    cost = _cost(study)
+    test = study.test
+    if study.packed is None:
+        verdict, kind = "The verdict cannot be drawn again.", "unknown"
+    elif answer is None:
+        kind = Kind.UNDECIDED.value
+        found = without_verdict(study.completed, study.plain, config.objectives, study.names) if study.completed else ()
+        said = [str(line) for line in found]
+        verdict, *rest = said or ["No trial ran to its end."]
+        lines += rest
+    else:
+        kind = answer.verdict.kind.value
+        verdict = verdict_text(answer, config.objectives, config.search.confirm.margin, cost).plain
+        best, other = (answer.contenders[id] for id in (answer.verdict.best, answer.verdict.other))
+        with_temperature = temperature_line(best, other, study.names, config.objectives)
+        lines += [] if with_temperature is None else [with_temperature]
+        lines += [*adjusted_lines(answer), *diverged_lines(answer), *undefined_lines(answer, study.objective)]
+        lines += apart_lines(answer, study.objective, config.search.confirm.margin)
+        lines += [] if test is None else [line.strip() for line in test_lines(answer, study.objective, test)]
+    commands = list(next_lines(config, study.directory, study.records, answer, cost, opened=test is not None))
+    return Answered(kind, verdict, lines, [*map(_command, commands)] if study.packed is not None else ())
+
+
+def _command(line: str) -> Command:
+    """Divide a line of :func:`next_lines`: a sentence, a colon, what to type, and something in parentheses."""
+    before, colon, rest = line.partition(": ")
+    if "tune-seg " not in rest and "-m tune_seg" not in rest:
+        return Command(line, "", "")
+    typed, bracket, after = rest.partition(" (")
+    return Command(f"{before}{colon}", typed, f"{bracket}{after}")
+
+
+def _cost(study: StudyContents) -> Cost:
+    """What a training costs; how long is said only where the folder knows how many run at once."""
+    slots = study.config.compute.max_concurrent
+    return Cost(None) if slots is None else training_cost(study.records, slots)
+
+
+def _sections(study: StudyContents) -> Iterator[Section]:
+    yield _with_chart(
+        study,
+        "finalists",
+        "The finalists beside plain cross entropy",
+        forest,
+        "Left: how much better than plain cross entropy, with the interval over seeds and images. An interval right of the "
+        "band is a difference that matters; the band is the margin below which it does not. P(better) is the chance to be "
+        "better with one more seed. Right: other scores; large marks are means, small ones single seeds.",
+        tables=[table] if (table := gained(study)) is not None else [],
+    )
+    yield _examples(study)
+    plain = study.plain
+    missed = (
+        []
+        if plain is None
+        else missed_lines(
+            plain,
+            [each for each in study.completed if each.id != plain.id],
+            study.class_names,
+            study.absent,
+            study.taken if study.answer is not None and study.taken is not plain else None,
+        )
+    )
+    yield _with_chart(
+        study,
+        "classes",
+        "What is found of each class",
+        class_recall,
+        "The most frequent class is on the left; below each its share of the training pixels.",
+        lines=list(missed),
+    )
+    yield Section(
+        "ranking",
+        "Ranked configurations",
+        tables=[ranking(study)] if study.completed else [],
+        lines=[] if study.completed else ["No trial ran to its end."],
+    )
+    yield _with_chart(
+        study,
+        "path",
+        "From plain cross entropy to the recommended one",
+        path,
+        "Each step is a configuration that was tried, with what changed below it; bars are the scatter of the seeds.",
+    )
+    yield _with_chart(
+        study,
+        "importance",
+        "Which settings matter",
+        importances,
+        "How much each key decided whether a trial of the search was among the best quarter (PED-ANOVA).",
+    )
+    yield _with_chart(
+        study,
+        "parallel",
+        "All trials",
+        parallel,
+        "A line is a trial of the search that ran to its end. Drag along an axis to pick a part of it; a dash is a key that "
+        "the trial does not have.",
+    )
+    yield _with_chart(
+        study,
+        "slices",
+        "Schedule, gamma and other numbers",
+        slices,
+        "The objective of each trial of the search that ran to its end.",
+    )
+    yield _with_chart(
+        study,
+        "curves",
+        "Learning curves",
+        curves,
+        "Above: thick lines are means over the seeds, thin ones single seeds, dotted ones the best others of the search. "
+        "Below: the weight of each loss that has a schedule.",
+    )
+    yield _with_chart(
+        study,
+        "reliability",
+        "Can the outputs be read as probabilities?",
+        reliability,
+        "Above: by how much the outputs in each bin are larger than the share of them that is true; at 0 they are "
+        "probabilities, above 0 the model is too sure. Below: how many outputs that is, of all pixels, classes and seeds.",
+    )
+    yield _with_chart(
+        study,
+        "mistakes",
+        "What is missed, and what is a false alarm",
+        mistakes,
+        "A study keeps how much of each class is found, is there and is predicted, not which class is taken for which. "
+        "No bar on the right: the class is never predicted.",
+    )
+    yield _with_chart(
+        study, "acw", "Adaptive class weights", acw_weights, "Each begins at 1; what is learned stays near it or not."
+    )
+    yield _with_chart(
+        study,
+        "pareto",
+        "Pareto front",
+        pareto,
+        "Nothing that was tried beats a star in one objective without losing in another.",
+    )
+    yield _with_chart(
+        study, "time", "Where the time went", time, "Training and evaluation; epochs taken over from the store take none."
+    )
+    yield Section("trials", "What was stopped, skipped or failed", lines=list(why_lines(study)), tables=[states(study)])
+
+
+def _with_chart(
+    study: StudyContents,
+    id: str,
+    title: str,
+    draw: "Callable[[StudyContents], Figure]",
+    about: str,
+    *,
+    lines: Sequence[str] = (),
+    tables: Sequence[Table] = (),
+) -> Section:
+    """A section with a figure, or the sentence why there is none."""
+    try:
+        figure = draw(study)
+    except NothingToShow as reason:
+        return Section(id, title, lines=[str(reason), *lines], tables=tables)
+    chart = figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        include_mathjax=False,
+        config=_CHART,
+        div_id=f"chart-{id}",
+        default_width="100%",
+    )
+    return Section(id, title, about, chart, lines, tables)
+
+
+def _examples(study: StudyContents) -> Section:
+    title = "Images that tell the two apart"
+    try:
+        found = examples(study)
+    except NothingToShow as reason:
+        return Section("images", title, lines=[str(reason)])
+    return Section("images", title, found.about, examples=found)

@@ -1,0 +1,35 @@
+"""The file of the report."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tune_seg.errors import InputError
+from tune_seg.study.contents import read_study
+from tune_seg.study.files import REPORT
+from tune_seg.study.html.page import page
+
+
+def write_report(directory: Path, overrides: Mapping[str, Any] | None = None) -> Path:
+    """Write `report.html` into the folder of a study, from what that folder holds; the study may be running.
+
+    Args:
+        directory: of the study.
+        overrides: of its configuration, by dotted key: what `tune-seg confirm` has set for one session.
+
+    Returns:
+        The file, which appears whole or not at all.
+
+    Raises:
+        InputError: there is no study, no trial has begun, a file is damaged, or the report cannot be written.
+    """
+    text = page(read_study(directory, overrides))
+    path = directory / REPORT
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
