@@ -27,10 +27,11 @@ from tune_seg.study.output.messages import (
     warn_of_groups,
     warner,
 )
+from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
-from tune_seg.study.output.tracking import Tracker, default_uri
+from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
@@ -124,7 +125,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     confirmation = _confirmation(ready, more)
     records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
     uri = config.mlflow_uri or default_uri(directory)
-    tracker = Tracker(uri, directory, records.study_id, config.objectives[0], class_names=packed.class_names)
+    tracker = Tracker(uri, directory, records.study_id, config, class_names=packed.class_names)
     report = LiveReport(console, config, lambda: records.target)
     written = ResultsFile(records, directory / RESULTS)
     before = list(records.trials.values())

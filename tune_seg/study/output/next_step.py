@@ -45,7 +45,7 @@ def next_lines(
         asked: what `tune-seg confirm` has set for this session alone, by dotted key.
         opened: whether the test split has been scored.
     """
-    named = shlex.quote(directory.name if directory.parent == STUDIES.absolute() else str(directory))
+    named = _named(directory)
     kept = (f" {option} {asked[key]}" for key, option in _KEPT.items() if asked and key in asked)
     confirm = f"{_command()} confirm {named}{''.join(kept)}"
     completed = [each for each in configurations(records) if each.completed]
@@ -98,6 +98,16 @@ def _how_to_use(config: StudyConfig, answer: Answer, predict: str) -> str:
     if best is None:
         return f"To use {name}: its settings are in {CONFIGURATIONS}; its weights were not stored."
     return f"To use {name}: weights of trial {best.number}, {best.checkpoint}, see docs/models.md"
+
+
+def ui_command(directory: Path) -> str:
+    """What opens MLflow's UI at the trials of a study."""
+    return f"{_command()} ui {_named(directory)}"
+
+
+def _named(directory: Path) -> str:
+    """How a study is named on the command line."""
+    return shlex.quote(directory.name if directory.parent == STUDIES.absolute() else str(directory))
 
 
 def _command() -> str:
