@@ -151,6 +151,7 @@ def main() -> None:
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()
         tracker.finish(interrupted=False, artifacts=[], timeout=600.0)
+        tracker.close()
         tracked = time.time() - ended
         if isinstance(profile, cProfile.Profile):
             profile.dump_stats(arguments.profile)

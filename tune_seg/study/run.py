@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -27,6 +27,7 @@ from tune_seg.study.output.messages import (
     warn_of_groups,
     warner,
 )
+from tune_seg.study.output.mlflow_answer import Data, conclusion
 from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
@@ -131,33 +132,48 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     before = list(records.trials.values())
     report.begin(before)
     tracker.start(before)
-    records.observers += [report.update, tracker.update, written.update]
-    warn_of_classes(console, packed, ready.counts)
-    warn_of_groups(console, packed)
-    warn_of_frozen_encoders(console, ready.space)
-    try:
-        with report:
-            _run_trials(ready, records, data, profile, warner(console))
-    finally:
-        profile.trials_over()
-        outcome = _outcome(records)
+    with closing(tracker):
+        records.observers += [report.update, tracker.update, written.update]
+        warn_of_classes(console, packed, ready.counts)
+        warn_of_groups(console, packed)
+        warn_of_frozen_encoders(console, ready.space)
         try:
-            written.write()
-            answer = confirmation.answer(list(records.trials.values()))
-            write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
+            with report:
+                _run_trials(ready, records, data, profile, warner(console))
         finally:
-            _end(ready, tracker, outcome, profile)
-    finished = outcome is Outcome.FINISHED
-    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
-    final_report(console, config, list(records.trials.values()), answer, _surroundings(ready, scored))
+            profile.trials_over()
+            outcome = _outcome(records)
+            try:
+                written.write()
+                answer = confirmation.answer(list(records.trials.values()))
+                write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
+            finally:
+                _end(ready, tracker, outcome, profile)
+        finished, found = outcome is Outcome.FINISHED, list(records.trials.values())
+        scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
+        final_report(console, config, found, answer, _surroundings(ready, scored))
+        cost = training_cost(found, ready.slots)
+        tracker.conclude(conclusion(config, directory, found, answer, cost=cost, data=_data(ready), models=scored.models))
     say_where(console, directory, tracker, finished=finished)
     say_failures(console, records)
     if finished:
-        found = list(records.trials.values())
-        cost = training_cost(found, ready.slots)
         asked = {} if more is None else more.asked
         say_next(console, next_lines(config, directory, found, answer, cost, asked=asked, opened=scored.test is not None))
     return outcome
+
+
+def _data(ready: Prepared) -> Data:
+    """What MLflow is told of the data."""
+    data, packed = ready.config.data, ready.packed
+    source = str(data.root or data.format)
+    profile = {
+        "format": data.format,
+        "training images": len(packed.train),
+        "validation images": len(packed.val),
+        "size": list(data.size),
+        "classes": list(packed.class_names),
+    }
+    return Data(Path(source).name, packed.content_id, source, profile)
 
 
 def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:

@@ -49,6 +49,7 @@ def tracked(
     tracker.start(records.trials.values())
     yield records, tracker
     tracker.finish(interrupted=interrupted, artifacts=[directory / "study.yaml"])
+    tracker.close()
 
 
 def runs(directory: Path, uri: str | None = None) -> tuple[MlflowClient, list[Run], dict[int, Run]]:

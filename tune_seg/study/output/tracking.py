@@ -6,6 +6,7 @@ the next result, at the end, or when the study is continued. The study never wai
 """
 
 import atexit
+import contextlib
 import math
 import os
 import posixpath
@@ -25,6 +26,7 @@ from tune_seg.config import RECORDED, LossKind, StudyConfig
 from tune_seg.losses.catalogue import get_spec
 from tune_seg.metric_names import OBJECTIVES
 from tune_seg.study.configurations import configurations
+from tune_seg.study.output.mlflow_answer import Conclusion, send_conclusion
 from tune_seg.study.output.mlflow_store import connect, find_experiment, make_experiment
 from tune_seg.study.output.mlflow_view import CONFIGURATION, SCHEDULE, STATE, link, offer_views
 from tune_seg.study.output.words import name_with_settings
@@ -122,14 +124,26 @@ class Tracker:
     def finish(self, *, interrupted: bool, artifacts: Iterable[Path], timeout: float = 60.0) -> None:
         """Send what is left and close the parent run; after `timeout` seconds the rest is left for the next session."""
         self._queue.put(_End("KILLED" if interrupted else "FINISHED", list(artifacts)))
+        self._await(timeout)
+
+    def conclude(self, conclusion: Conclusion, timeout: float = 120.0) -> None:
+        """After :meth:`finish`, say what came out of the study; nothing is said where not all of its trials were sent."""
+        if not self.error:
+            with contextlib.suppress(OSError):  # the process has ended, which is found below
+                self._child.connection.send(conclusion)
+            self._await(timeout)
+
+    def close(self) -> None:
+        """End the process that sends, whatever it has left to send."""
+        self._child.kill()
+        atexit.unregister(self._child.kill)
+
+    def _await(self, timeout: float) -> None:
+        answer = self._child.connection
         try:
-            answer = self._child.connection
             self.error, self.link = answer.recv() if answer.poll(timeout) else (f"no answer within {timeout:g} s", "")
         except (EOFError, OSError):
             self.error = "the process that sends them has ended"
-        finally:
-            self._child.kill()
-            atexit.unregister(self._child.kill)
 
     def _feed(self) -> None:
         """Pass on what has changed; only the newest record of each trial, which holds all that came before."""
@@ -192,6 +206,8 @@ def _serve(connection: Connection, sender: "_Sender") -> None:
     try:
         sender.run(connection)
         connection.send((sender.error, sender.link))
+        sender.conclude(connection.recv())
+        connection.send((sender.error, sender.link))
     except (EOFError, OSError):
         return  # the study has ended without a word
 
@@ -231,9 +247,17 @@ class _Sender:
                     self._close(client, end)
                 self.error = ""
             except Exception as error:  # whatever goes wrong with a view must not end the study
-                self.error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+                self.error = _reason(error)
                 if end is None:
                     time.sleep(_PAUSE)
+
+    def conclude(self, conclusion: Conclusion) -> None:
+        """Say what came out of the study."""
+        try:
+            children = {number: child.run_id for number, child in self._sent.items()}
+            send_conclusion(connect(self._uri, self._directory), self._uri, self._parent, children, conclusion)
+        except Exception as error:  # as above
+            self.error = _reason(error)
 
     def _collect(self, trials: Connection) -> _End | None:
         """Wait for a change, then take all there are; the newest state of a trial holds all the older ones."""
@@ -356,6 +380,10 @@ class _Run:
     run_id: str
     epochs: int | None = None
     state: str = ""
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 
 def _last(name: str) -> str:
