@@ -30,7 +30,7 @@ from tune_seg.study.exporting import PLAIN, WINNER
 from tune_seg.study.output.answer import columns_beside
 from tune_seg.study.output.report import ranked
 from tune_seg.study.output.sentence import Cost, called, interval, verdict_text
-from tune_seg.study.output.words import cell, labels
+from tune_seg.study.output.words import cell, labels, settings_of
 from tune_seg.study.record import Record
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 RECOMMENDED: Final = "recommended"
 """What the configuration to take is called in MLflow: its metrics, the tag of its trials, its model."""
+_VERDICT: Final = "verdict"
+"""What the names of the metrics begin with: it comes after those that are compared, in the UI, which sorts them."""
 _NAMES: Final = {WINNER: RECOMMENDED, PLAIN: PLAIN}
 """What the models of a study are called in MLflow."""
 _NOTE: Final = "mlflow.note.content"
@@ -78,7 +80,8 @@ class Conclusion:
 
     Attributes:
         note: the description, Markdown.
-        metrics: of the configuration to take and of plain cross entropy, as `recommended/recall` and `ce/recall`.
+        metrics: of the configuration to take and of plain cross entropy, as `verdict/recommended/recall` and
+            `verdict/ce/recall`.
         tags: their settings, the command, the versions.
         recommended: the trials of the configuration to take.
         data: what they were trained on.
@@ -125,7 +128,7 @@ def conclusion(
     )
     shown = {name: each for name, each in ((RECOMMENDED, taken), (PLAIN, plain)) if each is not None}
     metrics = {
-        f"{name}/{metric}": mean_score(each, metric)
+        f"{_VERDICT}/{name}/{metric}": float(f"{mean_score(each, metric):.5g}")
         for name, each in shown.items()
         for metric in dict.fromkeys((*config.objectives, *columns_beside(config.objectives)))
     }
@@ -133,7 +136,8 @@ def conclusion(
         _note(config, order, answer, taken, cost),
         {name: value for name, value in metrics.items() if math.isfinite(value)},
         {
-            "mlflow.source.name": command_line(),
+            "mlflow.source.name": Path(sys.argv[0]).name,  # of which the UI shows what follows the last /
+            "command": command_line(),
             "mlflow.source.type": "LOCAL",
             "tune_seg.version": version("tune-seg"),
             **{f"{RECOMMENDED}/{key}": str(value) for key, value in (_settings(taken) if taken else {}).items()},
@@ -161,6 +165,8 @@ def _note(
     else:
         said = verdict_text(answer, config.objectives, config.search.confirm.margin, cost).plain.replace("Verdict: ", "", 1)
         said = f"**Verdict:** {_escaped(said)}"
+    if taken is not None and (settings := settings_of(taken)):
+        said += _escaped(f" Settings of {taken.name}: {settings}.")
     return "\n".join([said, "", *_table(config, order[:_ROWS], answer, taken)])
 
 

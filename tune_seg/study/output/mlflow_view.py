@@ -28,7 +28,9 @@ _IN_NAME: Final = ("row", "loss.kind", "loss.start", "loss.end", "acw", "schedul
 """Varied keys that other columns show."""
 _NAME, _CREATED, _DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"
 """What the UI calls the columns that every table has."""
-_WIDTHS: Final = {"params.`acw`": 60, f"tags.`{SCHEDULE}`": 165, "params.`loss.gamma`": 90, f"tags.`{STATE}`": 95}
+_WIDTHS: Final = {"params.`acw`": 60, f"tags.`{SCHEDULE}`": 150, "params.`loss.gamma`": 85, f"tags.`{STATE}`": 95}
+_WIDE = 400
+"""Pixels of the column of names where these are of configurations."""
 _LETTER, _MARGIN = 7, 30
 """Pixels of a letter, and of what surrounds a text."""
 _MOST_VARIED = 6
@@ -52,9 +54,10 @@ def view_tags(config: StudyConfig) -> dict[str, str]:
     """The tags of an experiment that hold the views of a study."""
     trials = _state(config)
     means = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": CONFIGURATION}]}
+    widths = {**trials["columnWidths"], _NAME: _WIDE}  # for the settings of a configuration
     return {
         f"{_TAG}{_TRIALS}": _tag("trials", trials),
-        f"{_TAG}{_CONFIGURATIONS}": _tag("means over seeds", {**trials, "groupBy": means}),
+        f"{_TAG}{_CONFIGURATIONS}": _tag("means over seeds", {**trials, "columnWidths": widths, "groupBy": means}),
     }
 
 
@@ -72,7 +75,7 @@ def _state(config: StudyConfig) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "selectedColumns": columns,
         "columnOrder": [_NAME, *columns, _CREATED, _DURATION],
-        "columnWidths": {_NAME: 235, _CREATED: 42, **{column: _width(column) for column in columns}},
+        "columnWidths": {_NAME: 210, _CREATED: 42, **{column: _width(column) for column in columns}},
     }
 
 

@@ -108,8 +108,11 @@ class Tracker:
         """Begin to send; `records` are the trials of earlier sessions, of which MLflow may lack something."""
         self._child = Child(_serve, self._sender)
         atexit.register(self._child.kill)
+        now = _now()
         for record in records:
-            self.update(record)
+            if record.state.ended:  # nobody has noted when; how long it took is known
+                self._began[record.number], self._ended[record.number] = now - round(1000 * record.seconds), now
+            self._tell(record)
         self._feeder.start()
 
     def update(self, record: Record) -> None:
@@ -118,6 +121,9 @@ class Tracker:
             self._ended[record.number] = _now()
         elif not record.history:
             self._began[record.number] = _now()
+        self._tell(record)
+
+    def _tell(self, record: Record) -> None:
         if record.history or record.state is not State.RUNNING:
             self._queue.put(replace(record))
 
