@@ -22,6 +22,7 @@ LAYERS = {
     "commands": (
         "search",
         "confirm",
+        "ui",
         "predict",
         "export",
         "report",

@@ -12,6 +12,7 @@ from tune_seg.errors import InputError
 COMMANDS: Final = {
     "search": "search for the loss that serves your data",
     "confirm": "train the best of a study again, with more seeds",
+    "ui": "open MLflow's UI at the trials of a study",
     "predict": "find the classes in images by the model of a study",
     "export": "write the model of a study as one file",
     "report": "write what a study found as one HTML file",

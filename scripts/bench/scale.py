@@ -31,8 +31,9 @@ from rich.console import Console
 
 from tune_seg.config import METRICS, RECORDED, ComputeConfig, StudyConfig, parse
 from tune_seg.study.output.live import LiveReport
+from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.results import ResultsFile
-from tune_seg.study.output.tracking import Tracker, default_uri
+from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.profiling import Profile
 from tune_seg.study.ray_tune import cluster
 from tune_seg.study.ray_tune.fit import Steering, fit
@@ -129,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         records = Records(directory, config, space)
-        tracker = Tracker(default_uri(directory), directory, records.study_id, "s_rec", class_names=CLASSES)
+        tracker = Tracker(default_uri(directory), directory, records.study_id, config, class_names=CLASSES)
         written = ResultsFile(records, directory / "results.parquet")
         report = LiveReport(Console(file=io.StringIO()), config, lambda: records.target)
         tracker.start([])
@@ -150,6 +151,7 @@ def main() -> None:
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()
         tracker.finish(interrupted=False, artifacts=[], timeout=600.0)
+        tracker.close()
         tracked = time.time() - ended
         if isinstance(profile, cProfile.Profile):
             profile.dump_stats(arguments.profile)

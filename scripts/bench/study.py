@@ -108,7 +108,7 @@ def run_ours(options: argparse.Namespace) -> Measured:
     wall = contenders.run_ours(options, [file])
     directory = options.out / "ours"
     storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
-    trials = optuna.load_study(study_name="tune_seg", storage=storage).trials
+    trials = optuna.load_study(study_name=None, storage=storage).trials
     histories = [[_epoch(values) for values in trial.user_attrs["outcome"]["history"]] for trial in trials]
     config = parse(StudyConfig, yaml.safe_load((directory / "study.yaml").read_text()))
     assert config.data.content is not None

@@ -26,8 +26,8 @@ from tests.support.epoch_results import result
 from tests.support.records import asked, open_records
 from tests.support.rows_study import ROWS_STUDY
 from tune_seg.compare import main
+from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.results import ResultsFile, write_study
-from tune_seg.study.output.tracking import default_uri
 from tune_seg.study.papers.comparison import compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import load_table
 from tune_seg.study.record import State

@@ -14,7 +14,7 @@ from tune_seg.confirm import main
 from tune_seg.data import read_test
 from tune_seg.study.files import LOOKS, TEST
 from tune_seg.study.held_out import read_looks
-from tune_seg.study.output.tracking import default_uri
+from tune_seg.study.output.mlflow_store import default_uri
 
 SPACE: dict[str, Any] = {"loss.end": {"choice": ["ce", "wce"]}, "acw": {"choice": [False]}}
 DATA = {**SMALL["data"], "split": {"test": "published"}}

@@ -24,7 +24,7 @@ from tune_seg.study.record import Record, State
 
 def optuna_trials(directory: Path) -> list[optuna.trial.FrozenTrial]:
     storage = JournalStorage(JournalFileBackend(str(directory / "trials.journal")))
-    return optuna.load_study(study_name="tune_seg", storage=storage).trials
+    return optuna.load_study(study_name=None, storage=storage).trials
 
 
 def test_a_completed_trial_reaches_optuna_with_the_score_of_its_last_epoch(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whole studies, through the command, on real Ray workers."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,8 +26,8 @@ from tune_seg.data import PackedData
 from tune_seg.errors import InputError
 from tune_seg.search import main
 from tune_seg.study.confirmation import Confirmation
+from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.results import check_same_study, write_study
-from tune_seg.study.output.tracking import default_uri
 from tune_seg.study.plan import plan_study
 from tune_seg.study.prepare import Prepared, checkpoint_store
 from tune_seg.study.ray_tune import cluster
@@ -118,7 +119,7 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     printed = capsys.readouterr().out
     directory = tmp_path / "studies" / "small"
     assert "Best of single runs: trial" in printed and "Not decided" in printed
-    assert f"-m mlflow ui --backend-store-uri {default_uri(directory)}" in printed
+    assert re.search(rf"^MLflow: .*tune[-_]seg ui {re.escape(str(directory))}$", printed, re.MULTILINE)
     rows = results(config)
     assert [row["trial"] for row in rows] == [0, 1, 2, 3]
     assert (rows[0]["loss"], rows[0]["state"], rows[0]["epochs"]) == ("ce acw" if rows[0]["acw"] else "ce", "completed", 3)

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,9 +40,6 @@ _OPTUNA_STATES = {
     State.PRUNED: TrialState.PRUNED,
     State.DIVERGED: TrialState.FAIL,
 }
-
-_STUDY = "tune_seg"
-"""The study's name in its own journal: a directory that is renamed keeps its study."""
 
 _REPEAT = "repeat"
 _EXTRA = "extra"
@@ -93,12 +91,17 @@ class Records:
         self._path = directory / JOURNAL
         self._journal = StudyJournal(self._path)
         self._storage = JournalStorage(self._journal)
+        # a directory that is renamed keeps its study
+        name = next(iter(optuna.get_all_study_names(self._storage)), directory.name)
         self._study = optuna.create_study(
             storage=self._storage,
-            study_name=_STUDY,
+            study_name=name,
             directions=["maximize"] * len(config.objectives),
             load_if_exists=True,
         )
+        if self._study.metric_names is None:
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                self._study.set_metric_names(list(config.objectives))  # for those who look at it with optuna-dashboard
         if "id" not in self._study.user_attrs:
             self._study.set_user_attr("id", uuid.uuid4().hex)
         existing = self._study.get_trials(deepcopy=False)
@@ -520,7 +523,7 @@ def read_records(directory: Path, config: StudyConfig) -> JournalContents:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = directory / JOURNAL
     try:
-        study = optuna.load_study(study_name=_STUDY, storage=JournalStorage(JournalReader(path)))
+        study = optuna.load_study(study_name=None, storage=JournalStorage(JournalReader(path)))  # the one study in it
         existing = study.get_trials(deepcopy=False)
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); run the study first") from None

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -33,13 +33,15 @@ from tune_seg.study.output.messages import (
     warn_of_groups,
     warner,
 )
+from tune_seg.study.output.mlflow_answer import Data, conclusion
+from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
 from tune_seg.study.output.say import say
 from tune_seg.study.output.standing import standing
-from tune_seg.study.output.tracking import Tracker, default_uri
+from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
@@ -147,7 +149,7 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     confirmation = _confirmation(ready, more)
     records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
     uri = config.mlflow_uri or default_uri(directory)
-    tracker = Tracker(uri, directory, records.study_id, config.objectives[0], class_names=packed.class_names)
+    tracker = Tracker(uri, directory, records.study_id, config, class_names=packed.class_names)
     progress = StudyProgress(config, ready.slots, lambda: _planned(records, confirmation), data)
     report = LiveReport(console, _shown(ready, records, confirmation, profile), progress)
     written = ResultsFile(records, directory / RESULTS)
@@ -164,32 +166,32 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     warn_of_classes(console, packed, ready.counts)
     warn_of_groups(console, packed)
     warn_of_frozen_encoders(console, ready.space)
-    try:
-        with report, heartbeat(signs):
-            _run_trials(ready, records, confirmation, data, profile, warner(console), report.ending)
-    finally:
-        profile.trials_over()
-        outcome = _outcome(records)
+    with closing(tracker):
         try:
-            written.write()
-            answer = confirmation.answer(list(records.trials.values()))
-            write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
+            with report, heartbeat(signs):
+                _run_trials(ready, records, confirmation, data, profile, warner(console), report.ending)
         finally:
-            _end(ready, tracker, outcome, profile)
-    finished = outcome is Outcome.FINISHED
-    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
-    surroundings = _surroundings(ready, scored)
-    final_report(console, config, list(records.trials.values()), answer, surroundings)
-    write_markdown(directory / TEXT_REPORT, config, list(records.trials.values()), answer, surroundings, finished=finished)
-    _write_report(ready, records, console, {} if more is None else more.asked)
+            profile.trials_over()
+            outcome = _outcome(records)
+            try:
+                written.write()
+                answer = confirmation.answer(list(records.trials.values()))
+                write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
+            finally:
+                _end(ready, tracker, outcome, profile)
+        finished, found = outcome is Outcome.FINISHED, list(records.trials.values())
+        scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
+        surroundings, cost = _surroundings(ready, scored), training_cost(found, ready.slots)
+        final_report(console, config, found, answer, surroundings)
+        write_markdown(directory / TEXT_REPORT, config, found, answer, surroundings, finished=finished)
+        _write_report(ready, records, console, {} if more is None else more.asked)
+        tracker.conclude(conclusion(config, directory, found, answer, cost=cost, data=_data(ready), models=scored.models))
     if events is not None:
-        events.answer(answer, config, training_cost(list(records.trials.values()), ready.slots))
+        events.answer(answer, config, cost)
     say_where(console, directory, tracker, finished=finished)
     say_disk(console, config, directory)
     say_failures(console, records)
     if finished:
-        found = list(records.trials.values())
-        cost = training_cost(found, ready.slots)
         asked = {} if more is None else more.asked
         say_next(console, next_lines(config, directory, found, answer, cost, asked=asked, opened=scored.test is not None))
     return outcome
@@ -225,6 +227,20 @@ def _write_report(ready: Prepared, records: Records, console: Console, asked: Ma
     except Exception as error:  # whatever it is, the study has an answer, which has been printed
         reason = str(error).strip().rpartition("\n")[2]
         say(console, f"Warning: the report was not written ({reason}); tune-seg report {ready.directory} tries it again")
+
+
+def _data(ready: Prepared) -> Data:
+    """What MLflow is told of the data."""
+    data, packed = ready.config.data, ready.packed
+    source = str(data.root or data.format)
+    profile = {
+        "format": data.format,
+        "training images": len(packed.train),
+        "validation images": len(packed.val),
+        "size": list(data.size),
+        "classes": list(packed.class_names),
+    }
+    return Data(Path(source).name, packed.content_id, source, profile)
 
 
 def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:

@@ -18,7 +18,10 @@ from tests.support.epoch_results import result
 from tests.support.records import asked, open_records
 from tune_seg.config import METRICS, RECORDED
 from tune_seg.metric_names import CATALOGUE
-from tune_seg.study.output.tracking import Tracker, default_uri
+from tune_seg.study.configurations import configurations
+from tune_seg.study.output.mlflow_store import default_uri
+from tune_seg.study.output.tracking import Tracker
+from tune_seg.study.output.words import name_with_settings
 from tune_seg.study.record import State
 from tune_seg.study.records import Records
 from tune_seg.training.result import ScaledScores
@@ -41,11 +44,12 @@ def tracked(
     **values: Any,
 ) -> Iterator[tuple[Records, Tracker]]:
     records = open_records(directory, **values)
-    tracker = Tracker(uri or default_uri(directory), directory, records.study_id, "s_rec", class_names=class_names)
+    tracker = Tracker(uri or default_uri(directory), directory, records.study_id, records.config, class_names=class_names)
     records.observers.append(tracker.update)
     tracker.start(records.trials.values())
     yield records, tracker
     tracker.finish(interrupted=interrupted, artifacts=[directory / "study.yaml"])
+    tracker.close()
 
 
 def runs(directory: Path, uri: str | None = None) -> tuple[MlflowClient, list[Run], dict[int, Run]]:
@@ -65,8 +69,8 @@ def history(client: MlflowClient, run: Run, name: str) -> list[tuple[int, float]
     return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
 
 
-def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -> None:
-    with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.5}]) as (records, _):
+def test_a_trial_is_a_child_run_with_params_tags_and_history(study: Path) -> None:
+    with tracked(study, baselines=[{"loss.end": "focal", "loss.gamma": 1.23456}]) as (records, _):
         number = asked(records).number
         for epoch, score in ((1, 0.3), (2, 0.8), (3, 0.5)):
             records.add(number, result(epoch, score, lr=0.1 / epoch, weights={"end": epoch / 3}, f1=math.nan))
@@ -81,19 +85,65 @@ def test_a_trial_is_a_child_run_with_params_history_best_and_last(study: Path) -
             "loss": "focal",
             "loss.kind": "static",
             "loss.end": "focal",
-            "loss.gamma": "1.5",
+            "loss.gamma": "1.235",
             "acw": "False",
         }.items()
     )
     assert set(child.data.params) - set(records.trials[number].assignment) <= {"loss", "loss.kind", "loss.end", "acw"}
     assert history(client, child, "s_rec") == [(1, 0.3), (2, 0.8), (3, 0.5)]
-    assert history(client, child, "end_weight") == [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]
+    assert history(client, child, "weight/end") == [(1, 0.33333), (2, 0.66667), (3, 1.0)]
     assert {name for name in child.data.metrics if "/" not in name} == {
         *(name for name in METRICS if not CATALOGUE[name].boundary),
-        *("lr", "end_weight", "train_loss"),
-    }
-    assert (child.data.metrics["best/s_rec"], child.data.metrics["last/s_rec"]) == (0.8, 0.5)
-    assert all(math.isnan(value) for _, value in history(client, child, "f1"))
+        *("lr", "train_loss"),
+    } - {"f1"}  # which is not known
+    assert history(client, child, "f1") == []
+    (configuration,) = configurations([records.trials[number]])
+    assert (
+        child.data.tags.items()
+        >= {
+            "configuration": f"{name_with_settings(configuration)} [{configuration.id}]",
+            "state": "completed",
+            "baseline": "yes",
+            "repeat": "no",
+            "loss family": "pixel",
+            "scheduled": "no",
+        }.items()
+    )
+    assert "error" not in child.data.tags and "schedule" not in child.data.tags
+
+
+def test_a_run_begins_and_ends_with_its_trial(study: Path) -> None:
+    with tracked(study) as (records, _):
+        before = time.time()
+        number = asked(records).number
+        time.sleep(0.05)
+        records.add(number, result(1))
+        time.sleep(0.05)
+        records.close(number, State.COMPLETED)
+        after = time.time()
+        time.sleep(0.05)
+    _, _, children = runs(study)
+    began, ended = children[number].info.start_time / 1000, children[number].info.end_time / 1000
+    assert before - 0.001 <= began <= ended - 0.099 and ended <= after
+
+
+def test_a_schedule_and_the_families_of_losses_are_tags(study: Path) -> None:
+    loss = {"kind": "naive", "start": "dice"}
+    with tracked(study, loss=loss, schedule={"start": 0.25}, baselines=[{"loss.end": "ce"}]) as (records, _):
+        run_to_the_end_with_lr(records)
+    tags = runs(study)[2][0].data.tags
+    assert (tags["schedule"], tags["scheduled"], tags["loss family"]) == ("naive 0.25 to 0.90", "yes", "region+pixel")
+
+
+def test_the_recall_of_each_class_has_a_history(study: Path) -> None:
+    with tracked(study, class_names=["road", "pole", "sky"]) as (records, _):
+        number = asked(records).number
+        for epoch in (1, 2):
+            records.add(number, result(epoch, class_recall=[0.9, epoch / 3, math.nan]))
+        records.close(number, State.COMPLETED)
+    client, _, children = runs(study)
+    assert history(client, children[number], "recall/pole") == [(1, 0.33333), (2, 0.66667)]
+    assert history(client, children[number], "recall/sky") == []  # no validation image has it
 
 
 def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study: Path) -> None:
@@ -112,14 +162,13 @@ def test_calibration_errors_have_a_history_and_scaled_logits_their_metrics(study
     client, _, children = runs(study)
     child = children[number]
     for name in RECORDED:
-        assert history(client, child, name) == [(1, 0.5), (2, 0.25), (3, 0.5 / 3)]
-        assert child.data.metrics[f"best/{name}"] == child.data.metrics[f"last/{name}"] == 0.5 / 3
+        assert history(client, child, name) == [(1, 0.5), (2, 0.25), (3, 0.16667)]
     assert history(client, child, "temperature/nll") == [(1, 1.0), (2, 0.5), (3, 0.25)]
     assert history(client, child, "temperature/T") == [(1, 1.0), (2, 2.0), (3, 1.5)]
-    assert history(client, child, "adjusted/nll") == [(3, 0.4)]
-    assert (child.data.metrics["adjusted/T"], child.data.metrics["adjusted/tau"]) == (1.25, 0.5)
-    assert all(math.isnan(value) for _, value in history(client, child, "temperature/s_rec"))
-    assert "class_temperature/T" not in child.data.metrics  # one metric is one number
+    assert history(client, child, "variant/adjusted/nll") == [(3, 0.4)]
+    assert (child.data.metrics["variant/adjusted/T"], child.data.metrics["variant/adjusted/tau"]) == (1.25, 0.5)
+    assert history(client, child, "temperature/s_rec") == []
+    assert "variant/class_temperature/T" not in child.data.metrics  # one metric is one number
 
 
 def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
@@ -135,16 +184,15 @@ def test_the_weights_of_losses_and_classes_have_a_history(study: Path) -> None:
     child = children[number]
     assert history(client, child, "weight/overlap") == [(1, 0.75), (2, 0.5), (3, 0.25)]
     assert history(client, child, "weight/entropy") == [(1, 1.0), (2, 1.0), (3, 1.0)]
-    assert "end_weight" not in child.data.metrics
     sent = ["road", "traffic light", "a/b", "tree _dead__3", "tree _dead__4", "Straße", "__", "x__y", "1_2"]
-    assert {name for name in child.data.metrics if name.startswith("acw/")} == {f"acw/{name}" for name in sent}
+    assert {name for name in child.data.metrics if name.startswith("weight/acw/")} == {f"weight/acw/{name}" for name in sent}
     for index, name in enumerate(sent):
-        assert history(client, child, f"acw/{name}") == [(epoch, epoch + index / 10) for epoch in (1, 2, 3)]
+        assert history(client, child, f"weight/acw/{name}") == [(epoch, epoch + index / 10) for epoch in (1, 2, 3)]
 
 
 def test_a_database_that_was_left_half_made_is_made_anew(study: Path) -> None:
     records = open_records(study)
-    tracker = Tracker(default_uri(study), study, records.study_id, "s_rec")
+    tracker = Tracker(default_uri(study), study, records.study_id, records.config)
     tracker.start([])
     records.observers.append(tracker.update)
     records.add(asked(records).number, result(1))
@@ -173,9 +221,9 @@ def test_how_a_trial_ended_shows(study: Path) -> None:
             records.close(number, state, "RuntimeError: boom" if state is State.FAILED else "")
     _, (parent,), children = runs(study)
     assert parent.info.status == "KILLED"
-    assert [children[n].info.status for n in range(3)] == ["KILLED", "FAILED", "FAILED"]
-    assert [children[n].data.tags["tune_seg.state"] for n in range(3)] == ["pruned", "diverged", "failed"]
-    assert children[2].data.tags["tune_seg.error"] == "RuntimeError: boom"
+    assert [children[n].info.status for n in range(3)] == ["FINISHED", "FAILED", "FAILED"]
+    assert [children[n].data.tags["state"] for n in range(3)] == ["pruned", "diverged", "failed"]
+    assert children[2].data.tags["error"] == "RuntimeError: boom"
 
 
 def test_a_continued_study_goes_on_in_the_same_runs(study: Path) -> None:

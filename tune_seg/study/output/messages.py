@@ -1,7 +1,5 @@
 """What a study says beside its reports: warnings before it starts, and at the end where the results are."""
 
-import shlex
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -76,11 +74,7 @@ def warn_of_frozen_encoders(console: Console, space: Space) -> None:
 def say_where(console: Console, directory: Path, tracker: Tracker, *, finished: bool) -> None:
     """Print where the results are, how to look at them, and whether the study goes on."""
     lines = [f"Results: {directory / RESULTS}; configuration: {directory / CONFIGURATION}"]
-    if tracker.uri.startswith("sqlite:"):
-        command = shlex.join([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracker.uri])
-        lines.append(f"MLflow UI: {command}")
-    else:
-        lines.append(f"MLflow: {tracker.uri}, experiment {directory.name}")
+    lines.append(f"MLflow: {tracker.link or command() + ' ui ' + called_in_commands(directory)}")
     if tracker.error:
         lines.append(f"MLflow lacks some results ({tracker.error}); run the command again to send them.")
     if not finished:
