@@ -74,7 +74,8 @@ def warn_of_frozen_encoders(console: Console, space: Space) -> None:
 def say_where(console: Console, directory: Path, tracker: Tracker, *, finished: bool) -> None:
     """Print where the results are, how to look at them, and whether the study goes on."""
     lines = [f"Results: {directory / RESULTS}; configuration: {directory / CONFIGURATION}"]
-    lines.append(f"MLflow: {tracker.link or command() + ' ui ' + called_in_commands(directory)}")
+    ui = f"{command()} ui {called_in_commands(directory)}"
+    lines.append(f"MLflow: {tracker.link or ui}")
     if tracker.error:
         lines.append(f"MLflow lacks some results ({tracker.error}); run the command again to send them.")
     if not finished:
