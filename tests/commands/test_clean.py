@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.support.studies import SMALL, results, scores, search, write_config
 from tune_seg import Study, confirm
 from tune_seg.clean import main
 from tune_seg.errors import InputError
+from tune_seg.inference.model_file import read_model
+from tune_seg.models.weights import read_weights
 from tune_seg.study.exporting import PLAIN, WINNER, model_file
 from tune_seg.study.files import JOURNAL, PACKS, RESULTS, STORE, bytes_of
-from tune_seg.training.checkpoints import WEIGHTS
+from tune_seg.training.checkpoints import WEIGHTS, load_weights
 
 CONFIG: dict[str, Any] = {
     "data": {**SMALL["data"], "split": {"test": "published"}},
@@ -84,6 +87,12 @@ def test_a_study_keeps_what_its_answer_needs_and_goes_on_after_it_was_cleaned(
     kept = checkpoints(config, "first")
     assert kept.keys() == {row["trial"] for row in rows if row["repeat"]} and len(kept) == 6
     assert weights(folder) == set(kept.values())
+    # those of a model to use are one file with it, which is read as the others are
+    linked = [path for path in (folder / STORE).iterdir() if path.samefile(model_file(directory, WINNER))]
+    assert len(linked) == 1
+    model = read_model(model_file(directory, WINNER))[1]
+    for found in (load_weights(linked[0]), read_weights(linked[0])):
+        assert found.keys() == model.keys() and all(torch.equal(found[name], model[name]) for name in model)
     study = Study(config, name="first", studies=folder)
     assert Path(study.best["checkpoint"]).is_file()
     with pytest.raises(InputError, match=r"the weights of trial 0 are not stored.* train it again: .*first-trial-0"):
@@ -98,7 +107,7 @@ def test_a_study_keeps_what_its_answer_needs_and_goes_on_after_it_was_cleaned(
     assert clean(directory) == 0
     printed = capsys.readouterr().out
     assert "3.0 MB: files that a killed process has left." in printed and "Nothing was removed; --yes removes it" in printed
-    assert files(folder) == before
+    assert files(folder).keys() == before.keys()
     assert clean(directory, "--yes") == 0
     assert "removed 3.0 MB" in capsys.readouterr().out
     assert before.keys() - files(folder).keys() == {directory / ".ray-left" / "log", directory / "results.partial"}

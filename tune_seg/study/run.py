@@ -87,7 +87,7 @@ def run_study(plan: Plan, console: Console, *, profile_from: float | None = None
         InputError: the data, the model, the resources or the study directory are not what the study needs.
     """
     with locked(plan.directory):
-        with prepared(plan, console) as ready:
+        with prepared(plan, console, search=more is None) as ready:
             profile = Profile(ready.slots, time.perf_counter() if profile_from is None else profile_from)
             outcome = _session(ready, console, profile, more)
         if profile_from is not None:
