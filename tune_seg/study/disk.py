@@ -170,8 +170,8 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
     val_images = len(plan.dataset.samples) - plan.train_images
     return DiskNeed(
         weights=Alike(_kept(plan) if budget else 0, state if extended else model.weights),
-        # where the weights stand alone, the two files of a model's weights are one
-        models=Alike(2 if answers and extended else 0, model.weights),
+        # weights that stand alone in the store of the folder are one file with the model
+        models=Alike(2 if answers and (extended or config.compute.store is not None) else 0, model.weights),
         states=Alike(_shared(plan, data) if budget else 0, state),
         running=at_once * _STATES_A_SLOT * state if budget else 0,
         results=_BYTES_A_STUDY + plan.trials * (config.training.epochs * _BYTES_AN_EPOCH + val_images * _BYTES_AN_IMAGE),
