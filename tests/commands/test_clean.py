@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from tests.support.studies import SMALL, results, scores, search, write_config
-from tune_seg import Study, confirm
+from tune_seg import Study, cli, confirm
 from tune_seg.clean import main
 from tune_seg.errors import InputError
 from tune_seg.inference.model_file import read_model
@@ -95,7 +96,7 @@ def test_a_study_keeps_what_its_answer_needs_and_goes_on_after_it_was_cleaned(
         assert found.keys() == model.keys() and all(torch.equal(found[name], model[name]) for name in model)
     study = Study(config, name="first", studies=folder)
     assert Path(study.best["checkpoint"]).is_file()
-    with pytest.raises(InputError, match=r"the weights of trial 0 are not stored.* train it again: .*first-trial-0"):
+    with pytest.raises(InputError, match=r"the weights of trial 0 are not stored") as refused:
         study.load_model(0)
     expected = study.load_model().predict(np.zeros((48, 48, 3), np.uint8)).mask
 
@@ -128,6 +129,13 @@ def test_a_study_keeps_what_its_answer_needs_and_goes_on_after_it_was_cleaned(
     again = results(config, "first")
     assert [scores(row) for row in again[: len(rows)]] == [scores(row) for row in rows]
     assert all(Path(row["checkpoint"]).is_file() for row in again if row["checkpoint"] is not None)
+
+    # a trial whose weights are gone is trained again by the command that its message names
+    command = shlex.split(str(refused.value).partition("train it again: ")[2])
+    assert cli.main(command[command.index("search") :]) == 0
+    (trained,) = results(config, "first-trial-0")
+    assert scores(trained) == scores(rows[0])
+    assert Study(config, name="first-trial-0", studies=folder).load_model(0).class_names
 
 
 @pytest.mark.long("clean beside")
