@@ -173,7 +173,8 @@ def test_what_another_study_of_the_folder_has_stays(tmp_path: Path, capsys: pyte
     # what needs its weights is trained again though its results are stored; what does not need them is not
     assert search(config, "--study", "three") == 0
     three = results(config, "three")
-    np.testing.assert_equal(*([scores(row) for row in of if row["repeat"]] for of in (three, rows)))
+    repeated, before = ([scores(row) for row in of if row["repeat"]] for of in (three, rows))
+    np.testing.assert_equal(repeated, before)
     assert {row["epochs_replayed"] for row in three if row["repeat"]} == {0}
     assert {row["epochs_replayed"] for row in three if not row["repeat"]} == {1}
     assert weights(folder) == set(checkpoints(config, "three").values())
