@@ -37,7 +37,7 @@ def clean(directory: Path, *, weights: bool = False, packs: bool = False, yes: b
     Raises:
         InputError: a study of the folder runs, or a file cannot be read or removed.
     """
-    from tune_seg.study.cleaning import folder_locked, removable, remove
+    from tune_seg.study.cleaning import folder_locked, note_of_store, removable, remove
     from tune_seg.study.output.words import size_of
 
     with folder_locked(directory):
@@ -51,11 +51,13 @@ def clean(directory: Path, *, weights: bool = False, packs: bool = False, yes: b
                 raise InputError(
                     f"{error.filename} cannot be removed ({error.strerror}); what came before is gone"
                 ) from None
+    notes = [note] if (note := note_of_store(directory)) else []
     if not found:
-        return [f"{directory}: there is nothing to remove{_more(weights, packs)}"]
+        return [f"{directory}: there is nothing to remove{_more(weights, packs)}", *notes]
     if yes:
-        return [f"{directory}: removed {size}:", *lines]
-    return [f"{directory}: {size} can be removed:", *lines, f"Nothing was removed; --yes removes it{_more(weights, packs)}"]
+        return [f"{directory}: removed {size}:", *lines, *notes]
+    lines.append(f"Nothing was removed; --yes removes it{_more(weights, packs)}")
+    return [f"{directory}: {size} can be removed:", *lines, *notes]
 
 
 def _more(weights: bool, packs: bool) -> str:

@@ -144,6 +144,14 @@ def removable(directory: Path, *, weights: bool, packs: bool) -> list[Removable]
     return [each for each in found if each.paths or each.trials]
 
 
+def note_of_store(directory: Path) -> str:
+    """Why checkpoints stay that are in another store than that of the folder; empty where they are in that."""
+    store = load_config(directory / CONFIGURATION).compute.store
+    if store in (None, str(directory.parent / STORE)):
+        return ""
+    return f"Its checkpoints are in {store}, where studies of other folders may use them: they stay."
+
+
 def remove(found: Sequence[Removable], directory: Path) -> None:
     """Remove files and folders of a study.
 
@@ -171,9 +179,10 @@ def _left_behind(directory: Path) -> Removable:
 def _states(study: _Study, others: Iterable[_Study]) -> Removable:
     """The training states that no trial is known to begin from any more."""
     states: set[Path] = set()
-    if study.is_over:
+    going_on = [other for other in others if not other.is_over]
+    if study.is_over and all(other.packed is not None for other in going_on):  # else nobody knows what these need
         store = study.directory.parent / STORE
-        wanted = {key for other in others if not other.is_over for key in other.boundaries()}
+        wanted = {key for other in going_on for key in other.boundaries()}
         used = used_beside(study.directory)
         used |= {own_weights(trial, study.directory).name for trial in study.trials.values() if trial.checkpoint is not None}
         states = {store / f"{key}{_SUFFIX}" for key in study.boundaries() - wanted}
@@ -202,13 +211,13 @@ def _weights(study: _Study, *, all_of_them: bool) -> Removable:
     gone = unneeded(trials, needed, directory)
     shared = len(given_up) - len(gone)
     of_others = f"; {shared} of them stay because another study has them or begins with them" * bool(shared)
-    numbers = ", ".join(str(trial.number) for trial in given_up)
+    named = f"trial{'s' * (len(given_up) > 1)} {', '.join(str(trial.number) for trial in given_up)}"
     models = sorted(path.stem for path in (directory / MODELS).glob("*.safetensors"))
     stay = f" The model{'s' * (len(models) > 1)} {' and '.join(models)} stay{'s' * (len(models) == 1)}." * bool(models)
     afterwards = " What tune-seg confirm adds is scored on the test split without them." * all_of_them
     return Removable(
         f"weights of {counted(len(given_up), 'trial')}{of_others}",
-        f"The model of trial {numbers} cannot be loaded or exported without training it again.{stay}{afterwards}",
+        f"The model of {named} cannot be loaded or exported without training it again.{stay}{afterwards}",
         tuple(sorted({own_weights(trial, directory) for trial in gone})),
         frozenset(trial.number for trial in given_up),
     )

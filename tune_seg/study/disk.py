@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from tune_seg.data.cores import available_cores
 from tune_seg.data.packing.disk import free_bytes
 from tune_seg.data.packing.file_format import Form
 from tune_seg.data.packing.write import packed_origin
+from tune_seg.study.budget import most_repeats
 from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import ANOTHER_FOLDER, PACKS, RESULTS, STORE, bytes_of
 from tune_seg.study.model_check import largest_model
@@ -168,8 +170,8 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
     val_images = len(plan.dataset.samples) - plan.train_images
     return DiskNeed(
         weights=Alike(_kept(plan) if budget else 0, state if extended else model.weights),
-        # where the weights stand alone, the two files of a model's weights are one
-        models=Alike(2 if answers and extended else 0, model.weights),
+        # weights that stand alone in the store of the folder are one file with the model
+        models=Alike(2 if answers and (extended or config.compute.store is not None) else 0, model.weights),
         states=Alike(_shared(plan, data) if budget else 0, state),
         running=at_once * _STATES_A_SLOT * state if budget else 0,
         results=_BYTES_A_STUDY + plan.trials * (config.training.epochs * _BYTES_AN_EPOCH + val_images * _BYTES_AN_IMAGE),
@@ -183,7 +185,8 @@ def _kept(plan: Plan) -> int:
     """How many trials keep their weights at most, see :meth:`tune_seg.study.confirmation.Confirmation.needed`."""
     if plan.repeats_itself or len(plan.config.objectives) > 1:  # all of them may be on the front
         return plan.trials
-    return max(min(1 + plan.config.search.confirm.finalists, plan.searched), plan.repeats)
+    confirm = plan.config.search.confirm
+    return max(min(1 + confirm.finalists, plan.searched), min(plan.repeats, most_repeats(confirm)))
 
 
 def _shared(plan: Plan, data: TrainingData) -> int:
@@ -213,7 +216,7 @@ def _there(plan: Plan) -> int:
     """What of the study the disk has: its directory, its weights, and its packed images."""
     folder, size = plan.directory.parent, plan.config.data.size
     found = [path for path in plan.directory.rglob("*") if path.is_file()]
-    if (plan.directory / RESULTS).is_file():
+    with suppress(OSError, ValueError, KeyError):  # there is no table yet, or it is written anew
         checkpoints = pq.read_table(plan.directory / RESULTS)["checkpoint"].to_pylist()
         found += [folder / STORE / os.path.basename(checkpoint) for checkpoint in checkpoints if checkpoint is not None]
     for dataset in (plan.dataset, plan.test):

@@ -8,7 +8,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -104,7 +104,9 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
                 file.unlink(missing_ok=True)
                 if best is None:
                     raise InputError(f"no weights of {repeats.name} are stored any more")
-                _export(best, config, pack, directory, file, elsewhere)
+                same = [path for path in written.values() if _is_of(path, best, directory)]
+                if not same or not _named_too(same[0], file):
+                    _export(best, config, pack, directory, file, elsewhere)
                 _have_once(file, best, directory)
             written[name] = file
         except (InputError, OSError) as error:
@@ -159,12 +161,22 @@ def _have_once(model: Path, trial: Record, directory: Path) -> None:
     Neither is ever changed: another model is another file, and to remove one name leaves the other.
     """
     weights = directory.parent / STORE / os.path.basename(str(trial.checkpoint))
-    if WEIGHTS not in weights.name or not weights.is_file():
-        return
-    partial = weights.with_name(f"{weights.name}.{uuid4().hex}.partial")
-    with suppress(OSError):  # not every file system has hard links
-        os.link(model, partial)
-        os.replace(partial, weights)
+    if WEIGHTS in weights.name and weights.is_file():
+        _named_too(model, weights)
+
+
+def _named_too(file: Path, name: Path) -> bool:
+    """Give a file another name as well, in place of what has it; whether the disk can do that."""
+    partial = name.with_name(f"{name.name}.{uuid4().hex}.partial")
+    try:
+        name.parent.mkdir(exist_ok=True)
+        os.link(file, partial)
+        os.replace(partial, name)
+    except OSError:
+        return False
+    finally:
+        partial.unlink(missing_ok=True)  # which also stays where both names are those of one file
+    return True
 
 
 def _is_of(file: Path, trial: Record, directory: Path) -> bool:

@@ -95,12 +95,13 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
+def prepared(plan: Plan, console: Console, *, search: bool = True) -> Iterator[Prepared]:
     """Prepare the study `plan`; Ray ends with the context.
 
     Args:
         plan: the study, whose directory this process holds.
         console: where to print.
+        search: whether its search goes on: then it is known how many trials there are, and what they take of the disk.
 
     Raises:
         InputError: the data, the model, the resources or the study directory are not what the study needs.
@@ -113,7 +114,10 @@ def prepared(plan: Plan, console: Console) -> Iterator[Prepared]:
     with ThreadPoolExecutor(1) as starter, model_check(models_of(plan), plan.dataset.channels) as models:
         machines = starter.submit(_machines, plan.config)
         try:
-            yield _prepare(plan, console, store, machines, models)
+            ready = _prepare(plan, console, store, machines, models)
+            if search:
+                _check_disk(plan, models.result(), ready.compute, console)
+            yield ready
         except KeyboardInterrupt:
             if not machines.done():
                 say(console, "Ctrl-C: the command ends once Ray has started, which cannot be stopped halfway.")
@@ -158,7 +162,6 @@ def _prepare(
     check_same_study(config, plan.directory / CONFIGURATION)
     of_data = [] if origin is None else origin.notes
     say_notes(console, [*of_data, *note_of_twins(packed.twins()), *checked.notes])
-    _check_disk(plan, checked, compute, console)
     return Prepared(config, compute, plan.space, packed, plan.directory, store, test, counts)
 
 

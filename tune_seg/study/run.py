@@ -106,7 +106,7 @@ def run_study(
     """
     began = time.perf_counter() if profile_from is None else profile_from
     with locked(plan.directory):
-        with prepared(plan, console) as ready:
+        with prepared(plan, console, search=more is None) as ready:
             profile = Profile(ready.slots, began)
             outcome = _session(ready, console, profile, more, events)
         if profile_from is not None:
