@@ -128,7 +128,7 @@ def test_a_nifti_of_two_dimensions_keeps_them(tmp_path: Path) -> None:
 def test_a_volume_of_itk_is_predicted_as_it_was_validated_and_its_mask_is_a_data_sets(tmp_path: Path, ending: str) -> None:
     direction = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
     for seed, name in enumerate(NAMES):
-        where = {"direction": direction, "origin": (3.0, -4.0, 5.0)}
+        where: dict[str, Any] = {"direction": direction, "origin": (3.0, -4.0, 5.0)}
         write_mhd(tmp_path / "data" / f"{name}{ending}", intensities(seed, **SHAPE), **where)
         write_mhd(tmp_path / "data" / f"{name}_segmentation{ending}", classes(seed, **SHAPE), **where)
     model, dataset, packed = trained(tmp_path / "data", size=SIZE)
@@ -228,7 +228,8 @@ def test_each_voxel_is_predicted_where_it_lies(tmp_path: Path) -> None:
 
     truth = np.zeros((4, 40, 60), np.uint8)
     truth[1:, 12:, 25:] = 1
-    for number, options in enumerate(({"window": [0, 1]}, {"window": [0, 1], "spacing": 1.0})):
+    ways: tuple[dict[str, Any], ...] = ({"window": [0, 1]}, {"window": [0, 1], "spacing": 1.0})
+    for number, options in enumerate(ways):
         root = tmp_path / str(number) / "data"
         for seed, name in enumerate(NAMES):
             write_nifti(root / "images" / f"{name}.nii.gz", intensities(seed, 2, 32, 32))
