@@ -15,6 +15,7 @@ import tune_seg
 from tests.support.image_files import photo, write_image
 from tune_seg import export, predict
 from tune_seg.data.images.pictures import read_mask
+from tune_seg.study.choosing import choose
 from tune_seg.study.exporting import PLAIN, WINNER, export_trials, model_file
 
 Array = np.ndarray
@@ -192,20 +193,21 @@ def test_a_study_without_a_verdict_gives_its_best_trial_and_says_so(
         (several, "its objectives are mdice, recall, and none of them decides alone"),
         (alone, "its best configurations have not been compared over several seeds"),
     ):
-        out = tmp_path / f"out of {directory.parent.name}"
-        assert run(directory, tmp_path / "images" / "a.png", "--out", out) == 0
-        said = capsys.readouterr().err
-        assert f"rows has no verdict ({why}" in said and f"took trial {best.trial}, " in said
-        with pytest.warns(UserWarning, match=f"rows has no verdict .* took trial {best.trial}, "):
-            model = tune_seg.Study(directory / "study.yaml").load_model()
-        assert model.description.study == f"rows, trial {best.trial}"
-        assert np.array_equal(np.asarray(Image.open(out / "masks" / "a.png")), model.predict(images["a"]).mask)
+        trial, note = choose(directory)
+        assert trial == best.trial
+        assert f"rows has no verdict ({why}" in note and f"took trial {best.trial}, " in note
+    assert run(several, tmp_path / "images" / "a.png", "--out", tmp_path / "out") == 0
+    assert "note: rows has no verdict (its objectives are mdice, recall, and none" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=f"rows has no verdict .* took trial {best.trial}, "):
+        model = tune_seg.Study(copied / "study.yaml").load_model()
+    assert model.description.study == f"rows, trial {best.trial}"
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png")), model.predict(images["a"]).mask)
     assert export.main([str(copied), "--ce", "--out", str(tmp_path / "ce.safetensors")]) == 0
-    trial = re.search(r"took trial (\d+), ", capsys.readouterr().err)
-    assert trial is not None
+    taken = re.search(r"took trial (\d+), ", capsys.readouterr().err)
+    assert taken is not None
     description = tune_seg.load_model(tmp_path / "ce.safetensors").description
-    assert description.study == f"rows, trial {trial[1]}"
-    assert description.configuration["loss"]["end"]["loss"] == "ce" and not description.acw
+    assert description.study == f"rows, trial {taken[1]}"
+    assert description.configuration["loss"]["end"] == "ce" and not description.acw
 
 
 def rewrite(study: Path, **values: Any) -> None:
