@@ -113,7 +113,7 @@ def test_a_study_that_was_moved_without_its_checkpoints_still_predicts(
     assert run(tmp_path / "elsewhere" / "moved", tmp_path / "images" / "a.png", "--out", tmp_path / "out") == 2
     said = capsys.readouterr().err
     assert "moved has no verdict (it was interrupted before its answer was complete, or its folder of models" in said
-    assert "cannot be exported" in said or "not there" in said or "nothing is known" in said
+    assert ".arrow: not there: the packed images of the study" in said
 
 
 def test_what_cannot_be_predicted_is_named(
