@@ -1,16 +1,21 @@
 """A finished study's model on images: files of predictions, from the command and from Python."""
 
+import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import tune_seg
 from tests.support.image_files import photo, write_image
 from tune_seg import export, predict
 from tune_seg.data.images.pictures import read_mask
+from tune_seg.study.choosing import choose
 from tune_seg.study.exporting import PLAIN, WINNER, export_trials, model_file
 
 Array = np.ndarray
@@ -106,7 +111,9 @@ def test_a_study_that_was_moved_without_its_checkpoints_still_predicts(
     (tmp_path / "elsewhere" / "moved" / "models" / "winner.safetensors").unlink()
     capsys.readouterr()
     assert run(tmp_path / "elsewhere" / "moved", tmp_path / "images" / "a.png", "--out", tmp_path / "out") == 2
-    assert "winner.safetensors: not there: it is written when a study has an answer" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "moved has no verdict (it was interrupted before its answer was complete, or its folder of models" in said
+    assert ".arrow: not there: the packed images of the study" in said
 
 
 def test_what_cannot_be_predicted_is_named(
@@ -143,3 +150,86 @@ def test_what_cannot_be_predicted_is_named(
     (tmp_path / "file").touch()
     assert run(study, image, "--out", tmp_path / "file") == 2
     assert "file: cannot be written" in capsys.readouterr().err
+
+
+def test_the_mean_of_all_repeats_with_adjusted_logits(study: Path, images: dict[str, Array], tmp_path: Path) -> None:
+    found = tune_seg.Study(study / "study.yaml")
+    (numbers,) = found.configurations["trials"][found.configurations["recommended"]]
+    files = export_trials(study, numbers, tmp_path)
+    image, out = tmp_path / "images" / "a.png", tmp_path / "out"
+    assert run(study, image, "--out", out, "--ensemble", "--adjusted", "--probabilities") == 0
+    probabilities = [tune_seg.load_model(file, adjusted=True).probabilities(images["a"]) for file in files]
+    np.testing.assert_allclose(np.load(out / "probabilities" / "a.npy"), np.mean(probabilities, axis=0), atol=1e-6)
+
+
+@pytest.fixture
+def copied(study: Path, tmp_path: Path) -> Path:
+    """A copy of the study, whose weights are where they were."""
+    return copy_of(study, tmp_path / "copy")
+
+
+def copy_of(study: Path, studies: Path) -> Path:
+    copy = Path(shutil.copytree(study, studies / "rows"))
+    (studies / "packs").symlink_to(study.parent / "packs")
+    return copy
+
+
+def best_trial(study: Path) -> Any:
+    """The best trial by the first objective, by the table of results."""
+    trials = tune_seg.Study(study / "study.yaml").trials
+    return trials[trials["state"] == "completed"].sort_values("mdice", ascending=False).iloc[0]
+
+
+def test_a_study_without_a_verdict_gives_its_best_trial_and_says_so(
+    copied: Path, images: dict[str, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copied / "models")
+    several, alone = (copy_of(copied, tmp_path / name) for name in ("several", "alone"))
+    rewrite(several, objective=["mdice", "recall"])
+    (alone / "configurations.parquet").unlink()
+    best = best_trial(copied)
+    for directory, why in (
+        (copied, "it was interrupted before its answer was complete"),
+        (several, "its objectives are mdice, recall, and none of them decides alone"),
+        (alone, "its best configurations have not been compared over several seeds"),
+    ):
+        trial, note = choose(directory)
+        assert trial == best.trial
+        assert f"rows has no verdict ({why}" in note and f"took trial {best.trial}, " in note
+    assert run(several, tmp_path / "images" / "a.png", "--out", tmp_path / "out") == 0
+    assert "note: rows has no verdict (its objectives are mdice, recall, and none" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=f"rows has no verdict .* took trial {best.trial}, "):
+        model = tune_seg.Study(copied / "study.yaml").load_model()
+    assert model.description.study == f"rows, trial {best.trial}"
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png")), model.predict(images["a"]).mask)
+    assert export.main([str(copied), "--ce", "--out", str(tmp_path / "ce.safetensors")]) == 0
+    taken = re.search(r"took trial (\d+), ", capsys.readouterr().err)
+    assert taken is not None
+    description = tune_seg.load_model(tmp_path / "ce.safetensors").description
+    assert description.study == f"rows, trial {taken[1]}"
+    assert description.configuration["loss"]["end"] == "ce" and not description.acw
+
+
+def rewrite(study: Path, **values: Any) -> None:
+    """Put other values into the configuration of a study."""
+    path = study / "study.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}, sort_keys=False))
+
+
+def test_an_answer_that_is_older_than_the_newest_trials_is_said(
+    copied: Path, images: dict[str, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "images" / "a.png"
+    assert run(copied, image, "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""
+    answered = copied / "models" / "answer.json"
+    trials = json.loads(answered.read_text())["trials"]
+    assert trials == len(tune_seg.Study(copied / "study.yaml").trials)
+    answered.write_text(json.dumps({"trials": trials - 2}))  # as if two had ended since, in a session that was interrupted
+    said = "rows: the model is that of an answer from before 2 trials ended"
+    assert run(copied, image, "--out", tmp_path / "out") == 0
+    assert said in capsys.readouterr().err
+    assert export.main([str(copied), "--out", str(tmp_path / "a.safetensors")]) == 0
+    assert said in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=said):
+        tune_seg.Study(copied / "study.yaml").load_ensemble()

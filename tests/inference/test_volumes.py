@@ -12,12 +12,13 @@ from tests.support.dicom_files import save, slices
 from tests.support.dicom_files import volume as write_series
 from tests.support.trials import CPU
 from tests.support.volume_files import LPS, classes, config, intensities, turned, write_mhd, write_nifti
+from tune_seg import predict
 from tune_seg.config import DataConfig, TrialConfig, parse
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.data.volumes import volume_file
 from tune_seg.data.volumes.geometry import Plane, sliced
 from tune_seg.errors import InputError
-from tune_seg.inference import TrainedModel
+from tune_seg.inference import TrainedModel, load_model, write_model
 from tune_seg.inference.describe import describe
 from tune_seg.inference.volume_sources import volume_sources
 from tune_seg.inference.volumes import predict_volumes
@@ -128,7 +129,7 @@ def test_a_nifti_of_two_dimensions_keeps_them(tmp_path: Path) -> None:
 def test_a_volume_of_itk_is_predicted_as_it_was_validated_and_its_mask_is_a_data_sets(tmp_path: Path, ending: str) -> None:
     direction = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
     for seed, name in enumerate(NAMES):
-        where = {"direction": direction, "origin": (3.0, -4.0, 5.0)}
+        where: dict[str, Any] = {"direction": direction, "origin": (3.0, -4.0, 5.0)}
         write_mhd(tmp_path / "data" / f"{name}{ending}", intensities(seed, **SHAPE), **where)
         write_mhd(tmp_path / "data" / f"{name}_segmentation{ending}", classes(seed, **SHAPE), **where)
     model, dataset, packed = trained(tmp_path / "data", size=SIZE)
@@ -228,7 +229,8 @@ def test_each_voxel_is_predicted_where_it_lies(tmp_path: Path) -> None:
 
     truth = np.zeros((4, 40, 60), np.uint8)
     truth[1:, 12:, 25:] = 1
-    for number, options in enumerate(({"window": [0, 1]}, {"window": [0, 1], "spacing": 1.0})):
+    ways: tuple[dict[str, Any], ...] = ({"window": [0, 1]}, {"window": [0, 1], "spacing": 1.0})
+    for number, options in enumerate(ways):
         root = tmp_path / str(number) / "data"
         for seed, name in enumerate(NAMES):
             write_nifti(root / "images" / f"{name}.nii.gz", intensities(seed, 2, 32, 32))
@@ -259,6 +261,27 @@ def test_channels_in_files_of_their_own_are_put_together(tmp_path: Path) -> None
     assert not list((tmp_path / "out" / "masks").rglob("*seg*"))
     with pytest.raises(InputError, match=r"_t1\.nii\.gz: a volume of 1 channel, but the model takes 2"):
         predicted(model, [tmp_path / "data" / name / f"{name}_t1.nii.gz"], tmp_path / "none")
+
+
+def test_the_command_takes_volumes_where_the_model_is_of_volumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, name in enumerate(NAMES):
+        write_nifti(tmp_path / "data" / f"{name}.nii.gz", intensities(seed, **SHAPE))
+        write_nifti(tmp_path / "data" / f"{name}_seg.nii.gz", classes(seed, **SHAPE))
+    model, dataset, packed = trained(tmp_path / "data", {"window": [-500, 900]}, size=SIZE)
+    file, out = tmp_path / "model.safetensors", tmp_path / "out"
+    write_model(file, model.description, model.module.state_dict())
+    assert load_model(file).description == model.description
+    arguments = ["--out", str(out), "--probabilities", "--device", "cpu"]
+    assert predict.main([str(file), str(tmp_path / "data"), *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "left out as labels, by their names: a_seg.nii.gz and others" in printed and "4 volumes: " in printed
+    name = validates(dataset)
+    assert_written(out, name, validated(model, dataset, packed, name))
+    assert sorted(path.name for path in (out / "masks").iterdir()) == [f"{each}.nii.gz" for each in NAMES]
+    assert (out / "classes.txt").read_text().splitlines() == list(model.class_names)
+    (tmp_path / "picture.png").touch()
+    assert predict.main([str(file), str(tmp_path / "picture.png"), *arguments]) == 2
+    assert "a picture, but the model is of slices of volumes" in capsys.readouterr().err
 
 
 def test_what_is_no_volume_of_the_model_is_named(tmp_path: Path) -> None:

@@ -293,6 +293,11 @@ def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out
 
 def _intensity_rule(pack: Path) -> Mapping[str, Any] | None:
     """How the numbers in the files became levels, as far as all files say the same that the pack was made of."""
+    if not pack.is_file():
+        raise InputError(
+            f"{pack}: not there: the packed images of the study, which lie beside its folder; run the study again, which "
+            "packs them, or bring them back"
+        )
     rules = [origin.intensity_rule for origin in origins_of(pack)]
     if not rules or any(rule != rules[0] for rule in rules):
         known = "several things are said" if rules else "nothing is known"
