@@ -35,6 +35,7 @@ from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
+from tune_seg.study.output.say import waiting
 from tune_seg.study.output.standing import standing
 from tune_seg.study.output.tracking import Tracker, default_uri
 from tune_seg.study.plan import Plan, plan_study
@@ -172,9 +173,11 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
             answer = confirmation.answer(list(records.trials.values()))
             write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
         finally:
-            _end(ready, tracker, outcome, profile)
+            with waiting(console, "Ray and MLflow end"):
+                _end(ready, tracker, outcome, profile)
     finished = outcome is Outcome.FINISHED
-    scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
+    with waiting(console, "the answer is scored and its models are stored"):
+        scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
     surroundings = _surroundings(ready, scored)
     final_report(console, config, list(records.trials.values()), answer, surroundings)
     write_report(directory / REPORT, config, list(records.trials.values()), answer, surroundings, finished=finished)

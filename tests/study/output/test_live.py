@@ -90,6 +90,15 @@ def test_epochs_from_the_store_are_counted_as_saved() -> None:
     assert f"4 epochs ({state.steps_replayed} steps) from the store" in screen_of(state, 120)
 
 
+def test_a_study_whose_last_epoch_takes_longer_is_nearly_done() -> None:
+    state = progress(lambda: Planned(1, 0))
+    config = parse(StudyConfig, {"training": {"epochs": 3}}).trial({})
+    for epochs, now in ((0, 0.0), (1, 1.0), (2, 2.0)):
+        state.update(Record(0, {}, config, history=record(0, 0.5, epochs=epochs).history), now)
+    assert state.remaining_text(2.0) == "about 0:00:01 left"
+    assert state.remaining_text(9.0) == "nearly done"
+
+
 def test_nothing_is_known_of_the_time_before_an_epoch() -> None:
     state = progress()
     state.update(record(1, 0.4, replayed=True), 1.0)
@@ -218,6 +227,12 @@ def test_the_standing_says_whether_it_is_decided() -> None:
         "Best so far in s_rec: focal 0.7033, ce 0.5000 (3 seeds each). Decided: focal is better, +0.2033 ["
     )
     unclear = [*repeats("ce", [0.50, 0.71, 0.49], 0), *repeats("focal", [0.60, 0.52, 0.79], 10)]
-    assert "(3 seeds each). Not decided yet: +0.07" in standing(unclear, answer_of(unclear), "s_rec")
+    assert ". Not decided yet: +0.07" in standing(unclear, answer_of(unclear), "s_rec")
     same = [*repeats("ce", [0.50, 0.501, 0.502], 0), *repeats("focal", [0.501, 0.502, 0.503], 10)]
     assert "Decided: no difference that matters, +0.0010" in standing(same, answer_of(same, margin=0.1), "s_rec")
+
+
+def test_without_a_seed_in_common_nothing_is_said_of_the_difference() -> None:
+    apart = [*repeats("ce", [0.5], 0), record(10, 0.7, end="focal", seed=2, repeat=True)]
+    said = standing(apart, answer_of(apart), "s_rec")
+    assert said == "Best so far in s_rec: focal 0.7000, ce 0.5000. Not decided yet: no seed in common."

@@ -38,14 +38,18 @@ def standing(records: Sequence[Record], answer: Answer | None, objective: str) -
 
 def _of_the_repeats(answer: Answer, objective: str) -> str:
     verdict, names = answer.verdict, {**labels(answer.contenders.values()), answer.reference: "ce"}
-    best, other = (answer.contenders[id] for id in (verdict.best, verdict.other))
-    shown = ", ".join(f"{names[each.id]} {cell(mean_score(each, objective))}" for each in (best, other))
-    seeds = f"{counted(verdict.difference.n, 'seed')} each"
-    found = f"{verdict.difference.mean:+.4f} {interval(verdict.difference)}".rstrip()
+    pair = [answer.contenders[id] for id in (verdict.best, verdict.other)]
+    if not verdict.difference.n:  # nothing is known of the pair, and which is the best does not follow from it
+        pair.sort(key=lambda each: -mean_score(each, objective))
+    shown = ", ".join(f"{names[each.id]} {cell(mean_score(each, objective))}" for each in pair)
+    if not verdict.difference.n:
+        return f"Best so far in {objective}: {shown}. Not decided yet: no seed in common."
+    seeds = f"over {counted(verdict.difference.n, 'seed')} in common"
+    found = " ".join(filter(None, (f"{verdict.difference.mean:+.4f}", interval(verdict.difference), seeds)))
     if verdict.kind is Kind.BETTER:
-        decided = f"Decided: {names[best.id]} is better, {found}."
+        decided = f"Decided: {names[verdict.best]} is better, {found}."
     elif verdict.kind is Kind.INDISTINGUISHABLE:
         decided = f"Decided: no difference that matters, {found}."
     else:
         decided = f"Not decided yet: {found}."
-    return f"Best so far in {objective}: {shown} ({seeds}). {decided}"
+    return f"Best so far in {objective}: {shown}. {decided}"
