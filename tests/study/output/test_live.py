@@ -2,6 +2,7 @@
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -234,3 +235,20 @@ def test_without_a_seed_in_common_nothing_is_said_of_the_difference() -> None:
     apart = [*repeats("ce", [0.5], 0), record(10, 0.7, end="focal", seed=2, repeat=True)]
     said = standing(apart, answer_of(apart), "s_rec")
     assert said == "Best so far in s_rec: focal 0.7000, ce 0.5000. Not decided yet: no seed in common."
+
+
+def test_the_screen_of_a_running_study_has_what_takes_a_moment_to_find_out() -> None:
+    found = threading.Event()
+
+    def disk() -> str:
+        found.set()
+        return "disk: 3 MB for this study"
+
+    state, shown = tried(), io.StringIO()
+    console = Console(width=120, height=30, file=shown, force_terminal=True)
+    report = LiveReport(console, replace(SESSION, standing=lambda: f"{state.ended} have ended", disk=disk), state)
+    with report:
+        assert found.wait(60)
+    console.print(report.screen)
+    printed = shown.getvalue()
+    assert "3 have ended" in printed and "Disk: 3 MB for this study." in printed
