@@ -35,10 +35,9 @@ from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
-from tune_seg.study.output.say import say, waiting
+from tune_seg.study.output.say import waiting
 from tune_seg.study.output.standing import standing
 from tune_seg.study.output.tracking import Tracker, default_uri
-from tune_seg.study.output.words import sentence
 from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
@@ -185,7 +184,6 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     if events is not None:
         events.answer(answer, config, training_cost(list(records.trials.values()), ready.slots))
     say_where(console, directory, tracker, finished=finished)
-    say(console, sentence(disk_line(directory, ready.store)))
     say_failures(console, records)
     if finished:
         found = list(records.trials.values())

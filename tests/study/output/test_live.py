@@ -1,6 +1,7 @@
 """What a person sees while a study runs: the screen at several widths, the lines in a log, and the sums behind them."""
 
 import io
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -216,6 +217,8 @@ def test_the_standing_names_the_best_and_plain_cross_entropy() -> None:
     assert standing([ce], None, "s_rec") == "Best so far: ce, s_rec 0.5000."
     said = standing([ce, focal, record(2, 0.6, end="dice")], None, "s_rec")
     assert said == "Best so far in s_rec: focal 0.7000, ce 0.5000. Single runs decide nothing yet."
+    undefined = standing([record(0, math.nan, end="ce"), focal], None, "s_rec")
+    assert undefined == "Best so far in s_rec: focal 0.7000, ce -. Single runs decide nothing yet."
     assert standing([record(0, 0.8, end="ce"), focal], None, "s_rec").startswith(
         "Best so far in s_rec: ce 0.8000, focal 0.7"
     )

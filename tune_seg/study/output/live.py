@@ -18,7 +18,7 @@ from rich.text import Text
 from tune_seg._endings import leave_lost_terminal
 from tune_seg.study.output.fitting import fits, fitting_table, heading
 from tune_seg.study.output.progress import StudyProgress
-from tune_seg.study.output.words import cell, counted, duration, sentence, settings_of
+from tune_seg.study.output.words import cell, counted, duration, settings_of
 from tune_seg.study.record import Record, State
 
 _ROWS_BESIDE = 10
@@ -149,7 +149,7 @@ class LiveReport:
             lines.append(self._trials())
         saved = f"{counted(progress.replayed, 'epoch')} ({counted(progress.steps_replayed, 'step')}) from the store"
         if beside := "; ".join(filter(None, (saved * bool(progress.replayed), self._disk))):
-            lines.append(Text(sentence(beside), style="dim"))
+            lines.append(Text(f"{beside[0].upper()}{beside[1:]}.", style="dim"))
         lines.append(Text(_ENDING, style="bold yellow") if self._ending else Text(_CONTINUES, style="dim"))
         return Group(*lines)
 

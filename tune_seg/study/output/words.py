@@ -37,11 +37,6 @@ def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def sentence(words: str) -> str:
-    """The words with a capital and a full stop; what follows the first letter stays as it is."""
-    return f"{words[0].upper()}{words[1:]}."
-
-
 def settings_of(tried: Configuration | Record) -> str:
     """The settings that the name of a configuration, or of a trial, does not tell."""
     settings = {key: value for key, value in tried.assignment.items() if key not in _IN_NAME}
