@@ -30,8 +30,9 @@ from ray.tune.result import TRAINING_ITERATION
 from rich.console import Console
 
 from tune_seg.config import METRICS, RECORDED, ComputeConfig, StudyConfig, parse
-from tune_seg.study.output.live import LiveReport
+from tune_seg.study.output.live import LiveReport, Session
 from tune_seg.study.output.mlflow_store import default_uri
+from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.results import ResultsFile
 from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.profiling import Profile
@@ -132,12 +133,15 @@ def main() -> None:
         records = Records(directory, config, space)
         tracker = Tracker(default_uri(directory), directory, records.study_id, config, class_names=CLASSES)
         written = ResultsFile(records, directory / "results.parquet")
-        report = LiveReport(Console(file=io.StringIO()), config, lambda: records.target)
+        data = TrainingData("", (64, 96), 32)
+        progress = StudyProgress(config, arguments.slots, lambda: Planned(records.searched, 0), data)
+        session = Session("scale", config.objectives[0], time.monotonic, lambda: "", lambda: "")
+        report = LiveReport(Console(file=io.StringIO()), session, progress)
         tracker.start([])
-        records.observers += [report.update, tracker.update, written.update]
+        records.observers += [lambda record: progress.update(record, time.monotonic()), report.update]
+        records.observers += [tracker.update, written.update]
         profile = cProfile.Profile() if arguments.profile else nullcontext()
         began, cpu, own_cpu = time.time(), time.process_time(), time.thread_time()
-        data = TrainingData("", (64, 96), 32)
         store = CheckpointStore(str(directory / "store"))
         possible = (config.trial(assignment) for assignment in sample_trials(config, space, 128))
         reuse = Reuse(data, records.planned, possible, store)
@@ -146,7 +150,8 @@ def main() -> None:
             searcher = StudySearcher(records, Path(str(arguments.seconds)), store.location, reuse, print)
             starts = Starts(Profile(arguments.slots, 0.0), records)
             with records.asking_ahead(arguments.slots):
-                fit(Waiting, Steering(searcher, StudyScheduler(records, data), [starts]), compute, directory)
+                steering = Steering(searcher, StudyScheduler(records, data), report.ending, [starts])
+                fit(Waiting, steering, compute, directory)
         ended = time.time()
         cpu, own_cpu = time.process_time() - cpu, time.thread_time() - own_cpu
         written.write()

@@ -1,5 +1,6 @@
 """A real study whose best configurations are trained with more seeds, and its test split."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,21 @@ def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split_after_it(
     assert study.best["configuration"] == taken
 
     # again: nothing is trained, and nobody looks at the test split anew
-    assert confirm(config) == 0
-    assert "(scored once)" in capsys.readouterr().out
+    assert confirm(config, "--json") == 0
+    told = capsys.readouterr()
+    assert "(scored once)" in told.err
+    started, answer, end = map(json.loads, told.out.splitlines())
+    assert (started["event"], started["trials"], answer["event"], end["event"], end["status"]) == (
+        "started",
+        10,
+        "answer",
+        "end",
+        0,
+    )
+    assert answer["recommended"] == taken and answer["sentence"] in told.err
+    assert {each["configuration"]: each["repeats"] for each in answer["contenders"]} == {
+        row["configuration"]: 4 for row in table
+    }
     assert len(results(config)) == 10 and len(read_looks(looks)) == 1 and (directory / TEST).read_bytes() == scored
 
 

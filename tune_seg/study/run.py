@@ -39,7 +39,7 @@ from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
-from tune_seg.study.output.say import say
+from tune_seg.study.output.say import say, waiting
 from tune_seg.study.output.standing import standing
 from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.plan import Plan, plan_study
@@ -178,14 +178,19 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
                 answer = confirmation.answer(list(records.trials.values()))
                 write_configurations(records.trials.values(), answer, directory / CONFIGURATIONS)
             finally:
-                _end(ready, tracker, outcome, profile)
+                with waiting(console, "Ray and MLflow end"):
+                    _end(ready, tracker, outcome, profile)
         finished, found = outcome is Outcome.FINISHED, list(records.trials.values())
-        scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
+        with waiting(console, "the answer is scored and its models are stored"):
+            scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
         surroundings, cost = _surroundings(ready, scored), training_cost(found, ready.slots)
         final_report(console, config, found, answer, surroundings)
         write_markdown(directory / TEXT_REPORT, config, found, answer, surroundings, finished=finished)
         _write_report(ready, records, console, {} if more is None else more.asked)
-        tracker.conclude(conclusion(config, directory, found, answer, cost=cost, data=_data(ready), models=scored.models))
+        with waiting(console, "MLflow gets the answer"):
+            tracker.conclude(
+                conclusion(config, directory, found, answer, cost=cost, data=_data(ready), models=scored.models)
+            )
     if events is not None:
         events.answer(answer, config, cost)
     say_where(console, directory, tracker, finished=finished)

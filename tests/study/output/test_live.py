@@ -1,7 +1,9 @@
 """What a person sees while a study runs: the screen at several widths, the lines in a log, and the sums behind them."""
 
 import io
+import math
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -88,6 +90,15 @@ def test_epochs_from_the_store_are_counted_as_saved() -> None:
     batch = replayed.config.training.batch_size
     assert (state.done, state.replayed, state.steps_replayed) == (9, 4, 4 * (25 // batch))
     assert f"4 epochs ({state.steps_replayed} steps) from the store" in screen_of(state, 120)
+
+
+def test_a_study_whose_last_epoch_takes_longer_is_nearly_done() -> None:
+    state = progress(lambda: Planned(1, 0))
+    config = parse(StudyConfig, {"training": {"epochs": 3}}).trial({})
+    for epochs, now in ((0, 0.0), (1, 1.0), (2, 2.0)):
+        state.update(Record(0, {}, config, history=record(0, 0.5, epochs=epochs).history), now)
+    assert state.remaining_text(2.0) == "about 0:00:01 left"
+    assert state.remaining_text(9.0) == "nearly done"
 
 
 def test_nothing_is_known_of_the_time_before_an_epoch() -> None:
@@ -206,6 +217,8 @@ def test_the_standing_names_the_best_and_plain_cross_entropy() -> None:
     assert standing([ce], None, "s_rec") == "Best so far: ce, s_rec 0.5000."
     said = standing([ce, focal, record(2, 0.6, end="dice")], None, "s_rec")
     assert said == "Best so far in s_rec: focal 0.7000, ce 0.5000. Single runs decide nothing yet."
+    undefined = standing([record(0, math.nan, end="ce"), focal], None, "s_rec")
+    assert undefined == "Best so far in s_rec: focal 0.7000, ce -. Single runs decide nothing yet."
     assert standing([record(0, 0.8, end="ce"), focal], None, "s_rec").startswith(
         "Best so far in s_rec: ce 0.8000, focal 0.7"
     )
@@ -214,10 +227,31 @@ def test_the_standing_names_the_best_and_plain_cross_entropy() -> None:
 def test_the_standing_says_whether_it_is_decided() -> None:
     clear = [*repeats("ce", [0.50, 0.51, 0.49], 0), *repeats("focal", [0.70, 0.72, 0.69], 10)]
     said = standing(clear, answer_of(clear), "s_rec")
-    assert said.startswith(
-        "Best so far in s_rec: focal 0.7033, ce 0.5000 (3 seeds each). Decided: focal is better, +0.2033 ["
-    )
+    assert said.startswith("Best so far in s_rec: focal 0.7033, ce 0.5000. Decided: focal is better, +0.2033 [")
     unclear = [*repeats("ce", [0.50, 0.71, 0.49], 0), *repeats("focal", [0.60, 0.52, 0.79], 10)]
-    assert "(3 seeds each). Not decided yet: +0.07" in standing(unclear, answer_of(unclear), "s_rec")
+    assert ". Not decided yet: +0.07" in standing(unclear, answer_of(unclear), "s_rec")
     same = [*repeats("ce", [0.50, 0.501, 0.502], 0), *repeats("focal", [0.501, 0.502, 0.503], 10)]
     assert "Decided: no difference that matters, +0.0010" in standing(same, answer_of(same, margin=0.1), "s_rec")
+
+
+def test_without_a_seed_in_common_nothing_is_said_of_the_difference() -> None:
+    apart = [*repeats("ce", [0.5], 0), record(10, 0.7, end="focal", seed=2, repeat=True)]
+    said = standing(apart, answer_of(apart), "s_rec")
+    assert said == "Best so far in s_rec: focal 0.7000, ce 0.5000. Not decided yet: no seed in common."
+
+
+def test_the_screen_of_a_running_study_has_what_takes_a_moment_to_find_out() -> None:
+    found = threading.Event()
+
+    def disk() -> str:
+        found.set()
+        return "disk: 3 MB for this study"
+
+    state, shown = tried(), io.StringIO()
+    console = Console(width=120, height=30, file=shown, force_terminal=True)
+    report = LiveReport(console, replace(SESSION, standing=lambda: f"{state.ended} have ended", disk=disk), state)
+    with report:
+        assert found.wait(60)
+    console.print(report.screen)
+    printed = shown.getvalue()
+    assert "3 have ended" in printed and "Disk: 3 MB for this study." in printed

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from types import TracebackType
 from typing import Final, Self
 
@@ -29,6 +28,8 @@ _MIN_SETTINGS = 24
 _LONGEST_BAR = 40
 _DISK_EVERY = 20
 """Seconds from one look at the disk to the next."""
+_REST = 20
+"""How many times longer than it took to find out how the study stands is waited until that is found out again."""
 _ENDING: Final = "Ctrl-C: finishing the epoch; what was computed is kept. Again: stop now."
 _CONTINUES: Final = "Ctrl-C ends it and keeps what was computed; the same command continues it."
 
@@ -122,14 +123,17 @@ class LiveReport:
         return f"{progress.ended}/{progress.target} trials, {elapsed}, {left}"
 
     def _look_again(self) -> None:
-        """Find out in a thread of its own what takes a moment."""
-        seen = -1
-        for second in count():
-            if self._progress.ended != seen:
+        """Find out in a thread of its own what takes a moment, which is the longer the more trials there are."""
+        seen, look, look_at_disk = -1, 0.0, 0.0
+        while True:
+            now = time.monotonic()
+            if self._progress.ended != seen and now >= look:
                 seen = self._progress.ended
                 self._standing = self._session.standing()
-            if second % _DISK_EVERY == 0:
+                look = time.monotonic() + _REST * (time.monotonic() - now)
+            if now >= look_at_disk:
                 self._disk = self._session.disk()
+                look_at_disk = now + _DISK_EVERY
             if self._stop.wait(1.0):
                 return
 

@@ -135,6 +135,8 @@ class StudyProgress:
         seconds = self.remaining(now)
         if seconds is None:
             return "remaining time not known yet"
+        if seconds < 1.0:
+            return "nearly done"
         return f"about {duration(seconds)} left{' in this round of seeds' if self._planned().more else ''}"
 
     def running_text(self) -> str:

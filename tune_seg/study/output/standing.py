@@ -6,7 +6,7 @@ from tune_seg.study.configurations import configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.sentence import interval
 from tune_seg.study.output.words import cell, counted, labels
-from tune_seg.study.record import Record
+from tune_seg.study.record import Record, sortable
 from tune_seg.study.verdict import Kind
 
 
@@ -21,7 +21,7 @@ def standing(records: Sequence[Record], answer: Answer | None, objective: str) -
     if answer is not None:
         return _of_the_repeats(answer, objective)
     found = [each for each in configurations(records) if each.completed]
-    found.sort(key=lambda each: -mean_score(each, objective) if each.scores(objective) else 0.0)
+    found.sort(key=lambda each: -sortable(mean_score(each, objective)))
     plain = next((each for each in found if is_plain_cross_entropy(each.config)), None)
     others = [each for each in found if each is not plain]
     if not found:
@@ -38,14 +38,18 @@ def standing(records: Sequence[Record], answer: Answer | None, objective: str) -
 
 def _of_the_repeats(answer: Answer, objective: str) -> str:
     verdict, names = answer.verdict, {**labels(answer.contenders.values()), answer.reference: "ce"}
-    best, other = (answer.contenders[id] for id in (verdict.best, verdict.other))
-    shown = ", ".join(f"{names[each.id]} {cell(mean_score(each, objective))}" for each in (best, other))
-    seeds = f"{counted(verdict.difference.n, 'seed')} each"
-    found = f"{verdict.difference.mean:+.4f} {interval(verdict.difference)}".rstrip()
+    pair = [answer.contenders[id] for id in (verdict.best, verdict.other)]
+    if not verdict.difference.n:  # nothing is known of the pair, and which is the best does not follow from it
+        pair.sort(key=lambda each: -sortable(mean_score(each, objective)))
+    shown = ", ".join(f"{names[each.id]} {cell(mean_score(each, objective))}" for each in pair)
+    if not verdict.difference.n:
+        return f"Best so far in {objective}: {shown}. Not decided yet: no seed in common."
+    seeds = f"over {counted(verdict.difference.n, 'seed')} in common"
+    found = " ".join(filter(None, (f"{verdict.difference.mean:+.4f}", interval(verdict.difference), seeds)))
     if verdict.kind is Kind.BETTER:
-        decided = f"Decided: {names[best.id]} is better, {found}."
+        decided = f"Decided: {names[verdict.best]} is better, {found}."
     elif verdict.kind is Kind.INDISTINGUISHABLE:
         decided = f"Decided: no difference that matters, {found}."
     else:
         decided = f"Not decided yet: {found}."
-    return f"Best so far in {objective}: {shown} ({seeds}). {decided}"
+    return f"Best so far in {objective}: {shown}. {decided}"
