@@ -284,6 +284,7 @@ def test_a_study_stopped_halfway_and_run_again_has_every_trial_once(tmp_path: Pa
     assert process.wait(60) == 130, printed
     assert printed.count("Ctrl-C: finishing the epoch; what was computed is kept.") == 1
     assert "run the same command again to continue" in printed
+    assert f"Report: {directory / 'report.html'}" in printed and (directory / "report.html").is_file()
     half = results(config)
     assert {"completed", "running"} == {row["state"] for row in half}
     finished = {row["trial"]: scores(row) for row in half if row["state"] == "completed"}

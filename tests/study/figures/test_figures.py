@@ -76,7 +76,7 @@ def test_the_forest_has_each_finalist_with_its_difference_and_the_margin(rows: S
     assert rows.answer is not None
     found = {row.difference.mean: row.difference for row in rows.answer.verdict.table}
     points = [trace for trace in traces(figure) if trace.error_x.array is not None]
-    assert sorted(trace.x[0] for trace in points) == sorted(found)
+    assert sorted(trace.x[0] for trace in points) == sorted(row.difference.mean for row in rows.answer.verdict.table)
     for trace in points:
         difference = found[trace.x[0]]
         half = 0.0 if difference.n < 2 else difference.high - difference.mean

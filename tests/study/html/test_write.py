@@ -20,6 +20,15 @@ from tune_seg.study.prepare import locked
 CHARTS = [name for name in vars(Plots) if not name.startswith("_")]
 
 
+@pytest.fixture(scope="module")
+def written(rows_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a copy of a finished study, whose packs lie beside it."""
+    folder = tmp_path_factory.mktemp("written")
+    for name in ("rows", PACKS):
+        shutil.copytree(rows_study.parent / "studies" / name, folder / name)
+    return write_report(folder / "rows")
+
+
 @pytest.fixture
 def study(rows_study: Path, tmp_path: Path) -> Path:
     """A copy of a finished study, with the packs that lie beside it."""
@@ -29,9 +38,9 @@ def study(rows_study: Path, tmp_path: Path) -> Path:
     return tmp_path / "rows"
 
 
-def shown(directory: Path) -> dict[str, str]:
-    """The text of each section of the report, without its charts and tags, by the id of its heading."""
-    page = write_report(directory).read_text(encoding="utf-8")
+def shown(file: Path) -> dict[str, str]:
+    """The text of each section of a report, without its charts and tags, by the id of its heading."""
+    page = file.read_text(encoding="utf-8")
     body = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", page, flags=re.DOTALL).partition("<main")[2]
     sections = re.split(r'id="(?=[a-z]+">)', body)[1:]
     return {part.partition('"')[0]: unescape(re.sub(r"<[^>]+>", " ", part.partition(">")[2])) for part in sections}
@@ -39,15 +48,14 @@ def shown(directory: Path) -> dict[str, str]:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (1920, False), (1920, True)])
-def test_a_person_sees_all_of_it_without_a_network(study: Path, width: int, dark: bool) -> None:
-    file = write_report(study)
-    contents = read_study(study)
+def test_a_person_sees_all_of_it_without_a_network(written: Path, width: int, dark: bool) -> None:
+    contents = read_study(written.parent)
     drawn = [name for name in CHARTS if not _is_empty(contents, name)]
     assert contents.answer is not None and {"forest", "curves", "class_recall"} <= {*drawn}
     with browser() as page:
-        page.open(file, width, dark=dark)
+        page.open(written, width, dark=dark)
         assert page.problems == []
-        assert page.requests == [file.as_uri()]
+        assert page.requests == [written.as_uri()]
         text = page.run("document.body.innerText")
         assert (
             verdict_text(contents.answer, contents.config.objectives, 0.01, Cost(None)).plain.partition("Verdict: ")[2]
@@ -85,25 +93,25 @@ def _is_empty(contents: object, name: str) -> bool:
     return False
 
 
-def test_the_top_says_the_verdict_and_what_to_do_next(study: Path) -> None:
-    top = shown(study)["answer"]
-    contents = read_study(study)
+def test_the_top_says_the_verdict_and_what_to_do_next(written: Path) -> None:
+    top = shown(written)["answer"]
+    contents = read_study(written.parent)
     assert contents.answer is not None
     sentence = verdict_text(contents.answer, contents.config.objectives, 0.01, Cost(None)).plain
     assert sentence in top
     assert "tune-seg search loss_schedule --data ROOT" in top  # this study is undecided: there is no winner to use
 
 
-def test_a_section_without_data_says_why(study: Path) -> None:
-    sections = shown(study)
+def test_a_section_without_data_says_why(written: Path) -> None:
+    sections = shown(written)
     assert "The study has one objective, mdice; a front needs two." in sections["pareto"]
     assert "below 20 an importance would be chance" in sections["importance"]
 
 
-def test_images_name_the_class_and_what_each_model_finds(study: Path) -> None:
-    text = shown(study)["images"]
+def test_images_name_the_class_and_what_each_model_finds(written: Path) -> None:
+    text = shown(written)["images"]
     assert re.search(r"Class [\w ]+, [\d.]+ % of the training pixels", text)
-    found = re.findall(r"Image \d+: of (\d+) pixels of [\w ]+, plain cross entropy finds (\d+), .* (\d+)\n", text)
+    found = re.findall(r"Image \d+: of (\d+) pixels of [\w ]+, plain cross entropy finds (\d+), .* (\d+)\s*\n", text)
     assert 1 <= len(found) <= 3
     apart = [abs(int(ce) - int(other)) for _, ce, other in found]
     assert apart == sorted(apart, reverse=True) and apart[-1] > 0
@@ -112,12 +120,12 @@ def test_images_name_the_class_and_what_each_model_finds(study: Path) -> None:
 
 def test_without_the_models_the_images_are_left_out_in_a_sentence(study: Path) -> None:
     shutil.rmtree(study / MODELS)
-    assert "No images are shown, as the models cannot be read" in shown(study)["images"]
+    assert "No images are shown, as the models cannot be read" in shown(write_report(study))["images"]
 
 
 def test_without_the_pack_no_verdict_is_claimed(study: Path) -> None:
     shutil.rmtree(study.parent / PACKS)
-    sections = shown(study)
+    sections = shown(write_report(study))
     assert "The verdict cannot be drawn again." in sections["answer"] and "packed data cannot be read" in sections["answer"]
     assert " better " not in sections["answer"] and "Not decided" not in sections["answer"]
     assert "packed data are gone" in sections["images"]
@@ -133,6 +141,10 @@ def test_a_running_study_is_read_and_left_as_it_is(study: Path) -> None:
         write_report(study)
     assert journal.read_bytes() == torn
     assert len(read_study(study).records) == 10
+
+
+def test_a_study_that_ends_leaves_its_report(rows_study: Path) -> None:
+    assert "Verdict: " in shown(rows_study.parent / "studies" / "rows" / REPORT)["answer"]
 
 
 def test_what_is_no_study_is_said(tmp_path: Path, study: Path) -> None:
