@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cells import row, value
 
-from tune_seg import clean, confirm, export, predict, report, search
+from tune_seg import clean, confirm, export, predict, report, search, ui
 from tune_seg.config.allowed import allowed
 from tune_seg.config.base import field_docs
 from tune_seg.data.options import options_of
@@ -53,6 +53,7 @@ def _metrics() -> str:
 _TABLES: dict[str, Callable[[], str]] = {
     "search-options": lambda: _command_options(search.parser()),
     "confirm-options": lambda: _command_options(confirm.parser()),
+    "ui-options": lambda: _command_options(ui.parser()),
     "predict-options": lambda: _command_options(predict.parser()),
     "export-options": lambda: _command_options(export.parser()),
     "report-options": lambda: _command_options(report.parser()),

@@ -59,7 +59,7 @@ def parser() -> Parser:
     parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
     parser.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
     parser.add_argument(
-        "--port", type=int, default=_PORT, metavar="N", help="where it listens, on this machine alone (default: %(default)s)"
+        "--port", type=int, default=_PORT, metavar="N", help=f"where it listens, on this machine alone ({_PORT})"
     )
     return parser
 

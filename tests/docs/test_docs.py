@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.support import CHECKOUT
-from tune_seg import confirm, export, predict, report
+from tune_seg import clean, confirm, export, predict, report, ui
 from tune_seg.config import StudyConfig, parse
 from tune_seg.losses import LOSSES
 from tune_seg.metric_names import CATALOGUE, METRICS
@@ -153,7 +153,9 @@ def test_the_table_of_the_search_command_has_what_its_help_says() -> None:
     assert rows["--max-concurrent"] == options["--max-concurrent"].help
 
 
-@pytest.mark.parametrize("command", [confirm, predict, export, report], ids=["confirm", "predict", "export", "report"])
+@pytest.mark.parametrize(
+    "command", [confirm, ui, predict, export, report, clean], ids=lambda each: each.__name__.rpartition(".")[2]
+)
 def test_the_table_of_a_command_has_what_its_help_says(command: ModuleType) -> None:
     name = command.__name__.rpartition(".")[2]
     section = (ROOT / "docs" / "command.md").read_text().partition(f"## tune-seg {name}")[2].partition("\n## ")[0]

@@ -6,7 +6,7 @@ writes such tags itself where somebody shares a view. Of versions before 3.17 th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.config import StudyConfig
@@ -88,8 +88,3 @@ def _width(column: str) -> int:
 def _tag(name: str, state: Mapping[str, Any]) -> str:
     # 3.17 reads `state`, and shows `name` in its menu of views; earlier versions read the keys of the state itself
     return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state), **state})
-
-
-def shown_columns(config: StudyConfig) -> Sequence[str]:
-    """The titles of the columns of the first view, from left to right."""
-    return [column.partition("`")[2].rstrip("`") for column in _state(config)["selectedColumns"]]
