@@ -99,7 +99,7 @@ def test_a_machine_is_told_in_json_and_people_elsewhere(tmp_path: Path) -> None:
 def test_a_log_has_signs_of_life_and_the_folder_has_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat, "_EVERY", 0.2)
+    monkeypatch.setattr(beat, "_EVERY", 0.02)
     config = write_config(tmp_path / "alive.yaml")
     assert search(config, "--trials", "2", "--set", "search.early_stopping.kind=none") == 0
     lines = capsys.readouterr().out.splitlines()
