@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.parallel import completed_of_search
 from tune_seg.study.figures.style import COLOURS, NothingToShow, styled
-from tune_seg.study.output.words import label
+from tune_seg.study.output.words import counted, label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -34,7 +34,7 @@ def importances(study: StudyContents) -> "Figure":
     shown = [trial for trial in shown if trial.state is optuna.trial.TrialState.COMPLETE]
     if len(shown) < _FEWEST:
         raise NothingToShow(
-            f"{len(shown)} trials of the search ran to their end; below {_FEWEST} an importance would be chance."
+            f"{counted(len(shown), 'trial')} of the search ran to the end; below {_FEWEST} an importance would be chance."
         )
     sampled = optuna.create_study(directions=["maximize"] * len(study.config.objectives))
     sampled.add_trials(shown)

@@ -37,7 +37,7 @@ def path(study: StudyContents) -> "Figure":
     if study.plain is None or study.taken is None:
         raise NothingToShow("Plain cross entropy did not run to its end, so no way begins there.")
     if study.taken.id == study.plain.id:
-        raise NothingToShow("Plain cross entropy is the one to take: there is no way to go.")
+        raise NothingToShow("Plain cross entropy has the best score so far, or is the one to take: there is no way to go.")
     steps = _shortest(study.plain, study.taken, study.completed)
     labels = ["plain ce"]
     for before, after in pairwise(steps):

@@ -142,6 +142,8 @@ def _answered(study: StudyContents) -> Answered:
         lines += [*adjusted_lines(answer), *diverged_lines(answer), *undefined_lines(answer, study.objective)]
         lines += apart_lines(answer, study.objective, config.search.confirm.margin)
         lines += [] if test is None else [line.strip() for line in test_lines(answer, study.objective, test)]
+    if not all(record.state.ended for record in study.records):
+        lines.append("The study is not finished: this is what is known so far.")
     commands = list(next_lines(config, study.directory, study.records, answer, cost, opened=test is not None))
     return Answered(kind, verdict, lines, [*map(_command, commands)] if study.packed is not None else ())
 
