@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-import torch
-
 from tune_seg.config import ModelConfig
-from tune_seg.models.build import build_model
 
 _BYTES_A_TENSOR: Final = 350
 """What a file says of each tensor beside its numbers, by measurement."""
@@ -40,6 +37,10 @@ def model_size(config: ModelConfig, num_classes: int, in_channels: int = 3) -> M
         >>> model_size(ModelConfig(architecture="Unet", encoder="resnet18"), num_classes=11).weights // 10**6
         57
     """
+    import torch  # here: a process without it takes the sizes from one that has it
+
+    from tune_seg.models.build import build_model
+
     with torch.device("meta"):
         model = build_model(config.model_copy(update={"weights": "none"}), num_classes, in_channels=in_channels)
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
