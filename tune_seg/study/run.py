@@ -18,6 +18,7 @@ from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE
 from tune_seg.study.html.write import write_report
 from tune_seg.study.kept_weights import clear_weights
 from tune_seg.study.output.class_warnings import warn_of_classes
+from tune_seg.study.output.command_lines import called_in_commands, command
 from tune_seg.study.output.disk import disk_line
 from tune_seg.study.output.events import Events
 from tune_seg.study.output.heartbeat import heartbeat
@@ -40,13 +41,14 @@ from tune_seg.study.output.progress import Planned, StudyProgress
 from tune_seg.study.output.report import Surroundings, final_report, training_cost
 from tune_seg.study.output.results import ResultsFile, write_configurations, write_study
 from tune_seg.study.output.say import say, waiting
+from tune_seg.study.output.sentence import Cost
 from tune_seg.study.output.standing import standing
 from tune_seg.study.output.tracking import Tracker
 from tune_seg.study.plan import Plan, plan_study
 from tune_seg.study.prepare import Prepared, locked, prepared
 from tune_seg.study.profiling import Profile
 from tune_seg.study.ray_tune import cluster
-from tune_seg.study.record import State
+from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse, in_order_of_prefixes
 from tune_seg.study.scoring import Scored, score_afterwards
@@ -180,26 +182,59 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
             finally:
                 with waiting(console, "Ray and MLflow end"):
                     _end(ready, tracker, outcome, profile)
-        finished, found = outcome is Outcome.FINISHED, list(records.trials.values())
-        with waiting(console, "the answer is scored and its models are stored"):
-            scored = Scored() if answer is None or not finished else _scored(ready, answer, records.study_id, more)
-        surroundings, cost = _surroundings(ready, scored), training_cost(found, ready.slots)
-        final_report(console, config, found, answer, surroundings)
-        write_markdown(directory / TEXT_REPORT, config, found, answer, surroundings, finished=finished)
-        _write_report(ready, records, console, {} if more is None else more.asked)
-        with waiting(console, "MLflow gets the answer"):
-            tracker.conclude(
-                conclusion(config, directory, found, answer, cost=cost, data=_data(ready), models=scored.models)
-            )
+        ended = _Ended(ready, records, answer, outcome is Outcome.FINISHED, more)
+        scored = _concluded(ended, console, tracker)
     if events is not None:
-        events.answer(answer, config, cost)
-    say_where(console, directory, tracker, finished=finished)
+        events.answer(answer, config, ended.cost)
+    say_where(console, directory, tracker, finished=ended.finished)
     say_disk(console, config, directory)
     say_failures(console, records)
-    if finished:
-        asked = {} if more is None else more.asked
-        say_next(console, next_lines(config, directory, found, answer, cost, asked=asked, opened=scored.test is not None))
+    if ended.finished:
+        opened = scored.test is not None
+        say_next(console, next_lines(config, directory, ended.found, answer, ended.cost, asked=ended.asked, opened=opened))
     return outcome
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A session whose trials are over."""
+
+    ready: Prepared
+    records: Records
+    answer: Answer | None
+    finished: bool
+    more: More | None
+
+    @property
+    def found(self) -> list[Record]:
+        return list(self.records.trials.values())
+
+    @property
+    def cost(self) -> Cost:
+        return training_cost(self.found, self.ready.slots)
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """What `tune-seg confirm` has set for this session alone."""
+        return {} if self.more is None else self.more.asked
+
+
+def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
+    """Score what was decided, and tell it in the terminal, in two files and to MLflow."""
+    ready, answer, found = ended.ready, ended.answer, ended.found
+    config, directory = ready.config, ready.directory
+    scored = Scored()
+    if answer is not None and ended.finished:
+        with waiting(console, "the answer is scored and its models are stored"):
+            scored = _scored(ready, answer, ended.records.study_id, ended.more)
+    surroundings = _surroundings(ready, scored)
+    final_report(console, config, found, answer, surroundings)
+    write_markdown(directory / TEXT_REPORT, config, found, answer, surroundings, finished=ended.finished)
+    _write_report(ended, console)
+    with waiting(console, "MLflow gets the answer"):
+        data, models = _data(ready), scored.models
+        tracker.conclude(conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models))
+    return scored
 
 
 def _planned(records: Records, confirmation: Confirmation) -> Planned:
@@ -223,15 +258,17 @@ def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profil
     return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
 
 
-def _write_report(ready: Prepared, records: Records, console: Console, asked: Mapping[str, Any]) -> None:
+def _write_report(ended: _Ended, console: Console) -> None:
     """Write the report, where a trial has run to its end, and say where it is."""
-    if not any(record.state is State.COMPLETED for record in records.trials.values()):
+    if not any(record.state is State.COMPLETED for record in ended.found):
         return
+    directory = ended.ready.directory
     try:
-        say(console, f"Report: {write_report(ready.directory, asked)}")
+        say(console, f"Report: {write_report(directory, ended.asked)}")
     except Exception as error:  # whatever it is, the study has an answer, which has been printed
         reason = str(error).strip().rpartition("\n")[2]
-        say(console, f"Warning: the report was not written ({reason}); tune-seg report {ready.directory} tries it again")
+        again = f"{command()} report {called_in_commands(directory)}"
+        say(console, f"Warning: the report was not written ({reason}); {again} tries it again")
 
 
 def _data(ready: Prepared) -> Data:

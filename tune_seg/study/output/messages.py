@@ -92,7 +92,7 @@ def say_disk(console: Console, config: StudyConfig, directory: Path) -> None:
     packs += list((directory.parent / PACKS).glob(f"{config.data.test_content}*"))
     store = config.compute.store or str(directory.parent / STORE)
     kept = [
-        f"results {size_of(bytes_of(of_study - models))}",
+        f"results {size_of(bytes_of(of_study) - bytes_of(models))}",
         f"models {size_of(bytes_of(models))}",
         f"packed images {size_of(bytes_of(packs))}",
     ]
