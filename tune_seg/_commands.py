@@ -41,8 +41,12 @@ def run(main: Callable[[], int]) -> int:
     return status
 
 
-def reported(study: Callable[[], int]) -> int:
-    """Call what runs a study; its exit status. Wrong input and Ctrl-C are said in a line.
+CONTINUES: Final = "; run the same command again to continue"
+"""What is said of a study that was interrupted."""
+
+
+def reported(study: Callable[[], int], further: str = "") -> int:
+    """Call what a command does; its exit status. Wrong input and Ctrl-C are said in a line, which `further` ends.
 
     So are SIGTERM and SIGHUP: :func:`~tune_seg._endings.treat_as_ctrl_c`.
     """
@@ -53,7 +57,7 @@ def reported(study: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
+        print(f"interrupted{further}", file=sys.stderr)
         return 130
     finally:
         for each, handler in before.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
-from tune_seg._commands import reported, run
+from tune_seg._commands import CONTINUES, reported, run
 from tune_seg.study.files import existing_study
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return confirm_study(directory, overrides, arguments.hours, events=events).value
 
     if not arguments.json:
-        return reported(lambda: confirm(None))
+        return reported(lambda: confirm(None), CONTINUES)
     from tune_seg.study.output.events import reported_in_events
 
     return reported_in_events(confirm)

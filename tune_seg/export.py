@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         directory = existing_study(arguments.study, arguments.studies)
         if not arguments.onnx and arguments.out.suffix.lower() == _ONNX:
             raise InputError(f"{arguments.out}: add --onnx to write ONNX, or call the file {arguments.out.stem}.safetensors")
+        if arguments.onnx and arguments.out.suffix.lower() != _ONNX:
+            raise InputError(f"{arguments.out}: call a file of ONNX {arguments.out.stem}{_ONNX}")
         trial = arguments.trial
         if trial is None:
             trial, note = choose(directory, plain=arguments.ce)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_seg._arguments import Parser
-from tune_seg._commands import reported, run
+from tune_seg._commands import CONTINUES, reported, run
 from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
 from tune_seg.study.files import CONFIGURATION, PACKS, STUDIES, directory_of
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _search(studies, began if arguments.profile else None, events)
 
     if not arguments.json:
-        return reported(lambda: search(None))
+        return reported(lambda: search(None), CONTINUES)
     from tune_seg.study.output.events import reported_in_events
 
     return reported_in_events(search)

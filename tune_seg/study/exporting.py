@@ -25,7 +25,7 @@ from tune_seg.data.packing.origin import origins_of
 from tune_seg.errors import InputError
 from tune_seg.inference.model_file import SUFFIX, read_description, write_model
 from tune_seg.study.configuration import load_config
-from tune_seg.study.configurations import REPEATED, Configuration
+from tune_seg.study.configurations import REPEATED
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, RESULTS, STORE
@@ -46,6 +46,9 @@ ANSWERED: Final = "answer.json"
 """The file beside the models that says of how many ended trials the answer was drawn."""
 
 
+_TRIAL: Final = ", trial "
+
+
 def model_file(directory: Path, name: str) -> Path:
     """The file of a model in the directory of a study."""
     return directory / MODELS / f"{name}{SUFFIX}"
@@ -64,11 +67,6 @@ def existing_model(directory: Path, name: str) -> Path:
             "with --trial N (column `trial` of results.parquet)"
         )
     return path
-
-
-def best_stored(config: StudyConfig, configuration: Configuration) -> Record | None:
-    """Of the trials of a configuration that noted where their weights are, the one with the best objective."""
-    return best_of(config, [trial for trial in configuration.completed if trial.checkpoint is not None])
 
 
 def best_of(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
@@ -97,14 +95,16 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
     for name, id in ((WINNER, answer.verdict.recommended), (PLAIN, answer.reference)):
         file, repeats = model_file(directory, name), answer.contenders[id]
         stored = [trial for trial in repeats.completed if weights_of(trial, directory) is not None]
-        there = [trial for trial in repeats.completed if _is_of(file, trial, directory)]
+        number = _trial_of(file)
+        there = [trial for trial in repeats.completed if trial.number == number]
         best = best_of(config, [*there, *stored])
         try:
-            if best is None or best not in there:
-                file.unlink(missing_ok=True)
-                if best is None:
-                    raise InputError(f"no weights of {repeats.name} are stored any more")
-                same = [path for path in written.values() if _is_of(path, best, directory)]
+            if best is None:
+                if number is not None:  # that of another configuration would be taken for this one's
+                    file.unlink()
+                raise InputError(f"no weights of {repeats.name} are stored any more")
+            if best not in there:
+                same = [path for path in written.values() if _trial_of(path) == best.number]
                 if not same or not _named_too(same[0], file):
                     _export(best, config, pack, directory, file, elsewhere)
                 _have_once(file, best, directory)
@@ -179,16 +179,13 @@ def _named_too(file: Path, name: Path) -> bool:
     return True
 
 
-def _is_of(file: Path, trial: Record, directory: Path) -> bool:
-    """Whether a model is that of a trial, so that it need not be written again."""
+def _trial_of(file: Path) -> int | None:
+    """The number of the trial that a model of a study is of, whatever the study was called then; None: unknown."""
     try:
-        return read_description(file).study == _origin(trial, directory)
-    except InputError:
-        return False
-
-
-def _origin(trial: Record, directory: Path) -> str:
-    return f"{directory.name}, trial {trial.number}"
+        number = read_description(file).study.rpartition(_TRIAL)[2]
+    except InputError:  # it is not there, or a former version has written it
+        return None
+    return int(number) if number.isdecimal() else None
 
 
 def export_trial(directory: Path, number: int, out: Path) -> Record:
@@ -286,7 +283,7 @@ def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out
         "fitted": last.evaluation.fitted,
         "intensity_rule": _intensity_rule(pack),
         "version": version("tune-seg"),
-        "study": _origin(trial, directory),
+        "study": f"{directory.name}{_TRIAL}{trial.number}",
     }
     elsewhere(_written, trial.config, config.data, str(pack), located(trial.checkpoint, directory), out, said)
 

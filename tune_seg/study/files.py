@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from tune_seg.errors import InputError
@@ -119,5 +121,10 @@ def existing_study(study: str, studies: Path) -> Path:
 
 def bytes_of(files: Iterable[Path]) -> int:
     """The size of those of some files that are there; one that has several names, or is named twice, counts once."""
-    found = (path.stat() for path in files if path.is_file())
-    return sum({(status.st_dev, status.st_ino): status.st_size for status in found}.values())
+    sizes: dict[tuple[int, int], int] = {}
+    for path in files:
+        with suppress(OSError):  # it is removed meanwhile
+            status = path.stat()
+            if S_ISREG(status.st_mode):
+                sizes[status.st_dev, status.st_ino] = status.st_size
+    return sum(sizes.values())

@@ -18,7 +18,7 @@ from tune_seg.errors import InputError
 from tune_seg.study.exporting import is_stored, located
 from tune_seg.study.files import CONFIGURATION, JOURNAL, RESULTS, STORE
 from tune_seg.study.record import Record, State
-from tune_seg.training.checkpoints import CheckpointStore
+from tune_seg.training.checkpoints import WEIGHTS, CheckpointStore
 
 _COMPLETED: Final = re.compile(r'"outcome":\{"state":"completed"')
 _CHECKPOINT: Final = re.compile(r'"checkpoint":"([^"]+)"')
@@ -55,7 +55,8 @@ def unneeded(trials: Sequence[Record], needed: Collection[int], directory: Path)
         InputError: the files of another study cannot be read.
     """
     ended = [trial for trial in trials if trial.state is State.COMPLETED and trial.checkpoint is not None]
-    spare = [trial for trial in ended if trial.number not in needed and own_weights(trial, directory).is_file()]
+    own = [trial for trial in ended if trial.number not in needed and WEIGHTS in own_weights(trial, directory).name]
+    spare = [trial for trial in own if own_weights(trial, directory).is_file()]
     if not spare:
         return []
     # trials that begin alike and never part have one file
@@ -102,8 +103,8 @@ def _begun_with(configuration: Path) -> frozenset[str]:
 def _files(configuration: Path, written: int) -> frozenset[str]:  # another time where the file is another by now
     try:
         values = yaml.safe_load(configuration.read_text(encoding="utf-8"))
-        return frozenset(Path(path).name for path in values.get("files", {}))
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        return frozenset(Path(path).name for path in values.get("files") or {})
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"{configuration} cannot be read ({error}); correct it, or move the study elsewhere") from None
 
 

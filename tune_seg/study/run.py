@@ -229,8 +229,7 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
             scored = _scored(ready, answer, ended.records.study_id, ended.more)
     surroundings = _surroundings(ready, scored)
     final_report(console, config, found, answer, surroundings)
-    write_markdown(directory / TEXT_REPORT, config, found, answer, surroundings, finished=ended.finished)
-    _write_report(ended, console)
+    _write_reports(ended, surroundings, console)
     with waiting(console, "MLflow gets the answer"):
         data, models = _data(ready), scored.models
         tracker.conclude(conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models))
@@ -258,13 +257,15 @@ def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profil
     return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
 
 
-def _write_report(ended: _Ended, console: Console) -> None:
-    """Write the report, where a trial has run to its end, and say where it is."""
-    if not any(record.state is State.COMPLETED for record in ended.found):
-        return
-    directory = ended.ready.directory
+def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console) -> None:
+    """Write the report as text and, where a trial has run to its end, as a page, and say where that is."""
+    directory, config, found = ended.ready.directory, ended.ready.config, ended.found
     try:
-        say(console, f"Report: {write_report(directory, ended.asked)}")
+        write_markdown(directory / TEXT_REPORT, config, found, ended.answer, surroundings, finished=ended.finished)
+        if any(record.state is State.COMPLETED for record in found):
+            with waiting(console, "the report is written"):
+                path = write_report(directory, ended.asked)
+            say(console, f"Report: {path}")
     except Exception as error:  # whatever it is, the study has an answer, which has been printed
         reason = str(error).strip().rpartition("\n")[2]
         again = f"{command()} report {called_in_commands(directory)}"
@@ -356,8 +357,15 @@ def _reuse_store(
     drawn = () if config.search.sampler == "grid" else sample_trials(config, ready.space, _SAMPLES)
     reuse = Reuse(data, records.planned, map(config.trial, drawn), store)
 
+    seen = -1
+
     def clear() -> None:
+        nonlocal seen
         trials = list(records.trials.values())
+        ended = sum(trial.state.ended for trial in trials)
+        if ended == seen:  # to find out whose weights are needed takes a moment where there are many
+            return
+        seen = ended
         clear_weights(trials, confirmation.needed(trials), ready.directory, store)
 
     with store.within(config.compute.store_gb * 1e9, reuse.uses, clear):

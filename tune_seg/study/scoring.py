@@ -18,7 +18,7 @@ from tune_seg.errors import InputError
 from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
-from tune_seg.study.exporting import export_models, is_stored
+from tune_seg.study.exporting import export_models, weights_of
 from tune_seg.study.files import ENSEMBLE
 from tune_seg.study.held_out import HeldOutScore, looks_file, note_look, read_looks, read_scores, write_scores
 from tune_seg.study.record import Record, State
@@ -173,6 +173,9 @@ class _HeldOut:
         self._repeats = {id: answer.contenders[id].repeats for id in chosen}
         self._missing: dict[int, str] = {}  # why a trial has no score, by its number
 
+    def _weights(self, trial: Record) -> str | None:
+        return weights_of(trial, self._directory)
+
     def scores(self, elsewhere: Elsewhere) -> TestScores:
         """Score what was not scored before.
 
@@ -182,7 +185,7 @@ class _HeldOut:
         content = self._test.content_id
         known = read_scores(self._directory, content)
         trials = [trial for repeats in self._repeats.values() for trial in repeats if trial.state is not State.DIVERGED]
-        self._missing = {each.number: _GONE for each in trials if each.number not in known and not _has_weights(each)}
+        self._missing = {each.number: _GONE for each in trials if each.number not in known and self._weights(each) is None}
         unscored = f"it has no {self._metric} on the validation images"
         self._missing |= {trial.number: unscored for id, trial in self._each() if self._promised(id, trial) is None}
         self._check_both()  # before anybody looks
@@ -238,7 +241,7 @@ class _HeldOut:
 
     def _scored(self, trial: Record, elsewhere: Elsewhere) -> HeldOutScore:
         temperature = trial.history[-1].evaluation.scaled[TEMPERATURE].temperature
-        found: Evaluation = elsewhere(_on_test, trial.config, trial.checkpoint, str(self._test.path), temperature)
+        found: Evaluation = elsewhere(_on_test, trial.config, self._weights(trial), str(self._test.path), temperature)
         assert found.images is not None
         return HeldOutScore({**found.metrics, **found.scaled_metrics}, found.images)
 
@@ -282,7 +285,7 @@ def _seed_ensemble(answer: Answer, packed: PackedData, directory: Path, elsewher
     repeats = answer.contenders[answer.reference].repeats
     if len(repeats) < _MIN_MODELS:
         return None
-    stored = [trial for trial in repeats if trial.state is State.COMPLETED and _has_weights(trial)]
+    stored = [trial for trial in repeats if weights_of(trial, directory) is not None]
     by_fold: dict[int | None, list[Record]] = {}
     for trial in stored:
         by_fold.setdefault(trial.config.fold, []).append(trial)
@@ -295,7 +298,8 @@ def _seed_ensemble(answer: Answer, packed: PackedData, directory: Path, elsewher
         raise InputError(f"each of its {len(repeats)} repeats validates on a fold of its own")
     if len(alike) < _MIN_MODELS:
         raise InputError(f"{len(stored)} of its {len(repeats)} repeats has run to its end and has its weights stored")
-    found: Evaluation = elsewhere(_mean_output, alike[0].config, [trial.checkpoint for trial in alike], str(packed.path))
+    weights = [weights_of(trial, directory) for trial in alike]
+    found: Evaluation = elsewhere(_mean_output, alike[0].config, weights, str(packed.path))
     metrics = {**found.metrics, **found.scaled_metrics}
     _write_ensemble(directory, {"configuration": answer.reference, "trials": numbers, "metrics": metrics})
     return {**metrics, "seeds": len(alike)}
@@ -315,10 +319,6 @@ def _write_ensemble(directory: Path, values: Mapping[str, Any]) -> None:
     partial = (directory / ENSEMBLE).with_suffix(".partial")
     partial.write_text(json.dumps(values), encoding="utf-8")
     os.replace(partial, directory / ENSEMBLE)
-
-
-def _has_weights(trial: Record) -> bool:
-    return trial.checkpoint is not None and is_stored(trial.checkpoint)
 
 
 def _reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from tests.support.reported import answer_of, record, repeats
 from tune_seg.config import StudyConfig, parse
 from tune_seg.study.configurations import configurations
 from tune_seg.study.confirmation import Answer
+from tune_seg.study.exporting import WINNER, model_file
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.sentence import Cost, verdict_text
 from tune_seg.study.record import Record, State
@@ -29,13 +30,16 @@ def said(records: list[Record], answer: Answer | None, directory: Path | None = 
     return list(next_lines(study, directory or Path.cwd() / "studies" / "mine", records, answer, Cost(30.0)))
 
 
-def test_what_is_decided_is_to_be_used() -> None:
-    records = [replace(each, checkpoint=f"/store/{each.number}.pt") for each in BETTER]
-    assert said(records, answer_of(records)) == ["To use focal: weights of trial 11, /store/11.pt, see docs/models.md"]
+def test_what_is_decided_is_to_be_used(tmp_path: Path) -> None:
     (line,) = said(BETTER, answer_of(BETTER))
     assert line == "To use focal: its settings are in configurations.parquet; its weights were not stored."
-    (line,) = said(records, answer_of(records), objective=["s_rec", "accuracy"])
-    assert line.startswith("To use one of the front: its weights are in the column `checkpoint`")
+    (line,) = said(BETTER, answer_of(BETTER), objective=["s_rec", "accuracy"])
+    assert line.startswith("To use one of the front: ")
+    assert line.endswith(" predict mine IMAGES --out DIR --trial N (column `trial` of results.parquet)")
+    model_file(tmp_path, WINNER).parent.mkdir()
+    model_file(tmp_path, WINNER).touch()
+    (line,) = said(BETTER, answer_of(BETTER), tmp_path)
+    assert line.startswith("To use focal: ") and line.endswith(f" predict {tmp_path} IMAGES --out DIR")
 
 
 def test_what_is_not_decided_is_decided_by_more_seeds_with_their_price() -> None:

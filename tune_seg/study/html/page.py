@@ -1,5 +1,6 @@
 """The page: its sections in their order, and what each says where it has nothing to show."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +59,10 @@ class Section:
     lines: Sequence[str] = ()
     tables: Sequence[Table] = ()
     examples: Examples | None = None
+
+
+_TYPED: Final = re.compile(r"(.*?)((?:\S*tune-seg|\S+ -m tune_seg)(?: (?:'[^']*'|[^\s'(]\S*))+)(.*)")
+"""A line with a command, whose words have blanks only within quotes."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +154,9 @@ def _answered(study: StudyContents) -> Answered:
 
 
 def _command(line: str) -> Command:
-    """Divide a line of :func:`next_lines`: a sentence, a colon, what to type, and something in parentheses."""
-    before, colon, rest = line.partition(": ")
-    if "tune-seg " not in rest and "-m tune_seg" not in rest:
-        return Command(line, "", "")
-    typed, bracket, after = rest.partition(" (")
-    return Command(f"{before}{colon}", typed, f"{bracket}{after}")
+    """Divide a line of :func:`next_lines`: what is before the command, the command, and what follows it."""
+    found = _TYPED.fullmatch(line)
+    return Command(line, "", "") if found is None else Command(*found.groups())
 
 
 def _cost(study: StudyContents) -> Cost:

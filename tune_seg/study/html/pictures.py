@@ -103,6 +103,11 @@ def examples(study: StudyContents) -> Examples:
         numbers = [int(read_description(file).study.rpartition(" ")[2]) for file in files]
     except (InputError, ValueError) as error:
         raise NothingToShow(f"No images are shown, as the models cannot be read: {error}.") from None
+    of_both = [{trial.number for trial in configuration.trials} for configuration in (taken, plain)]
+    if any(number not in trials for number, trials in zip(numbers, of_both, strict=True)):
+        raise NothingToShow(
+            "No images are shown: the models in the folder are of an earlier answer. Run the study to its end."
+        )
     folds = {study.records[number].config.fold for number in numbers if number < len(study.records)}
     counts = [read_images(study.directory, number) for number in numbers]
     first, second = counts

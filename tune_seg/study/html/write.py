@@ -1,10 +1,10 @@
 """The file of the report."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tune_seg._whole_file import whole_file
 from tune_seg.errors import InputError
 from tune_seg.study.contents import read_study
 from tune_seg.study.files import REPORT
@@ -22,14 +22,19 @@ def write_report(directory: Path, overrides: Mapping[str, Any] | None = None) ->
         The file, which appears whole or not at all.
 
     Raises:
-        InputError: there is no study, no trial has begun, a file is damaged, or the report cannot be written.
+        InputError: there is no study, no trial has begun, a file is damaged, the report cannot be written, or it would lack the verdict that the one
+            which is there has.
     """
-    text = page(read_study(directory, overrides))
-    path = directory / REPORT
-    partial = path.with_suffix(".partial")
+    study, path = read_study(directory, overrides), directory / REPORT
+    if study.packed is None and path.is_file():
+        raise InputError(
+            f"{path}: stays as it is: the packed images are gone, without which no verdict can be drawn again. Run the study "
+            "again, which packs them"
+        )
+    text = page(study)
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path

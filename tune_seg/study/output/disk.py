@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tune_seg.study.files import bytes_of
+from tune_seg.study.output.words import size_of
 from tune_seg.training.checkpoints import CheckpointStore
 
 
@@ -20,14 +22,4 @@ def disk_line(directory: Path, store: CheckpointStore | None) -> str:
 
 
 def _size(folder: Path) -> str:
-    """How large the files in a folder are together: what is removed meanwhile counts nothing."""
-    size = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                size += os.lstat(os.path.join(parent, name)).st_size
-            except OSError:
-                continue
-    units = ("B", "kB", "MB", "GB")
-    place = next((place for place in range(3) if size < 1000 ** (place + 1)), 3)
-    return f"{size / 1000**place:.3g} {units[place]}"
+    return size_of(bytes_of(Path(parent, name) for parent, _, names in os.walk(folder) for name in names))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from tune_seg._commands import reported
+from tune_seg._commands import CONTINUES, reported
 from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import configuration_id, mean_score
 from tune_seg.study.confirmation import Answer
@@ -158,7 +158,7 @@ def reported_in_events(study: Callable[[Events], int]) -> int:
         study: given where its events go.
     """
     with _events_alone() as events:
-        status = reported(lambda: study(events))
+        status = reported(lambda: study(events), CONTINUES)
         events.end(status)
     return status
 

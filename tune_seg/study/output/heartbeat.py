@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _EVERY = 60.0
 """Seconds from one sign to the next."""
@@ -16,7 +16,8 @@ def heartbeat(signs: Sequence[Callable[[], None]]) -> Iterator[None]:
     def beat() -> None:
         while not stop.wait(_EVERY):
             for sign in signs:
-                sign()
+                with suppress(Exception):  # the next one may come; without it nothing is lost
+                    sign()
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -129,10 +129,12 @@ class LiveReport:
             now = time.monotonic()
             if self._progress.ended != seen and now >= look:
                 seen = self._progress.ended
-                self._standing = self._session.standing()
+                with suppress(Exception):  # what stood there stays
+                    self._standing = self._session.standing()
                 look = time.monotonic() + _REST * (time.monotonic() - now)
             if now >= look_at_disk:
-                self._disk = self._session.disk()
+                with suppress(Exception):
+                    self._disk = self._session.disk()
                 look_at_disk = now + _DISK_EVERY
             if self._stop.wait(1.0):
                 return

@@ -1,7 +1,6 @@
 """The report as a file: the tables and the verdict in GitHub-flavoured Markdown."""
 
 import io
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tune_seg._whole_file import whole_file
 from tune_seg.config import StudyConfig
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.output.report import Block, Surroundings, report_blocks
@@ -40,6 +40,9 @@ def write_markdown(
         answer: what the repeats say; None: there are too few.
         surroundings: what else the report needs.
         finished: whether every trial has ended.
+
+    Raises:
+        OSError: it cannot be written.
     """
     ended = sum(record.state.ended for record in records)
     lines = [
@@ -49,9 +52,8 @@ def write_markdown(
         lines.append("The study is not finished: run the same command again to continue it.")
     console = Console(width=_WIDE, file=io.StringIO())
     blocks = [" ".join(lines), *report_blocks(console, config, records, answer, surroundings)]
-    partial = path.with_suffix(".partial")
-    partial.write_text(f"# {_escaped(path.parent.name)}\n\n{as_markdown(blocks)}", encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(f"# {_escaped(path.parent.name)}\n\n{as_markdown(blocks)}", encoding="utf-8")
 
 
 def as_markdown(blocks: Iterable[Block]) -> str:

@@ -97,8 +97,8 @@ def say_disk(console: Console, config: StudyConfig, directory: Path) -> None:
         f"packed images {size_of(bytes_of(packs))}",
     ]
     if "://" not in store:  # where the weights of a model to use are one file with it
-        alone = (path for path in Path(store).glob("*") if path.stat().st_nlink == 1)
-        kept.append(f"other checkpoints of all studies {size_of(bytes_of(alone))} in {store}")
+        beside = bytes_of({*Path(store).glob("*"), *models}) - bytes_of(models)
+        kept.append(f"other checkpoints of all studies {size_of(beside)} in {store}")
     say(console, f"Disk: {', '.join(kept)}. What can be removed: {command()} clean {called_in_commands(directory)}")
 
 

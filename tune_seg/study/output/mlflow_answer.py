@@ -219,6 +219,9 @@ def send_conclusion(client: "MlflowClient", uri: str, run: str, children: Mappin
     tags = {_NOTE: found.note, **found.tags, **({"mlflow.source.git.commit": commit} if commit else {})}
     metrics = [Metric(name, value, now, 0) for name, value in found.metrics.items()]
     client.log_batch(run, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
+    for name in client.get_run(run).data.tags:
+        if name.startswith(f"{RECOMMENDED}/") and name not in tags:
+            client.delete_tag(run, name)
     client.set_experiment_tag(info.experiment_id, _NOTE, found.note)
     wanted = {children[number] for number in found.recommended if number in children}
     of_this = f"tags.`mlflow.parentRunId` = '{run}' AND tags.`{RECOMMENDED}` = 'yes'"

@@ -7,7 +7,7 @@ from typing import Any
 from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.exporting import WINNER, best_stored, model_file
+from tune_seg.study.exporting import WINNER, model_file
 from tune_seg.study.files import CONFIGURATIONS, RESULTS
 from tune_seg.study.output.command_lines import called_in_commands, command
 from tune_seg.study.output.sentence import Cost, called, seeds_to_decide, trainings_to_decide
@@ -46,8 +46,9 @@ def next_lines(
     kept = (f" {option} {asked[key]}" for key, option in _KEPT.items() if asked and key in asked)
     confirm = f"{command()} confirm {named}{''.join(kept)}"
     completed = [each for each in configurations(records) if each.completed]
-    predict = f"{command()} predict {named} IMAGES --out DIR" if model_file(directory, WINNER).is_file() else ""
-    yield from _about_the_answer(config, completed, answer, cost, (confirm, predict), opened)
+    predict = f"{command()} predict {named} IMAGES --out DIR"
+    use = "" if answer is None else _how_to_use(config, answer, predict, directory)
+    yield from _about_the_answer(config, completed, answer, cost, (confirm, use), opened)
     if answer is not None and answer.left_out:
         names = ", ".join(labels(answer.left_out).values())
         yield f"Without a repeat yet, and ahead in the search: {names}. To compare it as well: {confirm}"
@@ -63,7 +64,7 @@ def _about_the_answer(
     commands: tuple[str, str],
     opened: bool,
 ) -> Iterator[str]:
-    confirm, predict = commands
+    confirm, use = commands
     others = [each for each in completed if not is_plain_cross_entropy(each.config)]
     if not completed:
         yield "No trial ran to its end: try a lower learning rate, --set training.lr=..., in a new study, --study NAME."
@@ -73,7 +74,7 @@ def _about_the_answer(
         trainings = FIRST * (1 + min(len(others), config.search.confirm.finalists))
         yield f"To be sure of the best: {confirm} (at least {FIRST} seeds of each: {cost.of(trainings)})"
     elif answer.verdict.kind is not Kind.UNDECIDED:
-        yield _how_to_use(config, answer, predict)
+        yield use
     elif answer.verdict.more_seeds is not None:
         seeds, _ = seeds_to_decide(answer)
         again = "; it scores the test split again, which makes it less of a test" if opened else ""
@@ -84,14 +85,11 @@ def _about_the_answer(
         yield "More seeds will hardly decide it: choose by what the table says of recall, accuracy and calibration."
 
 
-def _how_to_use(config: StudyConfig, answer: Answer, predict: str) -> str:
-    """How the model of the one to take is used, or where its weights are."""
+def _how_to_use(config: StudyConfig, answer: Answer, predict: str, directory: Path) -> str:
+    """How the model of the one to take is used."""
     if len(config.objectives) > 1:
-        return f"To use one of the front: its weights are in the column `checkpoint` of {RESULTS}, see docs/models.md"
-    taken, name = answer.contenders[answer.verdict.recommended], called(answer)[answer.verdict.recommended]
-    if predict:
+        return f"To use one of the front: {predict} --trial N (column `trial` of {RESULTS})"
+    name = called(answer)[answer.verdict.recommended]
+    if model_file(directory, WINNER).is_file():
         return f"To use {name}: {predict}"
-    best = best_stored(config, taken)
-    if best is None:
-        return f"To use {name}: its settings are in {CONFIGURATIONS}; its weights were not stored."
-    return f"To use {name}: weights of trial {best.number}, {best.checkpoint}, see docs/models.md"
+    return f"To use {name}: its settings are in {CONFIGURATIONS}; its weights were not stored."

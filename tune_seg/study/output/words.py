@@ -39,7 +39,7 @@ def counted(number: int, thing: str) -> str:
 
 def size_of(size: int) -> str:
     """A number of bytes, `0.4 MB`, `310 MB` or `1.2 GB`."""
-    if size >= 1_000_000_000:
+    if size >= 999_500_000:
         return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 10_000_000 else f"{size / 1e6:.1f} MB"
 
