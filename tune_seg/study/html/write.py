@@ -22,14 +22,14 @@ def write_report(directory: Path, overrides: Mapping[str, Any] | None = None) ->
         The file, which appears whole or not at all.
 
     Raises:
-        InputError: there is no study, no trial has begun, a file is damaged, the report cannot be written, or it would lack the verdict that the one
-            which is there has.
+        InputError: there is no study, no trial has begun, a file is damaged, the report cannot be written, or it would lack
+            the verdict that the one which is there has.
     """
     study, path = read_study(directory, overrides), directory / REPORT
     if study.packed is None and path.is_file():
         raise InputError(
-            f"{path}: stays as it is: the packed images are gone, without which no verdict can be drawn again. Run the study "
-            "again, which packs them"
+            f"{path}: stays as it is: the packed images are gone, without which no verdict can be drawn again. "
+            "Run the study again, which packs them"
         )
     text = page(study)
     try:
