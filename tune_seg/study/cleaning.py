@@ -233,6 +233,6 @@ def _packs(study: _Study, others: Iterable[_Study]) -> Removable:
     where = "They are generated again" if root is None else f"They are packed again from {root}, which must be there,"
     return Removable(
         "packed images",
-        f"{where} when the study's command is run again. Until then no trial of it can be exported, and no report be written anew.",
+        f"{where} when the study's command is run again. Until then no trial of it can be exported, and no report written.",
         tuple(sorted(paths)),
     )
