@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tune_seg.data import PackedData, pack, read
 
 settings.register_profile("without_deadline", deadline=None)  # how fast an example is says how busy the machine is
 settings.load_profile("without_deadline")
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, which commands rightly keep so
 
 _SEED = "TUNE_SEG_TEST_SEED"
 _LONG_SHARE = 4

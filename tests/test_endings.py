@@ -46,8 +46,7 @@ def test_a_terminal_that_is_there_is_kept(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_is_started_meanwhile_does_not_end_with_the_terminal() -> None:
-    here = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # these tests may run below nohup
-    command = [sys.executable, "-c", here + "print('waits', flush=True); input()"]
+    command = [sys.executable, "-c", "print('waits', flush=True); input()"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with hangup_held_back():
         kept = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]

@@ -81,7 +81,7 @@ def test_more_seeds_give_a_verdict_and_one_look_at_the_test_split_after_it(
     assert f"Test split, {len(images.samples)} images that no trial has seen (scored once)" in printed
     scored = (directory / TEST).read_bytes()
     found = {run.data.tags["configuration"] for run in runs(directory)}
-    assert found == {row["configuration"] for row in rows}
+    assert found == {f"{row['loss']} [{row['configuration']}]" for row in rows}
     study = Study("default", name=config.stem, studies=config.parent / "studies")
     assert list(study.configurations["n"]) == [4, 4]
     (taken,) = (row["configuration"] for row in table if row["recommended"])

@@ -18,6 +18,7 @@ from tune_seg.study.papers.tables import names
 from tune_seg.study.presets import presets
 
 VOLUMES = {"simpleitk", "nibabel", "pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"}
+ONNX = {"onnx", "onnxscript", "onnxruntime"}
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +95,10 @@ def named(requirements: list[Requirement]) -> set[str]:
 
 def test_readers_of_volumes_and_coco_are_extras(distribution: Distribution) -> None:
     asked = requirements(distribution)
-    assert asked.keys() == {"", "volumes", "coco", "all", "dev"}
-    assert (named(asked["volumes"]), named(asked["coco"])) == (VOLUMES, {"pycocotools"})
-    assert not named(asked[""]) & {*VOLUMES, "pycocotools"}
-    assert named(asked["all"]) == {*VOLUMES, "pycocotools"} <= named(asked["dev"])
+    assert asked.keys() == {"", "volumes", "coco", "onnx", "all", "dev"}
+    assert (named(asked["volumes"]), named(asked["coco"]), named(asked["onnx"])) == (VOLUMES, {"pycocotools"}, ONNX)
+    assert not named(asked[""]) & {*VOLUMES, *ONNX, "pycocotools"}
+    assert named(asked["all"]) == {*VOLUMES, *ONNX, "pycocotools"} <= named(asked["dev"])
 
 
 @pytest.mark.parametrize("library", ["ray", "optuna"])

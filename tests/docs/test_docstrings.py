@@ -29,6 +29,6 @@ def test_the_examples_run_as_they_are_written(name: str, tmp_path: Path, monkeyp
 
 
 def test_few_examples_are_left_out() -> None:
-    """Those that need a training, packed data in folds or a model of the reader's own."""
+    """Those that need a training, packed data in folds or a model or a study of the reader's own."""
     marked = {path.stem for path in ROOT.rglob("*.py") if "doctest: +SKIP" in path.read_text()}
-    assert marked == {"packed", "frozen_features", "resume", "trainer", "held_out", "trained_model"}
+    assert marked == {"packed", "frozen_features", "resume", "trainer", "held_out", "trained_model", "plots"}

@@ -138,7 +138,8 @@ def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     assert more[:4] == rows or [scores(a) == scores(b) for a, b in zip(more, rows, strict=False)]
     assert [row["trial"] for row in more] == list(range(6))
     assert mlflow_trials(directory) == list(range(6))
-    assert mlflow_artifacts(directory) == ["classes.png", "configurations.parquet", "results.parquet", "study.yaml"]
+    tables = ["configurations.parquet", "report.html", "report.md", "results.parquet"]
+    assert mlflow_artifacts(directory) == ["classes.png", *tables, "study.yaml"]
 
     # the same study under another configuration is rejected, and nothing of it changes
     before = (directory / "results.parquet").read_bytes()

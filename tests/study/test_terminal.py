@@ -44,7 +44,7 @@ def processes_of(session: int) -> list[str]:
 
 @pytest.mark.long("closed terminal")
 def test_a_terminal_that_is_closed_leaves_a_study_that_goes_on(tmp_path: Path) -> None:
-    longer = {"training": SMALL["training"] | {"epochs": 12}, "compute": {"max_concurrent": 2}}
+    longer = {"training": SMALL["training"] | {"epochs": 20}, "compute": {"max_concurrent": 1}}
     config = write_config(tmp_path / "closed.yaml", **longer)
     options = ["--set", "search.early_stopping.kind=none", "--trials", "3"]
     process, terminal = on_a_terminal(command(config, *options))
@@ -64,7 +64,7 @@ def test_a_terminal_that_is_closed_leaves_a_study_that_goes_on(tmp_path: Path) -
 
     assert search(config, *options) == 0
     rows = results(config)
-    assert [(row["trial"], row["state"], row["epochs"]) for row in rows] == [(n, "completed", 12) for n in range(3)]
+    assert [(row["trial"], row["state"], row["epochs"]) for row in rows] == [(n, "completed", 20) for n in range(3)]
     for number, expected in finished.items():
         np.testing.assert_equal(scores(rows[number]), expected)
     for row in half:  # nothing that was computed is computed again

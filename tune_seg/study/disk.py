@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _OPTIMIZER_NUMBERS: Final = {"sgd": 1, "adam": 2, "adamw": 2}
 """How many numbers an optimizer keeps for each that it trains."""
-_BYTES_A_STUDY: Final = 1_500_000
-"""Of an MLflow database, tables and a journal before the first trial."""
+_BYTES_A_STUDY: Final = 11_500_000
+"""Of an MLflow database, tables and a journal before the first trial, and of the report's page and MLflow's copy of it."""
 _BYTES_AN_EPOCH: Final = 32_000
 """Of the same, for each epoch of a trial; nine tenths are MLflow's."""
 _BYTES_AN_IMAGE: Final = 300
