@@ -21,7 +21,9 @@ from tune_seg.data import PackedData, pack, read
 settings.register_profile("without_deadline", deadline=None)  # how fast an example is says how busy the machine is
 settings.load_profile("without_deadline")
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, which commands rightly keep so
+# below nohup, and in the background of a script, these are ignored, which commands rightly keep so
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SEED = "TUNE_SEG_TEST_SEED"
 _LONG_SHARE = 4

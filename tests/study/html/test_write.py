@@ -14,6 +14,7 @@ from tune_seg.study.figures.plots import Plots
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.files import CONFIGURATION, JOURNAL, MODELS, PACKS, REPORT
 from tune_seg.study.html.write import write_report
+from tune_seg.study.output.command_lines import command
 from tune_seg.study.output.sentence import Cost, verdict_text
 from tune_seg.study.prepare import locked
 
@@ -99,7 +100,7 @@ def test_the_top_says_the_verdict_and_what_to_do_next(written: Path) -> None:
     assert contents.answer is not None
     sentence = verdict_text(contents.answer, contents.config.objectives, 0.01, Cost(None)).plain
     assert sentence in top
-    assert "tune-seg search loss_schedule --data ROOT" in top  # this study is undecided: there is no winner to use
+    assert f"{command()} search loss_schedule --data ROOT" in top  # this study is undecided: there is no winner to use
 
 
 def test_a_section_without_data_says_why(written: Path) -> None:
@@ -124,7 +125,13 @@ def test_without_the_models_the_images_are_left_out_in_a_sentence(study: Path) -
 
 
 def test_without_the_pack_no_verdict_is_claimed(study: Path) -> None:
+    write_report(study)
+    before = (study / REPORT).read_bytes()
     shutil.rmtree(study.parent / PACKS)
+    with pytest.raises(InputError, match=r"report\.html: stays as it is: the packed images are gone"):
+        write_report(study)
+    assert (study / REPORT).read_bytes() == before
+    (study / REPORT).unlink()
     sections = shown(write_report(study))
     assert "The verdict cannot be drawn again." in sections["answer"] and "packed data cannot be read" in sections["answer"]
     assert " better " not in sections["answer"] and "Not decided" not in sections["answer"]

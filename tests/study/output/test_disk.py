@@ -9,10 +9,10 @@ from tune_seg.training.checkpoints import CheckpointStore
 def test_the_study_and_the_checkpoints_of_all_are_told_apart(tmp_path: Path) -> None:
     study, store = tmp_path / "try", CheckpointStore(str(tmp_path / "store"))
     (study / "images").mkdir(parents=True)
-    assert disk_line(study, None) == "disk: 0 B for this study"
-    (study / "images" / "0").write_bytes(bytes(999))
-    assert disk_line(study, None) == "disk: 999 B for this study"
-    (study / "results.parquet").write_bytes(bytes(1))
+    assert disk_line(study, None) == "disk: 0.0 MB for this study"
+    (study / "images" / "0").write_bytes(bytes(400_000))
+    (study / "images" / "1").hardlink_to(study / "images" / "0")
+    assert disk_line(study, None) == "disk: 0.4 MB for this study"
     (tmp_path / "store" / "3f").write_bytes(bytes(1_380_000))
     (tmp_path / "store" / "lost").symlink_to(tmp_path / "nowhere")
-    assert disk_line(study, store).startswith("disk: 1 kB for this study, 1.38 MB for the checkpoints of all")
+    assert disk_line(study, store).startswith("disk: 0.4 MB for this study, 1.4 MB for the checkpoints of all")
