@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -47,12 +48,12 @@ def test_a_terminal_that_is_there_is_kept(capfd: pytest.CaptureFixture[str]) -> 
 
 def test_what_is_started_meanwhile_does_not_end_with_the_terminal() -> None:
     command = [sys.executable, "-c", "print('waits', flush=True); input()"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    start = partial(subprocess.Popen[str], command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with hangup_held_back():
-        kept = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
-    ended = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+        kept = start()
+    ended = start()
     for process in (kept, ended):
-        assert process.stdout.readline() == "waits\n"
+        assert process.stdout is not None and process.stdout.readline() == "waits\n"
         process.send_signal(signal.SIGHUP)
     assert ended.wait() == -signal.SIGHUP
     kept.communicate("goes on\n")

@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from tune_seg._package import STUDIES
 from tune_seg.errors import did_you_mean
 
 
@@ -17,6 +19,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         # an abbreviation would make every beginning of an option an option, which a new option could then take away
         super().__init__(**settings, allow_abbrev=False)
+
+    def add_studies(self) -> None:
+        """Add the option that names the folder in which a command looks for a study."""
+        self.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """Parse; anything that is left over is an error here, so that a subcommand names its own options."""

@@ -8,6 +8,10 @@ PACKAGE: Final = Path(__file__).parent
 """The folder of the package. What lies in it is found from here, whichever folder the module that asks is in."""
 
 
+STUDIES: Final = Path("studies")
+"""The folder in which studies are kept where nothing else is said."""
+
+
 def how_to_install(extra: str) -> str:
     """What to do for an extra. The package is in no index, where its name may be somebody else's."""
     checkout = PACKAGE.parent

@@ -78,7 +78,7 @@ def parser() -> Parser:
     parser.add_argument("--weights", action="store_true", help="the weights of all its trials too")
     parser.add_argument("--packs", action="store_true", help="its packed images too, which can be packed again")
     parser.add_argument("--yes", action="store_true", help="remove it (default: say what would be removed)")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_studies()
     return parser
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import run
+from tune_seg._package import STUDIES
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION, STUDIES
+from tune_seg.study.files import CONFIGURATION
 from tune_seg.study.papers.comparison import ComparedRow, FinishedStudy, compared, load_study, rank_correlation, ranked
 from tune_seg.study.papers.tables import PaperTable, load_table
 

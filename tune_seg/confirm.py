@@ -6,7 +6,6 @@ say is for the session alone; the study keeps its configuration.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_seg._arguments import Parser
@@ -54,7 +53,7 @@ def parser() -> Parser:
         "apart. The same command again continues.",
     )
     parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_studies()
     parser.add_argument("--finalists", type=int, metavar="N", help="configurations beside ce, at most (those of the study)")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds of each configuration, at most (those of the study)")
     parser.add_argument("--margin", type=float, metavar="D", help="a difference that does not matter (that of the study)")

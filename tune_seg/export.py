@@ -112,7 +112,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--onnx", action="store_true", help="write ONNX, for programs without torch (needs the extra onnx), and check it"
     )
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_studies()
     return parser
 
 

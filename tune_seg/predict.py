@@ -156,7 +156,7 @@ def parser() -> Parser:
     parser.add_argument("--probabilities", action="store_true", help="write the probabilities of all classes as well")
     parser.add_argument("--adjusted", action="store_true", help="adjusted logits, which favour rare classes")
     parser.add_argument("--device", metavar="NAME", help="where to compute: cpu, cuda, cuda:1 (a GPU where there is one)")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_studies()
     return parser
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import reported, run
@@ -30,7 +29,7 @@ def parser() -> Parser:
         "tried. It needs no network. The study may still be running; when it ends it writes the report itself.",
     )
     parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept")
+    parser.add_studies()
     return parser
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import CONTINUES, reported, run
+from tune_seg._package import STUDIES
 from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION, PACKS, STUDIES, directory_of
+from tune_seg.study.files import CONFIGURATION, PACKS, directory_of
 from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tune_seg._arguments import Parser
 from tune_seg._commands import reported, run
-from tune_seg.study.files import STUDIES, existing_study
+from tune_seg.study.files import existing_study
 
 _PORT = 5000
 
@@ -57,7 +57,7 @@ def parser() -> Parser:
         "server keeps the study (--mlflow-uri), its link is opened.",
     )
     parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
-    parser.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
+    parser.add_studies()
     parser.add_argument(
         "--port", type=int, default=_PORT, metavar="N", help=f"where it listens, on this machine alone ({_PORT})"
     )

@@ -116,7 +116,7 @@ def page(link: str, folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
 @pytest.mark.long("mlflow ui")
 def test_the_link_alone_shows_which_loss_won_and_how(moved: Path, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:

@@ -7,6 +7,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
+from tune_seg._package import STUDIES
 from tune_seg.errors import InputError
 
 CONFIGURATION: Final = "study.yaml"
@@ -69,9 +70,6 @@ ANOTHER_NAME: Final = "another name (--study NAME, or Study(..., name=NAME))"
 
 ANOTHER_FOLDER: Final = "another folder (--studies DIR, or Study(..., studies=DIR))"
 """What messages recommend to users of the command and of Python."""
-
-STUDIES: Final = Path("studies")
-"""The folder in which studies are kept where nothing else is said."""
 
 
 def directory_of(

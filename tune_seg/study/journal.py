@@ -1,6 +1,7 @@
 """The file that holds a study's trials: Optuna's journal, kept by the one process that has the study directory."""
 
 import errno
+import io
 import json
 import os
 from collections import deque
@@ -184,8 +185,12 @@ class JournalReader(BaseJournalBackend):
                 offset += len(line)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Refuse: a reader changes nothing."""
-        raise NotImplementedError
+        """Refuse.
+
+        Raises:
+            io.UnsupportedOperation: always, as a reader changes nothing.
+        """
+        raise io.UnsupportedOperation(f"{self._path} is only read here")
 
 
 def _log(path: Path, offset: int, line: bytes) -> dict[str, Any]:

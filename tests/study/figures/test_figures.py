@@ -192,7 +192,8 @@ def test_without_counts_there_is_no_reliability(rows: StudyContents, tmp_path: P
 def test_classes_stand_in_the_order_of_their_frequency(rows: StudyContents) -> None:
     assert rows.packed is not None and rows.plain is not None
     (plain,) = (trace for trace in traces(class_recall(rows)) if trace.name == "plain cross entropy")
-    order = sorted(range(10), key=lambda number: -rows.packed.frequencies[number])  # type: ignore[union-attr]
+    frequencies = rows.packed.frequencies
+    order = sorted(range(10), key=lambda number: -frequencies[number])
     assert [label.partition("<br>")[0] for label in plain.x] == [rows.class_names[number] for number in order]
     means = [fmean(found) if (found := rows.plain.class_recalls(number)) else None for number in order]
     assert list(plain.y) == means

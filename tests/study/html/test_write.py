@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.browser import CHROMIUM, browser
 from tune_seg.errors import InputError
-from tune_seg.study.contents import read_study
+from tune_seg.study.contents import StudyContents, read_study
 from tune_seg.study.figures.plots import Plots
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.files import CONFIGURATION, JOURNAL, MODELS, PACKS, REPORT
@@ -47,7 +47,7 @@ def shown(file: Path) -> dict[str, str]:
     return {part.partition('"')[0]: unescape(re.sub(r"<[^>]+>", " ", part.partition(">")[2])) for part in sections}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (1920, False), (1920, True)])
 def test_a_person_sees_all_of_it_without_a_network(written: Path, width: int, dark: bool) -> None:
     contents = read_study(written.parent)
@@ -86,9 +86,9 @@ def test_a_person_sees_all_of_it_without_a_network(written: Path, width: int, da
         assert len(links) > 10 and all(links)
 
 
-def _is_empty(contents: object, name: str) -> bool:
+def _is_empty(contents: StudyContents, name: str) -> bool:
     try:
-        getattr(Plots(contents), name)()  # type: ignore[arg-type]
+        getattr(Plots(contents), name)()
     except NothingToShow:
         return True
     return False

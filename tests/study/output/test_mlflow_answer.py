@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -23,8 +24,8 @@ TRIALS = [
 """focal with gamma 1.25 is better than plain cross entropy."""
 
 
-def concluded(directory: Path, trials: list[Record], **values: object) -> Conclusion:
-    return conclusion(CONFIG, directory, trials, answer_of(trials), cost=Cost(None), **values)  # type: ignore[arg-type]
+def concluded(directory: Path, trials: list[Record], **values: Any) -> Conclusion:
+    return conclusion(CONFIG, directory, trials, answer_of(trials), cost=Cost(None), **values)
 
 
 def test_the_description_is_the_verdict_and_the_ranked_table(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import SYMBOLS, NothingToShow, colours_of, in_lines, styled
+from tune_seg.study.figures.style import SYMBOLS, colours_of, in_lines, need_ended, styled
 from tune_seg.study.record import State
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def class_recall(study: StudyContents) -> "Figure":
     """
     from plotly.graph_objects import Figure, Scatter
 
-    if not study.shown:
-        raise NothingToShow("No trial ran to its end.")
+    need_ended(study)
     order, labels = _classes(study)
     figure, colours = Figure(), colours_of(study)
     for place, each in enumerate(study.shown):
@@ -58,8 +57,7 @@ def mistakes(study: StudyContents) -> "Figure":
     from plotly.graph_objects import Bar
     from plotly.subplots import make_subplots
 
-    if not study.shown:
-        raise NothingToShow("No trial ran to its end.")
+    need_ended(study)
     order, labels = _classes(study)
     titles = ("missed: share of the pixels of the class", "false alarms: share of the pixels called so")
     figure, colours = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import FAINT, NothingToShow, colours_of, in_lines, styled
+from tune_seg.study.figures.style import FAINT, colours_of, in_lines, need_ended, styled
 from tune_seg.training.result import EpochResult
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def curves(study: StudyContents) -> "Figure":
     from plotly.graph_objects import Scatter
     from plotly.subplots import make_subplots
 
-    if not study.shown:
-        raise NothingToShow("No trial ran to its end.")
+    need_ended(study)
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.06)
     colours = colours_of(study)
     compared = {each.id for each in study.shown}

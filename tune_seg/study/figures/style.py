@@ -26,6 +26,12 @@ class NothingToShow(InputError):
     """There is nothing for a figure to show; the message says why, in a sentence."""
 
 
+def need_ended(study: StudyContents) -> None:
+    """Raise :class:`NothingToShow` for a study of which no trial ran to its end."""
+    if not study.shown:
+        raise NothingToShow("No trial ran to its end.")
+
+
 def styled(figure: "Figure", height: int, top: int = 70) -> "Figure":
     """The figure with the common look.
 

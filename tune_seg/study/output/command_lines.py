@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tune_seg.study.files import STUDIES
+from tune_seg._package import STUDIES
 
 
 def called_in_commands(directory: Path) -> str:
