@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,9 @@ def test_what_is_started_meanwhile_does_not_end_with_the_terminal() -> None:
     assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-def test_the_handlers_that_were_there_can_be_put_back() -> None:
+@pytest.mark.parametrize("of_ctrl_c", [signal.default_int_handler, signal.SIG_IGN, signal.SIG_DFL])
+def test_the_handlers_that_were_there_can_be_put_back(of_ctrl_c: Any) -> None:
+    interrupt = signal.signal(signal.SIGINT, of_ctrl_c)
     earlier = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
     before = treat_as_ctrl_c()
     try:
@@ -69,5 +72,5 @@ def test_the_handlers_that_were_there_can_be_put_back() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     finally:
-        for each, handler in before.items():
+        for each, handler in {**before, signal.SIGINT: interrupt}.items():
             signal.signal(each, handler)

@@ -29,7 +29,10 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
         # the kernel and the shell both tell of a closed terminal, and a second Ctrl-C would not wait for the epoch to end
         signal.signal(number, signal.SIG_IGN)
         leave_lost_terminal()
-    signal.raise_signal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # a shell ignores Ctrl-C for what it runs in the background, not what ends a job
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 def leave_lost_terminal() -> None:

@@ -1,6 +1,7 @@
 """What the study relies on in Ray Tune without Ray's promise, on the installed version."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,9 +58,12 @@ class Listener(NotSaved, tune.Callback):
 
 @pytest.fixture
 def one_core() -> Iterator[None]:
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     ray.init("local", num_cpus=1, include_dashboard=False, configure_logging=False, log_to_driver=False)
     yield
     ray.shutdown()
+    for each, handler in before.items():  # Ray and Ray Tune leave theirs behind
+        signal.signal(each, handler)
 
 
 @pytest.mark.usefixtures("one_core")
