@@ -46,13 +46,21 @@ class Labels:
             table[value] = index
         return table
 
+    @cached_property
+    def _of_bytes(self) -> bytes:
+        return self._table[: 2**8].tobytes()
+
     def translate(self, raw: npt.NDArray[np.uint8 | np.uint16 | np.int32]) -> Mask:
         """Class indices, uint8 (H, W), of the raw values (H, W); negative ones are ignored.
 
         Raises:
             InputError: a value that is neither a class nor ignored; the message names the values, not the file.
         """
-        mask = self._table[raw]
+        if raw.dtype == np.uint8:  # which Python translates in a third of the time of NumPy
+            translated = bytearray(np.ascontiguousarray(raw)).translate(self._of_bytes)
+            mask = np.frombuffer(translated, np.uint8).reshape(raw.shape)
+        else:
+            mask = self._table[raw]
         if raw.dtype.kind == "i":
             mask[raw < 0] = IGNORE_INDEX
         unknown = mask == _UNKNOWN

@@ -76,6 +76,16 @@ def test_what_says_more_than_pixels_is_left_to_pillow(tmp_path: Path, mode: str,
     assert plain_png(tmp_path / "a.png") is None
 
 
+def test_what_says_nothing_of_the_pixels_is_no_hindrance(tmp_path: Path) -> None:
+    said = PngImagePlugin.PngInfo()
+    said.add_text("Software", "a program")
+    said.add(b"niXe", b"tRNS, eXIf, exif and xmp are no chunks here")
+    image = drawn("RGB")
+    image.save(tmp_path / "a.png", pnginfo=said)
+    found = plain_png(tmp_path / "a.png")
+    assert found is not None and np.array_equal(found, np.asarray(image))
+
+
 def test_no_png_and_too_large_a_one_are_left_to_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn("RGB").save(tmp_path / "a.png", "JPEG")
     drawn("RGB").save(tmp_path / "b.png")

@@ -117,8 +117,8 @@ def _compact(values: Raw) -> bool:
     counts = np.bincount(some.ravel())
     area = np.ones(len(counts), np.intp)
     for axis, length in enumerate(some.shape):
-        there = np.zeros((length, len(counts)), np.bool_)
-        there[np.expand_dims(np.arange(length), 1 - axis), some] = True
+        of_row = some + len(counts) * np.expand_dims(np.arange(length), 1 - axis)
+        there = np.bincount(of_row.ravel(), minlength=length * len(counts)).reshape(length, -1) > 0
         area *= length - there.argmax(axis=0) - there[::-1].argmax(axis=0)
     of_objects = np.flatnonzero(counts)[1 if counts[0] else 0 :]
     return bool((counts[of_objects] / area[of_objects]).mean() >= _FILLED) if len(of_objects) else False
