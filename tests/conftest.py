@@ -2,7 +2,6 @@
 
 import datetime
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
@@ -25,30 +24,32 @@ settings.load_profile("without_deadline")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_SEED = "TUNE_SEG_TEST_SEED"
-_LONG_SHARE = 4
+_DAY = "TUNE_SEG_TEST_DAY"
+_SHARES = 8
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--whole`: all tests; otherwise one of four groups of those that take long, another choice every day."""
-    parser.addoption("--whole", action="store_true", help="run every test that takes long, not a quarter of them")
+    """`--whole`: all tests; otherwise an eighth of the groups of those that take long, the next one every day."""
+    parser.addoption("--whole", action="store_true", help="run every test that takes long, not an eighth of them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The seed of the choice, the same for all processes of a run; a run can be repeated with the seed that it names."""
-    os.environ.setdefault(_SEED, str(datetime.date.today().toordinal()))
+    """The day whose turn it is, the same for all processes of a run; a run can be repeated with the one that it names."""
+    os.environ.setdefault(_DAY, str(datetime.date.today().toordinal()))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What is chosen."""
-    return "all tests" if _all(config) else f"long tests: a quarter of them, {_SEED}={os.environ[_SEED]}; all: --whole"
+    return "all tests" if _all(config) else f"long tests: an eighth of them, {_DAY}={os.environ[_DAY]}; all: --whole"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long tests that are not chosen."""
+    """Leave out the long tests whose turn it is not: each has its turn once in as many days as there are shares."""
     if _all(config):
         return
-    left_out = [item for item in items if (mark := item.get_closest_marker("long")) and not _chosen(mark.args[0])]
+    group_of = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("long"))}
+    chosen = sorted(set(group_of.values()))[int(os.environ[_DAY]) % _SHARES :: _SHARES]
+    left_out = [item for item, group in group_of.items() if group not in chosen]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 
@@ -56,11 +57,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _all(config: pytest.Config) -> bool:
     """Whoever names files or tests gets them."""
     return bool(config.getoption("whole")) or config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-
-
-def _chosen(group: str) -> bool:
-    digest = hashlib.blake2b(f"{os.environ[_SEED]} {group}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest) % _LONG_SHARE == 0
 
 
 @pytest.fixture(params=["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
