@@ -7,5 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 "$venv/bin/ruff" check
 "$venv/bin/ruff" format --check
-"$venv/bin/mypy"
-exec "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal --durations=10 "$@"
+"$venv/bin/mypy" &  # beside the tests, which wait for the processes of studies most of the time
+types=$!
+trap 'kill "$types" 2>/dev/null || true' EXIT
+"$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal --durations=10 "$@"
+wait "$types"
