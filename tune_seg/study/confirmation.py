@@ -96,6 +96,11 @@ class Confirmation:
         self._keeps = max(keeps, self.settings.finalists)
         self._measured: dict[int, Repeat] = {}  # by trial; each knows its bootstrap samples, which take long to draw
 
+    @property
+    def is_grid_of_repeats(self) -> bool:
+        """Whether the search is a grid over seeds or folds, whose trials are what the answer is about."""
+        return self._config.search.sampler == "grid" and bool(REPEATED & self._config.space.keys())
+
     def planned(self, records: Iterable[Record]) -> int:
         """How many repeats there will be, as far as that is known: those there are, or the whole budget as well."""
         known = [record for record in records if record.repeat]
@@ -266,11 +271,6 @@ class Confirmation:
         after = ((max(searched) + step) % _SEEDS for step in count(1))
         fresh = (seed for seed in after if seed not in searched and seed not in had)
         return [*had, *islice(fresh, max(0, self.settings.max_seeds - len(had)))]
-
-    @property
-    def is_grid_of_repeats(self) -> bool:
-        """Whether the search is a grid over seeds or folds, whose trials are what the answer is about."""
-        return self._config.search.sampler == "grid" and bool(REPEATED & self._config.space.keys())
 
     @property
     def _test_share(self) -> float | None:

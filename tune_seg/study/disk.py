@@ -161,7 +161,8 @@ class DiskNeed:
         return list(disks.values())
 
     def _another(self, disk: "_Disk") -> str:
-        return "another store (--store DIR)" if disk.folder == self.store else ANOTHER_FOLDER
+        others = {self.store: "another store (--store DIR)", self.tracking: "another place for MLflow (--mlflow-uri)"}
+        return ANOTHER_FOLDER if disk.folder == self.folder else others[disk.folder]
 
 
 class _Disk(NamedTuple):

@@ -1,7 +1,7 @@
 """A session of a study: run the trials that are left on Ray, and write down what came out."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from tune_seg.config import ConfirmConfig
+from tune_seg.errors import InputError
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
@@ -354,8 +355,12 @@ def _reuse_store(
     if store is None:
         yield None, None
         return
-    beside = ready.directory.parent / STORE
-    store.keep([*map(Path, config.files), *(beside / name for name in begun_with(ready.directory))])
+    begun: Collection[str] = ()
+    try:
+        begun = begun_with(ready.directory)
+    except InputError as error:
+        store.problems.append(f"weights that other studies begin with are removed where space is short: {error}")
+    store.keep([*map(Path, config.files), *(ready.directory.parent / STORE / name for name in begun)])
     drawn: Iterable[Mapping[str, Any]]
     drawn = () if config.search.sampler == "grid" else sample_trials(config, ready.space, _SAMPLES)
     reuse = Reuse(data, records.planned, map(config.trial, drawn), store)
