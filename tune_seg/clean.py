@@ -14,7 +14,7 @@ from tune_seg.study.files import existing_study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Say or remove it; the exit status: 0, or 2 for wrong input, and where a study of the folder runs."""
+    """Say or remove it; the exit status: 0, or 2 for wrong input, and where a study runs that uses the same files."""
     arguments = parser().parse_args(argv)
 
     def cleaned() -> int:
@@ -35,14 +35,15 @@ def clean(directory: Path, *, weights: bool = False, packs: bool = False, yes: b
         yes: remove them.
 
     Raises:
-        InputError: a study of the folder runs, or a file cannot be read or removed.
+        InputError: a study runs that uses the same files, or a file cannot be read or removed.
     """
-    from tune_seg.study.cleaning import folder_locked, note_of_store, removable, remove
+    from tune_seg.study.cleaning import folder_locked, notes_on, removable, remove
     from tune_seg.study.output.words import size_of
 
     with folder_locked(directory):
         found = removable(directory, weights=weights, packs=packs)
         size = size_of(sum(each.size for each in found))
+        notes = notes_on(found, directory)
         lines = [f"  {size_of(each.size)}: {each.what}. {each.lost}" for each in found]
         if yes:
             try:
@@ -51,13 +52,12 @@ def clean(directory: Path, *, weights: bool = False, packs: bool = False, yes: b
                 raise InputError(
                     f"{error.filename} cannot be removed ({error.strerror}); what came before is gone"
                 ) from None
-    notes = [note] if (note := note_of_store(directory)) else []
     if not found:
         return [f"{directory}: there is nothing to remove{_more(weights, packs)}", *notes]
     if yes:
         return [f"{directory}: removed {size}:", *lines, *notes]
-    lines.append(f"Nothing was removed; --yes removes it{_more(weights, packs)}")
-    return [f"{directory}: {size} can be removed:", *lines, *notes]
+    nothing = f"Nothing was removed; --yes removes it{_more(weights, packs)}"
+    return [f"{directory}: {size} can be removed:", *lines, *notes, nothing]
 
 
 def _more(weights: bool, packs: bool) -> str:
@@ -72,7 +72,7 @@ def parser() -> Parser:
         prog="tune-seg clean",
         description="Say which files of a study can be removed and what is lost by it, and with --yes remove them: what "
         "killed processes left, training states from which no trial goes on, and weights that the answer does not need. "
-        "Results, the models to use, MLflow's database, and what other studies in the folder use stay.",
+        "Results, the models to use, MLflow's database, and what other studies are known to use stay.",
     )
     parser.add_argument("study", metavar="STUDY", help="the study: its name in --studies, or its folder")
     parser.add_argument("--weights", action="store_true", help="the weights of all its trials too")

@@ -126,13 +126,18 @@ def predict(model: "TrainedModel | SeedEnsemble", images: Sequence[Path], out: P
             named = f"{found.labels[0].name}{' and others' * (len(found.labels) > 1)}"
             console.print(f"left out as labels, by their names: {named}", soft_wrap=True, markup=False)
     write_classes(description, out)
-    with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("predicting", total=count)
-        for _ in predicted:
-            progress.advance(bar)
     kinds += [PROBABILITIES] if probabilities else []
-    what = f"{'image' if description.volumes is None else 'volume'}{'s' * (count != 1)}"
-    console.print(f"{count} {what}: {', '.join(f'{out / kind}' for kind in kinds)}", soft_wrap=True, markup=False)
+    done = 0
+    try:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("predicting", total=count)
+            for _ in predicted:
+                done += 1
+                progress.advance(bar)
+    finally:  # where some cannot be predicted, the others are there
+        what = f"{'image' if description.volumes is None else 'volume'}{'s' * (done != 1)}"
+        if done:
+            console.print(f"{done} {what}: {', '.join(f'{out / kind}' for kind in kinds)}", soft_wrap=True, markup=False)
 
 
 def parser() -> Parser:

@@ -129,14 +129,14 @@ def _dry_run(study: _Request) -> list[str]:
     print("# five sampled trials")
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
-    need, folder = disk_need(plan, measured_model(plan)), study.directory.parent
+    need = disk_need(plan, measured_model(plan))
     known = [config.trial(assignment) for assignment in plan.planned if plan.space.is_complete(assignment)]
     if known:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)
         whole = sum(trial.training.epochs for trial in known)
         print(f"\n# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
-    print(f"\n# the disk\n{need.line(folder)}")
-    of_disk = [problem] if (problem := need.problem(folder)) else []
+    print(f"\n# the disk\n{need.line}")
+    of_disk = [problem] if (problem := need.problem) else []
     return of_disk if config.data.root is None else [*of_disk, *_look(study, plan)]
 
 

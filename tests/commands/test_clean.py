@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from tune_seg.clean import main
 from tune_seg.errors import InputError
 from tune_seg.inference.model_file import read_model
 from tune_seg.models.weights import read_weights
+from tune_seg.search import main as main_search
 from tune_seg.study.exporting import PLAIN, WINNER, model_file
 from tune_seg.study.files import JOURNAL, PACKS, RESULTS, STORE, bytes_of
 from tune_seg.training.checkpoints import WEIGHTS, load_weights
@@ -178,6 +180,38 @@ def test_what_another_study_of_the_folder_has_stays(tmp_path: Path, capsys: pyte
     assert {row["epochs_replayed"] for row in three if row["repeat"]} == {0}
     assert {row["epochs_replayed"] for row in three if not row["repeat"]} == {1}
     assert weights(folder) == set(checkpoints(config, "three").values())
+
+
+@pytest.mark.long("clean elsewhere")
+def test_what_a_study_of_another_folder_has_in_the_store_stays(
+    rows_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, elsewhere = Path(shutil.copytree(rows_study.parent / "studies", tmp_path / "studies")), tmp_path / "elsewhere"
+    config = Path(shutil.copy(rows_study, tmp_path / "rows.yaml"))
+    options = ["--study", "again", "--studies", str(elsewhere), "--store", str(folder / STORE)]
+    assert main_search([str(config), *options, "--trials", "3"]) == 0
+    has = {Path(row["checkpoint"]).name for row in pq.read_table(elsewhere / "again" / RESULTS).to_pylist()}
+    all_of_them = weights(folder)
+    assert len(has) == 3 and has < all_of_them
+    capsys.readouterr()
+
+    assert clean(folder / "rows", "--weights") == 0
+    printed = capsys.readouterr().out
+    assert "3 of them stay because another study has them" in printed
+    assert "those of other folders that have left a note" in printed and "is not there any more" not in printed
+    with (elsewhere / "again" / ".lock").open("w") as lock:  # it runs
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert clean(folder / "rows", "--weights", "--yes") == 2
+        assert "again is in use by another process" in capsys.readouterr().err
+    assert clean(folder / "rows", "--weights", "--yes") == 0
+    assert weights(folder) == has
+
+    # what is not known is said before anything is removed
+    shutil.move(elsewhere, tmp_path / "moved")
+    assert search(config, "--study", "more", "--trials", "3") == 0
+    capsys.readouterr()
+    assert clean(folder / "more", "--weights") == 0
+    assert f"{elsewhere / 'again'}, which has used the store, is not there any more" in capsys.readouterr().out
 
 
 def test_nothing_is_removed_while_a_study_of_the_folder_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

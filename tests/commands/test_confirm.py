@@ -116,3 +116,23 @@ def runs(directory: Path) -> list[Any]:
 def test_what_is_no_study_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nothing", "--studies", str(tmp_path)]) == 2
     assert "holds no study (no study.yaml); give the name of one in --studies DIR, or its folder" in capsys.readouterr().err
+
+
+@pytest.mark.long("confirm fewer")
+def test_a_session_that_compares_fewer_leaves_the_weights_of_the_other_finalists(tmp_path: Path) -> None:
+    ends = ["ce", "wce", "focal"]
+    path = write_config(
+        tmp_path / "three.yaml",
+        training=SMALL["training"] | {"epochs": 1},
+        space={"loss.end": {"grid": ends}},
+        search={"sampler": "grid", "confirm": {"share": 0.0, "finalists": 2, "max_seeds": 2}},
+        baselines=[],
+    )
+    assert search(path) == 0
+    assert confirm(path, "--finalists", "1") == 0
+    rows = results(path)
+    repeated = {row["loss"] for row in rows if row["repeat"]}
+    assert len(repeated) == 2
+    # those that have no repeat yet are still needed by the study, which compares two with plain cross entropy
+    (other,) = (row for row in rows if row["loss"] not in repeated)
+    assert other["checkpoint"] is not None and Path(other["checkpoint"]).is_file()

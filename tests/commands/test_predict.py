@@ -152,6 +152,20 @@ def test_what_cannot_be_predicted_is_named(
     assert "file: cannot be written" in capsys.readouterr().err
 
 
+def test_what_cannot_be_read_leaves_the_others(
+    study: Path, images: dict[str, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "images" / "a0.png").write_text("no picture")
+    write_image(tmp_path / "images" / "b.png", photo(channels=1, dtype="uint16")[..., 0])
+    assert run(study, tmp_path / "images", "--out", out) == 2
+    said = capsys.readouterr()
+    assert "3 images: " in said.out and "2 of 5 files could not be predicted:" in said.err
+    assert "a0.png: cannot be read as an image" in said.err and "b.png: an image of 16 bits a channel" in said.err
+    predicted = {path.relative_to(out / "masks").with_suffix("").as_posix() for path in (out / "masks").rglob("*.png")}
+    assert predicted == images.keys()
+
+
 def test_the_mean_of_all_repeats_with_adjusted_logits(study: Path, images: dict[str, Array], tmp_path: Path) -> None:
     found = tune_seg.Study(study / "study.yaml")
     (numbers,) = found.configurations["trials"][found.configurations["recommended"]]

@@ -22,6 +22,7 @@ from tune_seg.errors import InputError
 from tune_seg.inference import TrainedModel, write_model
 from tune_seg.inference.describe import describe
 from tune_seg.inference.images import ImageReader, Source, predict_images, sources
+from tune_seg.inference.memory import memory_errors
 from tune_seg.models import build_model
 from tune_seg.training.outputs import outputs
 
@@ -135,6 +136,15 @@ def test_a_lack_of_memory_is_said_with_what_to_do(tmp_path: Path) -> None:
             InputError, match=r"a\.png: the memory of cpu does not suffice .* 64 x 32 pixels; cut it into tiles"
         ):
             list(predict_images(model, [source], tmp_path / "out", probabilities=probabilities))
+    # what CUDA says, and its libraries, which have memory of their own
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ):
+        said = pytest.raises(InputError, match=r"a\.png: the memory of cuda does not .* with --device cpu")
+        with said, memory_errors(source.path, (32, 64), torch.device("cuda")):
+            raise error
     model.module = torch.nn.Linear(3, 3)  # whatever else is wrong keeps its own words
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         list(predict_images(model, [source], tmp_path / "out", probabilities=False))

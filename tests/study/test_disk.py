@@ -1,6 +1,9 @@
 """What a study takes of the disk, as it is said before it starts. Real studies are in `tests/commands/test_clean.py`."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -44,13 +47,55 @@ def test_a_training_that_can_be_extended_leaves_its_state(tmp_path: Path) -> Non
 
 def test_the_budget_of_the_store_is_not_exceeded(tmp_path: Path) -> None:
     whole, limited, none = (need(tmp_path, compute={"store_gb": gb}) for gb in (20, 0.06, 0))
-    assert limited.at_the_end == limited.at_most == 60_000_000 + whole.results + whole.packs
-    assert none.at_most == whole.results + whole.packs
+    beside = whole.results + whole.mlflow + whole.packs
+    assert limited.at_the_end == limited.at_most == 60_000_000 + beside
+    assert none.at_most == beside
 
 
 def test_the_states_that_trials_of_a_grid_share_are_counted(rows_study: Path, tmp_path: Path) -> None:
     states = [path for path in (rows_study.parent / "studies" / STORE).glob("*.pt") if "-" not in path.name]
     assert need(tmp_path, ROWS_STUDY).states.number == len(states) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "left_out"),
+    [
+        ({}, ""),
+        ({"compute": {"store": "s3://bucket/path"}}, "store"),
+        ({"mlflow_uri": "https://mlflow.example.org"}, "mlflow"),
+        ({"mlflow_uri": "postgresql://user@host/name"}, "mlflow"),
+    ],
+)
+def test_what_is_kept_behind_the_network_is_not_counted(values: dict[str, Any], left_out: str, tmp_path: Path) -> None:
+    found = need(tmp_path, search={"trials": 30}, **values)
+    assert (found.weights.total == 0) == (left_out == "store")
+    assert (found.mlflow == 0) == (left_out == "mlflow")
+
+
+def test_each_part_is_counted_on_the_disk_on_which_it_lies(tmp_path: Path, other_disk: Path) -> None:
+    search = {"trials": 30}
+    one = need(tmp_path, search=search)
+    assert one.line.count("are free in") == 1
+    store, database = other_disk / "store", other_disk / "mlflow" / "all.db"
+    for values, where in (({"compute": {"store": str(store)}}, store), ({"mlflow_uri": f"sqlite:///{database}"}, database)):
+        found = need(tmp_path, search=search, **values)
+        assert found.line.count("are free in") == 2 and f"are free in {where}" in found.line
+    # a store that its disk cannot hold is named with what helps; the disk of the studies may have all the space there is
+    large = dataclasses.replace(need(tmp_path, search=search, compute={"store": str(store)}), running=10**15, budget=10**15)
+    assert large.problem.startswith(f"{store}: the study takes up to 1000000.0 GB of the disk")
+    assert "choose another store (--store DIR)" in large.problem
+    # where both are on one disk they are one sum
+    assert dataclasses.replace(one, running=10**15, budget=10**15).problem.startswith(f"{tmp_path}: ")
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another disk than the other files of a test."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs /dev/shm, and temporary files elsewhere")
+    with TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
 def test_a_study_that_the_disk_cannot_hold_is_refused_with_what_is_missing(

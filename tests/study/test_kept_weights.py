@@ -1,5 +1,6 @@
 """Which weights a study keeps, and which it removes from the store that it shares: the trials are not trained."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from tests.support.epoch_results import result
 from tune_seg.config import StudyConfig, parse
 from tune_seg.data import PackedData
+from tune_seg.errors import InputError
 from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.files import CONFIGURATION, JOURNAL, RESULTS, STORE
-from tune_seg.study.kept_weights import clear_weights, unneeded
+from tune_seg.study.kept_weights import begun_with, clear_weights, missing_users, unneeded
 from tune_seg.study.record import Record, State
+from tune_seg.study.store_users import USERS, note_use, users_of
 from tune_seg.training.checkpoints import CheckpointStore
 
 
@@ -61,6 +64,12 @@ def test_repeats_take_the_place_of_the_trials_that_they_repeat(packed: PackedDat
     assert needed([*SEARCH[:4], *repeats, *better], packed, tmp_path) == {5, 6, 7, 8, 9}
 
 
+def test_a_session_that_compares_fewer_keeps_what_the_study_needs(packed: PackedData, tmp_path: Path) -> None:
+    session = Confirmation(study(confirm={"finalists": 1}), tmp_path, packed, budget=None, slots=1, keeps=2)
+    assert session.needed(SEARCH) == {0, 1, 3}
+    assert {each["loss.end"] for each in session.next_round(SEARCH)} == {"ce", "dice"}
+
+
 def test_all_on_the_front_are_needed(packed: PackedData, tmp_path: Path) -> None:
     assert needed(SEARCH, packed, tmp_path, objective=["s_rec", "accuracy"], confirm={"finalists": 1}) >= {0, 3}
 
@@ -90,7 +99,7 @@ class Folder:
 
     def other(self, name: str, files: str = "{}", checkpoint: str | None = None, journal: str = "") -> Path:
         directory = self.directory.parent / name
-        directory.mkdir()
+        directory.mkdir(parents=True)
         (directory / CONFIGURATION).write_text(f"files: {files}\n")
         (directory / JOURNAL).write_text(journal)
         rows = {"state": ["completed"], "checkpoint": pa.array([checkpoint], pa.string())}
@@ -136,3 +145,57 @@ def test_what_another_study_has_or_begins_with_stays(folder: Folder) -> None:
     (problem,) = folder.store.problems
     assert "gave up/results.parquet cannot be read" in problem
     assert folder.left == {"0", "1", "2", "3", "4"}
+
+
+def keys(*numbers: int) -> list[str]:
+    """What files of a store are called."""
+    return [f"{number:032x}" for number in numbers]
+
+
+def test_what_a_study_of_another_folder_has_or_begins_with_stays(folder: Folder, tmp_path: Path) -> None:
+    trials = [trial(number, "ce", 0.5, checkpoint=folder.weights(key)) for number, key in enumerate(keys(0, 1, 2, 3))]
+    has, begins, gone = (f"../elsewhere {tmp_path.name}/{name}" for name in ("has", "begins", "gone"))
+    store = study(compute={"store": folder.store.location})
+    assert not note_use(store, folder.other(has, checkpoint=trials[0].checkpoint))
+    begun = study(files={trials[1].checkpoint: "abc"})
+    assert not note_use(begun, folder.other(begins, files=f"{{{trials[1].checkpoint}: abc}}"))
+    # of one that was moved or removed it is known with what it began
+    left = folder.other(gone, checkpoint=trials[3].checkpoint)
+    assert not note_use(study(files={trials[2].checkpoint: "abc"}), left)
+    shutil.rmtree(left)
+    assert [each.number for each in unneeded(trials, set(), folder.directory)] == [3]
+    assert missing_users(folder.directory) == [left.resolve()]
+    clear_weights(trials, set(), folder.directory, folder.store)
+    assert folder.left == set(keys(0, 1, 2))
+
+
+def test_what_other_studies_begin_with_is_not_evicted(folder: Folder) -> None:
+    mine, beside, elsewhere = (folder.weights(key) for key in keys(0, 1, 2))
+    (folder.directory / CONFIGURATION).write_text(f"files: {{{mine}: abc}}\n")
+    folder.other("beside", files=f"{{{beside}: abc}}")
+    note_use(study(files={elsewhere: "abc"}), folder.directory.parent.parent / "other" / "study")
+    assert begun_with(folder.directory) == {Path(file).name for file in (mine, beside, elsewhere)}
+
+
+def test_a_study_leaves_a_note_where_others_cannot_know_of_it(folder: Folder, tmp_path: Path) -> None:
+    studies, key = folder.directory.parent, folder.weights("0" * 32)
+    assert not note_use(study(files={key: "abc"}), folder.directory)  # beside the store
+    assert not note_use(study(files={str(tmp_path / "resnet.pth"): "abc"}), tmp_path / "x" / "study")  # no store
+    assert not note_use(study(compute={"store": "s3://bucket/path"}), folder.directory)
+    assert not users_of(studies / STORE)
+    # a store that studies of two folders call their own by links
+    linked = tmp_path / "x" / STORE
+    linked.parent.mkdir(exist_ok=True)
+    linked.symlink_to(studies / STORE)
+    assert not note_use(study(), tmp_path / "x" / "study")
+    assert [user.directory for user in users_of(studies / STORE)] == [(tmp_path / "x" / "study").resolve()]
+    (note,) = (studies / STORE / USERS).iterdir()
+    note.write_text("half")
+    with pytest.raises(InputError, match="cannot be read"):
+        users_of(studies / STORE)
+
+
+def test_a_store_in_which_no_note_can_be_left_is_said(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / STORE / USERS).write_bytes(b"")  # for root, whom no permission stops
+    (said,) = note_use(study(files={folder.weights("0" * 32): "abc"}), tmp_path / "x" / "study")
+    assert f"{tmp_path / STORE} cannot be written" in said and "copy the weights that are to stay" in said

@@ -10,6 +10,8 @@ import pytest
 from tests.support.rows_study import ROWS_STUDY
 from tests.support.studies import results, scores, search, write_config
 from tune_seg.config import StudyConfig, parse
+from tune_seg.study.exporting import WINNER, model_file
+from tune_seg.training.checkpoints import WEIGHTS
 from tune_seg.training.trajectory import TrainingData, trajectory_keys
 
 
@@ -57,6 +59,22 @@ def test_a_grid_computes_each_epoch_once_and_a_second_study_none(
     for row in results(config, "alone"):
         assert row["epochs_replayed"] == 0
         np.testing.assert_equal(scores(row), by_point[row["row"], row["training.seed"]])
+
+
+@pytest.mark.long("grid without weights")
+def test_a_grid_over_seeds_has_weights_though_the_store_has_its_results_alone(rows_study: Path, tmp_path: Path) -> None:
+    store = tmp_path / "studies" / "store"
+    shutil.copytree(rows_study.parent / "studies" / "store", store)
+    for weights in store.glob(f"*{WEIGHTS}.pt"):
+        weights.unlink()
+    config = tmp_path / rows_study.name
+    shutil.copy(rows_study, config)
+    assert search(config, "--study", "again", "--trials", "4", "--max-concurrent", "1") == 0
+    rows = results(config, "again")
+    for row, first in zip(rows, results(rows_study), strict=False):
+        np.testing.assert_equal(scores(row), scores(first))
+    assert all(Path(row["checkpoint"]).is_file() for row in rows)
+    assert model_file(tmp_path / "studies" / "again", WINNER).is_file()
 
 
 def test_a_store_that_cannot_be_used_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

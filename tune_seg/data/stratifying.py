@@ -1,20 +1,20 @@
 """Drawn splits in which every class is on every side, as far as the images allow."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
+from tune_seg._whole_file import whole_file
 from tune_seg.data.cores import available_cores
 from tune_seg.data.dataset import SPLITS, TEST, Dataset, Sample
 from tune_seg.data.splitting import group_of, place_in_draw
@@ -90,13 +90,9 @@ def _kept_classes(dataset: Dataset, sides: Sequence[str], folder: Path | None) -
     except (OSError, ValueError, AttributeError, TypeError):
         pass
     found = _classes(dataset, sides)
-    partial = folder / f".{uuid4().hex}.partial"
-    try:
+    with suppress(OSError), whole_file(file) as partial:  # it is read again next time
         known = None if found is None else {group: sorted(classes) for group, classes in found.items()}
         partial.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(partial, file)
-    except OSError:  # it is read again next time
-        partial.unlink(missing_ok=True)
     return found
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image as pillow
 
 from tune_seg._whole_file import whole_file
-from tune_seg.data.dataset import IGNORE_INDEX, Image, Mask
+from tune_seg.data.dataset import IGNORE_INDEX, Image, Mask, problems_error
 from tune_seg.data.images.intensities import Intensities
 from tune_seg.data.images.pictures import IMAGE_SUFFIXES, Pictures, page_numbers
 from tune_seg.errors import InputError
@@ -65,8 +65,8 @@ def sources(paths: Iterable[Path], *, pages_as_channels: bool) -> list[Source]:
             raise InputError(f"{path}: no image in this folder (looked for {', '.join(IMAGE_SUFFIXES)})")
         for file in inside:
             if not _is_image(file):
-                what = "no image that is read" if file.exists() else "no such file"
-                raise InputError(f"{file}: {what} ({', '.join(IMAGE_SUFFIXES)})")
+                what = f"no image that is read ({', '.join(IMAGE_SUFFIXES)})" if file.exists() else "no such file"
+                raise InputError(f"{file}: {what}")
             name = (file.relative_to(path) if path.is_dir() else Path(file.name)).with_suffix("").as_posix()
             pages = (0,) if pages_as_channels else page_numbers(file)
             found += (
@@ -108,7 +108,7 @@ class ImageReader:
 def predict_images(
     model: "TrainedModel | SeedEnsemble", images: Sequence[Source], out: Path, *, probabilities: bool
 ) -> Iterator[Source]:
-    """Predict images one after the other, and write what was predicted.
+    """Predict images one after the other, and write what was predicted. Those that cannot be are named after all others.
 
     Of each there are an index mask, as a PNG whose palette shows the class colours; an overlay of these colours on the
     image; a map of the confidence, 255 where it is 1; and, where they are asked for, the probabilities as float32 (C, H, W).
@@ -121,14 +121,19 @@ def predict_images(
         InputError: an image cannot be read, or a file not be written.
     """
     reader = ImageReader(model.description)
+    problems: list[str] = []
     for source in images:
-        image, unmeasured = reader.read(source)
-        with memory_errors(source.path, image.shape, model.device):
-            if probabilities:
-                found = model.probabilities(image)
-                mask, confidence = found.argmax(axis=0).astype(np.uint8), found.max(axis=0)
-            else:
-                mask, confidence = model.predict(image)
+        try:
+            image, unmeasured = reader.read(source)
+            with memory_errors(source.path, image.shape, model.device):
+                if probabilities:
+                    found = model.probabilities(image)
+                    mask, confidence = found.argmax(axis=0).astype(np.uint8), found.max(axis=0)
+                else:
+                    mask, confidence = model.predict(image)
+        except InputError as error:
+            problems.append(str(error))
+            continue
         if unmeasured is not None:
             mask, confidence = np.where(unmeasured, np.uint8(IGNORE_INDEX), mask), np.where(unmeasured, 0.0, confidence)
         try:
@@ -146,6 +151,24 @@ def predict_images(
         except OSError as error:
             raise InputError(f"{out}: {source.name} cannot be written ({error.strerror or error})") from error
         yield source
+    reject_left_out(problems, len(images))
+
+
+def reject_left_out(problems: Sequence[str], count: int) -> None:
+    """Name the files that could not be predicted.
+
+    Args:
+        problems: why, a line for each of them.
+        count: how many files there were.
+
+    Raises:
+        InputError: there is one.
+    """
+    if not problems:
+        return
+    if count == 1:
+        raise InputError(problems[0])
+    raise problems_error(f"{len(problems)} of {count} files could not be predicted:", problems)
 
 
 def check_out(out: Path, images: Iterable[Path]) -> None:

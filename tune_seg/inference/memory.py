@@ -8,7 +8,8 @@ import torch
 
 from tune_seg.errors import InputError
 
-_SAID_OF_A_CPU = ("not enough memory", "can't allocate memory")  # by PyTorch's allocator, as a RuntimeError
+_SAID = ("not enough memory", "can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED")
+"""In a RuntimeError: by PyTorch's allocator of a CPU, by CUDA, and by its libraries, which take memory of their own."""
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def memory_errors(path: Path, shape: tuple[int, ...], device: torch.device) -> I
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         of_memory = not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError)
-        if not of_memory and not any(text in str(error) for text in _SAID_OF_A_CPU):
+        if not of_memory and not any(text in str(error) for text in _SAID):
             raise
         elsewhere = "" if device.type == "cpu" else "compute on the processor, which is slower, with --device cpu; "
         raise InputError(

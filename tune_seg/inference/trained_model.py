@@ -88,7 +88,7 @@ class TrainedModel:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise InputError(
-                f"device {device}: it cannot be used here ({first_line(error)}); there is always cpu"
+                f"device {device or 'cuda'}: it cannot be used here ({first_line(error)}); there is always cpu"
             ) from error
         model = build_model(
             description.model.model_copy(update={"weights": "none"}),
@@ -104,7 +104,13 @@ class TrainedModel:
                 f"the weights do not fit {description.model.architecture} with {description.model.encoder} "
                 f"({first_line(error)}); export the model again"
             ) from error
-        self.module = to_device(model, self.device).eval()
+        try:
+            self.module = to_device(model, self.device).eval()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"device {self.device}: its memory does not suffice for the model ({first_line(error)}); wait until others "
+                "have left it, or take cpu"
+            ) from error
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from tune_seg.data.volumes.intensities import levels
 from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.data.volumes.resampling import centred, pixels, scaled
 from tune_seg.errors import InputError
-from tune_seg.inference.images import CONFIDENCE, MASKS, PROBABILITIES
+from tune_seg.inference.images import CONFIDENCE, MASKS, PROBABILITIES, reject_left_out
 from tune_seg.inference.memory import memory_errors
 from tune_seg.inference.model_file import ModelDescription
 from tune_seg.inference.volume_sources import ENDING, VolumeSource
@@ -29,7 +29,7 @@ Probabilities = npt.NDArray[np.float32]
 def predict_volumes(
     model: "TrainedModel | SeedEnsemble", volumes: Sequence[VolumeSource], out: Path, *, probabilities: bool
 ) -> Iterator[VolumeSource]:
-    """Predict volumes one after the other, and write what was predicted.
+    """Predict volumes one after the other, and write what was predicted. Those that cannot be are named after all others.
 
     Of each there are a mask (the index of the class of each voxel, uint8), the confidence (the probability of that class,
     float32) and, where they are asked for, the probabilities of all classes, float32 with the classes as the fourth
@@ -41,22 +41,28 @@ def predict_volumes(
     Raises:
         InputError: a volume cannot be read or a file not be written, or memory is short.
     """
+    options, problems = options_of(model.description), list[str]()
     for source in volumes:
-        slices = _levels(source, options_of(model.description))
-        mask = np.empty(slices.shape[:3], np.uint8)
-        confidence = np.empty(slices.shape[:3], np.float32)
-        found = np.empty((*slices.shape[:3], len(model.class_names)), np.float32) if probabilities else None
-        for number, image in enumerate(slices):
-            with memory_errors(source.path, image.shape, model.device):
-                of_slice = slice_probabilities(model, image, source.spacing)
-            mask[number], confidence[number] = of_slice.argmax(axis=0), of_slice.max(axis=0)
-            if found is not None:
-                found[number] = np.moveaxis(of_slice, 0, -1)
+        try:
+            slices = _levels(source, options)
+            mask = np.empty(slices.shape[:3], np.uint8)
+            confidence = np.empty(slices.shape[:3], np.float32)
+            found = np.empty((*slices.shape[:3], len(model.class_names)), np.float32) if probabilities else None
+            for number, image in enumerate(slices):
+                with memory_errors(source.path, image.shape, model.device):
+                    of_slice = slice_probabilities(model, image, source.spacing)
+                mask[number], confidence[number] = of_slice.argmax(axis=0), of_slice.max(axis=0)
+                if found is not None:
+                    found[number] = np.moveaxis(of_slice, 0, -1)
+        except InputError as error:
+            problems.append(str(error))
+            continue
         _write(source, mask, out / MASKS)
         _write(source, confidence, out / CONFIDENCE)
         if found is not None:
             _write(source, found, out / PROBABILITIES)
         yield source
+    reject_left_out(problems, len(volumes))
 
 
 def slice_probabilities(

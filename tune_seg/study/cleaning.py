@@ -1,7 +1,8 @@
 """What of the files of a study can be removed, what is lost by it, and their removal.
 
-Checkpoints and packs are shared by the studies in a folder. Nothing goes that another of them still uses, and nothing while
-one of them runs. The results, the models to use, MLflow's database and the looks at test splits are never among it.
+Checkpoints and packs are shared by the studies in a folder, and checkpoints by those of other folders that have left a note
+in the store. Nothing goes that another of them still uses, and nothing while one of them runs. The results, the models to
+use, MLflow's database and the looks at test splits are never among it.
 """
 
 import shutil
@@ -20,7 +21,14 @@ from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.exporting import trials_of
 from tune_seg.study.files import CONFIGURATION, IMAGES, MODELS, PACKS, RESULTS, STORE, bytes_of
-from tune_seg.study.kept_weights import own_weights, studies_beside, unneeded, used_beside
+from tune_seg.study.kept_weights import (
+    missing_users,
+    own_weights,
+    studies_beside,
+    studies_elsewhere,
+    unneeded,
+    used_beside,
+)
 from tune_seg.study.output.results import forget_weights
 from tune_seg.study.output.words import counted
 from tune_seg.study.prepare import locked
@@ -114,13 +122,13 @@ class _Study:
 
 @contextmanager
 def folder_locked(directory: Path) -> Iterator[None]:
-    """Hold a study and all others in its folder, which share its checkpoints and packs.
+    """Hold a study and all others that share its checkpoints or packs.
 
     Raises:
         InputError: one of them runs.
     """
     with ExitStack() as stack:
-        for each in (directory, *studies_beside(directory)):
+        for each in (directory, *studies_beside(directory), *studies_elsewhere(directory)):
             stack.enter_context(locked(each))
         yield
 
@@ -137,19 +145,35 @@ def removable(directory: Path, *, weights: bool, packs: bool) -> list[Removable]
         InputError: a file of the study, or of another in its folder, cannot be read.
     """
     study = _Study.open(directory)
-    others = [_Study.open(other) for other in studies_beside(directory)]
-    found = [_left_behind(directory), _states(study, others), _weights(study, all_of_them=weights)]
+    beside = [_Study.open(other) for other in studies_beside(directory)]
+    elsewhere = [_Study.open(other) for other in studies_elsewhere(directory)]
+    found = [_left_behind(directory), _states(study, [*beside, *elsewhere]), _weights(study, all_of_them=weights)]
     if packs:
-        found.append(_packs(study, others))
+        found.append(_packs(study, beside))
     return [each for each in found if each.paths or each.trials]
 
 
-def note_of_store(directory: Path) -> str:
-    """Why checkpoints stay that are in another store than that of the folder; empty where they are in that."""
+def notes_on(found: Sequence[Removable], directory: Path) -> list[str]:
+    """What to know before files of a study are removed: what stays, and whose use of them is not known.
+
+    Raises:
+        InputError: a note in the store cannot be read.
+    """
+    notes = []
     store = load_config(directory / CONFIGURATION).compute.store
-    if store in (None, str(directory.parent / STORE)):
-        return ""
-    return f"Its checkpoints are in {store}, where studies of other folders may use them: they stay."
+    if store not in (None, str(directory.parent / STORE)):
+        notes.append(f"Its checkpoints are in {store}, where studies of other folders may use them: they stay.")
+    if any(path.parent.name == STORE for each in found for path in each.paths):
+        notes.append(
+            "Known are the studies in the folder, and those of other folders that have left a note in the store. Not known "
+            "is a configuration that names a file of the store as model.weights and was not run yet: copy such a file first."
+        )
+        notes += [
+            f"{user}, which has used the store, is not there any more. If it was moved, run it again first, which leaves a "
+            "new note: what its trials ended with is not known."
+            for user in missing_users(directory)
+        ]
+    return notes
 
 
 def remove(found: Sequence[Removable], directory: Path) -> None:

@@ -72,6 +72,7 @@ class Confirmation:
             allows, and they are such.
         slots: how many trials run at once.
         until: when no further round begins, by :func:`time.monotonic`; None: the budget alone ends it.
+        keeps: the weights of how many finalists the study keeps, where that are more than are compared now.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Confirmation:
         budget: int | None,
         slots: int,
         until: float | None = None,
+        keeps: int = 0,
     ) -> None:
         self.budget = budget
         self.settings = config.search.confirm
@@ -91,7 +93,13 @@ class Confirmation:
         self._packed = packed
         self._slots = slots
         self._until = until
+        self._keeps = max(keeps, self.settings.finalists)
         self._measured: dict[int, Repeat] = {}  # by trial; each knows its bootstrap samples, which take long to draw
+
+    @property
+    def is_grid_of_repeats(self) -> bool:
+        """Whether the search is a grid over seeds or folds, whose trials are what the answer is about."""
+        return self._config.search.sampler == "grid" and bool(REPEATED & self._config.space.keys())
 
     def planned(self, records: Iterable[Record]) -> int:
         """How many repeats there will be, as far as that is known: those there are, or the whole budget as well."""
@@ -129,7 +137,7 @@ class Confirmation:
 
         A grid over seeds or folds repeats its configurations itself, and selects none: all of them are then compared.
         """
-        of_the_grid = self._is_grid_of_repeats and not any(record.repeat for record in records)
+        of_the_grid = self.is_grid_of_repeats and not any(record.repeat for record in records)
         if of_the_grid:
             records = [replace(record, repeat=True) for record in records]
         found = self._contenders(records, repeated=True)
@@ -167,9 +175,9 @@ class Confirmation:
         Of each contender these are its repeats, and its trials of the search while it has none. With several objectives all
         of the front are among them; of a grid over seeds or folds, all trials.
         """
-        if self._is_grid_of_repeats and not any(record.repeat for record in records):
+        if self.is_grid_of_repeats and not any(record.repeat for record in records):
             return {record.number for record in records if record.state is State.COMPLETED}
-        found = self._contenders(records, repeated=True)
+        found = self._contenders(records, repeated=True, finalists=self._keeps)
         if len(self._config.objectives) > 1:
             found += pareto_front(configurations(records), self._config.objectives)
         return {trial.number for each in found for trial in _repeats_first(each)}
@@ -180,13 +188,16 @@ class Confirmation:
             return sum(max(0, self.settings.max_seeds - len(each.repeats)) for each in found)
         return self.budget - sum(record.repeat and not record.extra for record in records)
 
-    def _contenders(self, records: Sequence[Record], *, repeated: bool = False) -> list[Configuration]:
+    def _contenders(
+        self, records: Sequence[Record], *, repeated: bool = False, finalists: int | None = None
+    ) -> list[Configuration]:
         """Plain cross entropy, then the finalists: those that the search found best, and those that were repeated before.
 
         Args:
             records: the trials.
             repeated: take a plain cross entropy with repeats where there is one, though the search may have found a better
                 one since.
+            finalists: how many of those that were not repeated before, at most; None: as the settings say.
         """
         found = configurations(records)
         ranked = sorted(
@@ -205,7 +216,8 @@ class Confirmation:
             rivals = [each for each in searched if not is_plain_cross_entropy(each.config)]
             front = {each.id for each in pareto_front(rivals, self._config.objectives)}
             others.sort(key=lambda each: each.id not in front)
-        best, rest = others[: self.settings.finalists], others[self.settings.finalists :]
+        count = self.settings.finalists if finalists is None else finalists
+        best, rest = others[:count], others[count:]
         return [reference, *best, *(configuration for configuration in rest if configuration.repeats)]
 
     def _plain_like(self, best: Configuration, found: Sequence[Configuration]) -> Configuration:
@@ -259,10 +271,6 @@ class Confirmation:
         after = ((max(searched) + step) % _SEEDS for step in count(1))
         fresh = (seed for seed in after if seed not in searched and seed not in had)
         return [*had, *islice(fresh, max(0, self.settings.max_seeds - len(had)))]
-
-    @property
-    def _is_grid_of_repeats(self) -> bool:
-        return self._config.search.sampler == "grid" and bool(REPEATED & self._config.space.keys())
 
     @property
     def _test_share(self) -> float | None:

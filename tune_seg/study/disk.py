@@ -7,19 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
 from tune_seg.config import ModelConfig
 from tune_seg.data import Dataset
 from tune_seg.data.cores import available_cores
-from tune_seg.data.packing.disk import free_bytes
+from tune_seg.data.packing.disk import existing, free_bytes
 from tune_seg.data.packing.file_format import Form
 from tune_seg.data.packing.write import packed_origin
 from tune_seg.study.budget import most_repeats
 from tune_seg.study.elsewhere import Elsewhere
-from tune_seg.study.files import ANOTHER_FOLDER, PACKS, RESULTS, STORE, bytes_of
+from tune_seg.study.files import ANOTHER_FOLDER, MODELS, PACKS, RESULTS, STORE, bytes_of
 from tune_seg.study.model_check import largest_model
 from tune_seg.study.output.words import counted, size_of
 from tune_seg.study.plan import Plan
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 
 _OPTIMIZER_NUMBERS: Final = {"sgd": 1, "adam": 2, "adamw": 2}
 """How many numbers an optimizer keeps for each that it trains."""
-_BYTES_A_STUDY: Final = 11_500_000
-"""Of an MLflow database, tables and a journal before the first trial, and of the report's page and MLflow's copy of it."""
-_BYTES_AN_EPOCH: Final = 32_000
-"""Of the same, for each epoch of a trial; nine tenths are MLflow's."""
+_BYTES_A_STUDY: Final = 5_500_000
+"""Of tables and a journal before the first trial, and of the report's page."""
+_BYTES_AN_EPOCH: Final = 3_000
+"""Of the same, for each epoch of a trial."""
+_MLFLOW_BYTES_A_STUDY: Final = 6_000_000
+"""Of an MLflow database before the first trial, and of its copy of the report's page."""
+_MLFLOW_BYTES_AN_EPOCH: Final = 29_000
+"""Of an MLflow database, for each epoch of a trial."""
 _BYTES_AN_IMAGE: Final = 300
 """Of the counts of a validation image."""
 _SAMPLES: Final = 64
@@ -58,17 +63,22 @@ class Alike:
 
 @dataclass(frozen=True)
 class DiskNeed:
-    """What a study takes of the disk at most, in bytes.
+    """What a study takes of the disk at most, in bytes. What is kept behind the network is not among it.
 
     Attributes:
         weights: of trained models, which stay in the store.
         models: the models to use, as far as they are no files of the store.
         states: the training states that other trials begin from.
         running: of the newest states of the trials that run.
-        results: of tables, journal, counts of images and MLflow's database.
+        results: of tables, journal and counts of images.
+        mlflow: of MLflow's database and its files.
         packs: of packed images.
         budget: of the store.
-        there: what of all that the folder has already.
+        there: what of all that the disk has already, but for the store.
+        stored: the same of the store.
+        folder: of the studies.
+        store: the folder of the store.
+        tracking: the folder of MLflow's database.
     """
 
     weights: Alike
@@ -76,53 +86,91 @@ class DiskNeed:
     states: Alike
     running: int
     results: int
+    mlflow: int
     packs: int
     budget: int
     there: int
+    stored: int
+    folder: Path
+    store: Path
+    tracking: Path
 
     @property
     def at_the_end(self) -> int:
         """When the study has ended."""
-        return self._with(min(self.budget, self.weights.total + self.states.total))
+        return self._beside + self.mlflow + min(self.budget, self.weights.total + self.states.total)
 
     @property
     def at_most(self) -> int:
         """While it runs."""
-        return self._with(min(self.budget, self.weights.total + self.states.total + self.running))
+        return self._beside + self.mlflow + self._store
 
-    def _with(self, store: int) -> int:
-        return store + self.models.total + self.results + self.packs
+    @property
+    def _beside(self) -> int:
+        return self.models.total + self.results + self.packs
 
-    def line(self, folder: Path) -> str:
-        """Both, and what they consist of, for a person.
+    @property
+    def _store(self) -> int:
+        """Of the store, while the study runs."""
+        return min(self.budget, self.weights.total + self.states.total + self.running)
 
-        Args:
-            folder: of the studies.
-        """
+    @property
+    def line(self) -> str:
+        """Both, and what they consist of, for a person."""
         parts = [
             _said(self.weights, "trained model") + " in the store",
             _said(self.states, "training state") + " that others begin from",
             _said(self.models, "model") + " to use",
-            f"results {size_of(self.results)}",
+            f"results {size_of(self.results + self.mlflow)}",
             f"packed images {size_of(self.packs)}",
         ]
         listed = ", ".join(part for part in parts if not part.startswith("no "))
+        free = ", ".join(f"{size_of(free_bytes(disk.folder))} are free in {disk.folder}" for disk in self._disks())
         return (
             f"Disk: at most {size_of(self.at_the_end)} when the study has ended ({listed}), "
-            f"{size_of(self.at_most)} while it runs; {size_of(free_bytes(folder))} are free in {folder}"
+            f"{size_of(self.at_most)} while it runs; {free}"
         )
 
-    def problem(self, folder: Path) -> str:
-        """Why the study could not end well on the disk of its folder; empty where it can."""
-        free, missing = free_bytes(folder), self.at_most - self.there - free_bytes(folder)
-        if missing <= 0:
-            return ""
-        return (
-            f"{folder}: the study takes up to {size_of(self.at_most)} of the disk while it runs, of which it has "
-            f"{size_of(self.there)}, and {size_of(free)} are free: {size_of(missing)} are missing. Make space (tune-seg "
-            f"clean STUDY says what a study can do without), choose {ANOTHER_FOLDER}, or keep fewer checkpoints "
-            f"(--store-gb N)"
-        )
+    @property
+    def problem(self) -> str:
+        """Why the study could not end well on a disk that it writes to; empty where it can."""
+        for disk in self._disks():
+            free = free_bytes(disk.folder)
+            missing = disk.size - disk.there - free
+            if missing > 0:
+                return (
+                    f"{disk.folder}: the study takes up to {size_of(disk.size)} of the disk while it runs, of which it has "
+                    f"{size_of(disk.there)}, and {size_of(free)} are free: {size_of(missing)} are missing. Make space "
+                    f"(tune-seg clean STUDY says what a study can do without), choose {self._another(disk)}, or keep "
+                    f"fewer checkpoints (--store-gb N)"
+                )
+        return ""
+
+    def _disks(self) -> list["_Disk"]:
+        """The disks that the study writes to, that of its folder first."""
+        disks: dict[int, _Disk] = {}
+        for folder, size, there in (
+            (self.folder, self._beside, self.there),
+            (self.store, self._store, self.stored),
+            (self.tracking, self.mlflow, 0),
+        ):
+            device = existing(folder).stat().st_dev
+            if device in disks or size:
+                before = disks.get(device, _Disk(folder, 0, 0))
+                disks[device] = _Disk(before.folder, before.size + size, before.there + there)
+        return list(disks.values())
+
+    def _another(self, disk: "_Disk") -> str:
+        others = {self.store: "another store (--store DIR)", self.tracking: "another place for MLflow (--mlflow-uri)"}
+        return ANOTHER_FOLDER if disk.folder == self.folder else others[disk.folder]
+
+
+class _Disk(NamedTuple):
+    """What a study takes of a disk while it runs, and what of that is there already; `folder` is on it."""
+
+    folder: Path
+    size: int
+    there: int
 
 
 def _said(files: Alike, thing: str) -> str:
@@ -165,20 +213,46 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
     state = model.weights + max(_OPTIMIZER_NUMBERS[probe.training.optimizer] for probe in probes) * model.trained
     data = TrainingData("", config.data.size, plan.train_images, plan.dataset.channels)
     extended = any(can_be_extended(probe, data) for probe in probes)
-    budget = 0 if "://" in (config.compute.store or "") else round(config.compute.store_gb * 1e9)
+    store = _store_folder(plan)
+    budget = 0 if store is None else round(config.compute.store_gb * 1e9)
     answers = config.compute.store_gb and (plan.repeats or plan.repeats_itself)
     val_images = len(plan.dataset.samples) - plan.train_images
+    epochs = plan.trials * config.training.epochs
+    folder, tracking = plan.directory.parent, _tracking_folder(config.mlflow_uri, plan.directory)
     return DiskNeed(
         weights=Alike(_kept(plan) if budget else 0, state if extended else model.weights),
         # weights that stand alone in the store of the folder are one file with the model
         models=Alike(2 if answers and (extended or config.compute.store is not None) else 0, model.weights),
         states=Alike(_shared(plan, data) if budget else 0, state),
         running=at_once * _STATES_A_SLOT * state if budget else 0,
-        results=_BYTES_A_STUDY + plan.trials * (config.training.epochs * _BYTES_AN_EPOCH + val_images * _BYTES_AN_IMAGE),
+        results=_BYTES_A_STUDY + epochs * _BYTES_AN_EPOCH + plan.trials * val_images * _BYTES_AN_IMAGE,
+        mlflow=0 if tracking is None else _MLFLOW_BYTES_A_STUDY + epochs * _MLFLOW_BYTES_AN_EPOCH,
         packs=sum(_packed_bytes(dataset, config.data.size) for dataset in (plan.dataset, plan.test) if dataset is not None),
         budget=budget,
         there=_there(plan),
+        stored=0 if store is None else _stored(plan, store),
+        folder=folder,
+        store=store or folder,
+        tracking=tracking or folder,
     )
+
+
+def _store_folder(plan: Plan) -> Path | None:
+    """Where checkpoints are kept; None: in an object store."""
+    store = plan.config.compute.store
+    if store is None:
+        return plan.directory.parent / STORE
+    return None if "://" in store else Path(store)
+
+
+def _tracking_folder(uri: str | None, directory: Path) -> Path | None:
+    """Where MLflow's database lies; None: on a server."""
+    if uri is None:
+        return directory
+    address = urlsplit(uri)
+    if address.scheme == "sqlite":  # sqlite:///relative.db, sqlite:////absolute.db
+        return Path(address.path.removeprefix("/"))
+    return Path(address.path) if address.scheme in ("", "file") else None
 
 
 def _kept(plan: Plan) -> int:
@@ -213,17 +287,24 @@ def _packed_bytes(dataset: Dataset, size: tuple[int, int]) -> int:
 
 
 def _there(plan: Plan) -> int:
-    """What of the study the disk has: its directory, its weights, and its packed images."""
+    """What of the study the disk has beside the store: its directory and its packed images."""
     folder, size = plan.directory.parent, plan.config.data.size
     found = [path for path in plan.directory.rglob("*") if path.is_file()]
-    with suppress(OSError, ValueError, KeyError):  # there is no table yet, or it is written anew
-        checkpoints = pq.read_table(plan.directory / RESULTS)["checkpoint"].to_pylist()
-        found += [folder / STORE / os.path.basename(checkpoint) for checkpoint in checkpoints if checkpoint is not None]
     for dataset in (plan.dataset, plan.test):
         origin = None if dataset is None else packed_origin(dataset, folder / PACKS, size)
         if origin is not None:
             found.append(folder / PACKS / origin.pack)
     return bytes_of(found)
+
+
+def _stored(plan: Plan, store: Path) -> int:
+    """What of the study the store has: its weights, but for those that are one file with a model to use."""
+    checkpoints: list[str | None] = []
+    with suppress(OSError, ValueError, KeyError):  # there is no table yet, or it is written anew
+        checkpoints = pq.read_table(plan.directory / RESULTS)["checkpoint"].to_pylist()
+    weights = {store / os.path.basename(checkpoint) for checkpoint in checkpoints if checkpoint is not None}
+    models = set((plan.directory / MODELS).glob("*"))
+    return bytes_of(weights | models) - bytes_of(models)
 
 
 def _cores(threads: int) -> int:

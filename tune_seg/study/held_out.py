@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tune_seg._whole_file import whole_file
 from tune_seg.errors import InputError
 from tune_seg.image_counts import ImageCounts
 from tune_seg.study.files import LOOKS, TEST
@@ -141,9 +142,8 @@ def write_scores(directory: Path, content: str, scores: Mapping[int, HeldOutScor
         str(number): {"metrics": dict(score.metrics), "images": b85encode(score.images.to_bytes()).decode()}
         for number, score in scores.items()
     }
-    partial = (directory / TEST).with_suffix(".partial")
-    partial.write_text(json.dumps({**_read(directory / TEST), content: of_split}), encoding="utf-8")
-    os.replace(partial, directory / TEST)
+    with whole_file(directory / TEST) as partial:
+        partial.write_text(json.dumps({**_read(directory / TEST), content: of_split}), encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The counts of each validation image, a file for each trial that ran to its end, in the study directory."""
 
-import os
 from pathlib import Path
 
+from tune_seg._whole_file import whole_file
 from tune_seg.image_counts import ImageCounts
 from tune_seg.study.files import IMAGES
 
@@ -13,11 +13,8 @@ def write_images(directory: Path, trial: int, counts: ImageCounts) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = _path(directory, trial)
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(counts.to_bytes())
-    os.replace(partial, path)
+    with whole_file(_path(directory, trial)) as partial:
+        partial.write_bytes(counts.to_bytes())
 
 
 def read_images(directory: Path, trial: int) -> ImageCounts | None:

@@ -1,6 +1,7 @@
 """The weights that a study keeps: those that its answer may need. What other trials have ended with is removed.
 
-Only the store beside the studies is cleared: who uses another one, nobody here knows.
+Only the store beside the studies is cleared. Studies of other folders that use it have left a note in it
+(:mod:`~tune_seg.study.store_users`).
 """
 
 import os
@@ -18,6 +19,7 @@ from tune_seg.errors import InputError
 from tune_seg.study.exporting import is_stored, located
 from tune_seg.study.files import CONFIGURATION, JOURNAL, RESULTS, STORE
 from tune_seg.study.record import Record, State
+from tune_seg.study.store_users import StoreUser, users_of
 from tune_seg.training.checkpoints import WEIGHTS, CheckpointStore
 
 _COMPLETED: Final = re.compile(r'"outcome":\{"state":"completed"')
@@ -71,14 +73,13 @@ def own_weights(trial: Record, directory: Path) -> Path:
 
 
 def used_beside(directory: Path) -> set[str]:
-    """The names of the files of weights that the other studies in the folder of a study have, or begin with.
+    """The names of the files of weights that other studies have in the store beside a study, or begin with.
 
     Raises:
         InputError: a file of theirs cannot be read.
     """
-    names = set(_begun_with(directory / CONFIGURATION))
-    for other in studies_beside(directory):
-        names |= _begun_with(other / CONFIGURATION)
+    names = begun_with(directory)
+    for other in (*studies_beside(directory), *studies_elsewhere(directory)):
         results, journal = other / RESULTS, other / JOURNAL
         ended = _of_journal(journal, journal.stat().st_mtime_ns)
         table = _of_results(results, results.stat().st_mtime_ns) if results.is_file() else _NOTHING
@@ -92,6 +93,39 @@ def studies_beside(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.parent.iterdir()):
         if (path / JOURNAL).is_file() and not path.samefile(directory):
             yield path
+
+
+def studies_elsewhere(directory: Path) -> list[Path]:
+    """The directories of the studies of other folders that use the store beside a study, as far as they are there.
+
+    Raises:
+        InputError: a note in the store cannot be read.
+    """
+    return [user.directory for user in _users(directory) if user.is_there]
+
+
+def missing_users(directory: Path) -> list[Path]:
+    """Where studies of other folders were that have used the store beside a study, and are not there any more.
+
+    Raises:
+        InputError: a note in the store cannot be read.
+    """
+    return [user.directory for user in _users(directory) if not user.is_there]
+
+
+def begun_with(directory: Path) -> set[str]:
+    """The names of the files in the store beside a study that its trials, or those of any other study, begin with.
+
+    Raises:
+        InputError: a study or a note cannot be read.
+    """
+    studies = (directory, *studies_beside(directory), *studies_elsewhere(directory))
+    names = {name for study in studies for name in _begun_with(study / CONFIGURATION)}
+    return names.union(*(user.files for user in _users(directory)))
+
+
+def _users(directory: Path) -> list[StoreUser]:
+    return users_of(directory.parent / STORE, but=(directory, *studies_beside(directory)))
 
 
 def _begun_with(configuration: Path) -> frozenset[str]:

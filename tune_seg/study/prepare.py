@@ -33,6 +33,7 @@ from tune_seg.study.output.say import say, waiting
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
+from tune_seg.study.store_users import note_use
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.class_weights import weighting
 
@@ -109,6 +110,7 @@ def prepared(plan: Plan, console: Console, *, search: bool = True) -> Iterator[P
     cluster.check_unused()
     check_same_study(plan.config, plan.directory / CONFIGURATION)
     store = checkpoint_store(plan.config, plan.directory) if plan.config.compute.store_gb else None
+    say_notes(console, note_use(plan.config, plan.directory))
     # Ray starts in processes of its own and the models are checked in another: neither waits for the other, nor for
     # the data, which are packed meanwhile. What either finds wrong ends the packing.
     with ThreadPoolExecutor(1) as starter, model_check(models_of(plan), plan.dataset.channels) as models:
@@ -175,10 +177,10 @@ def _check_disk(plan: Plan, models: CheckedModels, compute: ComputeConfig, conso
     Raises:
         InputError: so much is not free.
     """
-    need, folder = disk_need(plan, models.largest, compute.max_concurrent), plan.directory.parent
-    if problem := need.problem(folder):
-        raise InputError(problem)
-    say(console, need.line(folder))
+    need = disk_need(plan, models.largest, compute.max_concurrent)
+    if need.problem:
+        raise InputError(need.problem)
+    say(console, need.line)
 
 
 def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> PackedData:

@@ -173,6 +173,10 @@ class Records:
         points = islice((self._left or {}).values(), max(0, self.to_sample - self._baselines_to_come))
         return [self.config.trial(point) for point in (*baselines, *points)]
 
+    def needs_weights(self, record: Record) -> bool:
+        """Whether the answer is about a trial: it is then trained for its weights, though its results may be stored."""
+        return record.repeat or (self._confirmation is not None and self._confirmation.is_grid_of_repeats)
+
     @property
     def handed_out_all(self) -> bool:
         """Whether :meth:`ask` has no trial any more, neither now nor later."""

@@ -1,7 +1,7 @@
 """A session of a study: run the trials that are left on Ray, and write down what came out."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,12 +11,14 @@ from typing import Any
 
 from rich.console import Console
 
+from tune_seg.config import ConfirmConfig
+from tune_seg.errors import InputError
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
-from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, TEXT_REPORT
+from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, STORE, TEXT_REPORT
 from tune_seg.study.html.write import write_report
-from tune_seg.study.kept_weights import clear_weights
+from tune_seg.study.kept_weights import begun_with, clear_weights
 from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.command_lines import called_in_commands, command
 from tune_seg.study.output.disk import disk_line
@@ -73,12 +75,12 @@ class More:
     """A session that searches no further and repeats the best configurations of a study.
 
     Attributes:
-        max_seeds: what the study has for `search.confirm.max_seeds`, whatever this session has.
+        kept: what the study has for `search.confirm`, whatever this session has.
         asked: what this session has set of the configuration, by dotted key.
         until: when no further round begins, by :func:`time.monotonic`; None: until all is decided or `max_seeds` is reached.
     """
 
-    max_seeds: int
+    kept: ConfirmConfig
     asked: Mapping[str, Any]
     until: float | None = None
 
@@ -139,7 +141,7 @@ def confirm_study(
     config = load_config(directory / CONFIGURATION, overrides=overrides)
     kept = load_config(directory / CONFIGURATION).search.confirm
     until = None if hours is None else time.monotonic() + 3600 * hours
-    more = More(kept.max_seeds, overrides, until)
+    more = More(kept, overrides, until)
     return run_study(plan_study(config, directory), console or study_console(), more=more, events=events)
 
 
@@ -288,7 +290,7 @@ def _data(ready: Prepared) -> Data:
 
 def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:
     # a session that asks for fewer seeds than the study may have does not open the test split by that
-    max_seeds = max(ready.config.search.confirm.max_seeds, 0 if more is None else more.max_seeds)
+    max_seeds = max(ready.config.search.confirm.max_seeds, 0 if more is None else more.kept.max_seeds)
     return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study, max_seeds)
 
 
@@ -304,7 +306,8 @@ def _confirmation(ready: Prepared, more: More | None) -> Confirmation:
     """What makes the study sure of its answer."""
     budget = repeats_of(ready.config, ready.space) if more is None else None
     until = None if more is None else more.until
-    return Confirmation(ready.config, ready.directory, ready.packed, budget, ready.slots, until)
+    keeps = 0 if more is None else more.kept.finalists  # a session that compares fewer removes nothing of the study's
+    return Confirmation(ready.config, ready.directory, ready.packed, budget, ready.slots, until, keeps)
 
 
 def _points(ready: Prepared, data: TrainingData) -> list[dict[str, Any]]:
@@ -352,7 +355,12 @@ def _reuse_store(
     if store is None:
         yield None, None
         return
-    store.keep(map(Path, config.files))
+    begun: Collection[str] = ()
+    try:
+        begun = begun_with(ready.directory)
+    except InputError as error:
+        store.problems.append(f"weights that other studies begin with are removed where space is short: {error}")
+    store.keep([*map(Path, config.files), *(ready.directory.parent / STORE / name for name in begun)])
     drawn: Iterable[Mapping[str, Any]]
     drawn = () if config.search.sampler == "grid" else sample_trials(config, ready.space, _SAMPLES)
     reuse = Reuse(data, records.planned, map(config.trial, drawn), store)

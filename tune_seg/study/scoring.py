@@ -5,13 +5,13 @@ the study comes after this, so that whatever fails here is a line of the report.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from tune_seg._whole_file import whole_file
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError
@@ -316,9 +316,8 @@ def _read_ensemble(directory: Path) -> dict[str, Any] | None:
 
 
 def _write_ensemble(directory: Path, values: Mapping[str, Any]) -> None:
-    partial = (directory / ENSEMBLE).with_suffix(".partial")
-    partial.write_text(json.dumps(values), encoding="utf-8")
-    os.replace(partial, directory / ENSEMBLE)
+    with whole_file(directory / ENSEMBLE) as file:
+        file.write_text(json.dumps(values), encoding="utf-8")
 
 
 def _reason(error: Exception) -> str:

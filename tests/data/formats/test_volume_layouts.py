@@ -253,13 +253,15 @@ def test_a_qform_that_differs_from_the_sform_is_said_with_its_distance(tmp_path:
     assert_read(tmp_path, "a", 0)
 
 
-def write_segmentation(path: Path, array: Array, names: dict[int, str]) -> None:
-    """As 3D Slicer writes it."""
+def write_segmentation(path: Path, array: Array, *names: dict[int, str]) -> None:
+    """As 3D Slicer writes it: an array (S, H, W), or (S, H, W, layers), with the names of the values of each layer."""
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(array)
+    image = sitk.GetImageFromArray(array, isVector=array.ndim == 4)
     image.SetSpacing((1.0, 1.0, 3.0))
-    for number, (value, name) in enumerate(names.items()):
+    segments = [(layer, *segment) for layer, of_layer in enumerate(names) for segment in of_layer.items()]
+    for number, (layer, value, name) in enumerate(segments):
+        image.SetMetaData(f"Segment{number}_Layer", str(layer))
         image.SetMetaData(f"Segment{number}_Name", name)
         image.SetMetaData(f"Segment{number}_LabelValue", str(value))
     sitk.WriteImage(image, str(path))
@@ -273,6 +275,26 @@ def test_3d_slicer_names_its_segments(tmp_path: Path) -> None:
     write_segmentation(tmp_path / "b.seg.nrrd", classes(1), {1: "tumour", 2: "liver"})
     with pytest.raises(InputError, match=r"b\.seg\.nrrd: the value 1 is 'tumour', but 'liver' in a\.seg\.nrrd"):
         read(config(tmp_path))
+
+
+def test_layers_of_3d_slicer_are_read_in_the_order_that_is_stated(tmp_path: Path) -> None:
+    names = ("organ", "tumour", "cyst")
+    drawn = {name: np.random.default_rng(seed).random((5, 12, 10)) < 0.4 for seed, name in enumerate(names)}
+    tumour = drawn["tumour"] & ~drawn["cyst"]  # these two share a layer
+    for seed, name in enumerate("ab"):
+        write_mhd(tmp_path / f"{name}.nrrd", intensities(seed))
+        layers = np.stack([drawn["organ"], np.where(drawn["cyst"], 2, tumour)], axis=-1).astype(np.uint8)
+        write_segmentation(tmp_path / f"{name}.seg.nrrd", layers, {1: "organ"}, {1: "tumour", 2: "cyst"})
+    with pytest.raises(InputError, match=r"a\.seg\.nrrd: 2 layers, .*'data\.options\.segments=\[organ, tumour, cyst\]'"):
+        read(config(tmp_path))
+    dataset = read(config(tmp_path, {"segments": ["organ", "tumour"]}))
+    assert dataset.class_names == ("background", "organ", "tumour")
+    assert any("Segments left out" in note and note.endswith("cyst") for note in dataset.notes)
+    assert np.array_equal(loaded(dataset, "a")[1], np.where(tumour, 2, drawn["organ"]))
+    _, masks = read_volume(tmp_path, "b", {"segments": ["cyst", "organ"]})
+    assert np.array_equal(masks, np.where(drawn["organ"], 2, drawn["cyst"]))
+    with pytest.raises(InputError, match=r"no segment is called 'liver'; there are 'organ', 'tumour', 'cyst'"):
+        read(config(tmp_path, {"segments": ["liver"]}))
 
 
 def test_regions_of_nnunet_become_classes_that_do_not_overlap(tmp_path: Path) -> None:

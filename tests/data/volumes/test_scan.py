@@ -85,9 +85,22 @@ def test_what_is_said_of_255_is_taken_without_reading_the_labels(tmp_path: Path)
         assert counted(dataset)[objects] == np.sum(labels)
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_where_a_file_names_two_classes_and_labels_are_0_and_255_alone_255_is_the_second(
+    tmp_path: Path, empty: bool
+) -> None:
+    labels = write(tmp_path, lambda seed, label: white(seed, label * np.uint8(not (empty and seed == 0))))
+    labels[0] *= np.uint8(not empty)
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 1}}')
+    dataset = read(config(tmp_path))
+    assert dataset.find_classes(lambda _: None) == ("background", "lesion")
+    assert counted(dataset) == Counter(np.concatenate(labels, axis=None).tolist())
+    assert any("0 is taken for background, 255 for lesion" in note for note in dataset.notes)
+
+
 def test_names_in_a_file_are_all_there_is(tmp_path: Path) -> None:
-    write(tmp_path, white)
+    write(tmp_path, lambda seed, label: white(seed, label) if seed == 3 else label)
     (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 1}}')
     dataset = read(config(tmp_path))
     with pytest.raises(InputError, match=r"unknown label value 255 \(known: 0 to 1\)"):
-        dataset.load(dataset.samples[0])
+        loaded(dataset, "d")

@@ -292,7 +292,7 @@ def test_a_list_names_volumes_or_their_files_though_their_patients_have_other_na
         ),
         ({"bits": 12}, "data.options.bits"),
         ({"plane": "oblique"}, "data.options.plane: 'oblique' is not possible"),
-        ({"segments": ["liver"]}, "data.options.segments: only masks in DICOM have segments"),
+        ({"segments": ["liver"]}, "names no segments, as DICOM"),
         ({"segments": ["liver", "liver"]}, "data.options.segments: name at least one segment, and each once"),
         ({"spacing": 0}, "data.options.spacing"),
         ({"patient": "("}, "data.options.patient: is not a valid regular expression"),

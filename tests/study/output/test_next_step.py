@@ -54,6 +54,14 @@ def test_what_is_not_decided_is_decided_by_more_seeds_with_their_price() -> None
     assert again == f"{line}; it scores the test split again, which makes it less of a test"
 
 
+def test_what_is_taken_until_it_is_decided_can_be_used(tmp_path: Path) -> None:
+    model_file(tmp_path, WINNER).parent.mkdir()
+    model_file(tmp_path, WINNER).touch()
+    decide, use = said(UNCERTAIN, answer_of(UNCERTAIN), tmp_path)
+    assert decide.startswith("To decide it: ")
+    assert re.fullmatch(rf"To use (plain cross entropy|focal) meanwhile: {COMMAND} predict {tmp_path} IMAGES --out DIR", use)
+
+
 def test_after_a_grid_over_seeds_all_seeds_are_fresh_ones() -> None:
     answer = answer_of(UNCERTAIN)
     more = answer.verdict.more_seeds

@@ -1,4 +1,7 @@
-"""The classes of masks that lie as in a published set, and may be of another: no class gets the name of another's."""
+"""The classes of masks that lie as in a published set, and may be of another: no class gets the name of another's.
+
+Some images of a published set lack any of its classes. Somebody's own classes are numbered from 0 without a gap.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ _LEAST_SHARE = 0.5
 
 
 class PublishedOrFound(Scan):
-    """The published classes where the masks hold most of them and no other value, else what a scan finds.
+    """The published classes where the masks hold all, or most with a gap, and no other value; else what a scan finds.
 
     Args:
         found: the scan.
@@ -35,8 +38,8 @@ class PublishedOrFound(Scan):
                 f"{self._lacking} of its classes are in no mask; name others with {names}.",
             )
         return (
-            f"The folders are those of {self._what}, but the values in the masks are not its classes, so they are not given "
-            f"their names; name them with {names}.",
+            f"The folders are those of {self._what}, but the values in the masks seem to be other classes than its "
+            f"{len(self._published.indices)}, so they are not given their names; name them with {names}.",
             *self._scan.notes,
         )
 
@@ -44,7 +47,8 @@ class PublishedOrFound(Scan):
         found = self._scan.labels(progress)
         held = found.indices.keys() - self._published.ignored
         known = self._published.indices.keys()
-        self._other = not held <= known or len(held) < _LEAST_SHARE * len(known)
+        numbered = held != known and held == set(range(len(held)))
+        self._other = not held <= known or numbered or len(held) < _LEAST_SHARE * len(known)
         self._lacking = len(known - held)
         return found if self._other else self._published
 

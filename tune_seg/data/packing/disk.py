@@ -44,7 +44,7 @@ def claimed(partial: Path) -> Iterator[Path]:
 
 def clear_abandoned(directory: Path) -> None:
     """Remove the files of killed processes; a file that is still being packed is recent."""
-    for path in directory.glob(f".*{PARTIAL}"):
+    for path in directory.glob(f".*{PARTIAL}*"):
         try:
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                 path.unlink()
@@ -82,5 +82,9 @@ def _no_space(directory: Path, needed: int, reason: str = "not enough space") ->
 
 def free_bytes(directory: Path) -> int:
     """Free bytes where `directory` is, or would be made."""
-    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(existing(directory)).free
+
+
+def existing(directory: Path) -> Path:
+    """`directory`, or the nearest folder above it that is there."""
+    return next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))

@@ -4,13 +4,12 @@ Two data sets of equal content have one pack, and each a file of this kind of it
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
+from tune_seg._whole_file import whole_file
 from tune_seg.data.packing.counts import Counts
 
 _PREFIX: Final = "source-"
@@ -45,9 +44,8 @@ def write_origin(path: Path, origin: Origin) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    partial = path.with_name(f".{uuid4().hex}.partial")
-    partial.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 
 
 def read_origin(path: Path) -> Origin | None:

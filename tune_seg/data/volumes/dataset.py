@@ -137,7 +137,7 @@ def dataset_of(
     config: DataConfig,
     options: VolumeOptions,
     cases: Sequence[Case],
-    named: Labels | None = None,
+    named: Labels | VolumeScan | None = None,
     remarks: Sequence[str] = (),
 ) -> VolumeDataset:
     """The data set that `cases` make, split by patient.

@@ -10,7 +10,7 @@ import numpy as np
 
 from tune_seg.data.volumes.files import reject_pointer
 from tune_seg.data.volumes.geometry import LPS_TO_RAS, Grid, Voxels
-from tune_seg.data.volumes.header import Header
+from tune_seg.data.volumes.header import Header, Segment
 from tune_seg.errors import InputError
 
 SUFFIXES = (".mhd", ".mha", ".nrrd", ".nhdr")
@@ -48,7 +48,7 @@ def header(path: Path) -> Header:
         if not voxels.is_file():
             raise InputError(f"{voxels}: not there, but {path.name} says that it holds its voxels; put it beside it")
         grid = Grid.of(path, (*reader.GetSize(), 1)[:3], LPS_TO_RAS @ affine)
-        return Header(path, tuple(dict.fromkeys((path, voxels))), grid, reader.GetNumberOfComponents(), _names(reader))
+        return Header(path, tuple(dict.fromkeys((path, voxels))), grid, reader.GetNumberOfComponents(), _segments(reader))
 
 
 def read_voxels(header: Header) -> Voxels:
@@ -86,11 +86,16 @@ def _voxel_file(path: Path) -> Path:
     return path if several else path.parent / name
 
 
-def _names(reader: Any) -> dict[int, str]:
-    """The names that 3D Slicer gives the values of a segmentation."""
-    names: dict[int, str] = {}
-    for key in reader.GetMetaDataKeys():
-        segment = _SEGMENT.fullmatch(key)
-        if segment and reader.HasMetaDataKey(f"Segment{segment[1]}_Name"):
-            names[int(reader.GetMetaData(key))] = reader.GetMetaData(f"Segment{segment[1]}_Name").strip()
-    return names
+def _segments(reader: Any) -> tuple[Segment, ...]:
+    """What 3D Slicer says of the segments of a segmentation."""
+    said = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    numbers = sorted(int(found[1]) for found in map(_SEGMENT.fullmatch, said) if found)
+    return tuple(
+        Segment(
+            said[f"Segment{number}_Name"].strip(),
+            int(said[f"Segment{number}_LabelValue"]),
+            int(said.get(f"Segment{number}_Layer", 0)),
+        )
+        for number in numbers
+        if f"Segment{number}_Name" in said
+    )

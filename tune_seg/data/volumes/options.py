@@ -46,8 +46,9 @@ class VolumeOptions(Options):
     is at least 1.5 times the next, and else axial. The slices of DICOM are those of its files, so there it stays auto."""
 
     segments: tuple[str, ...] | None = None
-    """Of DICOM: the segments of segmentations, or the regions of RT structure sets, that are read, by their labels. Each is
-    a class, and where some overlap, the later one of this list lies above. null: all of them, and an overlap is an error."""
+    """Of DICOM's segmentations and RT structure sets, and of 3D Slicer's `.seg.nrrd`: the segments or regions that are read,
+    by their labels. Each is a class, and where some overlap, the later one of this list lies above. null: all of them, and
+    an overlap is an error."""
 
     @field_validator("segments")
     @classmethod

@@ -66,11 +66,14 @@ class FileCase(Case):
         images: the headers of its files; several hold one channel each.
         label: the header of its labels.
         cut: the plane of its slices.
+        order: the names of the segments that are read, the later one above; their raw values are their places, from 1.
+            Empty: the labels are read as they are.
     """
 
     images: tuple[Header, ...]
     label: Header
     cut: Plane
+    order: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -81,15 +84,31 @@ class FileCase(Case):
 
     def labels(self) -> Raw:
         grid = self.images[0].grid
-        placed = onto(read_voxels(self.label)[..., 0], self.label.grid, grid)
+        placed = onto(self._one_layer(read_voxels(self.label)), self.label.grid, grid)
         return class_numbers(sliced(placed, grid.affine, self.cut), self.mask)
+
+    def _one_layer(self, voxels: Voxels) -> Voxels:
+        if not self.order:
+            return voxels[..., 0]
+        found = np.zeros(voxels.shape[:3], np.uint16)
+        for value, name in enumerate(self.order, start=1):
+            for segment in self.label.segments:
+                if segment.name == name:
+                    found[voxels[..., segment.layer] == segment.value] = value
+        return found
 
 
 def several_values_error(label: Header) -> InputError:
     """The error for a label volume with more than one channel."""
-    layers = ", as 3D Slicer stores segments that overlap" if label.names else ""
+    if label.segments:
+        names = ", ".join(dict.fromkeys(segment.name for segment in label.segments))
+        return InputError(
+            f"{label.path}: {label.channels} layers, as 3D Slicer stores segments that overlap. A pixel has one class here: "
+            "say which segments are read, the one that lies above all others last, with "
+            f"--set 'data.options.segments=[{names}]'"
+        )
     return InputError(
-        f"{label.path}: {label.channels} values in a voxel{layers}; a label volume has one class number, so write one "
+        f"{label.path}: {label.channels} values in a voxel; a label volume has one class number, so write one "
         "volume with the number of its class in each voxel"
     )
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tune_seg._whole_file import whole_file
 from tune_seg.data import PackedData
 from tune_seg.data.packing.counts import Counts
 from tune_seg.losses.class_weight_kinds import Weights
@@ -88,6 +89,5 @@ def _draw(title: str, shares: list[tuple[str, float]], lowest: int, picture: Pat
     axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
     axes.set_ylabel("share of the pixels")
     axes.set_title(title, fontsize="medium")
-    partial = picture.with_suffix(".partial")  # a half-written file must not pass for the picture
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(picture)
+    with whole_file(picture) as partial:
+        figure.savefig(partial, dpi=120)

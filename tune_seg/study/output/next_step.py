@@ -49,6 +49,8 @@ def next_lines(
     predict = f"{command()} predict {named} IMAGES --out DIR"
     use = "" if answer is None else _how_to_use(config, answer, predict, directory)
     yield from _about_the_answer(config, completed, answer, cost, (confirm, use), opened)
+    if answer is not None and answer.verdict.kind is Kind.UNDECIDED and model_file(directory, WINNER).is_file():
+        yield f"To use {called(answer)[answer.verdict.recommended]} meanwhile: {predict}"
     if answer is not None and answer.left_out:
         names = ", ".join(labels(answer.left_out).values())
         yield f"Without a repeat yet, and ahead in the search: {names}. To compare it as well: {confirm}"

@@ -1,7 +1,6 @@
 """The files that a study leaves beside its journal: `study.yaml` to run it again, and two tables to read."""
 
 import json
-import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from tune_seg._whole_file import whole_file
 from tune_seg.config import METRICS, RECORDED, StudyConfig, parse
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
@@ -86,7 +86,8 @@ def forget_weights(path: Path, trials: Collection[int]) -> None:
 def write_study(config: StudyConfig, path: Path) -> None:
     """Write all that is needed to run the study again; the file is itself a configuration for the search command."""
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    _replace(path, text.encode())
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def check_same_study(config: StudyConfig, path: Path) -> None:
@@ -182,9 +183,8 @@ def _write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        pq.write_table(table, partial)
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -224,9 +224,3 @@ def _identity(config: StudyConfig) -> dict[str, Any]:
 def _data_keys(config: StudyConfig) -> dict[str, Any]:
     """What of the configuration the content of the data depends on."""
     return flatten({"data": config.data.model_dump(mode="json", exclude={"root", "content", "test_content"})})
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

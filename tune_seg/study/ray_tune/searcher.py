@@ -69,7 +69,7 @@ class StudySearcher(NotSaved, Searcher):
             "pack": str(self._pack),
             "store": self._store,
             "uses": list(uses.items()),
-            "weights": record.repeat,  # which the answer is about
+            "weights": self._records.needs_weights(record),
             "path": [os.path.abspath(entry) for entry in sys.path],
         }
 
