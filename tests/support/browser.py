@@ -97,10 +97,10 @@ class Page:
         sent = (event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent")
         return [url for url in sent if not url.startswith(("data:", "blob:"))]
 
-    def screenshot(self, file: Path) -> None:
-        """The whole page as a PNG file."""
+    def screenshot(self, file: Path, height: int | None = None) -> None:
+        """The page as a PNG file: the whole of it, or so many pixels from its top."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         file.write_bytes(base64.b64decode(shot["data"]))
 

@@ -26,7 +26,7 @@ def class_recall(study: StudyContents) -> "Figure":
     from plotly.graph_objects import Figure, Scatter
 
     need_ended(study)
-    order, labels = _classes(study)
+    order, labels = classes(study)
     figure, colours = Figure(), colours_of(study)
     for place, each in enumerate(study.shown):
         recalls = [_mean(each.class_recalls(number)) for number in order]
@@ -58,14 +58,13 @@ def mistakes(study: StudyContents) -> "Figure":
     from plotly.subplots import make_subplots
 
     need_ended(study)
-    order, labels = _classes(study)
+    order, labels = classes(study)
     titles = ("missed: share of the pixels of the class", "false alarms: share of the pixels called so")
     figure, colours = (
         make_subplots(1, 2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04),
         colours_of(study),
     )
-    pair = [each for each in study.shown if each is study.plain or (study.taken is not None and each.id == study.taken.id)]
-    for each in pair:
+    for each in study.pair:
         for column, metric in enumerate(("class_recall", "class_precision"), 1):
             shares = [_of_class(each, metric, number) for number in order]
             bars = Bar(
@@ -82,7 +81,7 @@ def mistakes(study: StudyContents) -> "Figure":
     return styled(figure, 440)
 
 
-def _classes(study: StudyContents) -> tuple[list[int], list[str]]:
+def classes(study: StudyContents) -> tuple[list[int], list[str]]:
     """The numbers of the classes, the most frequent first, and what they are called."""
     names, shares = study.class_names, study.shares
     if shares is None:

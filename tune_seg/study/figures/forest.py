@@ -8,6 +8,7 @@ from tune_seg.study.configurations import Configuration
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.style import COLOURS, FAINT, GREY, NothingToShow, colours_of, in_lines, styled
 from tune_seg.study.output.answer import columns_beside, probability
+from tune_seg.study.output.sentence import PLAIN
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -37,7 +38,7 @@ def forest(study: StudyContents) -> "Figure":
     if answer is None:
         raise NothingToShow("No configuration was trained with several seeds, so no difference has an interval yet.")
     metrics, colours = columns_beside(study.config.objectives), colours_of(study)
-    titles = [f"{study.objective} minus plain ce", *(name.replace("/", "/<br>") for name in metrics)]
+    titles = [f"{study.objective}<br>minus {PLAIN}", *(name.replace("/", "/<br>") for name in metrics)]
     figure = make_subplots(
         1,
         len(titles),

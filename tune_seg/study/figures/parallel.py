@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import GREY, SCALE, NothingToShow, styled
+from tune_seg.study.figures.style import GREY, SCALE, NothingToShow, say_left_out, styled
 from tune_seg.study.output.words import label
 from tune_seg.study.record import Record, State
 
@@ -31,13 +31,13 @@ def parallel(study: StudyContents) -> "Figure":
     """
     from plotly.graph_objects import Figure, Parcoords
 
-    trials = completed_of_search(study)
+    trials, undefined = completed_of_search(study)
     if len(trials) < 2:
-        raise NothingToShow("It takes two trials of the search that ran to their end; there are fewer.")
+        raise NothingToShow("It takes two trials of the search that ran to their end and have a score; there are fewer.")
     keys = varied_keys(trials)[:_MOST_KEYS]
     if not keys:
         raise NothingToShow("All trials that ran to their end have the same settings.")
-    scores = [known_or(trial.score(study.objective)) for trial in trials]
+    scores = [trial.score(study.objective) for trial in trials]
     dimensions = [_dimension(key, [trial.assignment.get(key) for trial in trials]) for key in keys]
     figure = Figure(
         Parcoords(
@@ -51,27 +51,22 @@ def parallel(study: StudyContents) -> "Figure":
     )
     figure = styled(figure, 460)
     figure.update_layout(margin={"l": 70, "r": 60, "t": 90, "b": 30})
+    say_left_out(figure, undefined, study.objective)
     return figure
 
 
-def completed_of_search(study: StudyContents) -> list[Record]:
-    """The trials of the search that ran to their end and have a score."""
-    return [
-        trial
-        for trial in study.records
-        if trial.state is State.COMPLETED and not trial.repeat and trial.score(study.objective) is not None
-    ]
+def completed_of_search(study: StudyContents) -> tuple[list[Record], int]:
+    """The trials of the search that ran to their end and have a score, and how many have an undefined one."""
+    ended = [trial for trial in study.records if trial.state is State.COMPLETED and not trial.repeat]
+    scores = [trial.score(study.objective) for trial in ended]
+    known = [trial for trial, score in zip(ended, scores, strict=True) if score is not None and not math.isnan(score)]
+    return known, len(ended) - len(known)
 
 
 def varied_keys(trials: Sequence[Record]) -> list[str]:
     """The keys in which trials differ."""
     keys = dict.fromkeys(key for trial in trials for key in trial.assignment)
     return [key for key in keys if len({_text(trial.assignment.get(key)) for trial in trials}) > 1]
-
-
-def known_or(score: float | None, otherwise: float = 0.0) -> float:
-    """A score; `otherwise` for one that is undefined."""
-    return otherwise if score is None or math.isnan(score) else score
 
 
 def is_number(value: Any) -> bool:
