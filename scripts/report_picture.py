@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="the folder of the study, whose report is written again")
     parser.add_argument("picture", type=Path, help="the PNG file to write")
     arguments = parser.parse_args()
-    report = write_report(arguments.study)
+    report = write_report(arguments.study.absolute())
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     with browser() as page:
         page.open(report, WIDTH)

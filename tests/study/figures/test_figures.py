@@ -162,6 +162,9 @@ def test_a_line_goes_through_the_settings_of_its_trial(tmp_path: Path) -> None:
         )
         assert by_label["s_rec"]["values"][number] == number / 100
     assert without < min(value for value in gamma["values"] if value != without)
+    rates = by_label["training.lr"]  # searched on a logarithmic scale
+    assert list(rates["values"]) == [math.log10(record.assignment["training.lr"]) for record in study.records]
+    assert float(rates.ticktext[0]) == pytest.approx(min(each.assignment["training.lr"] for each in study.records), rel=0.01)
 
 
 def test_what_has_no_score_is_left_out_and_said(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def mistakes(study: StudyContents) -> "Figure":
             )
             figure.add_trace(bars, row=1, col=column)
     figure.update_yaxes(range=[0, 1])
-    return styled(figure, 440)
+    figure.update_xaxes(tickangle=-40)
+    return styled(figure, 490, top=110)
 
 
 def classes(study: StudyContents) -> tuple[list[int], list[str]]:

@@ -9,7 +9,7 @@ from tune_seg.image_counts import Counts
 from tune_seg.study.configurations import Configuration
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.classes import classes
-from tune_seg.study.figures.style import NothingToShow, need_ended, styled
+from tune_seg.study.figures.style import NothingToShow, in_lines, need_ended, styled
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -50,7 +50,7 @@ def confusion(study: StudyContents) -> "Figure":
     beside = len(columns) <= _SIDE_BY_SIDE
     figure = make_subplots(
         *((1, len(found)) if beside else (len(found), 1)),
-        subplot_titles=[study.names[id] for id in found],
+        subplot_titles=[in_lines(study.names[id]) for id in found],
         shared_yaxes=beside,
         horizontal_spacing=0.03,
         vertical_spacing=0.2 / len(found),
@@ -78,11 +78,11 @@ def confusion(study: StudyContents) -> "Figure":
             ygap=1,
         )
         figure.add_trace(cells, **({"row": 1, "col": place} if beside else {"row": place, "col": 1}))
-    height = 90 + 40 * len(rows)
+    height = 150 + 38 * len(rows)
     figure.update_xaxes(showgrid=False, side="bottom", tickangle=-40, dtick=1)
     figure.update_yaxes(showgrid=False, autorange="reversed", dtick=1)
     figure.update_yaxes(title_text="true class", col=1)
-    return styled(figure, height if beside else len(found) * height, top=40)
+    return styled(figure, height if beside else len(found) * height, top=90)
 
 
 def _shown(study: StudyContents, found: Sequence[Counts]) -> tuple[list[int], list[str]]:

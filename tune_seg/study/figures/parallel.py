@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.study.contents import StudyContents
@@ -38,7 +38,10 @@ def parallel(study: StudyContents) -> "Figure":
     if not keys:
         raise NothingToShow("All trials that ran to their end have the same settings.")
     scores = [trial.score(study.objective) for trial in trials]
-    dimensions = [_dimension(key, [trial.assignment.get(key) for trial in trials]) for key in keys]
+    dimensions = [
+        _dimension(key, [trial.assignment.get(key) for trial in trials], log=is_log(study.config.space.get(key)))
+        for key in keys
+    ]
     figure = Figure(
         Parcoords(
             line={"color": scores, "colorscale": SCALE, "showscale": True, "colorbar": {"thickness": 12}},
@@ -50,7 +53,7 @@ def parallel(study: StudyContents) -> "Figure":
         )
     )
     figure = styled(figure, 460)
-    figure.update_layout(margin={"l": 70, "r": 60, "t": 90, "b": 30})
+    figure.update_layout(margin={"l": 70, "r": 60, "t": 90, "b": 50})
     say_left_out(figure, undefined, study.objective)
     return figure
 
@@ -74,9 +77,17 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
+def is_log(domain: Any) -> bool:
+    """Whether a key was searched on a logarithmic scale."""
+    return isinstance(domain, Mapping) and bool(domain.get("log"))
+
+
+def _dimension(key: str, values: Sequence[Any], *, log: bool) -> dict[str, Any]:
     present = [value for value in values if value is not None]
     if all(map(is_number, present)):
+        if log:
+            values = [None if value is None else math.log10(value) for value in values]
+            present = [value for value in values if value is not None]
         low, high = min(present), max(present)
         below = low - (high - low or 1.0) * 0.12
         numbers = [below if value is None else value for value in values]
@@ -86,7 +97,7 @@ def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
             "label": label(key),
             "values": numbers,
             "tickvals": [*([below] if missing else []), *ticks],
-            "ticktext": [*([_NONE] if missing else []), *(f"{tick:.3g}" for tick in ticks)],
+            "ticktext": [*([_NONE] if missing else []), *(f"{10**tick if log else tick:.3g}" for tick in ticks)],
         }
     texts = [_text(value) for value in values]
     names = sorted(set(texts), key=lambda name: (name != _NONE, name))

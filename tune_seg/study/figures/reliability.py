@@ -81,7 +81,7 @@ def reliability(study: StudyContents) -> "Figure":
     figure.update_yaxes(title_text="outputs", type="log", row=2, col=1)
     figure.update_yaxes(type="log", row=2, col=2)
     figure.update_xaxes(title_text="output", row=2)
-    return styled(figure, 620)
+    return styled(figure, 660, top=110)
 
 
 def _counts(

@@ -1,11 +1,10 @@
 """The objective along each number that the search varied: schedule start and end, gamma, and what else there is."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.parallel import completed_of_search, is_number
+from tune_seg.study.figures.parallel import completed_of_search, is_log, is_number
 from tune_seg.study.figures.style import COLOURS, SYMBOLS, NothingToShow, say_left_out, styled
 from tune_seg.study.output.words import label
 
@@ -64,8 +63,7 @@ def slices(study: StudyContents) -> "Figure":
             )
             in_legend.add(kind)
             figure.add_trace(trace, row=row, col=column)
-        domain = study.config.space.get(key)
-        if isinstance(domain, Mapping) and domain.get("log"):
+        if is_log(study.config.space.get(key)):
             figure.update_xaxes(type="log", row=row, col=column)
     figure.update_yaxes(title_text=study.objective, col=1)
     say_left_out(figure, undefined, study.objective)

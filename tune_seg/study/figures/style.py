@@ -59,7 +59,7 @@ def say_left_out(figure: "Figure", number: int, objective: str) -> None:
     if number:
         figure.add_annotation(
             text=f"not drawn: {number} whose {objective} is undefined",
-            **{"xref": "paper", "yref": "container", "x": 1, "y": 0.01, "yanchor": "bottom", "showarrow": False},
+            **{"xref": "paper", "yref": "paper", "x": 1, "y": 0, "yanchor": "top", "yshift": -28, "showarrow": False},
         )
 
 
