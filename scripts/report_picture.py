@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support.browser import browser
 from tune_seg.study.html.write import write_report
 
-WIDTH, HEIGHT = 1280, 860
+WIDTH, HEIGHT = 1280, 1000
 COLOURS = 128
 """Enough for text, charts and small pictures, in a third of the size."""
 

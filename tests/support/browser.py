@@ -104,6 +104,16 @@ class Page:
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         file.write_bytes(base64.b64decode(shot["data"]))
 
+    def press(self, key: str) -> None:
+        """Press a key that has a name, such as Tab."""
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def print(self, file: Path) -> None:
+        """The page on paper, as a PDF file."""
+        printed = self.call("Page.printToPDF", printBackground=True)
+        file.write_bytes(base64.b64decode(printed["data"]))
+
     def close(self) -> None:
         """Let go of the tab."""
         self._socket.close()

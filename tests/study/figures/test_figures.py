@@ -121,7 +121,7 @@ def test_the_path_leads_from_plain_ce_to_the_best_with_the_scores_of_both(rows: 
 def test_the_path_takes_one_change_at_a_time_where_that_was_tried(tmp_path: Path) -> None:
     # wce is a little better than ce, and naive wce the best: on the way there is wce, which was tried
     space = {"loss.kind": SPACE["loss.kind"], "loss.end": {"choice": ["ce", "wce"]}}
-    values = {"space": space, "baselines": [], "loss": {"kind": "static", "start": "dice", "end": "ce"}}
+    values: dict[str, Any] = {"space": space, "baselines": [], "loss": {"kind": "static", "start": "dice", "end": "ce"}}
     score = {("static", "ce"): 0.4, ("static", "wce"): 0.5, ("naive", "ce"): 0.3, ("naive", "wce"): 0.8}
     study = drawn(
         tmp_path / "study", lambda each: score[each.assignment["loss.kind"], each.assignment["loss.end"]], 4, **values

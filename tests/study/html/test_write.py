@@ -90,6 +90,36 @@ def test_a_person_sees_all_of_it_without_a_network(written: Path, width: int, da
         assert len(links) > 10 and all(links)
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+def test_on_paper_no_chart_is_wider_than_the_page(written: Path, tmp_path: Path) -> None:
+    widths = "[...document.querySelectorAll('.js-plotly-plot .main-svg')].map(e => e.getBoundingClientRect().width)"
+    with browser() as page:
+        page.open(written, 1920)
+        on_screen = page.run(widths)
+        page.run(f"addEventListener('beforeprint', () => {{ window.printed = {widths} }})")
+        page.print(tmp_path / "report.pdf")
+        assert page.problems == []
+        assert len(page.run("printed")) == len(on_screen) and set(page.run("printed")) == {700}
+        assert page.run(f"new Promise(done => setTimeout(() => done({widths}), 500))") == on_screen
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+def test_the_keyboard_reaches_every_link_and_table_and_one_sees_where_it_is(written: Path) -> None:
+    focused = (
+        "(e => [e.tagName, getComputedStyle(e).outlineStyle, e.getBoundingClientRect().left >= 0])(document.activeElement)"
+    )
+    with browser() as page:
+        page.open(written, 1280)
+        reachable = page.run("document.querySelectorAll('a[href], [tabindex=\"0\"]').length")
+        assert reachable > 15
+        for _ in range(reachable):
+            page.press("Tab")
+            tag, outline, inside = page.run(focused)
+            assert tag in ("A", "DIV") and outline == "solid" and inside
+        page.press("Tab")
+        assert page.run("document.activeElement.tagName") == "BODY"
+
+
 def _is_empty(contents: StudyContents, name: str) -> bool:
     try:
         getattr(Plots(contents), name)()

@@ -58,7 +58,7 @@ def mistakes(study: StudyContents) -> "Figure":
     from plotly.subplots import make_subplots
 
     need_ended(study)
-    order, labels = classes(study)
+    order, _ = classes(study)
     titles = ("missed: share of the pixels of the class", "false alarms: share of the pixels called so")
     figure, colours = (
         make_subplots(1, 2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04),
@@ -68,7 +68,7 @@ def mistakes(study: StudyContents) -> "Figure":
         for column, metric in enumerate(("class_recall", "class_precision"), 1):
             shares = [_of_class(each, metric, number) for number in order]
             bars = Bar(
-                x=labels,
+                x=[study.class_names[number] for number in order],
                 y=[None if share is None else 1.0 - share for share in shares],
                 marker_color=colours[each.id],
                 name=in_lines(study.names[each.id]),

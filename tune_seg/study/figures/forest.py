@@ -80,7 +80,7 @@ def forest(study: StudyContents) -> "Figure":
     margin = study.config.search.confirm.margin  # drawn last: a figure leaves out what belongs to an empty part of it
     figure.add_vrect(-margin, margin, row=1, col=1, fillcolor=COLOURS[3], opacity=0.3, line_width=0, layer="below")
     figure.add_vline(0, row=1, col=1, line={"color": GREY, "dash": "dot"})
-    figure.update_yaxes(autorange="reversed", range=None, gridcolor=FAINT)
+    figure.update_yaxes(range=[len(study.shown) - 0.5, -0.8], gridcolor=FAINT)  # room for what is written over the first row
     figure.update_layout(showlegend=False)
     figure = styled(figure, _FRAME + _ROW * len(study.shown), top=60)
     figure.update_xaxes(nticks=4, tickangle=0)
