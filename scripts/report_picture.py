@@ -9,14 +9,10 @@ Run in the checkout, with Chromium installed::
 import argparse
 from pathlib import Path
 
-from PIL import Image
-
 from tests.support.browser import browser
 from tune_seg.study.html.write import write_report
 
 WIDTH, HEIGHT = 1280, 1000
-COLOURS = 128
-"""Enough for text, charts and small pictures, in a third of the size."""
 
 
 def main() -> None:
@@ -29,8 +25,6 @@ def main() -> None:
     with browser() as page:
         page.open(report, WIDTH)
         page.screenshot(arguments.picture, HEIGHT)
-    with Image.open(arguments.picture) as shot:
-        shot.convert("RGB").quantize(COLOURS).save(arguments.picture, optimize=True)
 
 
 if __name__ == "__main__":
