@@ -29,10 +29,12 @@ class Reliability:
     Attributes:
         outputs: int64 (images, N), the outputs of all pixels and classes in a bin.
         gaps: float64 (images, N), the sum over these of output minus truth.
+        positives: int64 (images, N), how many of them are of the true class; None: counted before that was kept.
     """
 
     outputs: Counts
     gaps: Floats
+    positives: Counts | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class ImageCounts:
         background: the class that `miou` and `mdice` leave out.
         half: int64 (images,), 0 or 1, the half of the images that each is in; None: all are in one. The calibration with a
             temperature is the mean of the halves.
+        confusion: int64 (C, C) [truth, prediction], pixels of all images together; None: counted before that was kept.
     """
 
     hits: Counts
@@ -55,6 +58,7 @@ class ImageCounts:
     scaled: Reliability
     background: int | None = None
     half: Counts | None = None
+    confusion: Counts | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -98,11 +102,13 @@ class ImageCounts:
         """The same counted by group, such as a patient: `groups` (images,) has the number of each image's group, from 0."""
 
         def summed(reliability: Reliability) -> Reliability:
-            return Reliability(_by_group(reliability.outputs, groups), _by_group(reliability.gaps, groups))
+            positives = None if reliability.positives is None else _by_group(reliability.positives, groups)
+            return Reliability(_by_group(reliability.outputs, groups), _by_group(reliability.gaps, groups), positives)
 
         hits, truths, predictions = (_by_group(each, groups) for each in (self.hits, self.truths, self.predictions))
         half = None if self.half is None else self.half[np.unique(groups, return_index=True)[1]]
-        return ImageCounts(hits, truths, predictions, summed(self.raw), summed(self.scaled), self.background, half)
+        raw, scaled = summed(self.raw), summed(self.scaled)
+        return ImageCounts(hits, truths, predictions, raw, scaled, self.background, half, self.confusion)
 
     def _calibration(self, weights: Floats, with_temperature: bool) -> Floats:
         if not with_temperature:
@@ -149,10 +155,11 @@ class ImageCounts:
                 hits, truths, predictions = (file[name].astype(np.int64) for name in ("hits", "truths", "predictions"))
                 raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
                 background, half = int(file["background"]), file["half"].astype(np.int64)
+                confusion = _if_kept(file, "confusion")
         except Exception as error:  # of zip files alone, damage has seven classes of errors
             raise ValueError(f"these are no counts of images ({error!r})") from error
         of_images = half if half.size else None
-        return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background, of_images)
+        return cls(hits, truths, predictions, raw, scaled, None if background < 0 else background, of_images, confusion)
 
 
 def mean_over_groups(
@@ -217,6 +224,10 @@ def _arrays(counts: ImageCounts) -> dict[str, Any]:
         reliability: Reliability = getattr(counts, name)
         arrays[f"{name}_outputs"] = _small(reliability.outputs)
         arrays[f"{name}_gaps"] = reliability.gaps.astype(np.float32)
+        if reliability.positives is not None:
+            arrays[f"{name}_positives"] = _small(reliability.positives)
+    if counts.confusion is not None:
+        arrays["confusion"] = _small(counts.confusion)
     return arrays
 
 
@@ -225,7 +236,13 @@ def _small(counts: Counts) -> npt.NDArray[np.integer]:
 
 
 def _reliability(file: Mapping[str, npt.NDArray[Any]], name: str) -> Reliability:
-    return Reliability(file[f"{name}_outputs"].astype(np.int64), file[f"{name}_gaps"].astype(np.float64))
+    outputs, gaps = file[f"{name}_outputs"].astype(np.int64), file[f"{name}_gaps"].astype(np.float64)
+    return Reliability(outputs, gaps, _if_kept(file, f"{name}_positives"))
+
+
+def _if_kept(file: Mapping[str, npt.NDArray[Any]], name: str) -> Counts | None:
+    """Counts that older versions did not keep."""
+    return file[name].astype(np.int64) if name in file else None
 
 
 def _calibration(reliability: Reliability, weights: Floats) -> Floats:

@@ -25,7 +25,7 @@ from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import ENSEMBLE, TEST
 from tune_seg.study.held_out import looks_file, read_looks
 from tune_seg.study.record import Record, State
-from tune_seg.study.scoring import Scored, score_afterwards
+from tune_seg.study.scoring import Scored, score_afterwards, scored_before
 from tune_seg.study.verdict import Kind
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.ensemble import score_ensemble
@@ -134,6 +134,11 @@ class Afterwards:
         answer, config = self.answer(records), study(split={"folds": 3})
         return score_afterwards(answer, config, self.data.packed, self.data.test, self.directory, "id", max_seeds)
 
+    def again(self, records: list[Record]) -> Scored:
+        """What the directory says of it."""
+        answer, config = self.answer(records), study(split={"folds": 3})
+        return scored_before(answer, config, self.data.packed, self.data.test, self.directory)
+
     def answer(self, records: list[Record]) -> Answer:
         answer = Confirmation(study(split={"folds": 3}), self.directory, self.data.packed, 20, 1).answer(records)
         assert answer is not None
@@ -180,6 +185,8 @@ def test_winner_and_plain_cross_entropy_are_scored_once_with_their_own_temperatu
     assert scored.ensemble is not None and scored.ensemble["seeds"] == 4
     assert scored.ensemble["temperature/s_rec"] == pytest.approx(ensemble.find("temperature/s_rec"), rel=1e-4)
 
+    assert repr(afterwards.again(records)) == repr(replace(scored, models={}))
+
     # again, and nothing is loaded: the weights are gone meanwhile
     for record in records:
         record.checkpoint = "nowhere"
@@ -196,6 +203,7 @@ def test_the_test_split_stays_unopened_while_more_seeds_can_decide(data: Data, a
     scored = afterwards(records)
     assert scored.unopened and scored.test is None and afterwards.looks == 0
     assert scored.problem.startswith("there is no seed ensemble of plain cross entropy: 0 of its 3 repeats")
+    assert afterwards.again(records) == scored
     final = afterwards(records, max_seeds=3)  # there will be no more
     assert not final.unopened
     assert (
@@ -203,6 +211,16 @@ def test_the_test_split_stays_unopened_while_more_seeds_can_decide(data: Data, a
         in final.problem
     )
     assert afterwards.looks == 0  # nobody has seen anything
+
+
+def test_what_the_test_split_has_said_is_not_forgotten_while_more_seeds_can_decide(
+    data: Data, afterwards: Afterwards
+) -> None:
+    records = repeats(data, *OPEN)
+    opened = afterwards(records, max_seeds=3)  # there were to be no more
+    assert opened.test is not None and afterwards.looks == 1
+    more = afterwards(records)
+    assert not more.unopened and more.test == opened.test and afterwards.looks == 1
 
 
 def test_what_diverged_counts_as_nothing_and_what_is_gone_is_named(data: Data, afterwards: Afterwards) -> None:

@@ -97,12 +97,22 @@ class Page:
         sent = (event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent")
         return [url for url in sent if not url.startswith(("data:", "blob:"))]
 
-    def screenshot(self, file: Path) -> None:
-        """The whole page as a PNG file."""
+    def screenshot(self, file: Path, height: int | None = None) -> None:
+        """The page as a PNG file: the whole of it, or so many pixels from its top."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         file.write_bytes(base64.b64decode(shot["data"]))
+
+    def press(self, key: str) -> None:
+        """Press a key that has a name, such as Tab."""
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    def print(self, file: Path) -> None:
+        """The page on paper, as a PDF file."""
+        printed = self.call("Page.printToPDF", printBackground=True)
+        file.write_bytes(base64.b64decode(printed["data"]))
 
     def close(self) -> None:
         """Let go of the tab."""

@@ -48,15 +48,25 @@ def result(
 def image_counts(images: int = 5, classes: int = 3, *, seed: int = 0) -> ImageCounts:
     """Counts as of images of 100 pixels whose classes and outputs were drawn, with no background."""
     rng = np.random.default_rng(seed)
-    truths, predictions = (rng.multinomial(100, [1 / classes] * classes, images) for _ in range(2))
-    raw, scaled = (
-        Reliability(
-            rng.multinomial(100 * classes, [0.1] * 10, images),
-            rng.normal(0.0, 5.0, (images, 10)).astype(np.float32).astype(np.float64),  # as exact as a file holds it
-        )
-        for _ in range(2)
+    often = np.eye(classes) + 0.5 / classes
+    cells = rng.multinomial(100, (often / often.sum()).ravel(), images).reshape(images, classes, classes)
+    return ImageCounts(
+        cells.diagonal(axis1=1, axis2=2),
+        cells.sum(axis=2),
+        cells.sum(axis=1),
+        _reliability(rng, images, classes),
+        _reliability(rng, images, classes),
+        confusion=cells.sum(axis=0),
     )
-    return ImageCounts(np.minimum(truths, predictions) // 2, truths, predictions, raw, scaled)
+
+
+def _reliability(rng: np.random.Generator, images: int, classes: int) -> Reliability:
+    """Outputs of 100 pixels in ten bins, in the mean at the middle of each, and a little too sure."""
+    middles = (np.arange(10) + 0.5) / 10
+    outputs = rng.multinomial(100 * classes, [0.1] * 10, images)
+    positives = rng.binomial(outputs, 0.9 * middles)
+    gaps = (outputs * middles - positives).astype(np.float32).astype(np.float64)  # as exact as a file holds it
+    return Reliability(outputs, gaps, positives)
 
 
 def text(results: Iterable[EpochResult]) -> list[str]:

@@ -219,6 +219,13 @@ def test_the_counts_of_the_images_are_in_their_order_and_add_up(seven: PackedDat
     expected = measured(seven, logits[2:3], target[2:3])
     for metric in ("accuracy", "recall", "calibration"):
         assert counts.score(metric, third) == pytest.approx([expected[metric]], rel=1e-5), metric
+    assert counts.confusion is not None
+    for found, summed in zip(
+        (counts.confusion.diagonal(), counts.confusion.sum(axis=1), counts.confusion.sum(axis=0)),
+        (counts.hits, counts.truths, counts.predictions),
+        strict=True,
+    ):
+        assert found.tolist() == summed.sum(axis=0).tolist()
 
 
 class Confident(nn.Module):

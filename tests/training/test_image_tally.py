@@ -26,8 +26,10 @@ def test_the_counts_are_those_of_each_image(device: torch.device, temperature: f
     for logits, target in batches:
         tally.update(logits.to(device), torch.tensor(temperature, device=device), target.to(device))
     order = np.array([4, 0, 1, 2, 3])
-    counts = tally.counts(order, background=1)
+    confusion = torch.arange(CLASSES**2, device=device).view(CLASSES, CLASSES)
+    counts = tally.counts(order, confusion, background=1)
     assert len(counts) == 5 and counts.background == 1
+    assert counts.confusion is not None and counts.confusion.tolist() == confusion.tolist()
     images = [image for each in batches for image in zip(*each, strict=True)]
     for place, number in enumerate(order):
         logits, target = images[number]
@@ -41,9 +43,11 @@ def test_the_counts_are_those_of_each_image(device: torch.device, temperature: f
         for divisor, found in ((1.0, counts.raw), (temperature, counts.scaled)):
             p = (outputs / divisor).softmax(dim=0).numpy()
             bins, positive = (p * 10).astype(int).clip(0, 9), truth == np.arange(CLASSES)[:, None]
+            assert found.positives is not None
             for k in range(10):
                 assert found.outputs[place, k] == (bins == k).sum()
                 assert found.gaps[place, k] == pytest.approx((p - positive)[bins == k].sum(), abs=1e-5)
+                assert found.positives[place, k] == positive[bins == k].sum()
 
 
 def test_what_is_made_on_the_way_is_as_large_as_one_image() -> None:

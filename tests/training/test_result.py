@@ -28,10 +28,13 @@ def image_counts(draw: st.DrawFn) -> ImageCounts:
         Reliability(
             draw(arrays(np.int64, (images, bins), elements=counts)),
             draw(arrays(np.float64, (images, bins), elements=st.floats(width=32))),
+            draw(st.none() | arrays(np.int64, (images, bins), elements=counts)),
         )
         for _ in range(2)
     )
-    return ImageCounts(hits, truths, predictions, raw, scaled, draw(st.none() | st.integers(0, classes - 1)))
+    background = draw(st.none() | st.integers(0, classes - 1))
+    confusion = draw(st.none() | arrays(np.int64, (classes, classes), elements=counts))
+    return ImageCounts(hits, truths, predictions, raw, scaled, background, confusion=confusion)
 
 
 evaluations = st.builds(

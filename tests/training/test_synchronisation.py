@@ -53,7 +53,8 @@ LAST: dict[tuple[str, str], int] = {
     ("temperature.py:_one_per_class", SENT): 2,  # what it has found
     ("training/evaluation.py:_adjustment", SENT): 2,  # the frequencies of the classes
     ("training/evaluation.py:evaluate", READ): 3,  # the temperatures, for the results
-    ("training/image_tally.py:counts", READ): 2,  # what was counted of each image, in whole numbers and in others
+    # what was counted of each image, in whole numbers and in others, and the confusion of all
+    ("training/image_tally.py:counts", READ): 3,
 }
 """The last planned epoch, beside the steps of the searches."""
 ADAPTIVE = {("training/trainer.py:_acw_weight", READ): 1}  # the class weights, for the results

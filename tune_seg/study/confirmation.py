@@ -59,6 +59,20 @@ class Answer:
     of_the_grid: bool = False
 
 
+def plain_of(ranked: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
+    """The plain cross entropy that others are compared with: the one of the answer, and without an answer the best.
+
+    Args:
+        ranked: configurations, the best first.
+        answer: what the repeats say; None: there are too few.
+
+    Returns:
+        One of `ranked`; None where none of them is it.
+    """
+    plain = [each for each in ranked if is_plain_cross_entropy(each.config)]
+    return next((each for each in plain if answer is None or each.id == answer.reference), None)
+
+
 class Confirmation:
     """Plans the repeats of a study whose search has ended, and draws the conclusion.
 

@@ -1,24 +1,27 @@
 """What the folder of a study holds, read once: all that its report and its figures are made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tune_seg.config import StudyConfig
 from tune_seg.data import PackedData, PackedTest
 from tune_seg.data.packing.file_format import SUFFIX
 from tune_seg.errors import InputError
+from tune_seg.image_counts import ImageCounts
 from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import Configuration, configurations
-from tune_seg.study.confirmation import Answer, Confirmation
+from tune_seg.study.confirmation import Answer, Confirmation, plain_of
 from tune_seg.study.files import CONFIGURATION, PACKS
-from tune_seg.study.output.report import plain_of, ranked
+from tune_seg.study.images import read_images
+from tune_seg.study.output.report import ranked
 from tune_seg.study.output.sentence import PLAIN
 from tune_seg.study.output.words import labels
 from tune_seg.study.record import Record
 from tune_seg.study.records import JournalContents, read_records
-from tune_seg.study.scoring import TestScores, read_ensemble, scored_before
+from tune_seg.study.scoring import Scored, scored_before
 
 _SHOWN = 3
 """Configurations that figures show beside plain cross entropy where nothing was repeated to be sure."""
@@ -34,9 +37,10 @@ class StudyContents:
         trials: what its journal holds.
         answer: what the repeats say; None where there are too few, or the packed data are gone.
         packed: the packed data; None where they are gone.
-        test: what the test split says; None where it was not scored.
-        ensemble: the metrics of the mean output of the seeds of plain cross entropy, and `seeds`; None: not scored.
+        scored: what was scored after the decision, but for the models.
         missing: what of the folder cannot be read and is left out, a sentence each.
+        asked: what `tune-seg confirm` has set for one session, by dotted key.
+        slots: how many trainings run at once; None where that is not known.
     """
 
     directory: Path
@@ -44,9 +48,10 @@ class StudyContents:
     trials: JournalContents
     answer: Answer | None
     packed: PackedData | None
-    test: TestScores | None
-    ensemble: Mapping[str, float] | None
+    scored: Scored
     missing: Sequence[str]
+    asked: Mapping[str, Any]
+    slots: int | None
 
     @property
     def records(self) -> Sequence[Record]:
@@ -75,10 +80,23 @@ class StudyContents:
 
     @cached_property
     def taken(self) -> Configuration | None:
-        """The configuration to take: of the verdict, or without one the best so far; None: nothing ran to its end."""
+        """The configuration to take: of the verdict, or without one the best so far.
+
+        None where nothing ran to its end, and with several objectives, of which none decides.
+        """
+        if len(self.config.objectives) > 1:
+            return None
         if self.answer is not None:
             return self.answer.contenders[self.answer.verdict.recommended]
         return self.completed[0] if self.completed else None
+
+    @cached_property
+    def pair(self) -> Sequence[Configuration]:
+        """Plain cross entropy and the one to take; with several objectives the best by the first one in its place."""
+        taken = self.taken
+        if taken is None:
+            return self.shown[:2]
+        return [each for each in self.shown if each is self.plain or each.id == taken.id]
 
     @cached_property
     def shown(self) -> Sequence[Configuration]:
@@ -96,6 +114,11 @@ class StudyContents:
         """What each configuration that ran to its end is called, by id."""
         named = dict(labels([*self.completed, *(each for each in self.shown if each not in self.completed)]))
         return named if self.plain is None else {**named, self.plain.id: PLAIN}
+
+    def images(self, configuration: Configuration) -> Iterator[ImageCounts]:
+        """The counts of the validation images of each of its trainings, as far as they are there."""
+        found = (read_images(self.directory, trial.number) for trial in configuration.scored)
+        return (counts for counts in found if counts is not None)
 
     @cached_property
     def class_names(self) -> Sequence[str]:
@@ -120,22 +143,23 @@ class StudyContents:
         return [name for name, *pixels in counts if not any(pixels)]
 
 
-def read_study(directory: Path, overrides: Mapping[str, object] | None = None) -> StudyContents:
+def read_study(directory: Path, asked: Mapping[str, Any] | None = None, slots: int | None = None) -> StudyContents:
     """Read a study, which may be running; nothing is changed.
 
     Args:
         directory: of the study.
-        overrides: of its configuration, by dotted key: what `tune-seg confirm` has set for one session.
+        asked: what `tune-seg confirm` has set for one session, by dotted key of the configuration.
+        slots: how many trainings run at once; None: what the configuration says.
 
     Raises:
         InputError: there is no study, no trial has begun, or a file is damaged.
     """
-    config = load_config(directory / CONFIGURATION, overrides=overrides)
+    config = load_config(directory / CONFIGURATION, overrides=asked)
     trials = read_records(directory, config)
     if not trials.records:
         raise InputError(f"{directory}: no trial has begun; run the study first")
     packs, missing = directory.parent / PACKS, []
-    answer, packed, test, ensemble = None, None, None, None
+    answer, packed, scored = None, None, Scored()
     try:
         packed = PackedData(packs / f"{config.data.content}{SUFFIX}")
     except InputError as error:
@@ -146,11 +170,12 @@ def read_study(directory: Path, overrides: Mapping[str, object] | None = None) -
     if packed is not None:
         answer = Confirmation(config, directory, packed, None, 1).answer(trials.records)
     if answer is not None and packed is not None:
-        ensemble = read_ensemble(answer, directory)
+        scored = scored_before(answer, config, packed, None, directory)
         if config.data.test_content is not None:
             try:
-                held_out = PackedTest(packs / f"{config.data.test_content}{SUFFIX}")
-                test = scored_before(answer, config, packed, held_out, directory)
+                test = PackedTest(packs / f"{config.data.test_content}{SUFFIX}")
+                scored = scored_before(answer, config, packed, test, directory)
             except InputError as error:
                 missing.append(f"What the test split says cannot be read: {error}.")
-    return StudyContents(directory, config, trials, answer, packed, test, ensemble, missing)
+    slots = config.compute.max_concurrent if slots is None else slots
+    return StudyContents(directory, config, trials, answer, packed, scored, missing, asked or {}, slots)

@@ -25,6 +25,9 @@ TEST: Final = "test.json"
 ENSEMBLE: Final = "ensemble.json"
 """What the mean output of the repeats of plain cross entropy has scored."""
 
+UNSCORED: Final = "unscored.json"
+"""What could not be scored after the decision, and why."""
+
 CLASSES: Final = "classes.png"
 """A picture of the class frequencies."""
 

@@ -266,7 +266,7 @@ def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console) 
         write_markdown(directory / TEXT_REPORT, config, found, ended.answer, surroundings, finished=ended.finished)
         if any(record.state is State.COMPLETED for record in found):
             with waiting(console, "the report is written"):
-                path = write_report(directory, ended.asked)
+                path = write_report(directory, ended.asked, ended.ready.slots)
             say(console, f"Report: {path}")
     except Exception as error:  # whatever it is, the study has an answer, which has been printed
         reason = str(error).strip().rpartition("\n")[2]

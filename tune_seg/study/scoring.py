@@ -19,7 +19,7 @@ from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.exporting import export_models, weights_of
-from tune_seg.study.files import ENSEMBLE
+from tune_seg.study.files import ENSEMBLE, UNSCORED
 from tune_seg.study.held_out import HeldOutScore, looks_file, note_look, read_looks, read_scores, write_scores
 from tune_seg.study.record import Record, State
 from tune_seg.study.verdict import Contender, Difference, Kind, Repeat, compare
@@ -106,14 +106,15 @@ def score_afterwards(
             problems.append(f"{what}: {_reason(error)}")
             return None
 
-    unopened = test is not None and _may_be_decided(answer, max_seeds)
+    held_out = None if test is None else _HeldOut(answer, config, packed, test, directory, study)
+    left_alone = _may_be_decided(answer, max_seeds)
     elsewhere = Elsewhere()
     scores: TestScores | None = None
     try:
-        if test is not None and not unopened:
-            held_out = _HeldOut(answer, config, packed, test, directory, study)
-            scores = tried("the test split was not scored", partial(held_out.scores, elsewhere))
-            problems += held_out.left_out()
+        if held_out is not None:
+            score = held_out.scored_before if left_alone else partial(held_out.scores, elsewhere)
+            scores = tried("the test split was not scored", score)
+            problems += [] if left_alone else held_out.left_out()
         ensemble = tried(
             "there is no seed ensemble of plain cross entropy", partial(_seed_ensemble, answer, packed, directory, elsewhere)
         )
@@ -122,33 +123,35 @@ def score_afterwards(
         )
     finally:
         elsewhere.end()
+    unopened = held_out is not None and left_alone and scores is None
+    tried(
+        "a report that is written again will not say so", partial(_note_unscored, directory, unopened, "; ".join(problems))
+    )
     return Scored(ensemble, scores, unopened, models or {}, "; ".join(problems))
 
 
 def scored_before(
-    answer: Answer, config: StudyConfig, packed: PackedData, test: PackedTest, directory: Path
-) -> TestScores | None:
-    """What :func:`score_afterwards` has found on the test split; None where it has not looked, or not at this answer.
+    answer: Answer, config: StudyConfig, packed: PackedData, test: PackedTest | None, directory: Path
+) -> Scored:
+    """What :func:`score_afterwards` has found, as far as it is of this answer, but for the models.
 
     Args:
         answer: the decision.
         config: the study.
         packed: the packed data.
-        test: the packed test split.
+        test: the packed test split; None: there is none, or it cannot be read.
         directory: of the study.
 
     Raises:
         InputError: what was noted is damaged.
     """
-    return _HeldOut(answer, config, packed, test, directory, "").scored_before()
-
-
-def read_ensemble(answer: Answer, directory: Path) -> Mapping[str, float] | None:
-    """What the mean output of the repeats of plain cross entropy has scored, and `seeds`; None where that is not known."""
     known = _read_ensemble(directory)
-    if known is None or known["configuration"] != answer.reference:
-        return None
-    return {**known["metrics"], "seeds": len(known["trials"])}
+    ensemble = None
+    if known is not None and known["configuration"] == answer.reference:
+        ensemble = {**known["metrics"], "seeds": len(known["trials"])}
+    scores = None if test is None else _HeldOut(answer, config, packed, test, directory, "").scored_before()
+    unopened, problem = _read_unscored(directory)
+    return Scored(ensemble, scores, unopened and scores is None, problem=problem)
 
 
 def _may_be_decided(answer: Answer, max_seeds: int) -> bool:
@@ -318,6 +321,20 @@ def _read_ensemble(directory: Path) -> dict[str, Any] | None:
 def _write_ensemble(directory: Path, values: Mapping[str, Any]) -> None:
     with whole_file(directory / ENSEMBLE) as file:
         file.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _note_unscored(directory: Path, unopened: bool, problem: str) -> None:
+    with whole_file(directory / UNSCORED) as file:
+        file.write_text(json.dumps({"unopened": unopened, "problem": problem}), encoding="utf-8")
+
+
+def _read_unscored(directory: Path) -> tuple[bool, str]:
+    """Whether the test split was left alone, and why something is missing."""
+    try:
+        values = json.loads((directory / UNSCORED).read_text(encoding="utf-8"))
+        return bool(values["unopened"]), str(values["problem"])
+    except (OSError, ValueError, LookupError, TypeError):  # nothing was scored yet, or by a version that did not note it
+        return False, ""
 
 
 def _reason(error: Exception) -> str:

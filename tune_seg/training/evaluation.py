@@ -145,7 +145,7 @@ def evaluate(
                 class_recall=adjusted_per_class["class_recall"],
             ),
         },
-        tally.counts(order, whole.background, half_of),
+        tally.counts(order, whole.confusion, whole.background, half_of),
     )
 
 

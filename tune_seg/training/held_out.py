@@ -71,7 +71,7 @@ def score_on_test(
     metrics, per_class = by_kind(raw)
     metrics |= of_outlines
     with_temperature = ScaledScores(by_kind(scaled)[0] | of_outlines, temperature)
-    counts = tally.counts(np.arange(len(test.val)), raw.background)
+    counts = tally.counts(np.arange(len(test.val)), raw.confusion, raw.background)
     return Evaluation(metrics, per_class, {TEMPERATURE: with_temperature}, counts)
 
 

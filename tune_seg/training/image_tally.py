@@ -24,7 +24,7 @@ class ImageTally:
         self._classes = num_classes
         self._ignore_index = ignore_index
         self._pixels: list[Tensor] = []  # (3, C) an image
-        self._outputs: list[Tensor] = []  # (4, bins) an image
+        self._outputs: list[Tensor] = []  # (6, bins) an image
 
     def update(self, logits: Tensor, temperature: Tensor, target: Tensor) -> None:
         """Add a batch; nothing is read back from the device.
@@ -58,33 +58,46 @@ class ImageTally:
         self._outputs.append(torch.stack(outputs))
 
     def counts(
-        self, order: npt.NDArray[np.integer], background: int | None, half: npt.NDArray[np.integer] | None = None
+        self,
+        order: npt.NDArray[np.integer],
+        confusion: Tensor,
+        background: int | None,
+        half: npt.NDArray[np.integer] | None = None,
     ) -> ImageCounts:
         """What was counted; image k is the one that came as number `order[k]`.
 
         Args:
             order: (images,).
+            confusion: (C, C) [truth, prediction], of all images.
             background: the class that `miou` and `mdice` leave out.
             half: (images,), of each image, in the order in which they came; None: there is one half.
         """
         hits, truths, predictions = torch.stack(self._pixels).cpu().numpy()[order].transpose(1, 0, 2).astype(np.int64)
-        outputs, gaps, scaled_outputs, scaled_gaps = torch.stack(self._outputs).cpu().numpy()[order].transpose(1, 0, 2)
+        reliability = torch.stack(self._outputs).cpu().numpy()[order].transpose(1, 0, 2)
+        outputs, gaps, positives, scaled_outputs, scaled_gaps, scaled_positives = reliability
         return ImageCounts(
             hits,
             truths,
             predictions,
-            Reliability(outputs.astype(np.int64), gaps),
-            Reliability(scaled_outputs.astype(np.int64), scaled_gaps),
+            Reliability(outputs.astype(np.int64), gaps, positives.astype(np.int64)),
+            Reliability(scaled_outputs.astype(np.int64), scaled_gaps, scaled_positives.astype(np.int64)),
             background,
             None if half is None else half[order].astype(np.int64),
+            confusion.cpu().numpy(),
         )
 
-    def _reliability(self, output: Tensor, truth: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-        """The number of outputs (C, M) in each bin, and the sum of output minus truth over them; (bins,) each."""
-        bins = (output * _BINS).to(torch.int64).clamp_(0, _BINS - 1).flatten()
+    def _reliability(self, output: Tensor, truth: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the outputs (C, M) in each bin the number, the sum of output minus truth, and how many are of the true class.
+
+        (bins,) each.
+        """
+        bins = (output * _BINS).to(torch.int64).clamp_(0, _BINS - 1)
+        positives = self._summed(bins.gather(0, truth.unsqueeze(0)).flatten(), counted, _BINS)
+        bins = bins.flatten()
         error = output.double().scatter_add_(0, truth.unsqueeze(0), torch.full_like(counted, -1).unsqueeze(0))
         weights = counted.expand_as(error)
-        return self._summed(bins, weights.flatten(), _BINS), self._summed(bins, (error * weights).flatten(), _BINS)
+        outputs, gaps = (self._summed(bins, each.flatten(), _BINS) for each in (weights, error * weights))
+        return outputs, gaps, positives
 
     @staticmethod
     def _summed(index: Tensor, weights: Tensor, size: int) -> Tensor:

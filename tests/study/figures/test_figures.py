@@ -1,7 +1,9 @@
 """The figures of a study: that they show what the study says, and say why where there is nothing to show."""
 
+import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,10 +15,12 @@ from tests.support.epoch_results import image_counts, result
 from tests.support.records import asked
 from tune_seg import InputError, Study
 from tune_seg.config import StudyConfig, parse
+from tune_seg.image_counts import ImageCounts
 from tune_seg.study.configurations import mean_score
 from tune_seg.study.contents import StudyContents, read_study
 from tune_seg.study.figures.acw import acw_weights
 from tune_seg.study.figures.classes import class_recall, mistakes
+from tune_seg.study.figures.confusion import confusion
 from tune_seg.study.figures.curves import curves
 from tune_seg.study.figures.forest import forest
 from tune_seg.study.figures.importance import importances
@@ -49,7 +53,15 @@ def rows(rows_study: Path) -> StudyContents:
     return read_study(rows_study.parent / "studies" / "rows")
 
 
-def drawn(directory: Path, score: Callable[[Record], float], trials: int = 40, **values: Any) -> StudyContents:
+def drawn(
+    directory: Path,
+    score: Callable[[Record], float],
+    trials: int = 40,
+    *,
+    classes: int = 2,
+    counts: ImageCounts | None = None,
+    **values: Any,
+) -> StudyContents:
     """A study of one seed each whose scores follow from the settings, with images of the first trial alone."""
     search = {"sampler": "random", "trials": trials, "early_stopping": {"kind": "none"}}
     baselines = [{"loss.kind": "static", "loss.end": "ce", "training.lr": 1e-3}]
@@ -61,8 +73,9 @@ def drawn(directory: Path, score: Callable[[Record], float], trials: int = 40, *
     for number in range(trials):
         record = asked(records)
         for epoch in (1, 2):
-            images = image_counts() if epoch == 2 and number == 0 else None
-            records.add(record.number, result(epoch, score(record), class_recall=[0.9, 0.5], images=images))
+            images = (counts or image_counts()) if epoch == 2 and number == 0 else None
+            recalls = [0.9, *[0.5] * (classes - 1)]
+            records.add(record.number, result(epoch, score(record), class_recall=recalls, images=images))
         records.close(record.number, State.COMPLETED)
     return read_study(directory)
 
@@ -108,7 +121,7 @@ def test_the_path_leads_from_plain_ce_to_the_best_with_the_scores_of_both(rows: 
 def test_the_path_takes_one_change_at_a_time_where_that_was_tried(tmp_path: Path) -> None:
     # wce is a little better than ce, and naive wce the best: on the way there is wce, which was tried
     space = {"loss.kind": SPACE["loss.kind"], "loss.end": {"choice": ["ce", "wce"]}}
-    values = {"space": space, "baselines": [], "loss": {"kind": "static", "start": "dice", "end": "ce"}}
+    values: dict[str, Any] = {"space": space, "baselines": [], "loss": {"kind": "static", "start": "dice", "end": "ce"}}
     score = {("static", "ce"): 0.4, ("static", "wce"): 0.5, ("naive", "ce"): 0.3, ("naive", "wce"): 0.8}
     study = drawn(
         tmp_path / "study", lambda each: score[each.assignment["loss.kind"], each.assignment["loss.end"]], 4, **values
@@ -149,6 +162,30 @@ def test_a_line_goes_through_the_settings_of_its_trial(tmp_path: Path) -> None:
         )
         assert by_label["s_rec"]["values"][number] == number / 100
     assert without < min(value for value in gamma["values"] if value != without)
+    rates = by_label["training.lr"]  # searched on a logarithmic scale
+    assert list(rates["values"]) == [math.log10(record.assignment["training.lr"]) for record in study.records]
+    assert float(rates.ticktext[0]) == pytest.approx(min(each.assignment["training.lr"] for each in study.records), rel=0.01)
+
+
+def test_what_has_no_score_is_left_out_and_said(tmp_path: Path) -> None:
+    study = drawn(tmp_path / "study", lambda record: math.nan if record.number < 3 else 0.1 + record.number / 100)
+    said = "not drawn: 3 whose s_rec is undefined"
+    lines = parallel(study)
+    assert min(lines.data[0].dimensions[-1]["values"]) == 0.13
+    points = slices(study)
+    assert min(min(trace.y) for trace in traces(points)) >= 0.13
+    for figure in (lines, points):
+        assert said in [annotation.text for annotation in figure.layout.annotations]
+    complete = drawn(tmp_path / "complete", lambda record: 0.5)
+    assert not any("undefined" in annotation.text for annotation in slices(complete).layout.annotations)
+
+
+def test_with_several_objectives_nothing_is_recommended(tmp_path: Path) -> None:
+    study = drawn(tmp_path / "study", lambda record: record.number / 100, objective=["recall", "calibration"])
+    assert study.taken is None and study.plain is not None
+    assert [each.id for each in study.pair] == [study.plain.id, study.completed[0].id]
+    with pytest.raises(NothingToShow, match="none is recommended"):
+        path(study)
 
 
 def test_slices_show_each_trial_that_has_the_number_and_log_axes(tmp_path: Path) -> None:
@@ -165,7 +202,7 @@ def test_slices_show_each_trial_that_has_the_number_and_log_axes(tmp_path: Path)
     assert {trace.name for trace in traces(figure) if trace.showlegend} == {"naive", "static"}
 
 
-def test_reliability_has_the_gaps_that_the_calibration_is_made_of(rows: StudyContents) -> None:
+def test_the_distance_of_reliability_from_the_diagonal_is_what_the_calibration_is_made_of(rows: StudyContents) -> None:
     figure = reliability(rows)
     for each in rows.shown:
         if len(each.scored) != 1:
@@ -175,11 +212,59 @@ def test_reliability_has_the_gaps_that_the_calibration_is_made_of(rows: StudyCon
             for trace in traces(figure)
             if trace.type == "scatter" and trace.xaxis == "x" and trace.legendgroup == each.id
         )
-        gaps = [abs(gap) for gap in line.y if gap is not None]
+        points = [(number, *point) for number, point in enumerate(zip(line.x, line.y, strict=True)) if None not in point]
+        assert all(number / 10 - 1e-6 <= x <= (number + 1) / 10 + 1e-6 and 0 <= y <= 1 for number, x, y in points)
+        gaps = [abs(x - y) for _, x, y in points]
         assert 1 - 4 / len(line.y) * sum(gaps) == pytest.approx(mean_score(each, "calibration"), abs=1e-4)
         break
     else:
         pytest.fail("no configuration has one training")
+
+
+def test_a_row_of_the_confusion_is_a_true_class_and_its_diagonal_the_recall(rows: StudyContents) -> None:
+    assert rows.plain is not None and rows.taken is not None
+    matrices = traces(confusion(rows))
+    for each, matrix in zip(rows.pair, matrices, strict=True):
+        counts = [images.confusion for images in rows.images(each)]
+        pixels = np.sum([one for one in counts if one is not None], axis=0)
+        for name, shares, cells in zip(matrix.y, matrix.z, matrix.customdata, strict=True):
+            number = rows.class_names.index(name)
+            columns = [rows.class_names.index(column) for column in matrix.x]
+            assert list(cells) == pixels[number][columns].tolist()
+            if pixels[number].sum():
+                assert sum(shares) == pytest.approx(1)
+                assert shares[columns.index(number)] == pytest.approx(pixels[number, number] / pixels[number].sum())
+    alone = next(each for each in rows.completed if len(each.scored) == 1)
+    (images,) = rows.images(alone)
+    assert images.confusion is not None
+    recalls = images.confusion.diagonal() / images.confusion.sum(axis=1).clip(1)
+    measured = [found[0] if (found := alone.class_recalls(number)) else 0.0 for number in range(10)]
+    assert recalls.tolist() == pytest.approx(measured)
+
+
+def test_of_many_classes_those_that_are_missed_have_a_row_and_the_rest_a_column(tmp_path: Path) -> None:
+    classes = 30
+    cells = np.diag(np.full(classes, 90)) + np.roll(np.diag(np.full(classes, 10)), 1, axis=1)
+    cells[7] = np.eye(classes, dtype=int)[20] * 500  # class 7 is taken for class 20 throughout
+    counts = replace(image_counts(classes=classes), confusion=cells)
+    study = drawn(tmp_path / "study", lambda record: 0.5, 1, classes=classes, counts=counts)
+    (matrix,) = traces(confusion(study))
+    assert len(matrix.y) == 20 and list(matrix.x) == [*matrix.y, "all others"]
+    (row,) = (row for name, row in zip(matrix.y, matrix.z, strict=True) if name == "class 7")
+    shares = dict(zip(matrix.x, row, strict=True))
+    assert shares.get("class 20", shares["all others"]) == 1 and sum(row) == 1
+    assert all(sum(row) == pytest.approx(1) for row in matrix.z)
+
+
+def test_counts_of_a_version_that_kept_less_have_neither_confusion_nor_reliability(tmp_path: Path) -> None:
+    whole = image_counts()
+    raw, scaled = (replace(each, positives=None) for each in (whole.raw, whole.scaled))
+    older = replace(whole, raw=raw, scaled=scaled, confusion=None)
+    study = drawn(tmp_path / "study", lambda record: 0.5, 1, counts=older)
+    with pytest.raises(NothingToShow, match="did not keep it"):
+        confusion(study)
+    with pytest.raises(NothingToShow, match="did not keep how many outputs are true"):
+        reliability(study)
 
 
 def test_without_counts_there_is_no_reliability(rows: StudyContents, tmp_path: Path) -> None:

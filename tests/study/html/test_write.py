@@ -1,20 +1,24 @@
 """The report of a study as a person sees it, and what it says where something is gone."""
 
+import json
 import re
 import shutil
 from html import unescape
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.browser import CHROMIUM, browser
 from tune_seg.errors import InputError
 from tune_seg.study.contents import StudyContents, read_study
 from tune_seg.study.figures.plots import Plots
 from tune_seg.study.figures.style import NothingToShow
-from tune_seg.study.files import CONFIGURATION, JOURNAL, MODELS, PACKS, REPORT
+from tune_seg.study.files import CONFIGURATION, ENSEMBLE, JOURNAL, MODELS, PACKS, REPORT, UNSCORED
 from tune_seg.study.html.write import write_report
 from tune_seg.study.output.command_lines import command
+from tune_seg.study.output.next_step import next_lines
+from tune_seg.study.output.report import training_cost
 from tune_seg.study.output.sentence import Cost, verdict_text
 from tune_seg.study.prepare import locked
 
@@ -86,6 +90,36 @@ def test_a_person_sees_all_of_it_without_a_network(written: Path, width: int, da
         assert len(links) > 10 and all(links)
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+def test_on_paper_no_chart_is_wider_than_the_page(written: Path, tmp_path: Path) -> None:
+    widths = "[...document.querySelectorAll('.js-plotly-plot .main-svg')].map(e => e.getBoundingClientRect().width)"
+    with browser() as page:
+        page.open(written, 1920)
+        on_screen = page.run(widths)
+        page.run(f"addEventListener('beforeprint', () => {{ window.printed = {widths} }})")
+        page.print(tmp_path / "report.pdf")
+        assert page.problems == []
+        assert len(page.run("printed")) == len(on_screen) and set(page.run("printed")) == {700}
+        assert page.run(f"new Promise(done => setTimeout(() => done({widths}), 500))") == on_screen
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+def test_the_keyboard_reaches_every_link_and_table_and_one_sees_where_it_is(written: Path) -> None:
+    focused = (
+        "(e => [e.tagName, getComputedStyle(e).outlineStyle, e.getBoundingClientRect().left >= 0])(document.activeElement)"
+    )
+    with browser() as page:
+        page.open(written, 1280)
+        reachable = page.run("document.querySelectorAll('a[href], [tabindex=\"0\"]').length")
+        assert reachable > 15
+        for _ in range(reachable):
+            page.press("Tab")
+            tag, outline, inside = page.run(focused)
+            assert tag in ("A", "DIV") and outline == "solid" and inside
+        page.press("Tab")
+        assert page.run("document.activeElement.tagName") == "BODY"
+
+
 def _is_empty(contents: StudyContents, name: str) -> bool:
     try:
         getattr(Plots(contents), name)()
@@ -101,6 +135,54 @@ def test_the_top_says_the_verdict_and_what_to_do_next(written: Path) -> None:
     sentence = verdict_text(contents.answer, contents.config.objectives, 0.01, Cost(None)).plain
     assert sentence in top
     assert f"{command()} search loss_schedule --data ROOT" in top  # this study is undecided: there is no winner to use
+
+
+def without_blanks(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def test_what_to_type_next_is_what_the_terminal_says(study: Path) -> None:
+    asked = {"search.confirm.margin": 0.002, "search.confirm.finalists": 3}
+    top = without_blanks(shown(write_report(study, asked, 2))["answer"])
+    contents = read_study(study, asked)
+    cost = training_cost(contents.records, 2)
+    lines = [*next_lines(contents.config, study, contents.records, contents.answer, cost, asked=asked)]
+    assert "--finalists 3 --margin 0.002" in lines[0]
+    assert all(without_blanks(line) in top for line in lines)
+
+
+def test_what_was_scored_afterwards_and_what_was_not_is_said(study: Path) -> None:
+    answer = read_study(study).answer
+    assert answer is not None
+    metrics = {"mdice": 0.4321, "temperature/mdice": 0.4567}
+    (study / ENSEMBLE).write_text(
+        json.dumps({"configuration": answer.reference, "trials": [0, 1, 2], "metrics": metrics}), encoding="utf-8"
+    )
+    (study / UNSCORED).write_text(json.dumps({"unopened": True, "problem": "no room for a model"}), encoding="utf-8")
+    sections = shown(write_report(study))
+    assert "The test split stays unopened until there is a decision." in sections["answer"]
+    assert "Warning: no room for a model." in sections["answer"]
+    assert re.search(
+        r"plain cross entropy, mean output of its seeds\s+3\s+0\.4321\s+0\.4567", " ".join(sections["ranking"].split())
+    )
+
+
+def test_plain_cross_entropy_has_one_name(written: Path) -> None:
+    sections = shown(written)
+    page = " ".join(sections.values())
+    assert "plain ce" not in page and not re.search(r"\bminus ce\b", page)
+    assert re.search(r"\d+\. plain cross entropy\b", sections["ranking"])
+
+
+def test_of_several_objectives_none_is_recommended(study: Path) -> None:
+    settings = yaml.safe_load((study / CONFIGURATION).read_text(encoding="utf-8"))
+    (study / CONFIGURATION).write_text(yaml.safe_dump({**settings, "objective": ["mdice", "recall"]}), encoding="utf-8")
+    contents = read_study(study)
+    assert contents.answer is not None and contents.answer.front
+    sections = shown(write_report(study))
+    assert "Probability to be on the Pareto front, over seeds and images:" in sections["answer"]
+    assert "The marked row is the one to take" not in sections["ranking"] and "(front)" in sections["ranking"]
+    assert "none is recommended" in sections["path"] and "none is recommended" in sections["images"]
 
 
 def test_a_section_without_data_says_why(written: Path) -> None:

@@ -30,13 +30,13 @@ def concluded(directory: Path, trials: list[Record], **values: Any) -> Conclusio
 
 def test_the_description_is_the_verdict_and_the_ranked_table(tmp_path: Path) -> None:
     verdict, _, titles, _, *rows = concluded(tmp_path, TRIALS).note.splitlines()
-    assert verdict.startswith(r"**Verdict:** focal is better than plain cross entropy in s\_rec by 0.2025")
+    assert verdict.startswith("**Verdict:** focal is better than plain cross entropy in s_rec by 0.2025")
     assert "Take focal." in verdict and verdict.endswith("Settings of focal: gamma 1.2500.")
     assert titles.startswith("| configuration | n | s_rec | minus ce | recall | accuracy |")
     assert [row.split(" | ")[0] for row in rows] == [
         "| **focal** (take this one)",
         "| plain cross entropy",
-        r"| dual\_focal",
+        "| dual_focal",
     ]
     assert rows[0].split(" | ")[1:4] == ["4", "0.7025", rows[0].split(" | ")[3]]
     assert rows[0].split(" | ")[3].startswith("+0.2025 [+0.")

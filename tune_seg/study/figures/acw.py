@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import COLOURS, GREY, SYMBOLS, NothingToShow, styled
+from tune_seg.study.figures.style import COLOURS, GREY, SYMBOLS, NothingToShow, in_lines, styled
 from tune_seg.study.record import State
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def acw_weights(study: StudyContents) -> "Figure":
     if best is None:
         raise NothingToShow("No trial with adaptive class weights (acw) ran to its end.")
     trials = [trial for trial in study.records if trial.state is State.COMPLETED and trial.config.acw]
-    titles = (f"{study.names[best.id]}, trial {best.scored[0].number}", f"after the last epoch of {len(trials)} trials")
+    named = in_lines(f"{study.names[best.id]}, trial {best.scored[0].number}")
+    titles = (named, f"after the last epoch of {len(trials)} trials")
     figure = make_subplots(1, 2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04)
     history = [result for result in best.scored[0].history if result.acw_weight is not None]
     ends = [trial.last.acw_weight for trial in trials if trial.last is not None and trial.last.acw_weight is not None]
@@ -48,7 +49,7 @@ def acw_weights(study: StudyContents) -> "Figure":
     figure.add_hline(1, line={"color": GREY, "dash": "dot"})
     figure.update_xaxes(title_text="epoch", col=1)
     figure.update_yaxes(title_text="weight", col=1)
-    return styled(figure, 460)
+    return styled(figure, 500, top=110)
 
 
 def _of(weights: tuple[float, ...] | None, number: int) -> float | None:

@@ -26,7 +26,7 @@ def class_recall(study: StudyContents) -> "Figure":
     from plotly.graph_objects import Figure, Scatter
 
     need_ended(study)
-    order, labels = _classes(study)
+    order, labels = classes(study)
     figure, colours = Figure(), colours_of(study)
     for place, each in enumerate(study.shown):
         recalls = [_mean(each.class_recalls(number)) for number in order]
@@ -58,18 +58,17 @@ def mistakes(study: StudyContents) -> "Figure":
     from plotly.subplots import make_subplots
 
     need_ended(study)
-    order, labels = _classes(study)
+    order, _ = classes(study)
     titles = ("missed: share of the pixels of the class", "false alarms: share of the pixels called so")
     figure, colours = (
         make_subplots(1, 2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04),
         colours_of(study),
     )
-    pair = [each for each in study.shown if each is study.plain or (study.taken is not None and each.id == study.taken.id)]
-    for each in pair:
+    for each in study.pair:
         for column, metric in enumerate(("class_recall", "class_precision"), 1):
             shares = [_of_class(each, metric, number) for number in order]
             bars = Bar(
-                x=labels,
+                x=[study.class_names[number] for number in order],
                 y=[None if share is None else 1.0 - share for share in shares],
                 marker_color=colours[each.id],
                 name=in_lines(study.names[each.id]),
@@ -79,10 +78,11 @@ def mistakes(study: StudyContents) -> "Figure":
             )
             figure.add_trace(bars, row=1, col=column)
     figure.update_yaxes(range=[0, 1])
-    return styled(figure, 440)
+    figure.update_xaxes(tickangle=-40)
+    return styled(figure, 490, top=110)
 
 
-def _classes(study: StudyContents) -> tuple[list[int], list[str]]:
+def classes(study: StudyContents) -> tuple[list[int], list[str]]:
     """The numbers of the classes, the most frequent first, and what they are called."""
     names, shares = study.class_names, study.shares
     if shares is None:

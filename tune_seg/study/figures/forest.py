@@ -8,6 +8,7 @@ from tune_seg.study.configurations import Configuration
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.style import COLOURS, FAINT, GREY, NothingToShow, colours_of, in_lines, styled
 from tune_seg.study.output.answer import columns_beside, probability
+from tune_seg.study.output.sentence import PLAIN
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -37,7 +38,7 @@ def forest(study: StudyContents) -> "Figure":
     if answer is None:
         raise NothingToShow("No configuration was trained with several seeds, so no difference has an interval yet.")
     metrics, colours = columns_beside(study.config.objectives), colours_of(study)
-    titles = [f"{study.objective} minus plain ce", *(name.replace("/", "/<br>") for name in metrics)]
+    titles = [f"{study.objective}<br>minus {PLAIN}", *(name.replace("/", "/<br>") for name in metrics)]
     figure = make_subplots(
         1,
         len(titles),
@@ -79,7 +80,7 @@ def forest(study: StudyContents) -> "Figure":
     margin = study.config.search.confirm.margin  # drawn last: a figure leaves out what belongs to an empty part of it
     figure.add_vrect(-margin, margin, row=1, col=1, fillcolor=COLOURS[3], opacity=0.3, line_width=0, layer="below")
     figure.add_vline(0, row=1, col=1, line={"color": GREY, "dash": "dot"})
-    figure.update_yaxes(autorange="reversed", range=None, gridcolor=FAINT)
+    figure.update_yaxes(range=[len(study.shown) - 0.5, -0.8], gridcolor=FAINT)  # room for what is written over the first row
     figure.update_layout(showlegend=False)
     figure = styled(figure, _FRAME + _ROW * len(study.shown), top=60)
     figure.update_xaxes(nticks=4, tickangle=0)

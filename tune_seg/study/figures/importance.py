@@ -29,7 +29,7 @@ def importances(study: StudyContents) -> "Figure":
     import optuna
     from plotly.graph_objects import Bar, Figure
 
-    numbers = {trial.number for trial in completed_of_search(study)}
+    numbers = {trial.number for trial in completed_of_search(study)[0]}
     shown = [frozen for record, frozen in zip(study.records, study.trials.sampled, strict=True) if record.number in numbers]
     shown = [trial for trial in shown if trial.state is optuna.trial.TrialState.COMPLETE]
     if len(shown) < _FEWEST:

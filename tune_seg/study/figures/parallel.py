@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import GREY, SCALE, NothingToShow, styled
+from tune_seg.study.figures.style import GREY, SCALE, NothingToShow, say_left_out, styled
 from tune_seg.study.output.words import label
 from tune_seg.study.record import Record, State
 
@@ -31,14 +31,17 @@ def parallel(study: StudyContents) -> "Figure":
     """
     from plotly.graph_objects import Figure, Parcoords
 
-    trials = completed_of_search(study)
+    trials, undefined = completed_of_search(study)
     if len(trials) < 2:
-        raise NothingToShow("It takes two trials of the search that ran to their end; there are fewer.")
+        raise NothingToShow("It takes two trials of the search that ran to their end and have a score; there are fewer.")
     keys = varied_keys(trials)[:_MOST_KEYS]
     if not keys:
         raise NothingToShow("All trials that ran to their end have the same settings.")
-    scores = [known_or(trial.score(study.objective)) for trial in trials]
-    dimensions = [_dimension(key, [trial.assignment.get(key) for trial in trials]) for key in keys]
+    scores = [trial.score(study.objective) for trial in trials]
+    dimensions = [
+        _dimension(key, [trial.assignment.get(key) for trial in trials], log=is_log(study.config.space.get(key)))
+        for key in keys
+    ]
     figure = Figure(
         Parcoords(
             line={"color": scores, "colorscale": SCALE, "showscale": True, "colorbar": {"thickness": 12}},
@@ -50,17 +53,17 @@ def parallel(study: StudyContents) -> "Figure":
         )
     )
     figure = styled(figure, 460)
-    figure.update_layout(margin={"l": 70, "r": 60, "t": 90, "b": 30})
+    figure.update_layout(margin={"l": 70, "r": 60, "t": 90, "b": 50})
+    say_left_out(figure, undefined, study.objective)
     return figure
 
 
-def completed_of_search(study: StudyContents) -> list[Record]:
-    """The trials of the search that ran to their end and have a score."""
-    return [
-        trial
-        for trial in study.records
-        if trial.state is State.COMPLETED and not trial.repeat and trial.score(study.objective) is not None
-    ]
+def completed_of_search(study: StudyContents) -> tuple[list[Record], int]:
+    """The trials of the search that ran to their end and have a score, and how many have an undefined one."""
+    ended = [trial for trial in study.records if trial.state is State.COMPLETED and not trial.repeat]
+    scores = [trial.score(study.objective) for trial in ended]
+    known = [trial for trial, score in zip(ended, scores, strict=True) if score is not None and not math.isnan(score)]
+    return known, len(ended) - len(known)
 
 
 def varied_keys(trials: Sequence[Record]) -> list[str]:
@@ -69,19 +72,22 @@ def varied_keys(trials: Sequence[Record]) -> list[str]:
     return [key for key in keys if len({_text(trial.assignment.get(key)) for trial in trials}) > 1]
 
 
-def known_or(score: float | None, otherwise: float = 0.0) -> float:
-    """A score; `otherwise` for one that is undefined."""
-    return otherwise if score is None or math.isnan(score) else score
-
-
 def is_number(value: Any) -> bool:
     """Whether a value is a number, which true and false are not here."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
+def is_log(domain: Any) -> bool:
+    """Whether a key was searched on a logarithmic scale."""
+    return isinstance(domain, Mapping) and bool(domain.get("log"))
+
+
+def _dimension(key: str, values: Sequence[Any], *, log: bool) -> dict[str, Any]:
     present = [value for value in values if value is not None]
     if all(map(is_number, present)):
+        if log:
+            values = [None if value is None else math.log10(value) for value in values]
+            present = [value for value in values if value is not None]
         low, high = min(present), max(present)
         below = low - (high - low or 1.0) * 0.12
         numbers = [below if value is None else value for value in values]
@@ -91,7 +97,7 @@ def _dimension(key: str, values: Sequence[Any]) -> dict[str, Any]:
             "label": label(key),
             "values": numbers,
             "tickvals": [*([below] if missing else []), *ticks],
-            "ticktext": [*([_NONE] if missing else []), *(f"{tick:.3g}" for tick in ticks)],
+            "ticktext": [*([_NONE] if missing else []), *(f"{10**tick if log else tick:.3g}" for tick in ticks)],
         }
     texts = [_text(value) for value in values]
     names = sorted(set(texts), key=lambda name: (name != _NONE, name))

@@ -1,10 +1,11 @@
 """The Pareto front of a study with several objectives."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from tune_seg.study.configurations import mean_score, pareto_front
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.style import COLOURS, GREY, SCALE, NothingToShow, styled
+from tune_seg.study.figures.style import COLOURS, GREY, SCALE, NothingToShow, say_left_out, styled
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -49,6 +50,8 @@ def pareto(study: StudyContents) -> "Figure":
         )
     if len(objectives) > 2:
         figure.update_layout(coloraxis={"colorscale": SCALE, "colorbar": {"title": objectives[2], "thickness": 12}})
+    shown_scores = ([mean_score(each, name) for name in objectives[:2]] for each in study.completed)
+    say_left_out(figure, sum(math.isnan(a) or math.isnan(b) for a, b in shown_scores), " or ".join(objectives[:2]))
     figure.update_xaxes(title_text=objectives[0])
     figure.update_yaxes(title_text=objectives[1])
     return styled(figure, 480)

@@ -12,6 +12,7 @@ from tune_seg.study.configurations import Configuration, mean_score
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.parallel import is_number
 from tune_seg.study.figures.style import COLOURS, NothingToShow, styled
+from tune_seg.study.output.sentence import PLAIN
 from tune_seg.study.output.words import cell, label
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ def path(study: StudyContents) -> "Figure":
     """
     from plotly.graph_objects import Figure, Scatter
 
+    if len(study.config.objectives) > 1:
+        raise NothingToShow("With several objectives none is recommended, so no way leads there.")
     if study.plain is None or study.taken is None:
         raise NothingToShow("Plain cross entropy did not run to its end, so no way begins there.")
     if study.taken.id == study.plain.id:
         raise NothingToShow("Plain cross entropy has the best score so far, or is the one to take: there is no way to go.")
     steps = _shortest(study.plain, study.taken, study.completed)
-    labels = ["plain ce"]
+    labels = [PLAIN]
     for before, after in pairwise(steps):
         changes = _changes(_settings(before), _settings(after))
         labels.append(

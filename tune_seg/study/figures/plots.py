@@ -41,6 +41,12 @@ class Plots:
 
         return mistakes(self._study)
 
+    def confusion(self) -> "Figure":
+        """Which class is taken for which, by plain cross entropy and by the one to take."""
+        from tune_seg.study.figures.confusion import confusion
+
+        return confusion(self._study)
+
     def path(self) -> "Figure":
         """The way from plain cross entropy to the configuration to take, over what was tried."""
         from tune_seg.study.figures.path import path

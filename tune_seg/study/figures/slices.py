@@ -1,12 +1,11 @@
 """The objective along each number that the search varied: schedule start and end, gamma, and what else there is."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.figures.parallel import completed_of_search, is_number, known_or
-from tune_seg.study.figures.style import COLOURS, SYMBOLS, NothingToShow, styled
+from tune_seg.study.figures.parallel import completed_of_search, is_log, is_number
+from tune_seg.study.figures.style import COLOURS, SYMBOLS, NothingToShow, say_left_out, styled
 from tune_seg.study.output.words import label
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def slices(study: StudyContents) -> "Figure":
     from plotly.graph_objects import Scatter, Scattergl
     from plotly.subplots import make_subplots
 
-    trials = completed_of_search(study)
+    trials, undefined = completed_of_search(study)
     points = [(trial, trial.params, str(trial.assignment.get(_KIND, "trials"))) for trial in trials]
     numbers = {key for trial in trials for key, value in trial.assignment.items() if is_number(value)}
     keys = sorted(numbers, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), key))
@@ -53,7 +52,7 @@ def slices(study: StudyContents) -> "Figure":
                 continue
             trace = draw(
                 x=[value for _, value in shown],
-                y=[known_or(trial.score(study.objective)) for trial, _ in shown],
+                y=[trial.score(study.objective) for trial, _ in shown],
                 text=[f"trial {trial.number}, {trial.name}" for trial, _ in shown],
                 mode="markers",
                 marker={"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number % len(SYMBOLS)], "opacity": 0.75},
@@ -64,8 +63,8 @@ def slices(study: StudyContents) -> "Figure":
             )
             in_legend.add(kind)
             figure.add_trace(trace, row=row, col=column)
-        domain = study.config.space.get(key)
-        if isinstance(domain, Mapping) and domain.get("log"):
+        if is_log(study.config.space.get(key)):
             figure.update_xaxes(type="log", row=row, col=column)
     figure.update_yaxes(title_text=study.objective, col=1)
+    say_left_out(figure, undefined, study.objective)
     return styled(figure, 120 + 260 * rows)

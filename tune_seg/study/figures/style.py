@@ -54,6 +54,15 @@ def styled(figure: "Figure", height: int, top: int = 70) -> "Figure":
     return figure
 
 
+def say_left_out(figure: "Figure", number: int, objective: str) -> None:
+    """Say below a figure how many trials or configurations it lacks, as their score is undefined."""
+    if number:
+        figure.add_annotation(
+            text=f"not drawn: {number} whose {objective} is undefined",
+            **{"xref": "paper", "yref": "paper", "x": 1, "y": 0, "yanchor": "top", "yshift": -28, "showarrow": False},
+        )
+
+
 def colours_of(study: StudyContents) -> Mapping[str, str]:
     """The colour of each configuration that is compared, by id: the same in all figures, grey for plain cross entropy."""
     plain = None if study.plain is None else study.plain.id

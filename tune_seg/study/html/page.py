@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.figures.acw import acw_weights
 from tune_seg.study.figures.classes import class_recall, mistakes
+from tune_seg.study.figures.confusion import confusion
 from tune_seg.study.figures.curves import curves
 from tune_seg.study.figures.forest import forest
 from tune_seg.study.figures.importance import importances
@@ -22,11 +23,18 @@ from tune_seg.study.figures.slices import slices
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.figures.time import time
 from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Examples, examples
-from tune_seg.study.html.tables import Table, gained, ranking, states, why_lines
-from tune_seg.study.output.answer import adjusted_lines, apart_lines, diverged_lines, test_lines, undefined_lines
+from tune_seg.study.html.tables import Table, free, gained, ranking, states, why_lines
+from tune_seg.study.output.answer import (
+    adjusted_lines,
+    apart_lines,
+    diverged_lines,
+    front_lines,
+    test_lines,
+    undefined_lines,
+)
 from tune_seg.study.output.missed import missed_lines
 from tune_seg.study.output.next_step import next_lines
-from tune_seg.study.output.report import training_cost, without_verdict
+from tune_seg.study.output.report import training_cost, warning_lines, without_verdict
 from tune_seg.study.output.sentence import Cost, temperature_line, verdict_text
 from tune_seg.study.output.words import counted
 from tune_seg.study.verdict import Kind
@@ -128,8 +136,7 @@ def _subtitle(study: StudyContents) -> str:
 def _answered(study: StudyContents) -> Answered:
     answer, config = study.answer, study.config
     lines: list[str] = list(study.missing)
-    cost = _cost(study)
-    test = study.test
+    cost, scored = _cost(study), study.scored
     if study.packed is None:
         verdict, kind = "The verdict cannot be drawn again.", "unknown"
     elif answer is None:
@@ -145,11 +152,14 @@ def _answered(study: StudyContents) -> Answered:
         with_temperature = temperature_line(best, other, study.names, config.objectives)
         lines += [] if with_temperature is None else [with_temperature]
         lines += [*adjusted_lines(answer), *diverged_lines(answer), *undefined_lines(answer, study.objective)]
-        lines += apart_lines(answer, study.objective, config.search.confirm.margin)
-        lines += [] if test is None else [line.strip() for line in test_lines(answer, study.objective, test)]
+        lines += [*apart_lines(answer, study.objective, config.search.confirm.margin), *front_lines(answer)]
+        if scored.test is not None:
+            lines += [line.strip() for line in test_lines(answer, study.objective, scored.test)]
+        lines += warning_lines(scored)
     if not all(record.state.ended for record in study.records):
         lines.append("The study is not finished: this is what is known so far.")
-    commands = list(next_lines(config, study.directory, study.records, answer, cost, opened=test is not None))
+    opened = scored.test is not None
+    commands = next_lines(config, study.directory, study.records, answer, cost, asked=study.asked, opened=opened)
     return Answered(kind, verdict, lines, [*map(_command, commands)] if study.packed is not None else ())
 
 
@@ -160,9 +170,8 @@ def _command(line: str) -> Command:
 
 
 def _cost(study: StudyContents) -> Cost:
-    """What a training costs; how long is said only where the folder knows how many run at once."""
-    slots = study.config.compute.max_concurrent
-    return Cost(None) if slots is None else training_cost(study.records, slots)
+    """What a training costs; how long is said only where it is known how many run at once."""
+    return Cost(None) if study.slots is None else training_cost(study.records, study.slots)
 
 
 def _sections(study: StudyContents) -> Iterator[Section]:
@@ -186,7 +195,7 @@ def _sections(study: StudyContents) -> Iterator[Section]:
             [each for each in study.completed if each.id != plain.id],
             study.class_names,
             study.absent,
-            study.taken if study.answer is not None and study.taken is not plain else None,
+            study.taken if study.answer is not None and study.taken is not None and study.taken.id != plain.id else None,
         )
     )
     yield _with_chart(
@@ -200,13 +209,13 @@ def _sections(study: StudyContents) -> Iterator[Section]:
     yield Section(
         "ranking",
         "Ranked configurations",
-        tables=[ranking(study)] if study.completed else [],
+        tables=[table for table in (ranking(study), free(study)) if table is not None] if study.completed else [],
         lines=[] if study.completed else ["No trial ran to its end."],
     )
     yield _with_chart(
         study,
         "path",
-        "From plain cross entropy to the recommended one",
+        f"From plain cross entropy to the {'best so far' if study.answer is None else 'recommended one'}",
         path,
         "Each step is a configuration that was tried, with what changed below it; bars are the scatter of the seeds.",
     )
@@ -245,16 +254,24 @@ def _sections(study: StudyContents) -> Iterator[Section]:
         "reliability",
         "Can the outputs be read as probabilities?",
         reliability,
-        "Above: by how much the outputs in each bin are larger than the share of them that is true; at 0 they are "
-        "probabilities, above 0 the model is too sure. Below: how many outputs that is, of all pixels, classes and seeds.",
+        "Above: the mean of the outputs in each of ten bins, and the share of them that is true. On the dotted line "
+        "they are probabilities; below it the model is too sure, above it not sure enough. Below: how many outputs that "
+        "is, of all pixels, classes and seeds.",
     )
     yield _with_chart(
         study,
         "mistakes",
         "What is missed, and what is a false alarm",
         mistakes,
-        "A study keeps how much of each class is found, is there and is predicted, not which class is taken for which. "
-        "No bar on the right: the class is never predicted.",
+        "The most frequent class is on the left. No bar on the right: the class is never predicted.",
+    )
+    yield _with_chart(
+        study,
+        "confusion",
+        "Which class is taken for which",
+        confusion,
+        "A row is a true class: the share of its pixels that is taken for the class of the column, and how many pixels that "
+        "is, of all validation images and seeds. What is found is on the diagonal.",
     )
     yield _with_chart(
         study, "acw", "Adaptive class weights", acw_weights, "Each begins at 1; what is learned stays near it or not."

@@ -94,6 +94,8 @@ def examples(study: StudyContents) -> Examples:
         NothingToShow: there are no two models, or what they are compared on is gone.
     """
     packed, taken, plain = study.packed, study.taken, study.plain
+    if len(study.config.objectives) > 1:
+        raise NothingToShow("With several objectives none is recommended, so no images of one are shown.")
     if study.answer is None or packed is None or taken is None or plain is None:
         raise NothingToShow("No images are shown: there is no answer yet, or the packed data are gone.")
     if taken.id == plain.id:

@@ -11,6 +11,8 @@ from tune_seg.study.configurations import Configuration, mean_score, pareto_fron
 from tune_seg.study.contents import StudyContents
 from tune_seg.study.files import CONFIGURATIONS, RESULTS
 from tune_seg.study.output.answer import gains
+from tune_seg.study.output.report import FREE, HALVES, free_after_training, free_titles
+from tune_seg.study.output.sentence import PLAIN
 from tune_seg.study.output.words import counted, settings_of
 from tune_seg.study.record import State
 from tune_seg.training.result import TEMPERATURE
@@ -57,7 +59,7 @@ def ranking(study: StudyContents) -> Table:
     groups = [("", 3 + len(beyond)), ("as trained", len(_COLUMNS)), ("with one temperature", len(_WITH_TEMPERATURE))]
     rows = [
         [
-            f"{place}. {'plain ce' if study.plain is not None and each.id == study.plain.id else each.name}"
+            f"{place}. {PLAIN if study.plain is not None and each.id == study.plain.id else each.name}"
             f"{' (front)' if each.id in front else ''}",
             settings_of(each),
             str(len(each.scores(study.objective))),
@@ -65,7 +67,7 @@ def ranking(study: StudyContents) -> Table:
         ]
         for place, each in enumerate(shown, 1)
     ]
-    taken = study.taken if study.answer is not None and len(objectives) == 1 else None
+    taken = study.taken if study.answer is not None else None
     marked = next((place for place, each in enumerate(shown) if taken is not None and each.id == taken.id), None)
     rest = len(study.completed) - len(shown)
     more = f" {rest} more are in {CONFIGURATIONS}." if rest else ""
@@ -83,9 +85,16 @@ def gained(study: StudyContents) -> Table | None:
     if study.answer is None:
         return None
     shown, found = gains(study.answer, study.class_names)
-    caption = f"What {shown} gains and loses beside plain cross entropy; minus ce: with its interval"
+    caption = f"What {shown} gains and loses beside {PLAIN}, and the difference with its interval"
     rows = [[each.name, each.mean, each.ce, each.minus_ce, each.chance] for each in found]
-    return Table(caption, ["", "mean", "ce", "minus ce", "P(better)"], rows) if found else None
+    return Table(caption, ["", "mean", PLAIN, "difference", "P(better)"], rows) if found else None
+
+
+def free(study: StudyContents) -> Table | None:
+    """What the best configurations score with what costs no training; None where nothing of that is known."""
+    rows = free_after_training(study.completed, study.plain, study.objective, study.names, study.scored.ensemble)
+    titles = [title.replace("-\n", "").replace("\n", " ") for title in free_titles(study.objective)]
+    return Table(f"{FREE}. {HALVES}", titles, rows) if rows else None
 
 
 def states(study: StudyContents) -> Table:

@@ -11,12 +11,13 @@ from tune_seg.study.files import REPORT
 from tune_seg.study.html.page import page
 
 
-def write_report(directory: Path, overrides: Mapping[str, Any] | None = None) -> Path:
+def write_report(directory: Path, asked: Mapping[str, Any] | None = None, slots: int | None = None) -> Path:
     """Write `report.html` into the folder of a study, from what that folder holds; the study may be running.
 
     Args:
         directory: of the study.
-        overrides: of its configuration, by dotted key: what `tune-seg confirm` has set for one session.
+        asked: what `tune-seg confirm` has set for one session, by dotted key of the configuration.
+        slots: how many trainings run at once; None: what the configuration says.
 
     Returns:
         The file, which appears whole or not at all.
@@ -25,7 +26,7 @@ def write_report(directory: Path, overrides: Mapping[str, Any] | None = None) ->
         InputError: there is no study, no trial has begun, a file is damaged, the report cannot be written, or it would lack
             the verdict that the one which is there has.
     """
-    study, path = read_study(directory, overrides), directory / REPORT
+    study, path = read_study(directory, asked, slots), directory / REPORT
     if study.packed is None and path.is_file():
         raise InputError(
             f"{path}: stays as it is: the packed images are gone, without which no verdict can be drawn again. "

@@ -117,6 +117,14 @@ def undefined_lines(answer: Answer, metric: str) -> Iterator[str]:
             yield f"{metric} of {names[id]} is undefined in {repeats}, as a class is never predicted; each counts as 0."
 
 
+def front_lines(answer: Answer) -> Iterator[str]:
+    """With several objectives, how likely each contender is on the Pareto front."""
+    if answer.front:
+        names = called(answer)
+        shares = (f"{names[id]} {share:.0%}" for id, share in answer.front.items())
+        yield f"Probability to be on the Pareto front, over seeds and images: {', '.join(shares)}."
+
+
 @dataclass(frozen=True)
 class Gain:
     """What a configuration gains or loses in one metric.

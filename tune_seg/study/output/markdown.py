@@ -53,7 +53,7 @@ def write_markdown(
     console = Console(width=_WIDE, file=io.StringIO())
     blocks = [" ".join(lines), *report_blocks(console, config, records, answer, surroundings)]
     with whole_file(path) as partial:
-        partial.write_text(f"# {_escaped(path.parent.name)}\n\n{as_markdown(blocks)}", encoding="utf-8")
+        partial.write_text(f"# {escaped(path.parent.name)}\n\n{as_markdown(blocks)}", encoding="utf-8")
 
 
 def as_markdown(blocks: Iterable[Block]) -> str:
@@ -64,22 +64,22 @@ def as_markdown(blocks: Iterable[Block]) -> str:
         if isinstance(block, Table):
             text += f"\n{_table(block)}\n"
         elif isinstance(block, Text):
-            text += f"**{_escaped(block.plain)}**\n"
+            text += f"**{escaped(block.plain)}**\n"
         elif block.startswith("  "):
-            text += f"{'' if in_list else chr(10)}- {_escaped(block.strip())}\n"
+            text += f"{'' if in_list else chr(10)}- {escaped(block.strip())}\n"
         else:
-            text += f"\n{_escaped(block)}\n"
+            text += f"\n{escaped(block)}\n"
         in_list = isinstance(block, str) and block.startswith("  ")
     return text.lstrip("\n")
 
 
 def _table(table: Table) -> str:
-    heads = [_escaped(_one_line(str(column.header))) for column in table.columns]
+    heads = [escaped(_one_line(str(column.header))) for column in table.columns]
     rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
     rows = zip(*([_cell(str(cell)) for cell in column.cells] for column in table.columns), strict=True)
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, rules, *rows)]
-    title = [f"### {_escaped(str(table.title))}", ""] if table.title else []
-    caption = ["", _escaped(str(table.caption))] if table.caption else []
+    title = [f"### {escaped(str(table.title))}", ""] if table.title else []
+    caption = ["", escaped(str(table.caption))] if table.caption else []
     return "\n".join([*title, *lines, *caption])
 
 
@@ -89,8 +89,9 @@ def _one_line(head: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return "<br>".join(_escaped(line.strip()) for line in text.split("\n"))
+    return "<br>".join(escaped(line.strip()) for line in text.split("\n"))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text in which nothing is Markdown: `*`, `_` and `|` are in the names of losses."""
     return _SPECIAL.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")

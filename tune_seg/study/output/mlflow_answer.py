@@ -24,10 +24,11 @@ import numpy as np
 from tune_seg._package import PACKAGE
 from tune_seg.config import StudyConfig
 from tune_seg.inference.model_file import read_description
-from tune_seg.study.configurations import Configuration, configurations, is_plain_cross_entropy, mean_score
-from tune_seg.study.confirmation import Answer
+from tune_seg.study.configurations import Configuration, configurations, mean_score
+from tune_seg.study.confirmation import Answer, plain_of
 from tune_seg.study.exporting import PLAIN, WINNER
 from tune_seg.study.output.answer import columns_beside
+from tune_seg.study.output.markdown import escaped
 from tune_seg.study.output.report import ranked
 from tune_seg.study.output.sentence import Cost, called, interval, verdict_text
 from tune_seg.study.output.words import cell, labels, settings_of
@@ -122,10 +123,7 @@ def conclusion(
     order = [each for each in ranked(configurations(records), config.objectives[0]) if each.completed]
     several = len(config.objectives) > 1  # then nothing is recommended: which one to take is the user's to say
     taken = None if answer is None or several else answer.contenders[answer.verdict.recommended]
-    plain = next(
-        (each for each in order if (is_plain_cross_entropy(each.config) if answer is None else each.id == answer.reference)),
-        None,
-    )
+    plain = plain_of(order, answer)
     shown = {name: each for name, each in ((RECOMMENDED, taken), (PLAIN, plain)) if each is not None}
     metrics = {
         f"{_VERDICT}/{name}/{metric}": float(f"{mean_score(each, metric):.5g}")
@@ -164,9 +162,9 @@ def _note(
         said = "Not decided: no configuration was trained again with other seeds yet. The best of single runs:"
     else:
         said = verdict_text(answer, config.objectives, config.search.confirm.margin, cost).plain.replace("Verdict: ", "", 1)
-        said = f"**Verdict:** {_escaped(said)}"
+        said = f"**Verdict:** {escaped(said)}"
     if taken is not None and (settings := settings_of(taken)):
-        said += _escaped(f" Settings of {taken.name}: {settings}.")
+        said += escaped(f" Settings of {taken.name}: {settings}.")
     return "\n".join([said, "", *_table(config, order[:_ROWS], answer, taken)])
 
 
@@ -180,18 +178,13 @@ def _table(
     yield f"| {' | '.join(titles)} |"
     yield f"|{' --- |' * len(titles)}"
     for each in order:
-        name = _escaped(names[each.id])
+        name = escaped(names[each.id])
         marked = f"**{name}** (take this one)" if taken is not None and each.id == taken.id else name
         cells = [marked, str(len(each.scores(objective))), cell(mean_score(each, objective))]
         if rows:
             found = rows.get(each.id)
             cells.append("" if found is None else f"{found.mean:+.4f} {interval(found)}".strip())
         yield f"| {' | '.join([*cells, *(cell(mean_score(each, name)) for name in beside)])} |"
-
-
-def _escaped(text: str) -> str:
-    """A text in which nothing is Markdown: `>`, `*`, `_` and `|` are in the names of losses."""
-    return re.sub(r"([\\*_|<>\[\]`])", r"\\\1", text)
 
 
 def command_line() -> str:

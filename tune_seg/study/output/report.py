@@ -15,11 +15,10 @@ from tune_seg.config import StudyConfig
 from tune_seg.study.configurations import (
     Configuration,
     configurations,
-    is_plain_cross_entropy,
     mean_score,
     pareto_front,
 )
-from tune_seg.study.confirmation import Answer
+from tune_seg.study.confirmation import Answer, plain_of
 from tune_seg.study.files import CONFIGURATIONS
 from tune_seg.study.output.answer import (
     adjusted_lines,
@@ -28,6 +27,7 @@ from tune_seg.study.output.answer import (
     beside_table,
     columns_beside,
     diverged_lines,
+    front_lines,
     test_lines,
     undefined_lines,
 )
@@ -49,7 +49,8 @@ _MAX_RANKED = 50
 """Rows of the ranked table."""
 _FREE = ("one per\nclass", "adjusted\nlogits", "tempera-\nture", "tau")
 """Columns of what is free after training that a narrow terminal may lack."""
-_HALVES = "Each half of the validation images with what was fitted to the other half."
+FREE = "What is free after training"
+HALVES = "Each half of the validation images with what was fitted to the other half."
 _MAX_SCALED = 3
 """Configurations in the table of what is free after training, beside plain cross entropy."""
 
@@ -123,24 +124,29 @@ def report_blocks(
     if front:
         trials = ", ".join(f"trial {each.trials[0].number}" for each in order if each.id in front)
         yield f"Pareto front over {', '.join(config.objectives)}: {trials} (marked {_ON_FRONT})."
-    metric = objective.rpartition("/")[2]
-    shown = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
-    if any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in shown):
-        yield _free_after_training(console, shown, metric, surroundings.scored.ensemble)
+    free = free_after_training(completed, plain, objective, names, surroundings.scored.ensemble)
+    if free:
+        yield _free_table(console, free, objective)
     if answer is None:
         yield from without_verdict(completed, plain, config.objectives, names)
     else:
         yield from _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
     if plain is not None:
         others = [each for each in completed if each is not plain]
-        chosen = None if answer is None else next((each for each in others if each.id == answer.verdict.recommended), None)
+        taken = None if answer is None or front else answer.verdict.recommended  # of a front nothing is recommended
+        chosen = next((each for each in others if each.id == taken), None)
         yield from missed_lines(plain, others, surroundings.class_names, surroundings.absent, chosen)
     if answer is not None and surroundings.scored.test is not None:
         yield from test_lines(answer, objective, surroundings.scored.test)
-    if surroundings.scored.unopened:
+    yield from warning_lines(surroundings.scored)
+
+
+def warning_lines(scored: Scored) -> Iterator[str]:
+    """What was not scored after the decision, and why."""
+    if scored.unopened:
         yield "The test split stays unopened until there is a decision."
-    if surroundings.scored.problem:
-        yield f"Warning: {surroundings.scored.problem}."
+    if scored.problem:
+        yield f"Warning: {scored.problem}."
 
 
 def training_cost(records: Sequence[Record], slots: int) -> Cost:
@@ -164,19 +170,10 @@ def _verdict(
     yield from diverged_lines(answer)
     yield from undefined_lines(answer, objectives[0])
     yield from apart_lines(answer, objectives[0], settings.margin)
-    if answer.front:
-        names = called(answer)
-        shares = (f"{names[id]} {share:.0%}" for id, share in answer.front.items())
-        yield f"Probability to be on the Pareto front, over seeds and images: {', '.join(shares)}."
+    yield from front_lines(answer)
     beside = beside_table(console, answer, surroundings.class_names)
     if beside is not None:
         yield beside
-
-
-def plain_of(completed: Sequence[Configuration], answer: Answer | None) -> Configuration | None:
-    """Plain cross entropy: the one of the verdict, if there is one, and otherwise the best."""
-    plain = [each for each in completed if is_plain_cross_entropy(each.config)]
-    return next((each for each in plain if answer is not None and each.id == answer.reference), plain[0] if plain else None)
 
 
 def ranked(found: Iterable[Configuration], objective: str) -> list[Configuration]:
@@ -243,23 +240,50 @@ def _row(place: int, each: Configuration, objective: str, metrics: Sequence[str]
     }
 
 
-def _free_after_training(
-    console: Console, found: Sequence[Configuration], metric: str, ensemble: Mapping[str, float] | None
-) -> Table:
+def free_after_training(
+    completed: Sequence[Configuration],
+    plain: Configuration | None,
+    objective: str,
+    names: Mapping[str, str],
+    ensemble: Mapping[str, float] | None,
+) -> list[list[str]]:
+    """The best configurations and plain cross entropy by the objective, each as trained and with what costs no training.
+
+    Args:
+        completed: those that ran to their end, ranked.
+        plain: plain cross entropy, one of these; None: it is not among them.
+        objective: of the study.
+        names: what they are called, by id.
+        ensemble: the metrics of the mean output of the seeds of plain cross entropy.
+
+    Returns:
+        the rows of a table under :func:`free_titles`; none where nothing is known.
+    """
+    metric = objective.rpartition("/")[2]
+    found = [each for place, each in enumerate(completed) if place < _MAX_SCALED or each is plain]
+    if not any(math.isfinite(mean_score(each, f"{ADJUSTED}/{metric}")) for each in found):
+        return []
     rows = []
-    for id, name in labels(found).items():
-        each = next(each for each in found if each.id == id)
+    for each in found:
         scores = (cell(mean_score(each, name)) for name in (metric, *(f"{scaling}/{metric}" for scaling in SCALINGS)))
         fitted = (cell(_fitted(each, name)) for name in (f"{TEMPERATURE}/T", f"{ADJUSTED}/tau"))
-        rows.append([name, str(len(each.scores(metric))), *scores, *fitted])
-    if ensemble is not None:
+        rows.append([names[each.id], str(len(each.scores(metric))), *scores, *fitted])
+    if ensemble is not None and plain is not None:
         known = (cell(ensemble.get(name)) for name in (metric, f"{TEMPERATURE}/{metric}"))
-        rows.append(["ce, mean output of its seeds", cell(ensemble.get("seeds")), *known, "", "", "", ""])
+        rows.append([f"{names[plain.id]}, mean output of its seeds", cell(ensemble.get("seeds")), *known, "", "", "", ""])
+    return rows
 
+
+def free_titles(objective: str) -> list[str]:
+    """The titles of :func:`free_after_training`, broken where a narrow column may be."""
+    return ["loss", "n", f"{objective.rpartition('/')[2]}\nas trained", "one\ntemperature", *_FREE]
+
+
+def _free_table(console: Console, rows: Sequence[Sequence[str]], objective: str) -> Table:
     def make(optional: Sequence[str]) -> Table:
-        table = Table(title="What is free after training", title_justify="left")
-        table.caption, table.caption_justify = _HALVES, "left"
-        titles = ["loss", "n", f"{metric}\nas trained", "one\ntemperature", *_FREE]
+        table = Table(title=FREE, title_justify="left")
+        table.caption, table.caption_justify = HALVES, "left"
+        titles = free_titles(objective)
         kept = [place for place, title in enumerate(titles) if title in optional or title not in _FREE]
         for place in kept:
             table.add_column(titles[place], justify="right" if place else "left", no_wrap=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tune_seg.study.configurations import configurations, is_plain_cross_entropy, mean_score
-from tune_seg.study.confirmation import Answer
+from tune_seg.study.configurations import configurations, mean_score
+from tune_seg.study.confirmation import Answer, plain_of
 from tune_seg.study.output.sentence import interval
 from tune_seg.study.output.words import cell, counted, labels
 from tune_seg.study.record import Record, sortable
@@ -22,7 +22,7 @@ def standing(records: Sequence[Record], answer: Answer | None, objective: str) -
         return _of_the_repeats(answer, objective)
     found = [each for each in configurations(records) if each.completed]
     found.sort(key=lambda each: -sortable(mean_score(each, objective)))
-    plain = next((each for each in found if is_plain_cross_entropy(each.config)), None)
+    plain = plain_of(found, None)
     others = [each for each in found if each is not plain]
     if not found:
         return "Best so far: no trial has run to its end yet."
