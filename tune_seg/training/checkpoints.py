@@ -359,7 +359,7 @@ def _checkpoint(content: pa.Buffer) -> Checkpoint:
     with zipfile.ZipFile(pa.BufferReader(content)) as archive:
         if damaged := archive.testzip():
             raise ValueError(f"wrong checksum of {damaged}")
-        # the table of contents has no checksum, and of what it calls a folder torch reads nothing: its tensor has any numbers
+        # the table of contents has no checksum, and of what it calls a folder torch reads nothing: the tensor is any numbers
         if folders := [each.filename for each in archive.infolist() if each.external_attr & _FOLDER]:
             raise ValueError(f"{folders[0]} is marked as a folder")
     values = torch.load(pa.BufferReader(content), map_location="cpu", weights_only=True)
