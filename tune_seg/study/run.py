@@ -234,9 +234,10 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
     final_report(console, config, found, answer, surroundings)
     _write_reports(ended, surroundings, console)
     with waiting(console, "MLflow gets the answer"):
-        pictures = prediction_pictures(directory, ended.asked) if scored.models else {}
-        shown = {"data": _data(ready), "models": scored.models, "pictures": pictures}
-        tracker.conclude(conclusion(config, directory, found, answer, cost=ended.cost, **shown))
+        data, models = _data(ready), scored.models
+        pictures = prediction_pictures(directory, ended.asked) if models else {}
+        told = conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models, pictures=pictures)
+        tracker.conclude(told)
     return scored
 
 
