@@ -155,12 +155,14 @@ def _search(studies: Sequence[_Request], profile_from: float | None, events: "Ev
     """Run the studies one after the other. Wrong images or models of one do not stop the others."""
     from tune_seg.study.output.messages import study_console
     from tune_seg.study.output.results import check_same_study
+    from tune_seg.study.output.say import waiting
     from tune_seg.study.plan import plan_study
     from tune_seg.study.run import Outcome, run_study
 
     console = study_console()
     status, ended = 0, []
-    plans = [plan_study(study.config, study.directory) for study in studies]
+    with waiting(console, "the images are listed"):
+        plans = [plan_study(study.config, study.directory) for study in studies]
     for plan in plans:
         check_same_study(plan.config, plan.directory / CONFIGURATION)
     for study, plan in zip(studies, plans, strict=True):

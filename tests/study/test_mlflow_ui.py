@@ -108,10 +108,10 @@ def shown(study: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[str]]]
         process.wait()
 
 
-def page(link: str, folder: Path) -> str:
-    """What a fresh Chromium has on its page some time after it has opened a link."""
+def page(link: str, folder: Path, width: int) -> str:
+    """What a fresh Chromium has on its page some time after it has opened a link in a window of a width."""
     assert CHROMIUM is not None
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--window-size=1920,1000"]
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", f"--window-size={width},800"]
     command = [CHROMIUM, *options, "--virtual-time-budget=60000", "--dump-dom", link]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
 
@@ -123,8 +123,8 @@ def test_the_link_alone_shows_which_loss_won_and_how(moved: Path, tmp_path: Path
         taken = other.getsockname()[1]
         with shown(moved, taken) as (printed, process):
             assert f"port {taken} is taken" in printed
-            (link,) = re.findall(r"http://127\.0\.0\.1:\d+/#/\S+", printed)
-            text = page(link, tmp_path / "profile")
+            (link,) = re.findall(r"http://tune-seg\.localhost:\d+/#/\S+", printed)
+            text = page(link, tmp_path / "profile", 1280)
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
     with pytest.raises(ConnectionRefusedError):
@@ -142,6 +142,7 @@ def test_the_link_alone_shows_which_loss_won_and_how(moved: Path, tmp_path: Path
     when = f"{scheduled['schedule.start']:.2f} to {scheduled['schedule.end']:.2f}"
     assert f"{scheduled['loss.kind']} {when}" in texts(text)
     assert "Verdict:" in texts(text)
+    assert "MLflow Assistant" not in texts(text)  # a panel over the columns on the right
 
 
 def texts(page: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The records of a study: every trial once, whatever ends the process, and what Optuna is told of it."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,17 @@ def test_an_objective_that_is_unknown_is_told_as_a_failure(tmp_path: Path) -> No
     assert (trial.state, trial.value, trial.intermediate_values) == (TrialState.FAIL, None, {})
     assert record.state is State.COMPLETED
     assert open_records(tmp_path).trials[0].state is State.COMPLETED
+
+
+def test_a_trial_has_its_loss_and_scores_by_name_for_those_who_look_at_the_journal(tmp_path: Path) -> None:
+    records = open_records(tmp_path)
+    record = asked(records)
+    records.add(record.number, result(1, recall=1 / 3, accuracy=math.nan))
+    records.close(record.number, State.PRUNED)
+    shown = optuna_trials(tmp_path)[0].user_attrs
+    assert shown.keys() == {"assignment", "outcome", "loss", "recall"}
+    assert (shown["loss"], shown["recall"]) == (record.name, 0.33333)
+    assert open_records(tmp_path).trials[0] == record
 
 
 def test_several_objectives_reach_optuna_together(tmp_path: Path) -> None:

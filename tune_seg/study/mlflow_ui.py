@@ -20,6 +20,12 @@ from tune_seg.study.output.mlflow_store import connect, default_uri, find_experi
 from tune_seg.study.output.mlflow_view import link, offer_views
 
 _HOST: Final = "127.0.0.1"
+_NAME: Final = "tune-seg.localhost"
+"""Another name of this machine, under which MLflow's UI leaves its assistant closed.
+
+In a fresh browser that opens by itself over the columns on the right, but only at `localhost` and `127.0.0.1`. Browsers take
+every name that ends in `.localhost` for this machine without asking anybody, but for Safari, which asks the system.
+"""
 _LONGEST_START: Final = 180.0
 """Seconds: where other programs keep the machine busy it takes long to import MLflow."""
 _TO_END: Final = 10.0
@@ -90,6 +96,9 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     # what MLflow would start beside it are helpers for language models
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    name = _name()
+    environment["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(f"{host}:{port}" for host in (name, _HOST, "localhost"))
+    environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://{name}:{port}"
     with TemporaryFile() as log:
         # Ctrl-C reaches every process of the terminal, but the server is for this one to end, with all that it has started
         process = subprocess.Popen(
@@ -102,9 +111,19 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]
         )
         try:
             _wait_until_it_answers(process, port, log)
-            yield f"http://{_HOST}:{port}", process
+            yield f"http://{name}:{port}", process
         finally:
             _end(process)
+
+
+def _name() -> str:
+    """The name by which a browser of this machine finds it."""
+    if sys.platform == "darwin":
+        try:
+            socket.getaddrinfo(_NAME, None)
+        except OSError:
+            return _HOST
+    return _NAME
 
 
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int, log: Any) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from tune_seg._posix import fcntl
 from tune_seg.config import ComputeConfig, StudyConfig, TrialConfig
@@ -29,7 +28,7 @@ from tune_seg.study.output.class_weights import warn_of_weights, weights_in_use
 from tune_seg.study.output.messages import say_notes
 from tune_seg.study.output.results import check_same_study
 from tune_seg.study.output.sampling import sampled_shares, say_sampling
-from tune_seg.study.output.say import say, waiting
+from tune_seg.study.output.say import counting, say, waiting
 from tune_seg.study.plan import Plan
 from tune_seg.study.ray_tune import cluster, gpu_share
 from tune_seg.study.search_space.space import Space
@@ -189,11 +188,10 @@ def _packed(plan: Plan, console: Console, checks: Sequence[Future[Any]]) -> Pack
     Raises:
         InputError: as :func:`tune_seg.data.pack`, or as the first of `checks` that finds something wrong meanwhile.
     """
-    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
-        task = bar.add_task("Packing images", total=len(plan.dataset.samples))
+    with counting(console, "Packing images", len(plan.dataset.samples)) as count:
 
         def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            count(done, total)
             for check in checks:
                 if check.done():
                     check.result()

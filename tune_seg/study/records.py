@@ -6,6 +6,7 @@ ended is simply still open in the journal; it is handed out again before any new
 """
 
 import json
+import math
 import threading
 import time
 import uuid
@@ -45,6 +46,9 @@ _REPEAT = "repeat"
 _EXTRA = "extra"
 _DUPLICATE = "duplicate"
 """Marks in the journal: a trial that repeats a configuration, and one that was left out."""
+
+_FOR_PEOPLE = ("recall", "accuracy", "temperature/calibration")
+"""Scores that the journal names apart from the rest, for those who look at it with optuna-dashboard."""
 
 _MAX_DUPLICATES = 100
 """After so many suggestions of what was tried before, one after the other, the space has no more."""
@@ -299,6 +303,8 @@ class Records:
         return record
 
     def _tell(self, trial: optuna.trial.Trial, record: Record) -> None:
+        for name, value in _for_people(record).items():
+            trial.set_user_attr(name, value)
         if len(self.config.objectives) == 1:
             told = self._storage.get_trial(trial_id(trial)).intermediate_values
             for result in record.history:
@@ -563,6 +569,13 @@ def _outcome(record: Record, state: State, error: str) -> dict[str, Any]:
     """What the journal holds of a trial that has ended; the counts of its images have a file of their own."""
     history = [replace(result, evaluation=replace(result.evaluation, images=None)).to_json() for result in record.history]
     return {"state": state.value, "history": history, "error": error, "checkpoint": record.checkpoint}
+
+
+def _for_people(record: Record) -> dict[str, str | float]:
+    """What optuna-dashboard shows and draws of a trial beside its parameters: `outcome` is one long line there."""
+    scores = {name: record.score(name) for name in _FOR_PEOPLE}
+    known = {name: float(f"{score:.5g}") for name, score in scores.items() if score is not None and math.isfinite(score)}
+    return {"loss": record.name, **known}
 
 
 def _is_of_the_search(trial: FrozenTrial) -> bool:

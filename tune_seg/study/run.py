@@ -37,6 +37,7 @@ from tune_seg.study.output.messages import (
     warner,
 )
 from tune_seg.study.output.mlflow_answer import Data, conclusion
+from tune_seg.study.output.mlflow_pictures import prediction_pictures
 from tune_seg.study.output.mlflow_store import default_uri
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.progress import Planned, StudyProgress
@@ -141,8 +142,10 @@ def confirm_study(
     config = load_config(directory / CONFIGURATION, overrides=overrides)
     kept = load_config(directory / CONFIGURATION).search.confirm
     until = None if hours is None else time.monotonic() + 3600 * hours
-    more = More(kept, overrides, until)
-    return run_study(plan_study(config, directory), console or study_console(), more=more, events=events)
+    console, more = console or study_console(), More(kept, overrides, until)
+    with waiting(console, "the images are listed"):
+        plan = plan_study(config, directory)
+    return run_study(plan, console, more=more, events=events)
 
 
 def _session(ready: Prepared, console: Console, profile: Profile, more: More | None, events: Events | None) -> Outcome:
@@ -234,7 +237,9 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
     _write_reports(ended, surroundings, console)
     with waiting(console, "MLflow gets the answer"):
         data, models = _data(ready), scored.models
-        tracker.conclude(conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models))
+        pictures = prediction_pictures(directory, ended.asked) if models else {}
+        told = conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models, pictures=pictures)
+        tracker.conclude(told)
     return scored
 
 

@@ -29,6 +29,8 @@ from tune_seg.training.result import EpochResult
 WEIGHTS = "-weights"
 """Suffix of a last key: the final weights of a training that no longer training can continue."""
 
+_FOLDER = 0x10
+"""The attribute by which the zip format tells a folder from a file."""
 _SUFFIX = ".pt"
 _PARTIAL = ".partial"
 _WANTED = ".wanted"
@@ -357,5 +359,8 @@ def _checkpoint(content: pa.Buffer) -> Checkpoint:
     with zipfile.ZipFile(pa.BufferReader(content)) as archive:
         if damaged := archive.testzip():
             raise ValueError(f"wrong checksum of {damaged}")
+        # the table of contents has no checksum, and of what it calls a folder torch reads nothing: the tensor is any numbers
+        if folders := [each.filename for each in archive.infolist() if each.external_attr & _FOLDER]:
+            raise ValueError(f"{folders[0]} is marked as a folder")
     values = torch.load(pa.BufferReader(content), map_location="cpu", weights_only=True)
     return Checkpoint([EpochResult.from_json(result) for result in values["history"]], values["state"])

@@ -30,14 +30,16 @@ def progress(planned: Callable[[], Planned] = lambda: Planned(4, 0), epochs: int
 
 
 def lines_of(*changes: tuple[Record, float]) -> list[str]:
-    """What a log has of these changes, each with its time."""
+    """What a log has of these changes, each with its time, and then of a sign of life."""
     console, state = Console(width=200, record=True, file=io.StringIO()), progress()
     with LiveReport(console, SESSION, state) as report:
         for changed, now in changes:
             state.update(changed, now)
             report.update(changed)
         report.heartbeat()
-    return console.export_text().splitlines()
+    begins, *lines = console.export_text().splitlines()
+    assert begins == "0/4 trials, 0:01:05 so far, waiting for the first worker to start"
+    return lines
 
 
 def screen_of(state: StudyProgress, width: int, height: int = 30, session: Session = SESSION) -> str:
@@ -54,9 +56,10 @@ def test_a_log_has_a_line_for_each_trial_that_ends() -> None:
         (record(1, 0.4, State.RUNNING, epochs=0), 12.0),
         (record(1, 0.4, State.PRUNED, epochs=1), 13.5),
     )
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert lines[0].startswith("[1/4] trial 0 dice: completed, s_rec 0.5000, 3 epochs, 4.5 s, about 0:00:1")
     assert lines[1].startswith("[2/4] trial 1 ce: pruned")
+    assert lines[2].startswith("2/4 trials, 0:01:05 so far, about 0:00:")
 
 
 def test_a_sign_of_life_says_what_runs_and_is_padded_with_nothing() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
 from tests.support.reported import answer_of, record, repeats
 from tune_seg.config import StudyConfig, parse
@@ -84,7 +85,8 @@ def test_what_a_later_session_concludes_takes_the_place_of_what_was_said(tmp_pat
         tracker = Tracker(default_uri(directory), directory, "id", CONFIG)
         tracker.start(trials)
         tracker.finish(interrupted=False, artifacts=[])
-        tracker.conclude(concluded(directory, trials, data=data))
+        pictures = {"1.png": Image.new("RGB", (4, 3), "red" if trials is TRIALS else "blue")}
+        tracker.conclude(concluded(directory, trials, data=data, pictures=pictures))
         tracker.close()
         assert tracker.error == ""
     client = MlflowClient(default_uri(directory))
@@ -97,7 +99,11 @@ def test_what_a_later_session_concludes_takes_the_place_of_what_was_said(tmp_pat
     assert parent.data.tags["recommended/loss"] == "ce"
     assert parent.data.tags["mlflow.note.content"] == experiment.tags["mlflow.note.content"]
     assert "Take plain cross entropy" in parent.data.tags["mlflow.note.content"]
-    assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["report.html"]
+    assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["predictions", "report.html"]
+    (picture,) = client.list_artifacts(parent.info.run_id, "predictions")
+    with Image.open(client.download_artifacts(parent.info.run_id, picture.path, str(tmp_path))) as image:
+        assert (picture.path, image.size) == ("predictions/1.png", (4, 3))
+        assert image.convert("RGB").getpixel((0, 0)) == (0, 0, 255)
     assert parent.inputs is not None
     (dataset,) = parent.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("street", data.content)

@@ -1,4 +1,4 @@
-"""A sign of life at regular times while trials run."""
+"""A sign of life at regular times while something takes long."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -79,6 +79,7 @@ class LiveReport:
             self._slowly = threading.Thread(target=self._look_again, name="standing", daemon=True)
             self._slowly.start()
             self._live.start()
+        self.heartbeat()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -102,8 +103,9 @@ class LiveReport:
 
     def heartbeat(self) -> None:
         """Print which trials run, their epochs and the remaining time, where no screen shows it."""
-        if not self._console.is_terminal and self._progress.running:
-            self._print(f"{self._headline()}; running: {self._progress.running_text()}")
+        if not self._console.is_terminal:
+            running = self._progress.running_text()
+            self._print(self._headline() + (f"; running: {running}" if running else ""))
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)

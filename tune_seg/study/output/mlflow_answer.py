@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
+from PIL.Image import Image
 
 from tune_seg._package import PACKAGE
 from tune_seg.config import StudyConfig
@@ -51,6 +52,8 @@ _EXAMPLE: Final = 32
 """Pixels of the sides of the image that is a model's example: a larger one would be a large text."""
 _REPORTS: Final = ("report.html", "report.md")
 """Files of the study's folder that are logged where there are such."""
+_PICTURES: Final = "predictions"
+"""The folder of the run's files that has the pictures."""
 _LONGEST_DIGEST: Final = 36
 """Characters that MLflow has room for."""
 _LOADER: Final = "tune_seg.inference.mlflow_loader"
@@ -88,6 +91,7 @@ class Conclusion:
         data: what they were trained on.
         files: that belong to the run.
         models: the files of the models, by their names in the study.
+        pictures: what two models predict of some images, by the name of the file.
     """
 
     note: str
@@ -97,6 +101,7 @@ class Conclusion:
     data: Data | None = None
     files: Sequence[Path] = ()
     models: Mapping[str, Path] = field(default_factory=dict)
+    pictures: Mapping[str, Image] = field(default_factory=dict)
 
 
 def conclusion(
@@ -108,6 +113,7 @@ def conclusion(
     cost: Cost,
     data: Data | None = None,
     models: Mapping[str, Path] | None = None,
+    pictures: Mapping[str, Image] | None = None,
 ) -> Conclusion:
     """What MLflow is told at the end of a session.
 
@@ -119,6 +125,7 @@ def conclusion(
         cost: of a training.
         data: of the study.
         models: the files of its models, by their names.
+        pictures: of what they predict, by the name of the file.
     """
     order = [each for each in ranked(configurations(records), config.objectives[0]) if each.completed]
     several = len(config.objectives) > 1  # then nothing is recommended: which one to take is the user's to say
@@ -144,6 +151,7 @@ def conclusion(
         data,
         [directory / name for name in _REPORTS if (directory / name).is_file()],
         {_NAMES[name]: path for name, path in (models or {}).items()},
+        pictures or {},
     )
 
 
@@ -229,6 +237,8 @@ def send_conclusion(client: "MlflowClient", uri: str, run: str, children: Mappin
         client.log_inputs(run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
     for path in found.files:
         client.log_artifact(run, str(path))
+    for name, picture in found.pictures.items():
+        client.log_image(run, picture, f"{_PICTURES}/{name}")
     for name, path in found.models.items():
         _log_model(client, uri, run, name, path)
 

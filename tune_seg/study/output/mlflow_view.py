@@ -31,12 +31,13 @@ _NAME, _CREATED, _DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "dur
 _WIDTHS: Final = {"params.`acw`": 60, f"tags.`{SCHEDULE}`": 150, "params.`loss.gamma`": 85, f"tags.`{STATE}`": 95}
 _WIDE = 400
 """Pixels of the column of names where these are of configurations."""
-_LETTER, _MARGIN = 7, 30
+_LETTER, _MARGIN = 6, 14
 """Pixels of a letter, and of what surrounds a text."""
 _MOST_VARIED = 6
 """Columns of other keys that vary: MLflow takes 5,000 characters in a tag, and a program of losses may have dozens."""
-_MOST = 116
-"""Pixels of a metric's column, at most: in a window of 1280 all that decides is then seen at once."""
+_LEAST, _MOST = 70, 152
+"""Pixels of a metric's column: a number of five digits needs the one, `temperature/calibration` the other. In a window of
+1280 all that decides is then seen at once."""
 
 
 def link(server: str, experiment: str) -> str:
@@ -82,7 +83,7 @@ def _state(config: StudyConfig) -> dict[str, Any]:
 def _width(column: str) -> int:
     """As wide as its title, within limits."""
     title = column.partition("`")[2]
-    return _WIDTHS.get(column, max(70, min(_MOST, _LETTER * len(title) + _MARGIN)))
+    return _WIDTHS.get(column, max(_LEAST, min(_MOST, _LETTER * len(title) + _MARGIN)))
 
 
 def _tag(name: str, state: Mapping[str, Any]) -> str:
