@@ -99,16 +99,20 @@ def test_a_machine_is_told_in_json_and_people_elsewhere(tmp_path: Path) -> None:
 def test_a_log_has_signs_of_life_and_the_folder_has_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat, "_EVERY", 0.02)
+    monkeypatch.setattr(beat, "_EVERY", 0.1)
     config = write_config(tmp_path / "alive.yaml")
     assert search(config, "--trials", "2", "--set", "search.early_stopping.kind=none") == 0
     lines = capsys.readouterr().out.splitlines()
-    for what in ("Waiting: Ray starts", "Waiting: the models are checked", "Waiting: Ray and MLflow end"):
-        assert what in lines
-        assert any(re.fullmatch(rf"{what}, \d:\d\d:\d\d so far", line) for line in lines), what
     assert lines[:2] == ["Waiting: the images are listed", "Packing images: 0 of 12"]
-    assert any(re.fullmatch(r"Packing images: \d+ of 12, \d:\d\d:\d\d so far", line) for line in lines)
-    assert any(re.match(r"0/2 trials, \d:\d\d:\d\d so far, waiting for the first worker to start", line) for line in lines)
+    for what in (
+        "the models are checked",
+        "Ray starts",
+        "Ray and MLflow end",
+        "the report is written",
+        "MLflow gets the answer",
+    ):
+        assert f"Waiting: {what}" in lines
+    assert any(re.fullmatch(r"Waiting: .*, \d:\d\d:\d\d so far", line) for line in lines)
     alive = [line for line in lines if "; running: trial " in line]
     assert any("waiting for the first worker to start; running: trial 0 ce, begins" in line for line in alive)
     assert any(re.search(r"about \d:\d\d:\d\d left; running: trial \d .*, epoch \d/3$", line) for line in alive)
