@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
 def volume(seed: int, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Intensities and labels: an organ, and in it a lesion of some forty voxels."""
     drawn = np.random.default_rng(seed)
-    places = np.stack(np.indices(shape), axis=-1) - np.array(shape) // 2 - drawn.integers(-2, 3, 3)
+    places = np.moveaxis(np.indices(shape), 0, -1) - np.array(shape) // 2 - drawn.integers(-2, 3, 3)
     organ = (places**2 / np.array([80.0, 300.0, 16.0])).sum(axis=-1) < 1.0
     lesion = ((places - drawn.integers(-2, 3, 3)) ** 2 / np.array([5.0, 5.0, 2.0])).sum(axis=-1) <= 1.0
     labels = np.where(lesion, 2, organ).astype(np.uint8)
@@ -91,7 +91,7 @@ def test_a_study_of_volumes_is_searched_predicted_exported_and_reported(
     places = sorted((sample for sample in read(studied.data).samples if sample.split == "val"), key=lambda each: each.place)
     expected = validated(model, trial, packed)
     assert len(places) == len(expected) and len({each.group for each in places}) < 6
-    masks = {path.name.partition(".")[0]: nib.load(path) for path in (out / "masks").iterdir()}
+    masks: dict[str, Any] = {path.name.partition(".")[0]: nib.load(path) for path in (out / "masks").iterdir()}
     for place, slice_ in zip(places, expected, strict=True):
         mask = masks[place.group]
         assert mask.shape == SHAPE and np.array_equal(mask.affine, AFFINE)
@@ -104,7 +104,7 @@ def test_a_study_of_volumes_is_searched_predicted_exported_and_reported(
     image, _ = volume(7, (29, 26, 5))
     nib.save(nib.Nifti1Image(image, AFFINE), tmp_path / "other.nii.gz")
     assert predict.main([str(file), str(tmp_path / "other.nii.gz"), "--out", str(tmp_path / "other")]) == 0
-    other = nib.load(tmp_path / "other" / "masks" / "other.nii.gz")
+    other: Any = nib.load(tmp_path / "other" / "masks" / "other.nii.gz")
     assert other.shape == image.shape and np.array_equal(other.affine, AFFINE)
 
     loaded = tune_seg.load_model(file, "cpu")
