@@ -17,6 +17,7 @@ from tune_seg.config import DataConfig, TrialConfig, parse
 from tune_seg.data import Dataset, PackedData, pack, read
 from tune_seg.data.volumes import volume_file
 from tune_seg.data.volumes.geometry import Plane, sliced
+from tune_seg.data.volumes.options import VolumeOptions
 from tune_seg.errors import InputError
 from tune_seg.inference import TrainedModel, load_model, write_model
 from tune_seg.inference.describe import describe
@@ -282,6 +283,15 @@ def test_the_command_takes_volumes_where_the_model_is_of_volumes(tmp_path: Path,
     (tmp_path / "picture.png").touch()
     assert predict.main([str(file), str(tmp_path / "picture.png"), *arguments]) == 2
     assert "a picture, but the model is of slices of volumes" in capsys.readouterr().err
+
+
+def test_a_mask_is_called_as_labels_are(tmp_path: Path) -> None:
+    for name in ("a_0000", "b_0000", "b_0001", "c_flair", "d"):  # of a model of one channel b has two volumes
+        write_nifti(tmp_path / f"{name}.nii.gz", intensities(0))
+    found = volume_sources([tmp_path], VolumeOptions(), 1)
+    assert [source.name for source in found.sources] == ["a", "b_0000", "b_0001", "c_flair", "d"]
+    (alone,) = volume_sources([tmp_path / "a_0000.nii.gz"], VolumeOptions(), 1).sources
+    assert alone.name == "a"
 
 
 def test_what_is_no_volume_of_the_model_is_named(tmp_path: Path) -> None:

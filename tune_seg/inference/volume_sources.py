@@ -1,7 +1,7 @@
 """Volumes to predict: files of NIfTI, MetaImage and NRRD, and DICOM series, and where what is predicted of them lies."""
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -175,6 +175,8 @@ def volume_sources(paths: Iterable[Path], options: VolumeOptions, channels: int)
     return found
 
 
+_FIRST = "0000"
+"""How nnU-Net numbers the file of the first channel of a volume, also where that is the only one."""
 _LOOKED_FOR = f"{', '.join(volume_file.SUFFIXES)}, and DICOM"
 
 
@@ -212,6 +214,7 @@ def _series(path: Path) -> Iterator[VolumeSource]:
 def _of_files(files: dict[Path, str], options: VolumeOptions, channels: int) -> Iterator[VolumeSource]:
     """The volumes in files, of which the names are given."""
     parts: defaultdict[str, dict[str, Header]] = defaultdict(dict)
+    numbered = Counter(path.parent / key for path in files for key, channel in image_keys(stem(path)) if channel.isdecimal())
     for path, name in files.items():
         need_packages("mhd" if volume_file.has_suffix(path, itk_file.SUFFIXES) else "nifti")
         header = volume_file.header(path)
@@ -219,7 +222,9 @@ def _of_files(files: dict[Path, str], options: VolumeOptions, channels: int) -> 
         if header.channels < channels and channel:
             parts[str(Path(name).parent / (key or Path(name).parent.name))][channel] = header
         else:
-            yield FileSource(path, name, (header,), header.grid.cut(options.plane))
+            alone = channel == _FIRST and numbered[path.parent / key] == 1
+            named = (Path(name).parent / key).as_posix() if alone else name  # as its labels are called
+            yield FileSource(path, named, (header,), header.grid.cut(options.plane))
     for name, by_channel in parts.items():
         headers = tuple(by_channel[channel] for channel in sorted(by_channel))  # the order that they were trained in
         volume_file.reject_other_grids(headers)
