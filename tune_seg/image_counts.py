@@ -156,6 +156,8 @@ class ImageCounts:
                 raw, scaled = (_reliability(file, name) for name in ("raw", "scaled"))
                 background, half = int(file["background"]), file["half"].astype(np.int64)
                 confusion = _if_kept(file, "confusion")
+                if set(file) not in (_NAMES, _NAMES - _NEWER):  # the directory of the file is damaged
+                    raise ValueError(f"counts are missing: {set(file) ^ _NAMES}")
         except Exception as error:  # of zip files alone, damage has seven classes of errors
             raise ValueError(f"these are no counts of images ({error!r})") from error
         of_images = half if half.size else None
@@ -213,6 +215,16 @@ def _by_group(of_images: npt.NDArray[Any], groups: npt.NDArray[np.integer]) -> n
     total = np.zeros((int(groups.max()) + 1, of_images.shape[1]), of_images.dtype)
     np.add.at(total, groups, of_images)
     return total
+
+
+_NEWER: Final = {"confusion", "raw_positives", "scaled_positives"}
+"""What older versions did not keep."""
+_NAMES: Final = (
+    {"background", "half", "hits", "truths", "predictions"}
+    | {f"{reliability}_{what}" for reliability in ("raw", "scaled") for what in ("outputs", "gaps")}
+    | _NEWER
+)
+"""What a file has."""
 
 
 def _arrays(counts: ImageCounts) -> dict[str, Any]:

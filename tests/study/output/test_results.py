@@ -43,12 +43,13 @@ def test_a_trial_that_ends_is_written_in_a_while_and_the_last_writing_has_all(tm
 
 def test_a_table_that_cannot_be_written_is_no_secret(tmp_path: Path) -> None:
     records = open_records(tmp_path)
-    written = ResultsFile(records, tmp_path / "missing" / "results.parquet")
+    (tmp_path / "file").touch()
+    written = ResultsFile(records, tmp_path / "file" / "results.parquet")
     records.observers.append(written.update)
     for _ in range(2):
         run_to_the_end(records, asked(records), 0.5)
         wait_for(lambda: written._writing is not None and written._writing.done())
-    with pytest.raises(InputError, match=r"missing/results\.parquet cannot be written"):
+    with pytest.raises(InputError, match=r"file/results\.parquet cannot be written"):
         written.write()
 
 
