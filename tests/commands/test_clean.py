@@ -229,6 +229,7 @@ def test_nothing_is_removed_while_a_study_of_the_folder_runs(tmp_path: Path, cap
     assert "holds no study" in capsys.readouterr().err
 
 
+@pytest.mark.long("states go")
 def test_states_go_when_no_trial_begins_from_them_any_more(
     rows_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ def test_the_results_of_a_study_are_read(tmp_path: Path, rows_study: Path) -> No
     assert "mdice" in printed
 
 
+@pytest.mark.long("script")
 def test_a_study_is_run_from_a_script_and_read_again(tmp_path: Path) -> None:
     printed = run(tmp_path, "study_from_python.py")
     *_, table = printed.partition("Outcome.FINISHED")  # the data frame, behind what the study prints

@@ -480,6 +480,7 @@ def trial_workers(driver: int) -> list[int]:
     ]
 
 
+@pytest.mark.long("every trial fails")
 def test_a_study_whose_every_trial_fails_gives_up(tmp_path: Path) -> None:
     space = {"training.seed": {"grid": list(range(20))}}
     training = {"batch_size": 1, "epochs": 1}
