@@ -22,7 +22,8 @@ from tune_seg.study.exporting import WINNER, model_file
 from tune_seg.study.files import PACKS
 from tune_seg.training.outputs import outputs
 
-AFFINE = np.array([[-1.0, 0.0, 0.0, 11.0], [0.0, 0.98, -0.6, -20.0], [0.0, 0.2, 2.94, 5.0], [0.0, 0.0, 0.0, 1.0]])
+TURNED = [[-1.0, 0.0, 0.0, 11.0], [0.0, 0.98, -0.6, -20.0], [0.0, 0.2, 2.94, 5.0], [0.0, 0.0, 0.0, 1.0]]
+AFFINE = np.array(TURNED, np.float32).astype(np.float64)  # as NIfTI keeps it
 """Voxels of 1 x 1 x 3 mm, turned by 11 degrees about the first axis."""
 SHAPE = (32, 64, 10)
 NAMES = ("background", "organ", "lesion")
