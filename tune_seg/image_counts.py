@@ -41,6 +41,8 @@ class Reliability:
 class ImageCounts:
     """The counts of one model over the validation images, in their order.
 
+    An older version kept neither `confusion` nor the `positives`; to keep some of them alone is a fault.
+
     Attributes:
         hits, truths, predictions: int64 (images, C), pixels of a class that are found, that there are, that are predicted.
         raw: the outputs of the model.

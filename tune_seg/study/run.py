@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
 from rich.console import Console
 
 from tune_seg.config import ConfirmConfig
@@ -16,8 +17,10 @@ from tune_seg.errors import InputError
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
+from tune_seg.study.contents import read_study
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, STORE, TEXT_REPORT
-from tune_seg.study.html.write import write_report
+from tune_seg.study.html.pictures import Examples, examples_or_why_none
+from tune_seg.study.html.write import write_page
 from tune_seg.study.kept_weights import begun_with, clear_weights
 from tune_seg.study.output.class_warnings import warn_of_classes
 from tune_seg.study.output.command_lines import called_in_commands, command
@@ -234,10 +237,9 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
             scored = _scored(ready, answer, ended.records.study_id, ended.more)
     surroundings = _surroundings(ready, scored)
     final_report(console, config, found, answer, surroundings)
-    _write_reports(ended, surroundings, console)
+    pictures = _write_reports(ended, surroundings, console)
     with waiting(console, "MLflow gets the answer"):
         data, models = _data(ready), scored.models
-        pictures = prediction_pictures(directory, ended.asked) if models else {}
         told = conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models, pictures=pictures)
         tracker.conclude(told)
     return scored
@@ -264,19 +266,27 @@ def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profil
     return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
 
 
-def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console) -> None:
-    """Write the report as text and, where a trial has run to its end, as a page, and say where that is."""
+def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console) -> Mapping[str, Image]:
+    """Write the report as text and, where a trial has run to its end, as a page, and say where that is.
+
+    Returns:
+        The pictures of its images, by the name of the file.
+    """
     directory, config, found = ended.ready.directory, ended.ready.config, ended.found
     try:
         write_markdown(directory / TEXT_REPORT, config, found, ended.answer, surroundings, finished=ended.finished)
         if any(record.state is State.COMPLETED for record in found):
             with waiting(console, "the report is written"):
-                path = write_report(directory, ended.asked, ended.ready.slots)
+                study = read_study(directory, ended.asked, ended.ready.slots)
+                images = examples_or_why_none(study)
+                path = write_page(study, images)
             say(console, f"Report: {path}")
+            return prediction_pictures(images) if isinstance(images, Examples) else {}
     except Exception as error:  # whatever it is, the study has an answer, which has been printed
         reason = str(error).strip().rpartition("\n")[2]
         again = f"{command()} report {called_in_commands(directory)}"
-        say(console, f"Warning: the report was not written ({reason}); {again} tries it again")
+        say(console, f"Warning: the report was not written to its end ({reason}); {again} tries it again")
+    return {}
 
 
 def _data(ready: Prepared) -> Data:

@@ -22,7 +22,7 @@ from tune_seg.study.figures.reliability import reliability
 from tune_seg.study.figures.slices import slices
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.figures.time import time
-from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Examples, examples
+from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Examples
 from tune_seg.study.html.tables import Table, free, gained, ranking, states, why_lines
 from tune_seg.study.output.answer import (
     adjusted_lines,
@@ -99,8 +99,13 @@ class Answered:
     commands: Sequence[Command] = ()
 
 
-def page(study: StudyContents) -> str:
-    """The whole page, as HTML that needs no other file and no network."""
+def page(study: StudyContents, images: Examples | NothingToShow) -> str:
+    """The whole page, as HTML that needs no other file and no network.
+
+    Args:
+        study: what the study holds.
+        images: those that tell two models apart, or why none are shown.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
@@ -115,7 +120,7 @@ def page(study: StudyContents) -> str:
         name=study.directory.name,
         subtitle=_subtitle(study),
         answered=_answered(study),
-        sections=list(_sections(study)),
+        sections=list(_sections(study, images)),
         plotly=get_plotlyjs(),
         written=f"{datetime.now():%Y-%m-%d %H:%M}, tune_seg {version('tune-seg')}",
         colours={"right": RIGHT, "missed": MISSED, "false_alarm": FALSE_ALARM},
@@ -174,7 +179,7 @@ def _cost(study: StudyContents) -> Cost:
     return Cost(None) if study.slots is None else training_cost(study.records, study.slots)
 
 
-def _sections(study: StudyContents) -> Iterator[Section]:
+def _sections(study: StudyContents, images: Examples | NothingToShow) -> Iterator[Section]:
     yield _with_chart(
         study,
         "finalists",
@@ -185,7 +190,7 @@ def _sections(study: StudyContents) -> Iterator[Section]:
         "better with one more seed. Right: other scores; large marks are means, small ones single seeds.",
         tables=[table] if (table := gained(study)) is not None else [],
     )
-    yield _examples(study)
+    yield _examples(images)
     plain = study.plain
     missed = (
         []
@@ -315,10 +320,8 @@ def _with_chart(
     return Section(id, title, about, chart, lines, tables)
 
 
-def _examples(study: StudyContents) -> Section:
+def _examples(found: Examples | NothingToShow) -> Section:
     title = "Images that tell the two apart"
-    try:
-        found = examples(study)
-    except NothingToShow as reason:
-        return Section("images", title, lines=[str(reason)])
+    if isinstance(found, NothingToShow):
+        return Section("images", title, lines=[str(found)])
     return Section("images", title, found.about, examples=found)

@@ -139,6 +139,14 @@ def examples(study: StudyContents) -> Examples:
     return Examples(about, shown)
 
 
+def examples_or_why_none(study: StudyContents) -> Examples | NothingToShow:
+    """As :func:`examples`; where none are shown, the reason."""
+    try:
+        return examples(study)
+    except NothingToShow as reason:
+        return reason
+
+
 def _choose(first: ImageCounts, second: ImageCounts, packed: PackedData) -> _Choice:
     """The rare class in which the recalls over all images differ most, and the images in which most pixels of it differ."""
     truths = first.truths.sum(axis=0)

@@ -2,14 +2,11 @@
 
 import base64
 import io
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from tune_seg.study.contents import read_study
-from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Example, Picture, examples
+from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Example, Examples, Picture
 
 _WIDTH: Final = 320
 """Pixels of a picture on the sheet, at least: MLflow shows an image at its own size."""
@@ -17,20 +14,9 @@ _GAP, _LINE, _LETTERS = 12, 24, 15
 _KEY: Final = (("found", RIGHT), ("missed", MISSED), ("false alarm", FALSE_ALARM))
 
 
-def prediction_pictures(directory: Path, overrides: Mapping[str, Any]) -> dict[str, Image.Image]:
-    """What the configuration to take and plain cross entropy predict of three validation images, by the name of its file.
-
-    Empty where the report shows none either.
-
-    Args:
-        directory: of the study.
-        overrides: of its configuration, by dotted key: what `tune-seg confirm` has set for one session.
-    """
-    try:
-        found = examples(read_study(directory, overrides))
-    except Exception:  # whatever it is, the study has an answer, and the report says why it shows none
-        return {}
-    return {f"{number}.png": sheet(example) for number, example in enumerate(found.shown, 1)}
+def prediction_pictures(images: Examples) -> dict[str, Image.Image]:
+    """What two models predict of each image of the report, by the name of its file."""
+    return {f"{number}.png": sheet(example) for number, example in enumerate(images.shown, 1)}
 
 
 def sheet(example: Example) -> Image.Image:
