@@ -1,6 +1,7 @@
 """The layers of the package: imports go down only, lazy ones and those for types included."""
 
 import ast
+import functools
 import graphlib
 import shutil
 from collections.abc import Iterator
@@ -83,17 +84,25 @@ class Import:
 def imports(package: Path) -> list[Import]:
     """Every import of a module of `package`; a text that names a module, as `import_module` takes it, is one too."""
     modules = {name(path, package): path for path in sorted(package.rglob("*.py"))}
-    found = []
-    for module, path in modules.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        at_once, for_types = set(run_at_once(tree)), set(read_for_types(tree))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.stmt | ast.expr):
-                found += [
-                    Import(module, of, node.lineno, node in at_once, node in for_types)
-                    for of in imported(node, module, path, modules)
-                ]
-    return found
+    known = frozenset(modules)
+    return [
+        found
+        for module, path in modules.items()
+        for found in imports_of(module, path.stem == "__init__", path.read_text(encoding="utf-8"), known)
+    ]
+
+
+@functools.cache  # a test plants an import in one of many files
+def imports_of(module: str, is_package: bool, source: str, modules: frozenset[str]) -> list[Import]:
+    """Those of one module, of which `source` is the text, where there are these modules."""
+    tree = ast.parse(source)
+    at_once, for_types = set(run_at_once(tree)), set(read_for_types(tree))
+    return [
+        Import(module, of, node.lineno, node in at_once, node in for_types)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt | ast.expr)
+        for of in imported(node, module, is_package, modules)
+    ]
 
 
 def name(path: Path, package: Path) -> str:
@@ -119,13 +128,13 @@ def read_for_types(tree: ast.AST) -> Iterator[ast.AST]:
                 yield from (inner for statement in body for inner in ast.walk(statement))
 
 
-def imported(node: ast.AST, module: str, path: Path, modules: dict[str, Path]) -> Iterator[str]:
+def imported(node: ast.AST, module: str, is_package: bool, modules: frozenset[str]) -> Iterator[str]:
     match node:
         case ast.Import(names=names):
             yield from (alias.name for alias in names)
         case ast.ImportFrom(module=source, names=names, level=level):
             if level:
-                package = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
+                package = module.split(".") if is_package else module.split(".")[:-1]
                 source = ".".join([*package[: len(package) - level + 1], *([source] if source else [])])
             for alias in names:
                 whole = f"{source}.{alias.name}"

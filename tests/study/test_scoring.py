@@ -4,7 +4,7 @@ import json
 import math
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from tune_seg.data import PackedData, PackedTest, pack, read, read_test
 from tune_seg.data.synthetic import CLASS_NAMES, scene
 from tune_seg.errors import InputError
 from tune_seg.study.confirmation import Answer, Confirmation
-from tune_seg.study.elsewhere import Elsewhere
+from tune_seg.study.elsewhere import Call, Elsewhere, here
 from tune_seg.study.files import ENSEMBLE, TEST
 from tune_seg.study.held_out import looks_file, read_looks
 from tune_seg.study.record import Record, State
@@ -116,6 +116,13 @@ DECIDED: tuple[list[float], list[float]] = ([0.50, 0.51, 0.49, 0.50], [0.70, 0.7
 OPEN: tuple[list[float], list[float]] = ([0.50, 0.56, 0.47], [0.60, 0.58, 0.55])
 
 
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Call]:
+    """One process for all tests: torch takes seconds to import."""
+    with Elsewhere() as found:
+        yield found
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     path = tmp_path / "studies" / "study"
@@ -129,10 +136,11 @@ class Afterwards:
 
     data: Data
     directory: Path
+    call: Call
 
     def __call__(self, records: list[Record], max_seeds: int = 20) -> Scored:
         answer, config = self.answer(records), study(split={"folds": 3})
-        return score_afterwards(answer, config, self.data.packed, self.data.test, self.directory, "id", max_seeds)
+        return score_afterwards(answer, config, self.data.packed, self.data.test, self.directory, "id", max_seeds, self.call)
 
     def again(self, records: list[Record]) -> Scored:
         """What the directory says of it."""
@@ -150,8 +158,8 @@ class Afterwards:
 
 
 @pytest.fixture
-def afterwards(data: Data, directory: Path) -> Afterwards:
-    return Afterwards(data, directory)
+def afterwards(data: Data, directory: Path, elsewhere: Call) -> Afterwards:
+    return Afterwards(data, directory, elsewhere)
 
 
 def by_end(afterwards: Afterwards, records: list[Record], end: str) -> str:
@@ -301,14 +309,7 @@ def test_folds_are_paired_and_make_no_ensemble_where_each_has_one_seed(data: Dat
     assert scored.test.difference.df_images == len(data.test.val) - 1  # the same images whatever fold validated
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[Callable[..., Any]]:
-    found = Elsewhere()
-    yield found
-    found.end()
-
-
-def test_a_process_that_fails_or_dies_is_replaced(elsewhere: Callable[..., Any]) -> None:
+def test_a_process_that_fails_or_dies_is_replaced(elsewhere: Call) -> None:
     assert elsewhere(operator.add, 1, 2) == 3
     assert elsewhere(os.getpid) == elsewhere(os.getpid) != os.getpid()
     with pytest.raises(RuntimeError, match="ZeroDivisionError: division by zero"):
@@ -316,3 +317,11 @@ def test_a_process_that_fails_or_dies_is_replaced(elsewhere: Callable[..., Any])
     with pytest.raises(InputError, match="the process that scores has ended, most likely because memory was short"):
         elsewhere(partial(os._exit, 9))
     assert elsewhere(operator.add, 1, 2) == 3
+
+
+def test_in_this_process_faults_have_the_same_class() -> None:
+    assert here(os.getpid) == os.getpid()
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: division by zero"):
+        here(operator.truediv, 1, 0)
+    with pytest.raises(InputError, match="no metric"):
+        here(parse, StudyConfig, {"objective": "no metric"})

@@ -1,13 +1,14 @@
 """Which code the stored checkpoints belong to: what a training imports, and what may change without their loss."""
 
 import ast
+import functools
 import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,6 +100,14 @@ def test_all_that_a_training_imports_is_in_its_identity_or_has_a_reason_not_to_b
     assert unexplained == []
     assert {path.as_posix() for path in known} & set(ELSEWHERE) == set()
     assert not any("study" in path.parts for path in imported | known)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once() -> Iterator[None]:
+    """A test changes one of many files: each text is read once, as it says the same wherever it lies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_identity_module, "_meaning", functools.cache(code_identity_module._meaning))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -191,11 +191,8 @@ def measured_model(plan: Plan) -> "ModelSize":
     Raises:
         InputError: a model cannot be built.
     """
-    elsewhere = Elsewhere()
-    try:
+    with Elsewhere() as elsewhere:
         found: ModelSize = elsewhere(largest_model, list(models_of(plan)), plan.dataset.channels)
-    finally:
-        elsewhere.end()
     return found
 
 

@@ -1,16 +1,38 @@
 """What needs trained models is done in a process of its own: the process that steers a study does without torch."""
 
+import traceback
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from tune_seg._child import Child, answer
 from tune_seg.errors import InputError
 
+Call = Callable[..., Any]
+"""Calls a function with arguments that are known here too: :func:`here`, or an :class:`Elsewhere`."""
+
+
+def here(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, called in this process, which steers no study.
+
+    Raises:
+        InputError: the function has raised it.
+        RuntimeError: the function has raised something else.
+    """
+    try:
+        return function(*arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        raise RuntimeError(traceback.format_exc()) from error
+
 
 class Elsewhere:
-    """Calls functions in a process of its own, which begins with the first call; after one that has died, in another."""
+    """Calls functions in a process of its own, which begins with the first call; after one that has died, in another.
+
+    It ends with the `with` block of this object.
+    """
 
     def __init__(self) -> None:
         self._child: Child | None = None
@@ -33,6 +55,12 @@ class Elsewhere:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def end(self) -> None:
         """End the process."""

@@ -7,8 +7,7 @@ space, and the folder of the study can be moved.
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -27,7 +26,7 @@ from tune_seg.inference.model_file import SUFFIX, read_description, write_model
 from tune_seg.study.configuration import load_config
 from tune_seg.study.configurations import REPEATED
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.elsewhere import Elsewhere
+from tune_seg.study.elsewhere import Call, here
 from tune_seg.study.files import CONFIGURATION, CONFIGURATIONS, MODELS, PACKS, RESULTS, STORE
 from tune_seg.study.output.command_lines import command
 from tune_seg.study.record import Record, State, sortable
@@ -74,7 +73,7 @@ def best_of(config: StudyConfig, trials: Iterable[Record]) -> Record | None:
     return max(trials, key=lambda trial: sortable(trial.score(config.objectives[0])), default=None)
 
 
-def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Path, elsewhere: Elsewhere) -> dict[str, Path]:
+def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Path, call: Call) -> dict[str, Path]:
     """Write the models of the configuration to take and of plain cross entropy, by their names.
 
     Of each it is the best repeat whose weights are still stored, or that the file is of already. A model of another
@@ -85,7 +84,7 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
         config: the study.
         pack: the packed data.
         directory: of the study.
-        elsewhere: where torch is.
+        call: calls what needs torch.
 
     Raises:
         InputError: naming what could not be written; what could be was.
@@ -106,7 +105,7 @@ def export_models(answer: Answer, config: StudyConfig, pack: Path, directory: Pa
             if best not in there:
                 same = [path for path in written.values() if _trial_of(path) == best.number]
                 if not same or not _named_too(same[0], file):
-                    _export(best, config, pack, directory, file, elsewhere)
+                    _export(best, config, pack, directory, file, call)
                 _have_once(file, best, directory)
             written[name] = file
         except (InputError, OSError) as error:
@@ -216,8 +215,7 @@ def export_trial(directory: Path, number: int, out: Path) -> Record:
             f"models in {directory / MODELS} are there without --trial; to have this one, train it again: "
             f"{_again(trial, directory)}"
         )
-    with _ended(Elsewhere()) as elsewhere:
-        _export(trial, config, _pack_of(config, directory), directory, out, elsewhere)
+    _export(trial, config, _pack_of(config, directory), directory, out, here)
     return trial
 
 
@@ -240,9 +238,8 @@ def export_trials(directory: Path, numbers: Iterable[int], folder: Path) -> list
             f"{directory}: no weights of these trials are stored any more; {model_file(directory, WINNER)} has one of them"
         )
     files = [folder / f"{trial.number}{SUFFIX}" for trial in stored]
-    with _ended(Elsewhere()) as elsewhere:
-        for trial, file in zip(stored, files, strict=True):
-            _export(trial, config, _pack_of(config, directory), directory, file, elsewhere)
+    for trial, file in zip(stored, files, strict=True):
+        _export(trial, config, _pack_of(config, directory), directory, file, here)
     return files
 
 
@@ -275,7 +272,7 @@ def trials_of(directory: Path, config: StudyConfig) -> Mapping[int, Record]:
     return dict(Records(directory, config, Space(config), search=False).trials)
 
 
-def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out: Path, elsewhere: Elsewhere) -> None:
+def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out: Path, call: Call) -> None:
     last = trial.last
     assert last is not None and trial.checkpoint is not None  # it ran to its end
     said: dict[str, Any] = {
@@ -285,7 +282,7 @@ def _export(trial: Record, config: StudyConfig, pack: Path, directory: Path, out
         "version": version("tune-seg"),
         "study": f"{directory.name}{_TRIAL}{trial.number}",
     }
-    elsewhere(_written, trial.config, config.data, str(pack), located(trial.checkpoint, directory), out, said)
+    call(_written, trial.config, config.data, str(pack), located(trial.checkpoint, directory), out, said)
 
 
 def _intensity_rule(pack: Path) -> Mapping[str, Any] | None:
@@ -330,17 +327,9 @@ def located(checkpoint: str, directory: Path) -> str:
 
 
 def _written(trial: TrialConfig, data: DataConfig, pack: str, checkpoint: str, out: Path, said: Mapping[str, Any]) -> None:
-    """What the process with torch does: `said` is what :func:`~tune_seg.inference.describe.describe` takes by name."""
+    """What needs torch: `said` is what :func:`~tune_seg.inference.describe.describe` takes by name."""
     from tune_seg.data import PackedData
     from tune_seg.inference.describe import describe
     from tune_seg.training.checkpoints import load_weights
 
     write_model(out, describe(trial, data, PackedData(pack, trial.fold), **said), load_weights(checkpoint))
-
-
-@contextmanager
-def _ended(elsewhere: Elsewhere) -> Iterator[Elsewhere]:
-    try:
-        yield elsewhere
-    finally:
-        elsewhere.end()

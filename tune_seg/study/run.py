@@ -18,6 +18,7 @@ from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.contents import read_study
+from tune_seg.study.elsewhere import Call, Elsewhere
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, STORE, TEXT_REPORT
 from tune_seg.study.html.pictures import Examples, examples_or_why_none
 from tune_seg.study.html.write import write_page
@@ -232,12 +233,13 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
     ready, answer, found = ended.ready, ended.answer, ended.found
     config, directory = ready.config, ready.directory
     scored = Scored()
-    if answer is not None and ended.finished:
-        with waiting(console, "the answer is scored and its models are stored"):
-            scored = _scored(ready, answer, ended.records.study_id, ended.more)
-    surroundings = _surroundings(ready, scored)
-    final_report(console, config, found, answer, surroundings)
-    pictures = _write_reports(ended, surroundings, console)
+    with Elsewhere() as elsewhere:
+        if answer is not None and ended.finished:
+            with waiting(console, "the answer is scored and its models are stored"):
+                scored = _scored(ended, answer, elsewhere)
+        surroundings = _surroundings(ready, scored)
+        final_report(console, config, found, answer, surroundings)
+        pictures = _write_reports(ended, surroundings, console, elsewhere)
     with waiting(console, "MLflow gets the answer"):
         data, models = _data(ready), scored.models
         told = conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models, pictures=pictures)
@@ -266,7 +268,7 @@ def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profil
     return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
 
 
-def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console) -> Mapping[str, Image]:
+def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console, call: Call) -> Mapping[str, Image]:
     """Write the report as text and, where a trial has run to its end, as a page, and say where that is.
 
     Returns:
@@ -278,7 +280,7 @@ def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console) 
         if any(record.state is State.COMPLETED for record in found):
             with waiting(console, "the report is written"):
                 study = read_study(directory, ended.asked, ended.ready.slots)
-                images = examples_or_why_none(study)
+                images = examples_or_why_none(study, call)
                 path = write_page(study, images)
             say(console, f"Report: {path}")
             return prediction_pictures(images) if isinstance(images, Examples) else {}
@@ -303,10 +305,12 @@ def _data(ready: Prepared) -> Data:
     return Data(Path(source).name, packed.content_id, source, profile)
 
 
-def _scored(ready: Prepared, answer: Answer, study: str, more: More | None) -> Scored:
+def _scored(ended: _Ended, answer: Answer, call: Call) -> Scored:
+    ready, more = ended.ready, ended.more
     # a session that asks for fewer seeds than the study may have does not open the test split by that
     max_seeds = max(ready.config.search.confirm.max_seeds, 0 if more is None else more.kept.max_seeds)
-    return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study, max_seeds)
+    study = ended.records.study_id
+    return score_afterwards(answer, ready.config, ready.packed, ready.test, ready.directory, study, max_seeds, call)
 
 
 def _surroundings(ready: Prepared, scored: Scored) -> Surroundings:

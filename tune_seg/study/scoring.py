@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError
 from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.elsewhere import Elsewhere
+from tune_seg.study.elsewhere import Call
 from tune_seg.study.exporting import export_models, weights_of
 from tune_seg.study.files import ENSEMBLE, UNSCORED
 from tune_seg.study.held_out import HeldOutScore, looks_file, note_look, read_looks, read_scores, write_scores
@@ -81,6 +81,7 @@ def score_afterwards(
     directory: Path,
     study: str,
     max_seeds: int,
+    call: Call,
 ) -> Scored:
     """Score the seed ensemble of plain cross entropy, and winner and plain cross entropy on the test split, all their seeds;
     write both as models to use.
@@ -96,6 +97,7 @@ def score_afterwards(
         directory: of the study, where the scores are kept.
         study: its id, under which its looks at the test split are noted.
         max_seeds: how many seeds a contender may have before the test split is scored without a decision.
+        call: calls what needs torch.
     """
     problems: list[str] = []
 
@@ -108,21 +110,15 @@ def score_afterwards(
 
     held_out = None if test is None else _HeldOut(answer, config, packed, test, directory, study)
     left_alone = _may_be_decided(answer, max_seeds)
-    elsewhere = Elsewhere()
     scores: TestScores | None = None
-    try:
-        if held_out is not None:
-            score = held_out.scored_before if left_alone else partial(held_out.scores, elsewhere)
-            scores = tried("the test split was not scored", score)
-            problems += [] if left_alone else held_out.left_out()
-        ensemble = tried(
-            "there is no seed ensemble of plain cross entropy", partial(_seed_ensemble, answer, packed, directory, elsewhere)
-        )
-        models = tried(
-            "the models were not written", partial(export_models, answer, config, packed.path, directory, elsewhere)
-        )
-    finally:
-        elsewhere.end()
+    if held_out is not None:
+        score = held_out.scored_before if left_alone else partial(held_out.scores, call)
+        scores = tried("the test split was not scored", score)
+        problems += [] if left_alone else held_out.left_out()
+    ensemble = tried(
+        "there is no seed ensemble of plain cross entropy", partial(_seed_ensemble, answer, packed, directory, call)
+    )
+    models = tried("the models were not written", partial(export_models, answer, config, packed.path, directory, call))
     unopened = held_out is not None and left_alone and scores is None
     tried(
         "a report that is written again will not say so", partial(_note_unscored, directory, unopened, "; ".join(problems))
@@ -179,7 +175,7 @@ class _HeldOut:
     def _weights(self, trial: Record) -> str | None:
         return weights_of(trial, self._directory)
 
-    def scores(self, elsewhere: Elsewhere) -> TestScores:
+    def scores(self, call: Call) -> TestScores:
         """Score what was not scored before.
 
         Raises:
@@ -198,7 +194,7 @@ class _HeldOut:
             if trial.number in known:
                 continue
             try:
-                known[trial.number] = self._scored(trial, elsewhere)
+                known[trial.number] = self._scored(trial, call)
             except Exception as error:  # the others may do
                 self._missing[trial.number] = _reason(error)
             else:
@@ -242,9 +238,9 @@ class _HeldOut:
                 reasons = " and ".join(dict.fromkeys(self._missing[trial.number] for trial in repeats))
                 raise InputError(f"no repeat of {self._answer.contenders[id].name} can be scored ({reasons})")
 
-    def _scored(self, trial: Record, elsewhere: Elsewhere) -> HeldOutScore:
+    def _scored(self, trial: Record, call: Call) -> HeldOutScore:
         temperature = trial.history[-1].evaluation.scaled[TEMPERATURE].temperature
-        found: Evaluation = elsewhere(_on_test, trial.config, self._weights(trial), str(self._test.path), temperature)
+        found: Evaluation = call(_on_test, trial.config, self._weights(trial), str(self._test.path), temperature)
         assert found.images is not None
         return HeldOutScore({**found.metrics, **found.scaled_metrics}, found.images)
 
@@ -279,7 +275,7 @@ def _key(trial: Record) -> Key:
     return trial.config.training.seed, trial.config.fold
 
 
-def _seed_ensemble(answer: Answer, packed: PackedData, directory: Path, elsewhere: Elsewhere) -> Mapping[str, float] | None:
+def _seed_ensemble(answer: Answer, packed: PackedData, directory: Path, call: Call) -> Mapping[str, float] | None:
     """Score the repeats of plain cross entropy on one fold, the one with most of them; None where only one was trained.
 
     Raises:
@@ -302,7 +298,7 @@ def _seed_ensemble(answer: Answer, packed: PackedData, directory: Path, elsewher
     if len(alike) < _MIN_MODELS:
         raise InputError(f"{len(stored)} of its {len(repeats)} repeats has run to its end and has its weights stored")
     weights = [weights_of(trial, directory) for trial in alike]
-    found: Evaluation = elsewhere(_mean_output, alike[0].config, weights, str(packed.path))
+    found: Evaluation = call(_mean_output, alike[0].config, weights, str(packed.path))
     metrics = {**found.metrics, **found.scaled_metrics}
     _write_ensemble(directory, {"configuration": answer.reference, "trials": numbers, "metrics": metrics})
     return {**metrics, "seeds": len(alike)}

@@ -15,7 +15,7 @@ from tune_seg.study.contents import StudyContents, read_study
 from tune_seg.study.figures.plots import Plots
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.files import CONFIGURATION, ENSEMBLE, JOURNAL, MODELS, PACKS, REPORT, UNSCORED
-from tune_seg.study.html.write import write_report
+from tune_seg.study.html.write import write_page, write_report
 from tune_seg.study.output.command_lines import command
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.report import training_cost
@@ -143,8 +143,8 @@ def without_blanks(text: str) -> str:
 
 def test_what_to_type_next_is_what_the_terminal_says(study: Path) -> None:
     asked = {"search.confirm.margin": 0.05}  # with which it takes more seeds to decide
-    top = without_blanks(shown(write_report(study, asked, 2))["answer"])
-    contents = read_study(study, asked)
+    contents = read_study(study, asked, 2)
+    top = without_blanks(shown(write_page(contents, NothingToShow("none")))["answer"])
     cost = training_cost(contents.records, 2)
     lines = [*next_lines(contents.config, study, contents.records, contents.answer, cost, asked=asked)]
     assert "--margin 0.05 --seeds " in lines[0] and ", about " in lines[0]

@@ -16,7 +16,7 @@ from tune_seg.errors import InputError
 from tune_seg.image_counts import ImageCounts
 from tune_seg.inference.model_file import read_description
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.elsewhere import Elsewhere
+from tune_seg.study.elsewhere import Call
 from tune_seg.study.exporting import PLAIN as PLAIN_MODEL
 from tune_seg.study.exporting import WINNER, existing_model
 from tune_seg.study.figures.style import NothingToShow
@@ -84,11 +84,12 @@ class _Choice:
     recalls: tuple[float, float]
 
 
-def examples(study: StudyContents) -> Examples:
+def examples(study: StudyContents, call: Call) -> Examples:
     """Three validation images, what both models say of them, and how sure they are.
 
     Args:
         study: what the study holds.
+        call: calls what needs torch.
 
     Raises:
         NothingToShow: there are no two models, or what they are compared on is gone.
@@ -121,7 +122,7 @@ def examples(study: StudyContents) -> Examples:
     choice = _choose(first, second, packed)
     names = [study.names[taken.id], study.names[plain.id]]
     try:
-        predictions = _predictions([str(file) for file in files], packed, choice.images)
+        predictions = call(_predicted, [str(file) for file in files], str(packed.path), packed.fold, choice.images)
     except (InputError, RuntimeError) as error:
         raise NothingToShow(f"No images are shown, as the models could not be used: {error}.") from None
     colours = np.array([each.colour for each in read_description(files[0]).classes], np.uint8)
@@ -139,10 +140,10 @@ def examples(study: StudyContents) -> Examples:
     return Examples(about, shown)
 
 
-def examples_or_why_none(study: StudyContents) -> Examples | NothingToShow:
+def examples_or_why_none(study: StudyContents, call: Call) -> Examples | NothingToShow:
     """As :func:`examples`; where none are shown, the reason."""
     try:
-        return examples(study)
+        return examples(study, call)
     except NothingToShow as reason:
         return reason
 
@@ -163,16 +164,8 @@ def _choose(first: ImageCounts, second: ImageCounts, packed: PackedData) -> _Cho
     return _Choice(number, images, (float(recalls[0][number]), float(recalls[1][number])))
 
 
-def _predictions(files: Sequence[str], packed: PackedData, images: Sequence[int]) -> Any:
-    """Of each model the predictions of each image, in a process of its own, as they need torch."""
-    elsewhere = Elsewhere()
-    try:
-        return elsewhere(_predicted, files, str(packed.path), packed.fold, list(images))
-    finally:
-        elsewhere.end()
-
-
 def _predicted(files: Sequence[str], pack: str, fold: int | None, images: Sequence[int]) -> Any:
+    """Of each model the predictions of each image."""
     from pathlib import Path
 
     from tune_seg.inference.trained_model import load_model

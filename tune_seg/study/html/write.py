@@ -1,25 +1,22 @@
 """The file of the report."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tune_seg._whole_file import whole_file
 from tune_seg.errors import InputError
 from tune_seg.study.contents import StudyContents, read_study
+from tune_seg.study.elsewhere import here
 from tune_seg.study.figures.style import NothingToShow
 from tune_seg.study.files import REPORT
 from tune_seg.study.html.page import page
 from tune_seg.study.html.pictures import Examples, examples_or_why_none
 
 
-def write_report(directory: Path, asked: Mapping[str, Any] | None = None, slots: int | None = None) -> Path:
+def write_report(directory: Path) -> Path:
     """Write `report.html` into the folder of a study, from what that folder holds; the study may be running.
 
     Args:
         directory: of the study.
-        asked: what `tune-seg confirm` has set for one session, by dotted key of the configuration.
-        slots: how many trainings run at once; None: what the configuration says.
 
     Returns:
         The file, which appears whole or not at all.
@@ -28,8 +25,8 @@ def write_report(directory: Path, asked: Mapping[str, Any] | None = None, slots:
         InputError: there is no study, no trial has begun, a file is damaged, the report cannot be written, or it would lack
             the verdict that the one which is there has.
     """
-    study = read_study(directory, asked, slots)
-    return write_page(study, examples_or_why_none(study))
+    study = read_study(directory)
+    return write_page(study, examples_or_why_none(study, here))
 
 
 def write_page(study: StudyContents, images: Examples | NothingToShow) -> Path:
