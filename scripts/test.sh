@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lint, type check and test: installs what is needed, then runs ruff, mypy and pytest; arguments go to pytest. Two tests run
-# at a time, because a study's processes are waited for most of the time. Of the tests that take long an eighth runs, the next
+# at a time, because a study's processes are waited for most of the time. Of the tests that take long a sixteenth runs, the next
 # one every day; `scripts/test.sh --whole` runs all.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

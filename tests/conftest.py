@@ -25,12 +25,12 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _DAY = "TUNE_SEG_TEST_DAY"
-_SHARES = 8
+_SHARES = 16
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--whole`: all tests; otherwise an eighth of the groups of those that take long, the next one every day."""
-    parser.addoption("--whole", action="store_true", help="run every test that takes long, not an eighth of them")
+    """`--whole`: all tests; otherwise a sixteenth of the groups of those that take long, the next one every day."""
+    parser.addoption("--whole", action="store_true", help="run every test that takes long, not a sixteenth of them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """What is chosen."""
-    return "all tests" if _all(config) else f"long tests: an eighth of them, {_DAY}={os.environ[_DAY]}; all: --whole"
+    return "all tests" if _all(config) else f"long tests: a sixteenth of them, {_DAY}={os.environ[_DAY]}; all: --whole"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -115,7 +115,8 @@ def _dry_run(study: _Request) -> list[str]:
     """Print what would run and what a look at the images shows; why it could not."""
     import yaml
 
-    from tune_seg.study.disk import disk_need, measured_model
+    from tune_seg.study.disk import disk_need, models_of
+    from tune_seg.study.model_check import largest_model
     from tune_seg.study.plan import plan_study
     from tune_seg.study.reuse import computed_once
     from tune_seg.study.search_space.samplers import sample_trials
@@ -129,7 +130,7 @@ def _dry_run(study: _Request) -> list[str]:
     print("# five sampled trials")
     for assignment in sample_trials(config, plan.space, 5):
         print(f"{config.trial(assignment).loss_name}: {assignment}")
-    need = disk_need(plan, measured_model(plan))
+    need = disk_need(plan, largest_model(models_of(plan), plan.dataset.channels))
     known = [config.trial(assignment) for assignment in plan.planned if plan.space.is_complete(assignment)]
     if known:
         epochs, steps = computed_once(known, config.data.size, plan.train_images)

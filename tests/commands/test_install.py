@@ -52,6 +52,7 @@ def run(installed: Path, elsewhere: Path, *argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long("installed")
 def test_an_installed_package_finds_its_files(installed: Path, tmp_path: Path) -> None:
     assert run(installed, tmp_path, "tune_seg", "--version") == f"tune-seg {__version__}\n"
     assert [line.split()[0] for line in run(installed, tmp_path, "tune_seg", "presets").splitlines()] == [*presets()]

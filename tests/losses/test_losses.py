@@ -242,6 +242,7 @@ def compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
+@pytest.mark.long("compiled losses")
 @each_case
 def test_compiled_it_is_the_same(case: Case, compiler: None) -> None:
     classes = case.classes(4)

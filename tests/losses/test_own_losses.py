@@ -395,6 +395,7 @@ def test_the_workers_look_where_the_command_looks(
     assert trials(tmp_path, "tempered") == [("tempered", "completed", 0.5), ("tempered", "completed", 4.0)]
 
 
+@pytest.mark.long("own losses that are none")
 def test_a_loss_that_is_none_ends_a_study_before_its_first_trial(tmp_path: Path) -> None:
     (tmp_path / "mine_losses.py").write_text(HEADER + TEMPERED.replace("return loss /", "return float('nan') * loss /"))
     write_study(tmp_path, "mine_losses:Tempered")

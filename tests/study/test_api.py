@@ -34,8 +34,9 @@ print("best:", study.best["loss"], study.best["s_rec"] == study.trials["s_rec"].
 """
 
 
-@pytest.mark.long("guard")
-@pytest.mark.parametrize("how", ["script", "input", "command"])
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=pytest.mark.long(f"guard {how}")) for how in ("script", "input", "command")]
+)
 def test_a_script_without_a_guard_runs_once(how: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

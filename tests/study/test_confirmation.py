@@ -127,6 +127,7 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path: Path, pack
     assert again.ask() is None and again.finished
 
 
+@pytest.mark.long("more repeats")
 def test_more_repeats_go_on_from_those_there_are_and_nothing_is_searched(tmp_path: Path, packed: PackedData) -> None:
     config = study(20)
     run(opened(tmp_path, packed, config), score=lambda record: score_of(record, noise=0.2))
@@ -136,6 +137,7 @@ def test_more_repeats_go_on_from_those_there_are_and_nothing_is_searched(tmp_pat
     assert not {of_seed(record) for record in ran} & {of_seed(record) for record in before.values()}
 
 
+@pytest.mark.long("sessions of repeats")
 def test_a_session_of_more_repeats_goes_on_to_its_seeds_whatever_earlier_ones_have_repeated(
     tmp_path: Path, packed: PackedData
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_session_of_more_repeats_goes_on_to_its_seeds_whatever_earlier_ones_ha
         assert not undecided or answer.verdict.difference.n == seeds
 
 
+@pytest.mark.long("search after repeats")
 def test_a_search_that_goes_on_repeats_what_it_finds_and_counts_no_repeat_that_was_added(
     tmp_path: Path, packed: PackedData
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_study_never_removes_the_weights_that_it_begins_with_from_its_store(tm
     assert plan_study(plan.config, plan.directory).config == plan.config  # it can go on
 
 
+@pytest.mark.long("more trials")
 def test_a_study_leaves_its_results_and_goes_on_when_asked_for_more(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -323,7 +324,11 @@ def test_a_dry_run_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--gpus-per-trial", "64"], "compute.gpus_per_trial: a trial asks for 64 GPUs; the machines have"),
+        pytest.param(
+            ["--gpus-per-trial", "64"],
+            "compute.gpus_per_trial: a trial asks for 64 GPUs; the machines have",
+            marks=pytest.mark.long("too many GPUs"),  # Ray starts, as it does for the next
+        ),
         (["--cpus-per-trial", "4096"], "compute.cpus_per_trial: a trial asks for 4096 CPUs"),
         (["--set", "model.encoder=resnet19"], "model.encoder: unknown name 'resnet19'"),
         (["--set", "model.weights=no/such.pt"], "no/such.pt: cannot be read (No such file or directory); allowed are none,"),

@@ -150,6 +150,7 @@ def pairs(draw: st.DrawFn) -> Pair:
 
 
 # a pair that fails is told as it was drawn: each takes seconds, and a smaller one says little more
+@pytest.mark.long("replayed prefix")
 @settings(deadline=None, max_examples=12, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(pairs())
 def test_a_training_that_replays_a_prefix_ends_as_one_from_scratch(packed: PackedData, pair: Pair) -> None:

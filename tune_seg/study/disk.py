@@ -19,9 +19,7 @@ from tune_seg.data.packing.disk import existing, free_bytes
 from tune_seg.data.packing.file_format import Form
 from tune_seg.data.packing.write import packed_origin
 from tune_seg.study.budget import most_repeats
-from tune_seg.study.elsewhere import Elsewhere
 from tune_seg.study.files import ANOTHER_FOLDER, MODELS, PACKS, RESULTS, STORE, bytes_of
-from tune_seg.study.model_check import largest_model
 from tune_seg.study.output.words import counted, size_of
 from tune_seg.study.plan import Plan
 from tune_seg.study.search_space.samplers import sample_trials
@@ -183,17 +181,6 @@ def models_of(plan: Plan) -> dict[ModelConfig, list[tuple[int, int]]]:
     for trial in plan.space.probes:
         sizes.setdefault(trial.model, {plan.config.data.size}).add(trial.augmentation.crop or plan.config.data.size)
     return {model: sorted(found) for model, found in sizes.items()}
-
-
-def measured_model(plan: Plan) -> "ModelSize":
-    """The size of the largest model of the space, from a process of its own.
-
-    Raises:
-        InputError: a model cannot be built.
-    """
-    with Elsewhere() as elsewhere:
-        found: ModelSize = elsewhere(largest_model, list(models_of(plan)), plan.dataset.channels)
-    return found
 
 
 def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskNeed:

@@ -75,6 +75,7 @@ def test_a_password_in_an_address_is_not_passed_on(monkeypatch: pytest.MonkeyPat
     assert command_line() == "tune-seg search default --mlflow-uri https://***@host/path"
 
 
+@pytest.mark.long("later session")
 def test_what_a_later_session_concludes_takes_the_place_of_what_was_said(tmp_path: Path) -> None:
     directory = tmp_path / "study"
     directory.mkdir()

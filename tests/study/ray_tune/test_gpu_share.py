@@ -70,6 +70,7 @@ def test_the_evaluation_after_the_last_epoch_is_part_of_what_is_measured(packed:
     assert sum(seen) > len(packed.val)  # which is what an epoch alone evaluates
 
 
+@pytest.mark.long("gpu share")
 def test_a_training_that_cannot_be_measured_is_said_in_a_sentence(tmp_path: Path) -> None:
     ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False)  # no GPU is touched: there is no pack
     try:
