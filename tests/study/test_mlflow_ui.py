@@ -23,7 +23,7 @@ from tests.support import CHECKOUT
 from tune_seg.errors import InputError
 from tune_seg.study.configuration import load_config
 from tune_seg.study.exporting import PLAIN, model_file
-from tune_seg.study.mlflow_ui import StudyUi, usable_port
+from tune_seg.study.mlflow_ui import StudyUi, serving, usable_port
 from tune_seg.study.output.mlflow_store import default_uri
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -88,6 +88,17 @@ def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:
         taken = other.getsockname()[1]
         assert usable_port(taken) not in (0, taken)
     assert usable_port(taken) == taken
+
+
+def test_a_server_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = usable_port(0)
+    why = rf"does not start on port {port}; it says:\n(.*\n)*.*nowhere"
+    with pytest.raises(InputError, match=why), serving("nowhere://store", port):
+        pass
+    monkeypatch.setattr("tune_seg.study.mlflow_ui._LONGEST_START", 0.0)
+    why = rf"has not answered on port {port} for 0 seconds: the machine is busy"
+    with pytest.raises(InputError, match=why), serving("sqlite://", port):
+        pass
 
 
 @contextmanager

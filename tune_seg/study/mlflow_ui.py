@@ -129,10 +129,16 @@ def _name() -> str:
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int, log: Any) -> None:
     deadline = time.monotonic() + _LONGEST_START
     while not _answers(port):
-        if process.poll() is not None or time.monotonic() > deadline:
+        ended = process.poll() is not None
+        if ended or time.monotonic() > deadline:
             log.seek(0)
-            said = log.read().decode(errors="replace").strip().splitlines()
-            raise InputError(f"MLflow's server does not start on port {port}; it says:\n" + "\n".join(said[-5:]))
+            said = log.read().decode(errors="replace").strip().splitlines()[-5:]
+            what = (
+                f"does not start on port {port}"
+                if ended
+                else f"has not answered on port {port} for {_LONGEST_START:.0f} seconds: the machine is busy; try again"
+            )
+            raise InputError("\n".join([f"MLflow's server {what}{'; it says:' if said else ''}", *said]))
         time.sleep(0.2)
 
 
