@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +12,7 @@ from tune_seg.study.html.pictures import FALSE_ALARM, MISSED, RIGHT, Example, Ex
 _WIDTH: Final = 320
 """Pixels of a picture on the sheet, at least: MLflow shows an image at its own size."""
 _GAP, _LINE, _LETTERS = 12, 24, 15
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _KEY: Final = (("found", RIGHT), ("missed", MISSED), ("false alarm", FALSE_ALARM))
 
 
@@ -22,23 +24,47 @@ def prediction_pictures(images: Examples) -> dict[str, Image.Image]:
 def sheet(example: Example) -> Image.Image:
     """Two rows: the image and what each model predicts, below them the truth and how sure each model is."""
     pictures = [(picture, _opened(picture)) for picture in example.pictures]
-    columns = [pictures[:2], *zip(pictures[2:4], pictures[4:], strict=True)]
+    rows = [[pictures[0], *pictures[2:4]], [pictures[1], *pictures[4:]]]
     width, height = pictures[0][1].size  # of all six
     font = ImageFont.load_default(_LETTERS)
-    whole = Image.new("RGB", (_GAP + len(columns) * (width + _GAP), 2 * _LINE + 2 * (height + _LINE) + 2 * _GAP), "white")
+    across = _GAP + len(rows[0]) * (width + _GAP)
+    heading = _wrapped(example.title, font, across - 2 * _GAP)
+    titles = [[_wrapped(picture.title, font, width) for picture, _ in row] for row in rows]
+    lines = [max(len(title) for title in row) for row in titles]
+    down = (len(heading) + 1 + sum(lines)) * _LINE + len(rows) * height + 2 * _GAP
+    whole = Image.new("RGB", (across, down), "white")
     draw = ImageDraw.Draw(whole)
-    draw.text((_GAP, _GAP // 2), example.title, "black", font)
-    left = _GAP
+
+    def write(text: Sequence[str], left: int, top: int) -> None:
+        for number, line in enumerate(text):
+            draw.text((left, top + number * _LINE), line, "black", font)
+
+    write(heading, _GAP, _GAP // 2)
+    left, top = _GAP, len(heading) * _LINE
     for name, colour in _KEY:
-        draw.rectangle((left, _LINE + 8, left + 12, _LINE + 20), colour, "black")
-        draw.text((left + 18, _LINE + 6), name, "black", font)
+        draw.rectangle((left, top + 8, left + 12, top + 20), colour, "black")
+        write([name], left + 18, top + 6)
         left += 18 + round(font.getlength(name)) + 2 * _GAP
-    for number, column in enumerate(columns):
-        for row, (picture, pixels) in enumerate(column):
-            left, top = _GAP + number * (width + _GAP), 2 * _LINE + _GAP + row * (height + _LINE)
-            draw.text((left, top), picture.title, "black", font)
-            whole.paste(pixels, (left, top + _LINE))
+    top += _LINE + _GAP
+    for row, of_row, count in zip(rows, titles, lines, strict=True):
+        for number, ((_, pixels), title) in enumerate(zip(row, of_row, strict=True)):
+            left = _GAP + number * (width + _GAP)
+            write(title, left, top + (count - len(title)) * _LINE)
+            whole.paste(pixels, (left, top + count * _LINE))
+        top += count * _LINE + height
     return whole
+
+
+def _wrapped(text: str, font: _Font, width: int) -> list[str]:
+    """The lines of a text that are no wider than `width` pixels, but where one word is."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _opened(picture: Picture) -> Image.Image:
