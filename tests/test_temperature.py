@@ -136,9 +136,20 @@ def test_without_a_valid_pixel_it_is_one(pixels: int, device: torch.device) -> N
     assert fit_temperature(logits, target, per_class=True).tolist() == [1.0] * 3
 
 
-def test_logits_that_are_not_finite_have_no_temperature() -> None:
+@pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_logits_stay_as_they_are(dtype: torch.dtype, per_class: bool) -> None:
     logits, target = calibrated(10)
-    logits[3, 1] = float("nan")
+    logits = logits.to(dtype)
+    before = logits.clone()
+    fit_temperature(logits, target, per_class=per_class)
+    assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_not_finite_have_no_temperature(value: float) -> None:
+    logits, target = calibrated(10)
+    logits[3, 1] = value
     assert fit_temperature(logits, target).isnan()
     assert fit_temperature(logits, target, per_class=True).isnan().all()
 

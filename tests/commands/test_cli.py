@@ -132,7 +132,7 @@ def test_a_preset_goes_by_its_name() -> None:
     assert "loss.kind: choice [static, compound, naive, alternating]" in done.stdout
 
 
-def test_a_dry_run_imports_what_it_needs() -> None:
+def test_a_dry_run_loads_neither_ray_nor_mlflow() -> None:
     code = (
         "import sys; from tune_seg.search import main; main(['--dry-run']); "
         "print([name for name in ('ray', 'mlflow') if name in sys.modules])"

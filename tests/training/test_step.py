@@ -16,7 +16,9 @@ from tune_seg.training.step import CapturedStep, Step, _side_stream
 FLOAT: dict[str, Any] = {"epochs": 6, "precision": "float32", "batch_size": 2}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"] if torch.cuda.is_available() else ["adam"])
+@pytest.mark.parametrize(
+    "optimizer", ["adam", *(pytest.param(name, marks=pytest.mark.long("recorded steps")) for name in ("sgd", "adamw"))]
+)
 def test_a_recorded_step_trains_as_one_that_is_not(
     packed: PackedData, device: torch.device, optimizer: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""What needs trained models is done in a process of its own: the process that steers a study does without torch."""
+"""Where torch is: the process that steers a study does without it and calls another one; any other calls it itself."""
 
 import traceback
 from collections.abc import Callable
@@ -10,22 +10,27 @@ from tune_seg._child import Child, answer
 from tune_seg.errors import InputError
 
 Call = Callable[..., Any]
-"""Calls a function with arguments that are known here too: :func:`here`, or an :class:`Elsewhere`."""
+"""Calls a function with arguments, all of which can be pickled: :func:`here`, or an :class:`Elsewhere`."""
 
 
 def here(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the function returns, called in this process, which steers no study.
+    """What the function returns, called in this process, which steers no study; where memory is short, it may end.
 
     Raises:
         InputError: the function has raised it.
-        RuntimeError: the function has raised something else.
+        RuntimeError: the function has raised something else, from which this is raised.
     """
     try:
         return function(*arguments)
     except InputError:
         raise
     except Exception as error:
-        raise RuntimeError(traceback.format_exc()) from error
+        raise RuntimeError("".join(traceback.format_exception_only(error)).strip()) from error
+
+
+def reason(error: Exception) -> str:
+    """What an exception says in one line: the last one where it has brought the traceback of another process."""
+    return str(error).strip().rpartition("\n")[2] or type(error).__name__
 
 
 class Elsewhere:

@@ -91,7 +91,7 @@ def serving(uri: str, port: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]
     """MLflow's server of a store, which only this machine reaches, as long as the context lasts: its address and process.
 
     Raises:
-        InputError: it does not start.
+        InputError: it does not start, or does not answer in time.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     # what MLflow would start beside it are helpers for language models
@@ -136,7 +136,7 @@ def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int, log: A
             what = (
                 f"does not start on port {port}"
                 if ended
-                else f"has not answered on port {port} for {_LONGEST_START:.0f} seconds: the machine is busy; try again"
+                else f"has not answered on port {port} for {_LONGEST_START:.0f} seconds; the machine may be busy: try again"
             )
             raise InputError("\n".join([f"MLflow's server {what}{'; it says:' if said else ''}", *said]))
         time.sleep(0.2)

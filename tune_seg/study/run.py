@@ -18,7 +18,7 @@ from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.contents import read_study
-from tune_seg.study.elsewhere import Call, Elsewhere
+from tune_seg.study.elsewhere import Call, Elsewhere, reason
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, STORE, TEXT_REPORT
 from tune_seg.study.html.pictures import Examples, examples_or_why_none
 from tune_seg.study.html.write import write_page
@@ -239,7 +239,8 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
                 scored = _scored(ended, answer, elsewhere)
         surroundings = _surroundings(ready, scored)
         final_report(console, config, found, answer, surroundings)
-        pictures = _write_reports(ended, surroundings, console, elsewhere)
+        images = _write_reports(ended, surroundings, console, elsewhere)
+    pictures = _pictures(images, console)
     with waiting(console, "MLflow gets the answer"):
         data, models = _data(ready), scored.models
         told = conclusion(config, directory, found, answer, cost=ended.cost, data=data, models=models, pictures=pictures)
@@ -268,11 +269,11 @@ def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profil
     return Session(title, objective, lambda: profile.seconds, stands, lambda: disk_line(ready.directory, ready.store))
 
 
-def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console, call: Call) -> Mapping[str, Image]:
+def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console, call: Call) -> Examples | None:
     """Write the report as text and, where a trial has run to its end, as a page, and say where that is.
 
     Returns:
-        The pictures of its images, by the name of the file.
+        The images of the page; None where it shows none.
     """
     directory, config, found = ended.ready.directory, ended.ready.config, ended.found
     try:
@@ -283,12 +284,20 @@ def _write_reports(ended: _Ended, surroundings: Surroundings, console: Console, 
                 images = examples_or_why_none(study, call)
                 path = write_page(study, images)
             say(console, f"Report: {path}")
-            return prediction_pictures(images) if isinstance(images, Examples) else {}
+            return images if isinstance(images, Examples) else None
     except Exception as error:  # whatever it is, the study has an answer, which has been printed
-        reason = str(error).strip().rpartition("\n")[2]
         again = f"{command()} report {called_in_commands(directory)}"
-        say(console, f"Warning: the report was not written to its end ({reason}); {again} tries it again")
-    return {}
+        say(console, f"Warning: the report was not written ({reason(error)}); {again} tries it again")
+    return None
+
+
+def _pictures(images: Examples | None, console: Console) -> Mapping[str, Image]:
+    """What MLflow shows of the images of the report, by the name of the file."""
+    try:
+        return {} if images is None else prediction_pictures(images)
+    except Exception as error:  # whatever it is, the study has an answer, and a report
+        say(console, f"Warning: MLflow gets no pictures of predictions ({reason(error)})")
+        return {}
 
 
 def _data(ready: Prepared) -> Data:

@@ -17,7 +17,7 @@ from tune_seg.data import PackedData, PackedTest
 from tune_seg.errors import InputError
 from tune_seg.study.configurations import known_score, score_of_diverged
 from tune_seg.study.confirmation import Answer
-from tune_seg.study.elsewhere import Call
+from tune_seg.study.elsewhere import Call, reason
 from tune_seg.study.exporting import export_models, weights_of
 from tune_seg.study.files import ENSEMBLE, UNSCORED
 from tune_seg.study.held_out import HeldOutScore, looks_file, note_look, read_looks, read_scores, write_scores
@@ -105,7 +105,7 @@ def score_afterwards(
         try:
             return function()
         except Exception as error:  # whatever it is, the study has an answer that must be printed
-            problems.append(f"{what}: {_reason(error)}")
+            problems.append(f"{what}: {reason(error)}")
             return None
 
     held_out = None if test is None else _HeldOut(answer, config, packed, test, directory, study)
@@ -196,7 +196,7 @@ class _HeldOut:
             try:
                 known[trial.number] = self._scored(trial, call)
             except Exception as error:  # the others may do
-                self._missing[trial.number] = _reason(error)
+                self._missing[trial.number] = reason(error)
             else:
                 write_scores(self._directory, content, known)
         self._check_both()
@@ -331,11 +331,6 @@ def _read_unscored(directory: Path) -> tuple[bool, str]:
         return bool(values["unopened"]), str(values["problem"])
     except (OSError, ValueError, LookupError, TypeError):  # nothing was scored yet, or by a version that did not note it
         return False, ""
-
-
-def _reason(error: Exception) -> str:
-    """What an exception says in one line: the last one where it has brought the traceback of another process."""
-    return str(error).strip().rpartition("\n")[2] or type(error).__name__
 
 
 def _mean_output(config: TrialConfig, checkpoints: Sequence[str], pack: str) -> Evaluation:

@@ -233,7 +233,9 @@ def test_a_running_study_is_read_and_left_as_it_is(study: Path) -> None:
 
 
 def test_a_study_that_ends_leaves_its_report(rows_study: Path) -> None:
-    assert "Verdict: " in shown(rows_study.parent / "studies" / "rows" / REPORT)["answer"]
+    sections = shown(rows_study.parent / "studies" / "rows" / REPORT)
+    assert "Verdict: " in sections["answer"]
+    assert re.search(r"Image \d+: of", sections["images"])
 
 
 def test_what_is_no_study_is_said(tmp_path: Path, study: Path) -> None:

@@ -16,7 +16,7 @@ from tune_seg.errors import InputError
 from tune_seg.image_counts import ImageCounts
 from tune_seg.inference.model_file import read_description
 from tune_seg.study.contents import StudyContents
-from tune_seg.study.elsewhere import Call
+from tune_seg.study.elsewhere import Call, reason
 from tune_seg.study.exporting import PLAIN as PLAIN_MODEL
 from tune_seg.study.exporting import WINNER, existing_model
 from tune_seg.study.figures.style import NothingToShow
@@ -124,7 +124,7 @@ def examples(study: StudyContents, call: Call) -> Examples:
     try:
         predictions = call(_predicted, [str(file) for file in files], str(packed.path), packed.fold, choice.images)
     except (InputError, RuntimeError) as error:
-        raise NothingToShow(f"No images are shown, as the models could not be used: {error}.") from None
+        raise NothingToShow(f"No images are shown, as the models could not be used: {reason(error)}.") from None
     colours = np.array([each.colour for each in read_description(files[0]).classes], np.uint8)
     called = packed.class_names[choice.number]
     about = (
