@@ -144,8 +144,8 @@ def examples_or_why_none(study: StudyContents, call: Call) -> Examples | Nothing
     """As :func:`examples`; where none are shown, the reason."""
     try:
         return examples(study, call)
-    except NothingToShow as reason:
-        return reason
+    except NothingToShow as why:
+        return why
 
 
 def _choose(first: ImageCounts, second: ImageCounts, packed: PackedData) -> _Choice:
