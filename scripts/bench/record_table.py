@@ -150,6 +150,7 @@ def _epochs(number: int, assignment: dict[str, Any], seed: int, data: Path) -> I
 
     from tune_seg.training import Trainer
 
+    torch.set_num_threads(1)  # as many as the trial says
     trainer = Trainer(trial(assignment, seed), PackedData(data), torch.device("cpu"))
     while not trainer.done:
         epoch = trainer.epoch()
