@@ -99,10 +99,8 @@ def configurations() -> list[dict[str, Any]]:
 
 def trial(assignment: dict[str, Any], seed: int) -> TrialConfig:
     """The training of an assignment."""
-    values: dict[str, Any] = {"data": DATA["scenes"], **json.loads(json.dumps(BASE))}
-    return parse(StudyConfig, {**values, "space": {"loss.end": {"choice": list(_ENDS)}}}).trial(
-        {**assignment, "training.seed": seed}
-    )
+    config = parse(StudyConfig, {**BASE, "data": DATA["scenes"], "space": {"loss.end": {"choice": list(_ENDS)}}})
+    return config.trial({**assignment, "training.seed": seed})
 
 
 def packed(task: str, root: Path | None, folder: Path) -> PackedData:
