@@ -119,7 +119,7 @@ def _dry_run(study: _Request) -> list[str]:
     from tune_seg.study.model_check import largest_model
     from tune_seg.study.plan import plan_study
     from tune_seg.study.reuse import computed_once
-    from tune_seg.study.search_space.samplers import sample_trials
+    from tune_seg.study.samplers.build import sample_trials
 
     config = study.config
     plan = plan_study(config, study.directory, quick=True)

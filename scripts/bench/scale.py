@@ -43,7 +43,7 @@ from tune_seg.study.ray_tune.step_times import StepTimes
 from tune_seg.study.ray_tune.trainable import REPORT, StepReport
 from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse
-from tune_seg.study.search_space.samplers import sample_trials
+from tune_seg.study.samplers.build import sample_trials
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.result import SCALINGS, EpochResult, Evaluation, Progress, ScaledScores, Seconds

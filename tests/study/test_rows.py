@@ -14,7 +14,7 @@ from tune_seg.config import StudyConfig
 from tune_seg.errors import InputError
 from tune_seg.study.configuration import load_config, parse_assignment
 from tune_seg.study.output.results import check_same_study, write_study
-from tune_seg.study.search_space.samplers import build_sampler
+from tune_seg.study.samplers.build import build_sampler
 from tune_seg.study.search_space.space import Space
 
 ROWS: dict[str, Any] = {
@@ -57,11 +57,11 @@ def test_conditions_see_the_row_and_what_it_assigns() -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 2**31 - 1), st.sampled_from(["random", "tpe"]))
+@given(st.integers(0, 2**31 - 1), st.sampled_from(["random", "tpe", "bayes"]))
 def test_every_sampler_goes_through_the_rows_evenly(seed: int, sampler: str) -> None:
     searched = space({"training.lr": {"float": [0.1, 1.0]}}, rows=ROWS, search={"sampler": sampler, "seed": seed})
     assert searched.grid_points() == [{"row": row} for row in ROWS]
-    study = optuna.create_study(sampler=build_sampler(searched.config.search, session=0))
+    study = optuna.create_study(sampler=build_sampler(searched.config.search, searched, session=0))
     for point in searched.grid_points():
         study.enqueue_trial(searched.stored(point))
         chosen = searched.sample(study.ask())

@@ -56,8 +56,8 @@ class SearchConfig(Section):
     """How configurations are chosen, and how many."""
 
     sampler: str = "tpe"
-    """What chooses the next configuration: `tpe`, `random`, `grid`, `nsgaii`, `cmaes`, `gp`, `qmc` or another of Optuna's
-    samplers by name."""
+    """What chooses the next configuration: `tpe`, `bayes`, `random`, `grid`, `nsgaii`, `cmaes`, `gp`, `qmc` or another of
+    Optuna's samplers by name."""
 
     trials: Positive = 100
     """How many trainings the study has, those that make its answer sure among them; `--trials N` sets it. It may be raised

@@ -22,7 +22,7 @@ from tune_seg.study.budget import most_repeats
 from tune_seg.study.files import ANOTHER_FOLDER, MODELS, PACKS, RESULTS, STORE, bytes_of
 from tune_seg.study.output.words import counted, size_of
 from tune_seg.study.plan import Plan
-from tune_seg.study.search_space.samplers import sample_trials
+from tune_seg.study.samplers.build import sample_trials
 from tune_seg.training.trajectory import TrainingData, can_be_extended, trajectory_keys
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tune_seg.schedules import steps_per_epoch
 from tune_seg.study.budget import grid_trials, repeats_of
 from tune_seg.study.configurations import REPEATED
 from tune_seg.study.files import ANOTHER_NAME, PACKS
-from tune_seg.study.search_space.samplers import check_sampler, planned_points
+from tune_seg.study.samplers.build import check_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.trajectory import weights_identity
 

@@ -31,8 +31,8 @@ from tune_seg.study.images import write_images
 from tune_seg.study.journal import JournalReader, StudyJournal
 from tune_seg.study.pace import Pace
 from tune_seg.study.record import Record, State
-from tune_seg.study.search_space._optuna_private import open_trial, trial_id
-from tune_seg.study.search_space.samplers import build_sampler, planned_points
+from tune_seg.study.samplers._optuna_private import open_trial, trial_id
+from tune_seg.study.samplers.build import build_sampler, planned_points
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.result import EpochResult
 
@@ -73,7 +73,7 @@ class Records:
         config: the study.
         space: its search space.
         points: what is not left to the sampler, in the order in which it is to be tried; by default
-            :func:`tune_seg.study.search_space.samplers.planned_points`.
+            :func:`tune_seg.study.samplers.build.planned_points`.
         confirmation: which configurations are repeated once the search has ended; None: none is.
         search: whether the search goes on where it has not ended yet.
     """
@@ -110,7 +110,7 @@ class Records:
             self._study.set_user_attr("id", uuid.uuid4().hex)
         existing = self._study.get_trials(deepcopy=False)
         # a fresh seed a session: a continued random search must not draw the same values again
-        self._study.sampler = build_sampler(config.search, session=len(existing))
+        self._study.sampler = build_sampler(config.search, space, session=len(existing))
         self.observers: list[Callable[[Record], None]] = []
         self.trials: dict[int, Record] = {}
         self.sampler_seconds = 0.0

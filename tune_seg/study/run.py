@@ -58,8 +58,8 @@ from tune_seg.study.ray_tune import cluster
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 from tune_seg.study.reuse import Reuse, in_order_of_prefixes
+from tune_seg.study.samplers.build import planned_points, sample_trials
 from tune_seg.study.scoring import Scored, score_afterwards
-from tune_seg.study.search_space.samplers import planned_points, sample_trials
 from tune_seg.training.checkpoints import CheckpointStore
 from tune_seg.training.trajectory import TrainingData
 

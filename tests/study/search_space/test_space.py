@@ -19,7 +19,7 @@ from tune_seg.config import SearchConfig
 from tune_seg.errors import InputError
 from tune_seg.study.configuration import load_config
 from tune_seg.study.presets import presets
-from tune_seg.study.search_space.samplers import NAMES, build_sampler, check_sampler, planned_points, sample_trials
+from tune_seg.study.samplers.build import NAMES, build_sampler, check_sampler, planned_points, sample_trials
 from tune_seg.study.search_space.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -50,11 +50,11 @@ def keyframes_space() -> Space:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**31 - 1), st.sampled_from(["random", "tpe"]))
+@given(st.integers(0, 2**31 - 1), st.sampled_from(["random", "tpe", "bayes"]))
 def test_samples_obey_conditions_and_bounds(seed: int, sampler: str) -> None:
     searched = paper_space()
     search = SearchConfig(sampler=sampler, seed=seed, trials=6)
-    study = optuna.create_study(direction="maximize", sampler=build_sampler(search, session=0))
+    study = optuna.create_study(direction="maximize", sampler=build_sampler(search, searched, session=0))
     for _ in range(6):
         trial = study.ask()
         values = searched.sample(trial)
@@ -75,7 +75,7 @@ def test_the_same_seed_samples_the_same_in_another_process() -> None:
     # the order of a set of strings depends on the process; a search must not
     code = (
         "import optuna\nfrom tests.study.search_space.test_space import PAPER\nfrom tests.support.records import space\n"
-        "from tune_seg.study.search_space.samplers import sample_trials\n"
+        "from tune_seg.study.samplers.build import sample_trials\n"
         "s = space(PAPER, search={'sampler': 'random'}); print(list(sample_trials(s.config, s, 5)))"
     )
     outputs = {
@@ -197,10 +197,10 @@ def test_a_sampler_that_cannot_serve_several_objectives_says_so() -> None:
 
 def test_an_unknown_sampler_names_the_known_ones() -> None:
     searched = space({}, search={"sampler": "sobol"})
-    with pytest.raises(InputError, match=r"unknown name 'sobol'; the names are grid, .*tpe"):
+    with pytest.raises(InputError, match=r"unknown name 'sobol'; the names are bayes, grid, .*tpe"):
         check_sampler(searched.config, searched)
     searched = space({}, search={"sampler": "tpes"})
-    with pytest.raises(InputError, match=r"unknown name 'tpes' \(did you mean tpe\?\); the names are grid, "):
+    with pytest.raises(InputError, match=r"unknown name 'tpes' \(did you mean tpe\?\); the names are bayes, grid, "):
         check_sampler(searched.config, searched)
 
 
@@ -208,7 +208,7 @@ def test_an_unknown_sampler_names_the_known_ones() -> None:
 def test_every_sampler_by_name_serves_a_conditional_space(name: str) -> None:
     parameters = {key: value for key, value in PAPER.items() if key not in ("training.lr", "augmentation.resize")}
     searched = space(parameters, search={"sampler": name, "trials": 4})
-    study = optuna.create_study(direction="maximize", sampler=build_sampler(searched.config.search, session=0))
+    study = optuna.create_study(direction="maximize", sampler=build_sampler(searched.config.search, searched, session=0))
     for score in range(4):
         trial = study.ask()
         searched.config.trial(searched.sample(trial))
@@ -242,7 +242,7 @@ KEYFRAMES: dict[str, Any] = {
 @given(st.integers(0, 2**31 - 1))
 def test_the_keyframes_of_a_program_can_be_searched(seed: int) -> None:
     searched = keyframes_space()
-    study = optuna.create_study(sampler=build_sampler(SearchConfig(sampler="random", seed=seed), session=0))
+    study = optuna.create_study(sampler=build_sampler(SearchConfig(sampler="random", seed=seed), searched, session=0))
     for _ in range(4):
         values = searched.sample(study.ask())
         key = "loss.components.overlap.keyframes"

@@ -1,1 +1,1 @@
-"""The search space, and the samplers that draw from it. Optuna is used here."""
+"""The search space: which keys of the configuration a study varies, over what, and when."""

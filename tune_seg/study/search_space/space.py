@@ -88,6 +88,10 @@ class Space:
         """`assignment` as Optuna holds it, to be given as fixed values."""
         return {key: stored(value) for key, value in assignment.items()}
 
+    def from_stored(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """The assignment that Optuna holds as `assignment`, see :meth:`stored`."""
+        return {varied.key: varied.from_stored(assignment[varied.key]) for varied in self.varied if varied.key in assignment}
+
     def walk(self, choose: Choose) -> dict[str, Any]:
         """The assignment that `choose` makes, asked for each key that the values before it make active."""
         chosen: dict[str, Any] = {}

@@ -42,6 +42,19 @@ class Range:
         """`value` as the range has it."""
         return round(value) if self.integer else value
 
+    def place(self, value: float, ends: tuple[float, float]) -> float:
+        """Where `value` lies between two ends: 0 at the first, 1 at the second."""
+        low, high = ends
+        if high <= low:
+            return 0.0
+        return math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
+
+    def at(self, place: float, ends: tuple[float, float]) -> float:
+        """The value at a place between two ends, see :meth:`place`."""
+        low, high = ends
+        value = low * (high / low) ** place if self.log else low + place * (high - low)
+        return self.rounded(min(max(value, low), high))
+
     def __str__(self) -> str:
         return f"{'int' if self.integer else 'float'} [{self.low}, {self.high}]{' log' if self.log else ''}"
 
@@ -105,6 +118,12 @@ class VariedKey:
             return self.domain.values
         low, high = self.ends(values)
         return range(round(low), round(high) + 1)
+
+    def from_stored(self, value: Any) -> Any:
+        """A value of the key, as Optuna stores it (:func:`stored`)."""
+        if not isinstance(self.domain, Choice):
+            return value
+        return next((each for each in self.domain.values if stored(each) == value), value)
 
     def suggest(self, trial: "optuna.trial.BaseTrial", values: Mapping[str, Any]) -> Any:
         """Let `trial` suggest a value."""

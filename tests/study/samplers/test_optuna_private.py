@@ -8,7 +8,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tune_seg.study.search_space._optuna_private import StudyView, open_trial, storage_of, trial_id
+from tune_seg.study.samplers._optuna_private import StudyView, open_trial, storage_of, trial_id
 
 
 def opened(path: Path) -> optuna.Study:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_seg.study.search_space.bounded_tpe import BoundedTPESampler
+from tune_seg.study.samplers.bounded_tpe import BoundedTPESampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

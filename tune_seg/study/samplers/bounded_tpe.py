@@ -19,7 +19,7 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_seg.study.search_space._optuna_private import StudyView, storage_of, trial_id
+from tune_seg.study.samplers._optuna_private import StudyView, storage_of, trial_id
 
 _BEST = 25
 """Trials that Optuna's TPE counts among the best at the most, where there is one objective."""

@@ -1,4 +1,4 @@
-"""Optuna's samplers by name."""
+"""The samplers by name: one of this package, a grid, and Optuna's."""
 
 import inspect
 import random
@@ -10,7 +10,8 @@ import optuna
 
 from tune_seg.config import SearchConfig, StudyConfig
 from tune_seg.errors import InputError, did_you_mean
-from tune_seg.study.search_space.bounded_tpe import BoundedTPESampler
+from tune_seg.study.samplers.bayes_sampler import BayesSampler
+from tune_seg.study.samplers.bounded_tpe import BoundedTPESampler
 from tune_seg.study.search_space.space import Space
 
 # PartialFixedSampler wraps another sampler. Grid and brute force are both `grid` here, whose points the space enumerates.
@@ -20,14 +21,15 @@ _CLASSES = {
     for name in optuna.samplers.__all__
     if name.endswith("Sampler") and name not in _NOT_BY_NAME and not inspect.isabstract(getattr(optuna.samplers, name))
 }
-NAMES = ("grid", *sorted(_CLASSES))
+NAMES = ("bayes", "grid", *sorted(_CLASSES))
 
 
-def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.BaseSampler:
+def build_sampler(config: SearchConfig, space: Space, *, session: int) -> optuna.samplers.BaseSampler:
     """The sampler `config.sampler`, seeded by `config.seed` and `session`.
 
     Args:
         config: the search.
+        space: what it searches.
         session: a number that differs each time the study is continued, so that a random sampler does not draw again
             what it drew before.
 
@@ -42,10 +44,22 @@ def build_sampler(config: SearchConfig, *, session: int) -> optuna.samplers.Base
     try:
         if name == "grid":
             return optuna.samplers.RandomSampler(seed=seed)  # every value is given; nothing is left to draw
+        if name == "bayes":
+            return BayesSampler(space, seed=seed)
         if name == "tpe":
-            # The trials that still run count as bad ones, so that parallel suggestions keep apart.
+            # All that decides is said here, because the defaults of Optuna's versions differ: keys are modelled together, in
+            # groups that conditions make; trials that still run count as bad ones, so that parallel suggestions keep apart.
             startup = min(10, max(1, config.trials // 3))
-            return BoundedTPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                return BoundedTPESampler(
+                    seed=seed,
+                    n_startup_trials=startup,
+                    n_ei_candidates=24,
+                    multivariate=True,
+                    group=True,
+                    warn_independent_sampling=False,
+                    constant_liar=True,
+                )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler: optuna.samplers.BaseSampler = _CLASSES[name](seed=seed)
@@ -60,7 +74,7 @@ def check_sampler(config: StudyConfig, space: Space) -> None:
     Raises:
         InputError: an unknown sampler, or one that cannot serve this space or these objectives.
     """
-    study = _study_in_memory(config)
+    study = _study_in_memory(config, space)
     try:
         for score in range(3):
             trial = study.ask()
@@ -74,7 +88,7 @@ def check_sampler(config: StudyConfig, space: Space) -> None:
 
 def sample_trials(config: StudyConfig, space: Space, count: int) -> Iterator[dict[str, Any]]:
     """`count` assignments that the study's sampler suggests after the baselines, before it knows any result."""
-    study = _study_in_memory(config)
+    study = _study_in_memory(config, space)
     planned = planned_points(config, space)
     for number in range(count):
         study.enqueue_trial(space.stored(planned[number % len(planned)]))
@@ -90,7 +104,7 @@ def planned_points(config: StudyConfig, space: Space) -> list[dict[str, Any]]:
     return space.enumerate() if config.search.sampler == "grid" else space.grid_points()
 
 
-def _study_in_memory(config: StudyConfig) -> optuna.Study:
+def _study_in_memory(config: StudyConfig, space: Space) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = build_sampler(config.search, session=0)
+    sampler = build_sampler(config.search, space, session=0)
     return optuna.create_study(directions=["maximize"] * len(config.objectives), sampler=sampler)

@@ -1,0 +1,1 @@
+"""What chooses the next configuration of a study. Optuna is used here."""
