@@ -17,7 +17,7 @@ from tune_seg._commands import CONTINUES, reported, run
 from tune_seg._package import STUDIES
 from tune_seg.cli import examples_and_presets
 from tune_seg.errors import InputError
-from tune_seg.study.files import CONFIGURATION, PACKS, directory_of
+from tune_seg.study.files import CONFIGURATION, PACKS, directory_of, existing_study
 from tune_seg.study.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = {
     "trials": ("search.trials",),
+    "hours": ("search.hours",),
     "epochs": ("training.epochs",),
     "cpus_per_trial": ("training.threads", "compute.cpus_per_trial"),
     "gpus_per_trial": ("compute.gpus_per_trial",),
@@ -37,6 +38,9 @@ _OPTIONS = {
     "mlflow_uri": ("mlflow_uri",),
 }
 """The options that are short for keys of the configuration."""
+
+_AS_MANY_AS_TIME = 10_000
+"""Trials of a study whose hours alone are given."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,6 +95,10 @@ def _requested(arguments: argparse.Namespace) -> list[_Request]:
     requests = []
     for data, dataset in zip(arguments.data or [None], sets or [None], strict=True):
         config = load_config(preset, data=data, overrides=overrides)
+        if arguments.like is not None:
+            from tune_seg.study.like import like_study
+
+            config = like_study(config, existing_study(arguments.like, arguments.studies or STUDIES))
         requests.append(_Request(config, directory_of(preset, **named, dataset=dataset), dataset))
     return requests
 
@@ -108,6 +116,8 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     for key, value in map(parse_assignment, arguments.set):
         values.pop(key, None)
         values[key] = value
+    if arguments.hours is not None and "search.trials" not in values:
+        values["search.trials"] = _AS_MANY_AS_TIME
     return values
 
 
@@ -222,6 +232,12 @@ def parser() -> Parser:
         help="the folder with the images, whose layout is detected; NAME=ROOT for each data set of a published table",
     )
     parser.add_argument("--trials", type=int, metavar="N", help="how many trials the study has")
+    parser.add_argument(
+        "--hours", type=float, metavar="H", help="end after H hours; without --trials as many trials as they allow"
+    )
+    parser.add_argument(
+        "--like", metavar="STUDY", help="try what won in another study first: its name in --studies DIR, or its folder"
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help="how many epochs a trial has that runs to its end")
     parser.add_argument("--study", metavar="NAME", help="the name of the study (default: that of CONFIG)")
     parser.add_argument(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tune_seg.config.base import Fraction, Integer, NonNegative, Number, Positive, Section, Seed
+from tune_seg.config.base import AboveZero, Fraction, Integer, NonNegative, Number, Positive, Section, Seed
 from tune_seg.config.data import DataConfig
 from tune_seg.config.keys import set_key
 from tune_seg.config.parsing import parse
@@ -68,6 +68,14 @@ class SearchConfig(Section):
 
     whole_epochs: bool = False
     """Round schedules and keyframes to whole epochs, so that more trials begin alike and share what was computed."""
+
+    portfolio: str | tuple[dict[str, Any], ...] | None = None
+    """Settings that were good elsewhere, tried after the baselines: the name of a [portfolio](search-space.md#portfolios), a
+    YAML file with a list like `baselines`, or that list. null: none, as with `none`."""
+
+    hours: AboveZero | None = None
+    """No trial begins that would not end within so many hours of the command's start; `--hours H` sets it. The share of the
+    trials that is kept for repeats is kept of the hours too. null: `trials` alone ends the study."""
 
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     """Which trials are stopped before their last epoch."""

@@ -33,6 +33,7 @@ class Study:
         studies: the folder in which studies are kept, each in a folder of its name; by default `studies`. With the
             `study.yaml` of a study and no `name` that study is continued where it is.
         overrides: values by dotted key, as `--set` gives them; a key that is set no longer varies.
+        like: another study, by its name in `studies` or its folder; what won there is tried first.
 
     Attributes:
         config: the configuration.
@@ -57,6 +58,7 @@ class Study:
         name: str | None = None,
         studies: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
+        like: str | Path | None = None,
     ) -> None:
         from tune_seg.study.configuration import load_config, read_values, split_data
 
@@ -67,6 +69,10 @@ class Study:
             dataset, _ = split_data(str(data), read_values(given).get("datasets", {}))
             self.directory = directory_of(file, name=name, studies=studies, dataset=dataset)
         self.config = load_config(given, data=data, overrides=overrides)
+        if like is not None:
+            from tune_seg.study.like import like_study
+
+            self.config = like_study(self.config, existing_study(str(like), self.directory.parent))
 
     def __repr__(self) -> str:
         """The study's name, its folder, and how many of its trials are over for good, for a person."""

@@ -1,5 +1,6 @@
 """What a study will take of the disk: said before it starts, from the size of its models, and compared with what is free."""
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ _MLFLOW_BYTES_AN_EPOCH: Final = 29_000
 """Of an MLflow database, for each epoch of a trial."""
 _BYTES_AN_IMAGE: Final = 300
 """Of the counts of a validation image."""
+_FASTEST_EPOCH: Final = 1.0
+"""Seconds that an epoch takes at least, where hours and not a number of trials end a study."""
 _SAMPLES: Final = 64
 """Configurations that are drawn to see which beginnings trials may share."""
 _STATES_A_SLOT: Final = 2
@@ -194,6 +197,9 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
     config = plan.config
     probes = plan.space.probes
     at_once = min(slots or config.compute.max_concurrent or _cores(config.training.threads or 1), plan.trials)
+    trials = plan.trials
+    if config.search.hours is not None:
+        trials = min(trials, math.ceil(config.search.hours * 3600 / config.training.epochs / _FASTEST_EPOCH) * at_once)
     state = model.weights + max(_OPTIMIZER_NUMBERS[probe.training.optimizer] for probe in probes) * model.trained
     data = TrainingData("", config.data.size, plan.train_images, plan.dataset.channels)
     extended = any(can_be_extended(probe, data) for probe in probes)
@@ -201,7 +207,7 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
     budget = 0 if store is None else round(config.compute.store_gb * 1e9)
     answers = config.compute.store_gb and (plan.repeats or plan.repeats_itself)
     val_images = len(plan.dataset.samples) - plan.train_images
-    epochs = plan.trials * config.training.epochs
+    epochs = trials * config.training.epochs
     folder, tracking = plan.directory.parent, _tracking_folder(config.mlflow_uri, plan.directory)
     return DiskNeed(
         weights=Alike(_kept(plan) if budget else 0, state if extended else model.weights),
@@ -209,7 +215,7 @@ def disk_need(plan: Plan, model: "ModelSize", slots: int | None = None) -> DiskN
         models=Alike(2 if answers and (extended or config.compute.store is not None) else 0, model.weights),
         states=Alike(_shared(plan, data) if budget else 0, state),
         running=at_once * _STATES_A_SLOT * state if budget else 0,
-        results=_BYTES_A_STUDY + epochs * _BYTES_AN_EPOCH + plan.trials * val_images * _BYTES_AN_IMAGE,
+        results=_BYTES_A_STUDY + epochs * _BYTES_AN_EPOCH + trials * val_images * _BYTES_AN_IMAGE,
         mlflow=0 if tracking is None else _MLFLOW_BYTES_A_STUDY + epochs * _MLFLOW_BYTES_AN_EPOCH,
         packs=sum(_packed_bytes(dataset, config.data.size) for dataset in (plan.dataset, plan.test) if dataset is not None),
         budget=budget,

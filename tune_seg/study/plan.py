@@ -14,6 +14,7 @@ from tune_seg.study.budget import grid_trials, repeats_of
 from tune_seg.study.configurations import REPEATED
 from tune_seg.study.files import ANOTHER_NAME, PACKS
 from tune_seg.study.samplers.build import check_sampler, planned_points
+from tune_seg.study.search_space.portfolio import Portfolio, portfolio_of, resolved_portfolio
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.trajectory import weights_identity
 
@@ -60,6 +61,11 @@ class Plan:
         points = self.planned or self.config.baselines
         return [point for point in points if self.space.is_complete(point)][: self.searched]
 
+    @cached_property
+    def portfolio(self) -> Portfolio:
+        """What is tried after the baselines because it was good elsewhere; of a grid nothing."""
+        return Portfolio() if self.config.search.sampler == "grid" else portfolio_of(self.space)
+
     @property
     def repeats_itself(self) -> bool:
         """Whether the search is a grid over seeds or folds, which repeats its configurations itself."""
@@ -80,17 +86,32 @@ class Plan:
         """How many trials the study has at most."""
         return self.searched + self.repeats
 
+    @property
+    def _at_most(self) -> str:
+        hours = self.config.search.hours
+        return "" if hours is None else f"as many as end in {hours:g} hours, at most "
+
+    @property
+    def _first(self) -> str:
+        """What comes before the sampler chooses, in a line or more; empty where that are baselines alone."""
+        found = self.portfolio
+        if not found.assignments and not found.left_out:
+            return ""
+        listed = len(found.assignments) + len(found.left_out)
+        left_out = "".join(f"  left out: {why}\n" for why in found.left_out)
+        return f"portfolio: {len(found.assignments)} of its {listed} settings are tried first\n{left_out}"
+
     def __repr__(self) -> str:
         """What will run, for a person."""
         epochs = self.config.training.epochs
         varied = "\n".join(f"  {line}" for line in str(self.space).splitlines()) or "  nothing"
         return (
             f"study: {self.directory}\n"
-            f"trials: {self.trials}, up to {epochs} epochs each, on {self.train_images} training images\n"
+            f"trials: {self._at_most}{self.trials}, up to {epochs} epochs each, on {self.train_images} training images\n"
             f"of these: {self.searched} to search, {self.repeats} to repeat the best and plain cross entropy\n"
             f"objective: {', '.join(self.config.objectives)}\n"
             f"training steps: {self.steps_per_trial} per trial, up to {self.trials * self.steps_per_trial} in all\n"
-            f"varied:\n{varied}"
+            f"{self._first}varied:\n{varied}"
         )
 
 
@@ -107,6 +128,7 @@ def plan_study(config: StudyConfig, directory: Path, *, quick: bool = False) -> 
     Raises:
         InputError: the configuration, the space, or the layout of the data is wrong.
     """
+    config = resolved_portfolio(config)
     space = Space(config)
     planned_points(config, space)
     check_sampler(config, space)

@@ -1,4 +1,4 @@
-"""The presets: the search spaces that come with the package."""
+"""The presets, which are search spaces, and the portfolios that come with the package."""
 
 from pathlib import Path
 from typing import Final
@@ -11,9 +11,18 @@ DEFAULT: Final = "default"
 
 def presets() -> dict[str, Path]:
     """The file of each preset, by its name."""
+    return {path.stem: path for path in sorted(folder().glob("*.yaml"))}
+
+
+def portfolios() -> dict[str, Path]:
+    """The file of each portfolio, by its name: a list of settings that were good elsewhere."""
+    return {path.stem: path for path in sorted((folder() / "portfolios").glob("*.yaml"))}
+
+
+def folder() -> Path:
+    """Where the presets lie."""
     installed, checkout = PACKAGE / "search_spaces", PACKAGE.parent / "search_spaces"
-    folder = installed if installed.is_dir() else checkout
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return installed if installed.is_dir() else checkout
 
 
 def summary(path: Path) -> str:

@@ -26,6 +26,7 @@ from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
 from tune_seg.study.configurations import known_score
 from tune_seg.study.confirmation import Confirmation
+from tune_seg.study.deadline import Deadline, time_for
 from tune_seg.study.files import JOURNAL
 from tune_seg.study.images import write_images
 from tune_seg.study.journal import JournalReader, StudyJournal
@@ -33,6 +34,7 @@ from tune_seg.study.pace import Pace
 from tune_seg.study.record import Record, State
 from tune_seg.study.samplers._optuna_private import open_trial, trial_id
 from tune_seg.study.samplers.build import build_sampler, planned_points
+from tune_seg.study.search_space.portfolio import portfolio_of
 from tune_seg.study.search_space.space import Space
 from tune_seg.training.result import EpochResult
 
@@ -56,6 +58,9 @@ _MAX_DUPLICATES = 100
 _MAX_FAILURES_WITHOUT_RESULT = 3
 """Failed trials after which a study ends in which none has finished an epoch."""
 
+_RECENT = 20
+"""Trials whose time tells what the next one will take."""
+
 _MAX_HELD_BACK_PER_SLOT = 2
 """Trials per slot that may be open and held back: more would be chosen with too little known."""
 
@@ -76,6 +81,10 @@ class Records:
             :func:`tune_seg.study.samplers.build.planned_points`.
         confirmation: which configurations are repeated once the search has ended; None: none is.
         search: whether the search goes on where it has not ended yet.
+        deadline: until when trials may run; None: as long as it takes.
+
+    Attributes:
+        out_of_time: whether trials were left out because they would not have ended in time.
     """
 
     def __init__(
@@ -87,11 +96,14 @@ class Records:
         confirmation: Confirmation | None = None,
         *,
         search: bool = True,
+        deadline: Deadline | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
         self._space = space
         self._confirmation = confirmation
+        self._deadline = deadline
+        self.out_of_time = False
         self._path = directory / JOURNAL
         self._journal = StudyJournal(self._path)
         self._storage = JournalStorage(self._journal)
@@ -133,6 +145,9 @@ class Records:
             self._load(trial)
         self._hopeful = any(record.history for record in self.trials.values())
         self._points = planned_points(config, space) if points is None else points
+        # what was good elsewhere and has not been tried yet; a grid has its own points
+        good = () if config.search.sampler == "grid" else portfolio_of(space).assignments
+        self._portfolio = [each for each in good if not any(_has(record, each) for record in self.trials.values())]
         # the grid sampler runs each point once: those that neither a trial nor a baseline to come has are left
         self._left = {_key(point): point for point in self._points} if config.search.sampler == "grid" else None
         self.searched = (
@@ -154,6 +169,19 @@ class Records:
         return self.searched + self._confirmation.planned(records)
 
     @property
+    def expected(self) -> tuple[int, int]:
+        """How many trials the search will have, and how many repeats: no more than there is time for."""
+        search, repeats = self.searched, self.target - self.searched
+        cost = self._whole_trial
+        if self._deadline is None or not cost:
+            return search, repeats
+        now, begun = time.monotonic(), len(self.trials)
+        of_search = self._slots * max(0.0, self._deadline.search - now) / cost
+        of_repeats = self._slots * max(0.0, self._deadline.end - max(now, self._deadline.search)) / cost
+        known = sum(record.repeat for record in list(self.trials.values()))
+        return min(search, begun - known + int(of_search)), min(repeats, known + int(of_repeats))
+
+    @property
     def to_sample(self) -> int:
         """How many trials the search has yet to ask for."""
         return max(0, self.searched - self._asked)
@@ -172,9 +200,11 @@ class Records:
 
     @property
     def planned(self) -> list[TrialConfig]:
-        """What is still to be handed out and known: baselines that leave nothing open, and the points of a grid."""
+        """What is still to be handed out and known: baselines and a portfolio that leave nothing open, the points of a
+        grid."""
         baselines = [point for point in self.config.baselines[self._asked : self.searched] if self._space.is_complete(point)]
-        points = islice((self._left or {}).values(), max(0, self.to_sample - self._baselines_to_come))
+        listed = [*(self._left or {}).values(), *(each for each in self._portfolio if self._space.is_complete(each))]
+        points = islice(listed, max(0, self.to_sample - self._baselines_to_come))
         return [self.config.trial(point) for point in (*baselines, *points)]
 
     def needs_weights(self, record: Record) -> bool:
@@ -353,7 +383,7 @@ class Records:
                 if stop.is_set():
                     return
                 remaining = 0 if self._hopeless or self._error else self.to_sample
-                if len(self._ready) >= self._pace.ahead(self._slots, remaining):
+                if len(self._ready) >= self._pace.ahead(self._slots, remaining) or self._search_is_over():
                     self._changed.wait()
                     continue
                 try:
@@ -371,6 +401,8 @@ class Records:
             self._ready.remove(free[0])
             return free[0]
         while self._asked < self.searched and len(self._ready) < self._most_ready:
+            if self._search_is_over():
+                break
             record = self._new()
             if record is None:
                 continue
@@ -393,8 +425,25 @@ class Records:
         if self._confirmation is None or any(record.state is State.FAILED for record in self.trials.values()):
             return ()
         found = self._confirmation.next_round(list(self.trials.values()))
+        if found and self._deadline is not None:
+            rounds = math.ceil(len(found) / self._slots)
+            if not time_for(rounds * self._whole_trial, self._deadline.end):
+                self.out_of_time, found = True, []
         self._decided = not found
         return found
+
+    def _search_is_over(self) -> bool:
+        """Whether another trial of the search would not end in time; the search then has those that it has."""
+        if self._deadline is None or time_for(self._whole_trial, self._deadline.search):
+            return False
+        self.out_of_time, self.searched = True, self._asked
+        return True
+
+    @property
+    def _whole_trial(self) -> float:
+        """How many seconds a trial takes that computes all of its epochs; 0 as long as none has ended."""
+        ended = [each for each in list(self.trials.values()) if each.state is State.COMPLETED and not each.replayed]
+        return max((each.seconds for each in ended[-_RECENT:]), default=0.0)
 
     @property
     def _most_ready(self) -> int:
@@ -454,13 +503,14 @@ class Records:
         return record
 
     def _fixed(self, number: int) -> Mapping[str, Any]:
-        """What is not left to the sampler: a baseline first, then the points of the grid in turn."""
+        """What is not left to the sampler: a baseline first, then the portfolio, with the points of the grid in turn."""
         baselines = self.config.baselines
         if number < len(baselines):
             return baselines[number]
         if self._left is not None:
             return next(iter(self._left.values()))
-        return self._points[self._turn(number)]
+        point = self._points[self._turn(number)]
+        return {**point, **self._portfolio.pop(0)} if self._portfolio else point
 
     def _turn(self, number: int) -> int:
         """Which of the points a trial takes: each in turn, without those that are used up."""
@@ -580,6 +630,11 @@ def _for_people(record: Record) -> dict[str, str | float]:
 
 def _is_of_the_search(trial: FrozenTrial) -> bool:
     return trial.state is not TrialState.WAITING and not {_REPEAT, _DUPLICATE} & trial.user_attrs.keys()
+
+
+def _has(record: Record, values: Mapping[str, Any]) -> bool:
+    """Whether a trial of the search has these values."""
+    return not record.repeat and all(record.assignment.get(key) == value for key, value in values.items())
 
 
 def _key(assignment: Mapping[str, Any]) -> str:

@@ -18,8 +18,10 @@ from tune_seg.study.budget import repeats_of
 from tune_seg.study.configuration import load_config
 from tune_seg.study.confirmation import Answer, Confirmation
 from tune_seg.study.contents import read_study
+from tune_seg.study.deadline import Deadline
 from tune_seg.study.elsewhere import Call, Elsewhere, reason
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, STORE, TEXT_REPORT
+from tune_seg.study.growing import grow_study
 from tune_seg.study.html.pictures import Examples, examples_or_why_none
 from tune_seg.study.html.write import write_page
 from tune_seg.study.kept_weights import begun_with, clear_weights
@@ -114,10 +116,11 @@ def run_study(
         InputError: the data, the model, the resources or the study directory are not what the study needs.
     """
     began = time.perf_counter() if profile_from is None else profile_from
+    session_began = time.monotonic()
     with locked(plan.directory):
         with prepared(plan, console, search=more is None) as ready:
             profile = Profile(ready.slots, began)
-            outcome = _session(ready, console, profile, more, events)
+            outcome = _session(ready, console, profile, more, events, session_began)
         if profile_from is not None:
             profile.write(plan.directory / PROFILE)
             console.print(profile.table())
@@ -152,13 +155,20 @@ def confirm_study(
     return run_study(plan, console, more=more, events=events)
 
 
-def _session(ready: Prepared, console: Console, profile: Profile, more: More | None, events: Events | None) -> Outcome:
+def _session(
+    ready: Prepared, console: Console, profile: Profile, more: More | None, events: Events | None, began: float
+) -> Outcome:
     config, directory, packed = ready.config, ready.directory, ready.packed
     if more is None:  # what is said to `tune-seg confirm` is for that session alone
+        if grow_study(directory, ready.space):
+            say(console, "The search space has grown: the study goes on with the trials that it has.")
         write_study(config, directory / CONFIGURATION)
     data = TrainingData.of(packed)
     confirmation = _confirmation(ready, more)
-    records = Records(directory, config, ready.space, _points(ready, data), confirmation, search=more is None)
+    searches, space = more is None, ready.space
+    deadline = Deadline.of(config, space, began) if searches else None
+    points = _points(ready, data)
+    records = Records(directory, config, space, points, confirmation, search=searches, deadline=deadline)
     uri = config.mlflow_uri or default_uri(directory)
     tracker = Tracker(uri, directory, records.study_id, config, class_names=packed.class_names)
     progress = StudyProgress(config, ready.slots, lambda: _planned(records, confirmation), data)
@@ -198,6 +208,8 @@ def _session(ready: Prepared, console: Console, profile: Profile, more: More | N
     say_where(console, directory, tracker, finished=ended.finished)
     say_disk(console, config, directory)
     say_failures(console, records)
+    if records.out_of_time:
+        say(console, f"Time: {config.search.hours:g} hours are over. The same command goes on for as many again.")
     if ended.finished:
         opened = scored.test is not None
         say_next(console, next_lines(config, directory, ended.found, answer, ended.cost, asked=ended.asked, opened=opened))
@@ -249,7 +261,8 @@ def _concluded(ended: _Ended, console: Console, tracker: Tracker) -> Scored:
 
 
 def _planned(records: Records, confirmation: Confirmation) -> Planned:
-    return Planned(records.searched, records.target - records.searched, more=confirmation.budget is None)
+    search, repeats = records.expected
+    return Planned(search, repeats, more=confirmation.budget is None)
 
 
 def _shown(ready: Prepared, records: Records, confirmation: Confirmation, profile: Profile) -> Session:

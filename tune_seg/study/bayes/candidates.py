@@ -26,7 +26,7 @@ def neighbour(space: Space, rng: random.Random, fixed: Mapping[str, Any], good: 
         if varied.key in fixed:
             return fixed[varied.key]
         kept = good.get(varied.key)
-        if varied.key not in moved and kept is not None and _allowed(varied, values, kept):
+        if varied.key not in moved and kept is not None and varied.allows(kept, values):
             return kept
         if kept is None or isinstance(varied.domain, Choice):
             return _drawn(varied, values, rng)
@@ -38,13 +38,6 @@ def neighbour(space: Space, rng: random.Random, fixed: Mapping[str, Any], good: 
 def _drawn(varied: VariedKey, values: Mapping[str, Any], rng: random.Random) -> Any:
     domain = varied.domain
     return rng.choice(domain.values) if isinstance(domain, Choice) else domain.at(rng.random(), varied.ends(values))
-
-
-def _allowed(varied: VariedKey, values: Mapping[str, Any], value: Any) -> bool:
-    if isinstance(varied.domain, Choice):
-        return value in varied.domain.values
-    low, high = varied.ends(values)
-    return low <= value <= high
 
 
 def _stepped(domain: Range, ends: Sequence[float], value: float, rng: random.Random) -> float:

@@ -20,6 +20,7 @@ from tune_seg.metric_names import OBJECTIVES
 from tune_seg.study.configurations import REPEATED, configuration_id, configurations
 from tune_seg.study.confirmation import Answer
 from tune_seg.study.files import ANOTHER_NAME
+from tune_seg.study.growing import narrowed
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
 
@@ -93,8 +94,9 @@ def write_study(config: StudyConfig, path: Path) -> None:
 def check_same_study(config: StudyConfig, path: Path) -> None:
     """Raise an error if the study that `path` describes has another configuration.
 
-    What does not change a trial's result may differ: the number of trials, how many run at once and where, the tracking
-    server, the published table (`paper`), and where the data (equal in content) lie.
+    What does not change a trial's result may differ: the number of trials, the hours and the portfolio, how many run at once
+    and where, the tracking server, the published table (`paper`), and where the data (equal in content) lie. The space may
+    have grown (:mod:`tune_seg.study.growing`).
 
     Raises:
         InputError: naming every key that differs.
@@ -114,11 +116,13 @@ def check_same_study(config: StudyConfig, path: Path) -> None:
     # a study of before the contents of files were noted has none; another file is another `model.weights`
     open_yet |= {key for key in before.keys() ^ now.keys() if key.startswith("files.")}
     different = [key for key in {**before, **now} if before.get(key) != now.get(key) and key not in open_yet]
+    lost = narrowed(described, config)
     if "data.content" in different or "data.test_content" in different:  # which are hashes: say why, where that is known
         before, now = ({**keys, **_data_keys(of)} for keys, of in ((before, described), (now, config)))
         different += [key for key in _data_keys(config) if before.get(key) != now[key]]
-    if different:
-        lines = "\n".join(f"  {_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different)
+    if different or lost:
+        changed = [f"{_called(key)}: {before.get(key)} in the study, {now.get(key)} now" for key in different]
+        lines = "\n".join(f"  {line}" for line in [*changed, *lost])
         raise InputError(
             f"{path.parent} holds a study with a different configuration:\n{lines}\n"
             f"Give the new study {ANOTHER_NAME}, or put the keys back to continue this one."
@@ -215,8 +219,8 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _identity(config: StudyConfig) -> dict[str, Any]:
-    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "paper"})
-    search = config.search.model_dump(mode="json", exclude={"trials", "confirm"})
+    values = config.model_dump(mode="json", exclude={"compute", "mlflow_uri", "data", "search", "space", "paper"})
+    search = config.search.model_dump(mode="json", exclude={"trials", "hours", "portfolio", "confirm"})
     data = config.data
     return flatten({**values, "search": search, "data": {"content": data.content, "test_content": data.test_content}})
 

@@ -86,12 +86,7 @@ def _completed(walk: Walk, keys: Sequence[str], baseline: Mapping[str, Any], rng
 
 
 def _check_value(varied: VariedKey, value: Any, values: Mapping[str, Any]) -> None:
-    if isinstance(varied.domain, Choice):
-        inside = value in varied.domain.values
-    else:
-        low, high = varied.ends(values)
-        inside = isinstance(value, int | float) and low <= value <= high
-    if not inside:
+    if not varied.allows(value, values):
         raise InputError(f"baselines: {varied.key} cannot be {value!r} in the space: {varied.domain}")
 
 

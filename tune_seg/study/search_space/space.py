@@ -84,6 +84,27 @@ class Space:
         """Whether `assignment` has a value for every key that is sampled where its others hold."""
         return self.walk(lambda varied, values: assignment.get(varied.key)).keys() <= assignment.keys()
 
+    def known(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What dotted `values` of another study say of the keys that are sampled here; of other keys nothing.
+
+        A value that is not of this space is among them, so that it can be said.
+        """
+        found = {}
+
+        def choose(varied: VariedKey, chosen: Mapping[str, Any]) -> Any:
+            value = values.get(varied.key)
+            if value is not None:
+                found[varied.key] = value
+            return value if value is not None and varied.allows(value, chosen) else varied.first(chosen)
+
+        self.walk(choose)
+        return found
+
+    def completed(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """An assignment of before the space gained keys, with the values that these had then: those of the configuration."""
+        whole = self.walk(lambda varied, values: assignment.get(varied.key, self.defaults.get(varied.key)))
+        return {**assignment, **{key: value for key, value in whole.items() if key not in assignment and value is not None}}
+
     def stored(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
         """`assignment` as Optuna holds it, to be given as fixed values."""
         return {key: stored(value) for key, value in assignment.items()}

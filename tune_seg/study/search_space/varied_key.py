@@ -10,6 +10,7 @@ from tune_seg.errors import InputError
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,33 @@ class VariedKey:
         low, high = self.ends(values)
         return range(round(low), round(high) + 1)
 
+    def allows(self, value: Any, values: Mapping[str, Any]) -> bool:
+        """Whether it can be `value`, given the values of the keys before it."""
+        if isinstance(self.domain, Choice):
+            return value in self.domain.values
+        low, high = self.ends(values)
+        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+    def first(self, values: Mapping[str, Any]) -> Any:
+        """One of its values, the same each time."""
+        return self.domain.values[0] if isinstance(self.domain, Choice) else self.domain.rounded(self.ends(values)[0])
+
     def from_stored(self, value: Any) -> Any:
         """A value of the key, as Optuna stores it (:func:`stored`)."""
         if not isinstance(self.domain, Choice):
             return value
         return next((each for each in self.domain.values if stored(each) == value), value)
+
+    def distribution(self, values: Mapping[str, Any]) -> "BaseDistribution":
+        """What it is to Optuna, given the values of the keys before it."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if isinstance(self.domain, Choice):
+            return CategoricalDistribution([stored(value) for value in self.domain.values])
+        low, high = self.ends(values)
+        if self.domain.integer:
+            return IntDistribution(round(low), round(high), log=self.domain.log)
+        return FloatDistribution(low, high, log=self.domain.log)
 
     def suggest(self, trial: "optuna.trial.BaseTrial", values: Mapping[str, Any]) -> Any:
         """Let `trial` suggest a value."""
