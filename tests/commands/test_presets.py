@@ -39,7 +39,7 @@ def trials(config: StudyConfig) -> list[tuple[dict[str, Any], TrialConfig]]:
 
 
 def test_there_is_a_preset_for_every_table() -> None:
-    assert {*presets()} == {"default", "gamma_acw", "loss_program", "loss_schedule", "pareto", *names()}
+    assert {*presets()} == {"default", "gamma_acw", "loss_and_rate", "loss_program", "loss_schedule", "pareto", *names()}
 
 
 @pytest.mark.parametrize("name", presets())

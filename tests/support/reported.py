@@ -17,8 +17,8 @@ from tune_seg.training.result import ScaledScores
 def record(
     number: int, score: float, state: State = State.COMPLETED, epochs: int = 3, *, repeat: bool = False, **values: Any
 ) -> Record:
-    """A trial whose every score is `score`; `end`, `gamma` and `seed` set its configuration, other values its scores."""
-    keys = {"end": "loss.end", "gamma": "loss.gamma", "seed": "training.seed"}
+    """A trial whose every score is `score`; `end`, `gamma`, `seed` and `lr` set its configuration, others its scores."""
+    keys = {"end": "loss.end", "gamma": "loss.gamma", "seed": "training.seed", "lr": "training.lr"}
     assignment = {key: values.pop(name) for name, key in keys.items() if name in values}
     config = parse(StudyConfig, {}).trial(assignment)
     recalls = values.pop("class_recall", [0.9, 0.5, 0.1])

@@ -32,6 +32,7 @@ from tune_seg.study.output.answer import (
     test_lines,
     undefined_lines,
 )
+from tune_seg.study.output.learning_rates import rate_lines
 from tune_seg.study.output.missed import missed_lines
 from tune_seg.study.output.next_step import next_lines
 from tune_seg.study.output.report import training_cost, warning_lines, without_verdict
@@ -158,6 +159,7 @@ def _answered(study: StudyContents) -> Answered:
         lines += [] if with_temperature is None else [with_temperature]
         lines += [*adjusted_lines(answer), *diverged_lines(answer), *undefined_lines(answer, study.objective)]
         lines += [*apart_lines(answer, study.objective, config.search.confirm.margin), *front_lines(answer)]
+        lines += rate_lines(config, study.records, answer)
         if scored.test is not None:
             lines += [line.strip() for line in test_lines(answer, study.objective, scored.test)]
         lines += warning_lines(scored)

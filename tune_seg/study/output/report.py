@@ -32,6 +32,7 @@ from tune_seg.study.output.answer import (
     undefined_lines,
 )
 from tune_seg.study.output.fitting import fits, fitting_table, heading
+from tune_seg.study.output.learning_rates import rate_lines
 from tune_seg.study.output.missed import missed_lines
 from tune_seg.study.output.sentence import PLAIN, Cost, called, temperature_line, verdict_text
 from tune_seg.study.output.words import cell, labels, settings_of
@@ -131,6 +132,7 @@ def report_blocks(
         yield from without_verdict(completed, plain, config.objectives, names)
     else:
         yield from _verdict(console, config, answer, surroundings, training_cost(records, surroundings.slots))
+        yield from rate_lines(config, records, answer)
     if plain is not None:
         others = [each for each in completed if each is not plain]
         taken = None if answer is None or front else answer.verdict.recommended  # of a front nothing is recommended
