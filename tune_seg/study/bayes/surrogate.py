@@ -137,6 +137,7 @@ class _Likeness:
     """
 
     def __init__(self, rows: np.ndarray, others: np.ndarray, of_choices: np.ndarray, scales: np.ndarray) -> None:
+        self._of_choices = of_choices
         self._apart: list[np.ndarray] = []
         for column, of_others, choice in zip(rows.T, others.T, of_choices, strict=True):
             if choice:
@@ -145,15 +146,21 @@ class _Likeness:
                 a, b = (np.where(each == INACTIVE, 0.5, each) for each in (column, of_others))
                 self._apart.append(4.0 * (a[:, None] - b) ** 2)
         self._scaled = [np.exp(scale) * apart for scale, apart in zip(scales, self._apart, strict=True)]
-        self._alike = [np.exp(-scaled) for scaled in self._scaled]
+        self._alike = [self._likeness(key, scale) for key, scale in enumerate(scales)]
         self._sum = np.sum(self._scaled, axis=0)
         self._main = np.sum(self._alike, axis=0)
+
+    def _likeness(self, key: int, scale: float) -> np.ndarray:
+        if self._of_choices[key]:  # exp of 0 or of one other number
+            alike: np.ndarray = 1.0 - (1.0 - np.exp(-np.exp(scale))) * self._apart[key]
+            return alike
+        return np.exp(-np.exp(scale) * self._apart[key])
 
     def scale(self, key: int, scale: float) -> tuple[np.ndarray, ...]:
         """Change the logarithm of a key's scale; what :meth:`restore` takes to have it as it was."""
         before = self._scaled[key], self._alike[key], self._sum, self._main
         scaled = np.exp(scale) * self._apart[key]
-        alike = np.exp(-scaled)
+        alike = self._likeness(key, scale)
         self._sum, self._main = self._sum - before[0] + scaled, self._main - before[1] + alike
         self._scaled[key], self._alike[key] = scaled, alike
         return before

@@ -1,0 +1,1 @@
+"""Searches replayed against the recorded table, see `../replay.py`."""
