@@ -127,13 +127,10 @@ def test_a_proposal_is_run_as_the_nearest_recorded_configuration() -> None:
     assert not nearest.has_categories(WCE | {"acw": True})
 
 
-def test_two_proposals_draw_seeds_of_their_own_and_the_same_one_the_same() -> None:
+def test_all_trainings_of_a_replay_have_its_seed() -> None:
     of_task = task()
-    gammas = [of_task.training(FOCAL | {"loss.gamma": 2.0 + step / 100}, 0) for step in range(20)]
-    ce = [of_task.training(CE | {"loss.gamma": 1.0 + step}, 0).scores[-1] for step in range(20)]
-    assert {each.number for each in gammas} == {2}
-    assert set(ce) == {0.3, 0.5}
-    assert of_task.training(CE, 3).scores == of_task.training(CE, 3).scores
+    assert [of_task.training(CE, draw).scores[-1] for draw in range(4)] == [0.3, 0.5, 0.3, 0.5]
+    assert {of_task.training(FOCAL | {"loss.gamma": gamma}, 1).number for gamma in (1.0, 1.7, 4.0)} == {2}
 
 
 def test_the_portfolio_begins_with_plain_cross_entropy_and_has_no_configuration_twice() -> None:

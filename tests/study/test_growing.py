@@ -23,6 +23,10 @@ SMALL: dict[str, Any] = {
     "loss.gamma": {"float": [1.0, 3.0], "when": {"loss.end": ["focal"]}},
 }
 LARGE: dict[str, Any] = {
+    "loss.kind": {"choice": ["static", "naive"]},
+    "loss.start": {"choice": ["dice"], "when": {"loss.kind": ["naive"]}},
+    "schedule.start": {"float": [0.1, 0.6], "when": {"loss.kind": ["naive"]}},
+    "schedule.end": {"float": ["schedule.start + 0.1", 1.0], "when": {"loss.kind": ["naive"]}},
     "loss.end": {"choice": ["ce", "wce", "focal"]},
     "loss.gamma": {"float": [0.5, 5.0], "when": {"loss.end": ["focal"]}},
     "acw": {"choice": [True, False]},
@@ -53,6 +57,7 @@ def test_the_trials_of_before_are_trials_of_the_larger_space(tmp_path: Path) -> 
     assert len(study.trials) == 6
     for number, record in study.trials.items():
         assert dict(before[number].assignment).items() <= dict(record.assignment).items()
+        assert record.assignment["loss.kind"] == "static"
         assert record.assignment["acw"] is False
         assert record.assignment["training.lr"] == 1e-3
         assert large.is_complete(record.assignment)

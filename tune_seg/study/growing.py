@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from optuna.distributions import CategoricalDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from tune_seg._whole_file import whole_file
 from tune_seg.config import StudyConfig, parse
@@ -101,11 +101,7 @@ def grow_journal(path: Path, space: Space) -> bool:
 
 
 def _grown(lines: Sequence[bytes], space: Space) -> Iterator[bytes]:
-    choices = {
-        varied.key: distribution
-        for varied in space.varied
-        if isinstance(distribution := varied.distribution(space.defaults), CategoricalDistribution)
-    }
+    choices = {varied.key: varied.distribution({}) for varied in space.varied if isinstance(varied.domain, Choice)}
     repeats: set[int] = set()
     for line in lines:
         log = json.loads(line)
@@ -128,12 +124,13 @@ def _grown(lines: Sequence[bytes], space: Space) -> Iterator[bytes]:
             yield line
 
 
-def _with_choices(log: Mapping[str, Any], choices: CategoricalDistribution) -> Mapping[str, Any]:
+def _with_choices(log: Mapping[str, Any], choices: BaseDistribution) -> Mapping[str, Any]:
     before = json_to_distribution(log["distribution"])
     value = before.to_external_repr(log["param_value_internal"])
-    if value not in choices.choices:
+    try:
+        number = choices.to_internal_repr(value)
+    except ValueError:  # a value that a baseline alone had
         return log
-    number = choices.to_internal_repr(value)
     return {**log, "param_value_internal": number, "distribution": distribution_to_json(choices)}
 
 

@@ -1,12 +1,10 @@
 """A recorded task as a world in which a search can be run: what a configuration scores after each epoch, and how long that
 takes.
 
-What a search proposes is run as the recorded configuration nearest to it (:class:`Nearest`). Two proposals that differ are
-two trainings, so each draws one of the recorded seeds: its noise is its own, also where both are run as the same
-configuration.
+What a search proposes is run as the recorded configuration nearest to it (:class:`Nearest`). As in a study all trainings of
+a search have one seed, and repeats have others.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -102,12 +100,8 @@ class Task:
         return cls(name, assignments, scores, np.array([medians[losses[number]] for number in searched]))
 
     def training(self, assignment: Assignment, draw: int) -> "Training":
-        """The training of a proposal; `draw` numbers the replays, and which of the seeds a proposal gets follows from
-        both."""
-        number = self.nearest(assignment)
-        text = json.dumps([draw, dict(assignment)], sort_keys=True).encode()
-        first = int.from_bytes(hashlib.blake2b(text, digest_size=4).digest())
-        return Training(self, number, first % self.seeds)
+        """The training of a proposal in a replay with this number, all of whose trainings have the same seed."""
+        return Training(self, self.nearest(assignment), draw % self.seeds)
 
 
 class Training:
