@@ -147,7 +147,7 @@ def _dry_run(study: _Request) -> list[str]:
         whole = sum(trial.training.epochs for trial in known)
         print(f"\n# computed once where trials have them in common: {epochs} of {whole} epochs remain, {steps} steps")
     print(f"\n# the disk\n{need.line}")
-    of_disk = [problem] if (problem := need.problem) else []
+    of_disk = [problem] if (problem := need.problem) and config.search.hours is None else []
     return of_disk if config.data.root is None else [*of_disk, *_look(study, plan)]
 
 

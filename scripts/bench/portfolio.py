@@ -8,7 +8,7 @@ share of the way from the median of all configurations to the best one.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,14 +26,19 @@ _ITSELF: Final = 0.01
 
 def portfolio(tasks: Sequence[str], size: int = SIZE) -> list[dict[str, Any]]:
     """`size` assignments for the recorded tasks, in the order in which they were chosen."""
-    worth, assignments = [], []
+    worth: list[np.ndarray] = []
+    assignments: list[Mapping[str, Any]] = []
     for name in tasks:
         for objective in OBJECTIVES:
             task = Task.read(name, objective)
             last = task.scores[:, :, -1]
             middle, best = np.median(task.true), task.true.max()
             worth.append((last - middle) / (best - middle))
-            assignments = task.assignments
+            if assignments and assignments != task.assignments:
+                raise SystemExit(
+                    f"the configurations recorded of {name} are not those of {tasks[0]}; record the same of both"
+                )
+            assignments = list(task.assignments)
     units = np.concatenate(worth, axis=1)  # (configurations, tasks x objectives x seeds)
     plain = {"loss.kind": "static", "loss.end": "ce", "acw": False}
     chosen = [assignments.index(plain)]
@@ -43,7 +48,7 @@ def portfolio(tasks: Sequence[str], size: int = SIZE) -> list[dict[str, Any]]:
         gains = np.maximum(units, reached).mean(axis=1) + _ITSELF * units.mean(axis=1)
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))
-    return [assignments[number] for number in chosen]
+    return [dict(assignments[number]) for number in chosen]
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ best of the table.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import multiprocessing
@@ -32,6 +33,9 @@ from replays.ours import Ingredients, Ours
 from replays.plain import ConstantEpochs, RandomSearch
 from replays.table import Task
 
+from tune_seg._package import PACKAGE
+
+HERE: Final = Path(__file__).parent
 SLOTS: Final = (2, 8, 64)
 TRAININGS: Final = {2: 100, 8: 100, 64: 320}
 """How many trainings the time is enough for."""
@@ -102,7 +106,16 @@ def replays(task: str, slots: int, row: str, draws: Sequence[int]) -> list[Cours
 
 def file_of(out: Path, task: str, slots: int, row: str) -> Path:
     """Where the replays of a row are kept."""
-    return out / f"{task}-{slots}-{row.replace(' ', '_').replace(',', '')}.json"
+    return out / f"{task}-{slots}-{row.replace(' ', '_').replace(',', '')}-{_identity(task)}.json"
+
+
+@cache
+def _identity(task: str) -> str:
+    """What is replayed: the table, and the code of the searches. Replays of another table or of other code do not count."""
+    digest = hashlib.blake2b(recorded_task(task).scores.tobytes(), digest_size=4)
+    for path in sorted([*HERE.glob("replays/*.py"), *(PACKAGE / "study" / "bayes").glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def run(out: Path, cells: Sequence[tuple[str, int, str]], count: int, processes: int) -> None:

@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 CASES = [
     (["tune-seg", "lo"], {"losses"}),
-    (["tune-seg", "search", "lo"], {"loss_schedule", "loss_program", "lone.yaml", "lovely"}),
+    (["tune-seg", "search", "lo"], {"loss_and_rate", "loss_schedule", "loss_program", "lone.yaml", "lovely"}),
     (["tune-seg", "search", "--trials", "3", "haus"], set()),
     (["tune-seg", "search", "default", "--tr"], {"--trials"}),
     (["tune-seg", "search", "--data", "lo"], {"lovely"}),

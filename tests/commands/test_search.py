@@ -10,7 +10,18 @@ from tests.support.image_files import numbers, photo, write_image
 from tune_seg.search import main, parser
 
 OPTIONS = {
-    *("--data", "--trials", "--epochs", "--study", "--studies", "--set", "--cpus-per-trial", "--gpus-per-trial"),
+    *(
+        "--data",
+        "--trials",
+        "--hours",
+        "--like",
+        "--epochs",
+        "--study",
+        "--studies",
+        "--set",
+        "--cpus-per-trial",
+        "--gpus-per-trial",
+    ),
     *("--max-concurrent", "--address", "--store", "--store-gb", "--mlflow-uri", "--dry-run", "--json", "--profile"),
 }
 
@@ -18,7 +29,16 @@ OPTIONS = {
 def test_there_is_no_option_but_these() -> None:
     """Whatever else one wants to change is a key of the configuration: add it there, and it is set by `--set`."""
     found = {option for action in parser()._actions for option in action.option_strings}
-    assert found - {"-h", "--help"} == OPTIONS and len(OPTIONS) == 16
+    assert found - {"-h", "--help"} == OPTIONS and len(OPTIONS) == 18
+
+
+def test_hours_alone_decide_how_many_trials_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    config, printed = dry_run(capsys, "default", "--hours", "0.5")
+    assert config["search"]["hours"] == 0.5
+    assert config["search"]["trials"] == 10_000
+    assert "trials: as many as end in 0.5 hours, at most 10000, up to 6 epochs each" in printed
+    config, _ = dry_run(capsys, "default", "--hours", "0.5", "--trials", "40")
+    assert config["search"]["trials"] == 40
 
 
 def dry_run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, Any], str]:

@@ -1,5 +1,6 @@
 """What is repeated after a search, and what follows: the trials are not trained, their scores are drawn."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tune_seg.data import PackedData
 from tune_seg.study.budget import repeats_of
 from tune_seg.study.configurations import configurations
 from tune_seg.study.confirmation import Answer, Confirmation
+from tune_seg.study.deadline import Deadline
 from tune_seg.study.output.answer import diverged_lines
 from tune_seg.study.record import Record, State
 from tune_seg.study.records import Records
@@ -101,6 +103,32 @@ def test_the_verdict_names_what_is_better(tmp_path: Path, packed: PackedData) ->
     assert answer.contenders[answer.verdict.recommended].config.loss.end == "wce"
     assert answer.contenders[answer.reference].config.loss.end == "ce"
     assert answer.verdict.difference.mean == pytest.approx(0.2, abs=0.02)
+
+
+def test_there_are_no_more_repeats_than_there_is_time_for(tmp_path: Path, packed: PackedData) -> None:
+    config = study(40)
+    records = opened(tmp_path, packed, config)
+    run(records, most=24)
+    trials = [*records.trials.values()]
+    confirmation = Confirmation(config, tmp_path, packed, 16, 2)
+    whole = confirmation.next_round(trials)
+    short = confirmation.next_round(trials, at_most=6)
+    assert 4 <= len(short) <= 6 < len(whole)
+    assert any(each["loss.end"] == "ce" for each in short)  # with fewer finalists, and plain cross entropy always
+    assert confirmation.next_round(trials, at_most=0) == []
+
+
+def test_without_time_for_any_repeat_the_study_ends_and_says_so(tmp_path: Path, packed: PackedData) -> None:
+    config, now = study(40), time.monotonic()
+    half = result(1, 0.5).seconds.total / 2
+    assert half > 0
+    records = opened(tmp_path, packed, config, deadline=Deadline(search=now + 1e6, end=now + half))
+    ran = run(records)
+    assert len(ran) == 24 and not any(record.repeat for record in ran)
+    assert records.out_of_time and records.finished
+    later = opened(tmp_path, packed, config)
+    assert not later.finished
+    assert all(record.repeat for record in run(later))
 
 
 def test_plain_cross_entropy_is_trained_where_the_search_never_tried_it(tmp_path: Path, packed: PackedData) -> None:

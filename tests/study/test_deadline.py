@@ -45,6 +45,17 @@ def test_no_trial_begins_that_would_end_too_late(tmp_path: Path) -> None:
     assert late.finished  # as far as the time went
 
 
+def test_a_trial_that_was_chosen_and_not_begun_stays_open_for_the_next_session(tmp_path: Path) -> None:
+    left = asked(records(tmp_path, None))  # by a session that was killed
+    over = Deadline(time.monotonic() - 1.0, time.monotonic() - 1.0)
+    late = records(tmp_path, over)
+    assert late.ask() is None
+    assert late.out_of_time
+    assert late.handed_out_all
+    again = asked(records(tmp_path, None))
+    assert (again.number, again.assignment) == (left.number, left.assignment)
+
+
 def test_the_next_session_has_its_own_hours(tmp_path: Path) -> None:
     over = Deadline(time.monotonic() - 1.0, time.monotonic() - 1.0)
     study = records(tmp_path, over)

@@ -13,7 +13,7 @@ from tests.support.records import asked, run_to_the_end, space
 from tune_seg.errors import InputError
 from tune_seg.study.configurations import configuration_id
 from tune_seg.study.files import CONFIGURATION, JOURNAL
-from tune_seg.study.growing import grow_journal, grow_study, narrowed
+from tune_seg.study.growing import grow_journal, grow_study, grown, narrowed
 from tune_seg.study.output.results import check_same_study, write_study
 from tune_seg.study.records import Records
 from tune_seg.study.search_space.space import Space
@@ -39,7 +39,7 @@ def records(directory: Path, searched: Space) -> Records:
     return Records(directory, searched.config, searched)
 
 
-def grown(directory: Path, trials: int = 6) -> Space:
+def grown_space(directory: Path, trials: int = 6) -> Space:
     """A study of the small space with some trials, and the larger space."""
     small, large = space(SMALL, **VALUES), space(LARGE, **VALUES)
     study = records(directory, small)
@@ -50,7 +50,7 @@ def grown(directory: Path, trials: int = 6) -> Space:
 
 
 def test_the_trials_of_before_are_trials_of_the_larger_space(tmp_path: Path) -> None:
-    large = grown(tmp_path)
+    large = grown_space(tmp_path)
     before = records(tmp_path, space(SMALL, **VALUES)).trials
     assert grow_study(tmp_path, large)
     study = records(tmp_path, large)
@@ -72,7 +72,7 @@ def test_the_trials_of_before_are_trials_of_the_larger_space(tmp_path: Path) -> 
 
 
 def test_optuna_reads_all_parameters_of_old_and_new_trials(tmp_path: Path) -> None:
-    large = grown(tmp_path)
+    large = grown_space(tmp_path)
     grow_study(tmp_path, large)
     study = records(tmp_path, large)
     run_to_the_end(study, asked(study), 0.5)
@@ -84,16 +84,44 @@ def test_optuna_reads_all_parameters_of_old_and_new_trials(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("sampler", ["bayes", "tpe", "random"])
-def test_every_sampler_goes_on(tmp_path: Path, sampler: str) -> None:
-    large = grown(tmp_path)
+def test_every_sampler_goes_on_in_all_of_the_larger_space(tmp_path: Path, sampler: str) -> None:
+    large = grown_space(tmp_path, trials=12)
     grow_study(tmp_path, large)
-    again = space(LARGE, **VALUES | {"search": {"sampler": sampler, "trials": 30}})
+    again = space(LARGE, **VALUES | {"search": {"sampler": sampler, "trials": 80}})
     study = records(tmp_path, again)
-    assert all(again.is_complete(asked(study).assignment) for _ in range(4))
+    gammas = []
+    for number in range(50):
+        record = asked(study)
+        assert again.is_complete(record.assignment)
+        gammas.append(record.assignment.get("loss.gamma"))
+        run_to_the_end(study, record, 0.01 * number)
+    assert any(gamma is not None and not 1.0 <= gamma <= 3.0 for gamma in gammas)
+
+
+def test_a_range_may_depend_on_a_key_that_does_not_vary(tmp_path: Path) -> None:
+    values = VALUES | {"loss": {"kind": "naive", "start": "dice"}, "schedule": {"start": 0.3, "end": 0.9}}
+    small = space(SMALL, **values)
+    run_to_the_end(study := records(tmp_path, small), asked(study), 0.5)
+    write_study(small.config, tmp_path / CONFIGURATION)
+    large = space(SMALL | {"schedule.end": {"float": ["schedule.start + 0.1", 1.0]}}, **values)
+    assert grow_study(tmp_path, large)
+    assert records(tmp_path, large).trials[0].assignment["schedule.end"] == 0.9
+
+
+def test_a_study_that_was_killed_while_it_grew_goes_on_in_either_space(tmp_path: Path) -> None:
+    large = grown_space(tmp_path)
+    grow_study(tmp_path, large)  # and the process ends before `study.yaml` is written
+    small = space(SMALL, **VALUES)
+    assert grow_study(tmp_path, small)
+    assert asked(records(tmp_path, small)).assignment["loss.end"] in ("wce", "focal")
+    assert grow_study(tmp_path, large)
+    write_study(large.config, tmp_path / CONFIGURATION)
+    grown(tmp_path)
+    assert not grow_study(tmp_path, large)
 
 
 def test_nothing_is_written_where_nothing_has_grown(tmp_path: Path) -> None:
-    large = grown(tmp_path)
+    large = grown_space(tmp_path)
     assert grow_study(tmp_path, large)
     written = (tmp_path / JOURNAL).read_bytes()
     assert not grow_journal(tmp_path / JOURNAL, large)

@@ -70,12 +70,13 @@ class SearchConfig(Section):
     """Round schedules and keyframes to whole epochs, so that more trials begin alike and share what was computed."""
 
     portfolio: str | tuple[dict[str, Any], ...] | None = None
-    """Settings that were good elsewhere, tried after the baselines: the name of a [portfolio](search-space.md#portfolios), a
-    YAML file with a list like `baselines`, or that list. null: none, as with `none`."""
+    """Settings that were good elsewhere, tried after the baselines, see [portfolios](search-space.md#portfolios): a YAML
+    file with a list like `baselines`, or that list. null: none, as with `none`."""
 
     hours: AboveZero | None = None
-    """No trial begins that would not end within so many hours of the command's start; `--hours H` sets it. The share of the
-    trials that is kept for repeats is kept of the hours too. null: `trials` alone ends the study."""
+    """No trial begins that would not end within so many hours of the command's start; `--hours H` sets it,
+    and `trials` with it where `--trials` does not. The share of the trials that is kept for repeats is kept of the hours
+    too. null: `trials` alone ends the study."""
 
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     """Which trials are stopped before their last epoch."""

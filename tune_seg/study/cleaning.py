@@ -102,6 +102,8 @@ class _Study:
         config, space = self.config, Space(self.config)
         if not all(trial.state.ended for trial in self.trials.values()):
             return False
+        if config.search.hours is not None:  # which have ended it, and not the number of its trials
+            return True
         trials = config.search.trials
         grid = config.search.sampler == "grid"
         searched = min(trials, len(grid_trials(config, space))) if grid else trials - repeats_of(config, space)

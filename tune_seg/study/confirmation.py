@@ -121,12 +121,19 @@ class Confirmation:
         added = sum(record.extra for record in known)
         return added + max(self.budget or 0, len(known) - added)
 
-    def next_round(self, records: Sequence[Record]) -> list[dict[str, Any]]:
-        """The assignments of the trials that come next, all trials having ended; empty where there is nothing to add."""
+    def next_round(self, records: Sequence[Record], at_most: int | None = None) -> list[dict[str, Any]]:
+        """The assignments of the trials that come next, all trials having ended; empty where there is nothing to add.
+
+        Args:
+            records: the trials.
+            at_most: how many more repeats there may be, whatever the budget is.
+        """
         if self._until is not None and time.monotonic() >= self._until:
             return []
         found = self._contenders(records)
         budget = self._left(records, found)
+        if at_most is not None:
+            budget = min(budget, at_most)
         if len(found) < 2 or budget <= 0:
             return []
         reference, *finalists = found

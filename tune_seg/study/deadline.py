@@ -29,7 +29,13 @@ class Deadline:
         if config.search.hours is None:
             return None
         seconds = 3600 * config.search.hours
-        share = repeats_of(config, space) / config.search.trials
+        repeats = repeats_of(config, space)
+        # of a grid the repeats are what is left of the trials, which the hours may leave without end
+        share = (
+            repeats / config.search.trials
+            if config.search.sampler != "grid"
+            else config.search.confirm.share * bool(repeats)
+        )
         return cls(began + (1 - share) * seconds, began + seconds)
 
 

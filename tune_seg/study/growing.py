@@ -5,6 +5,7 @@ the configuration gave it, and a choice has the values of now. What they have tr
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ from tune_seg.study.files import CONFIGURATION, JOURNAL
 from tune_seg.study.search_space.space import Space
 from tune_seg.study.search_space.varied_key import Bound, Choice, Range, VariedKey
 
+_GROWING: Final = ".growing"
+"""The mark of a study whose journal may have a larger space than its `study.yaml`."""
 _PARAMETER: Final = 5
 """How Optuna's journal marks the value of a parameter."""
 
@@ -73,11 +76,19 @@ def grow_study(directory: Path, space: Space) -> bool:
     Returns:
         Whether the space has grown.
     """
-    described, journal = directory / CONFIGURATION, directory / JOURNAL
+    described, journal, mark = directory / CONFIGURATION, directory / JOURNAL, directory / _GROWING
     if not described.exists() or not journal.exists():
         return False
     before = parse(StudyConfig, yaml.safe_load(described.read_text()))
-    return before.space != space.config.space and grow_journal(journal, space)
+    if before.space == space.config.space and not mark.exists():
+        return False
+    mark.touch()  # until `study.yaml` has the space of the journal, see :func:`grown`
+    return grow_journal(journal, space)
+
+
+def grown(directory: Path) -> None:
+    """Note that `study.yaml` has the space of the journal."""
+    (directory / _GROWING).unlink(missing_ok=True)
 
 
 def grow_journal(path: Path, space: Space) -> bool:
@@ -92,11 +103,13 @@ def grow_journal(path: Path, space: Space) -> bool:
     """
     with path.open("rb") as file:
         lines = [line for line in file if line.endswith(b"\n")]
-    grown = list(_grown(lines, space))
-    if grown == lines:
+    larger = list(_grown(lines, space))
+    if larger == lines:
         return False
-    with whole_file(path) as new:
-        new.write_bytes(b"".join(grown))
+    with whole_file(path) as new, new.open("wb") as written:
+        written.writelines(larger)
+        written.flush()
+        os.fsync(written.fileno())  # the journal is all that there is of the trials
     return True
 
 
@@ -136,9 +149,10 @@ def _with_choices(log: Mapping[str, Any], choices: BaseDistribution) -> Mapping[
 
 def _parameters(log: Mapping[str, Any], space: Space, new: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[bytes]:
     """What the journal says of keys that have begun to vary, where the value of before is one of theirs."""
+    values = {**space.defaults, **whole, **space.config.in_full(whole)}
     for varied in space.varied:
-        if varied.key in new and varied.allows(new[varied.key], whole):
-            distribution = varied.distribution(whole)
+        if varied.key in new and varied.allows(new[varied.key], values):
+            distribution = varied.distribution(values)
             value = space.stored(new)[varied.key]
             yield _line(
                 {

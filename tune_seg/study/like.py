@@ -7,7 +7,7 @@ from tune_seg.config import StudyConfig
 from tune_seg.config.keys import flatten
 from tune_seg.errors import InputError
 from tune_seg.study.configuration import load_config
-from tune_seg.study.configurations import Configuration, configurations
+from tune_seg.study.configurations import Configuration, configurations, pareto_front
 from tune_seg.study.files import CONFIGURATION
 from tune_seg.study.output.report import ranked
 from tune_seg.study.records import read_records
@@ -28,11 +28,17 @@ def like_study(config: StudyConfig, directory: Path) -> StudyConfig:
         directory: of the other one, which may have other data, another model and another objective.
 
     Raises:
-        InputError: no trial of it has run to its end, or it cannot be read.
+        InputError: no trial of it has run to its end, it cannot be read, or the new study is a grid.
     """
+    if config.search.sampler == "grid":
+        raise InputError("search.sampler grid tries all that there is, so nothing of another study can come first")
     other = load_config(directory / CONFIGURATION)
     found = ranked(configurations(read_records(directory, other).records), other.objectives[0])
-    best = [each for each in found if each.completed][:_BEST]
+    best = [each for each in found if each.completed]
+    if len(other.objectives) > 1:  # those that nothing beats come first
+        front = {each.id for each in pareto_front(best, other.objectives)}
+        best.sort(key=lambda each: each.id not in front)
+    best = best[:_BEST]
     if not best:
         raise InputError(f"{directory}: no trial of that study has run to its end, so nothing won there yet; run it first")
     space = Space(config)

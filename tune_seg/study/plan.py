@@ -92,14 +92,14 @@ class Plan:
         return "" if hours is None else f"as many as end in {hours:g} hours, at most "
 
     @property
-    def _first(self) -> str:
-        """What comes before the sampler chooses, in a line or more; empty where that are baselines alone."""
+    def comes_first(self) -> str:
+        """What of a portfolio is tried before the sampler chooses, and why some is not; empty where there is none."""
         found = self.portfolio
         if not found.assignments and not found.left_out:
             return ""
         listed = len(found.assignments) + len(found.left_out)
-        left_out = "".join(f"  left out: {why}\n" for why in found.left_out)
-        return f"portfolio: {len(found.assignments)} of its {listed} settings are tried first\n{left_out}"
+        left_out = "".join(f"\n  left out: {why}" for why in found.left_out)
+        return f"portfolio: {len(found.assignments)} of its {listed} settings are tried first{left_out}"
 
     def __repr__(self) -> str:
         """What will run, for a person."""
@@ -111,7 +111,7 @@ class Plan:
             f"of these: {self.searched} to search, {self.repeats} to repeat the best and plain cross entropy\n"
             f"objective: {', '.join(self.config.objectives)}\n"
             f"training steps: {self.steps_per_trial} per trial, up to {self.trials * self.steps_per_trial} in all\n"
-            f"{self._first}varied:\n{varied}"
+            f"{self.comes_first}{chr(10) * bool(self.comes_first)}varied:\n{varied}"
         )
 
 

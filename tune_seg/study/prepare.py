@@ -174,11 +174,13 @@ def _check_disk(plan: Plan, models: CheckedModels, compute: ComputeConfig, conso
     """Say what the study will take of the disk.
 
     Raises:
-        InputError: so much is not free.
+        InputError: so much is not free, and the number of trials is known.
     """
     need = disk_need(plan, models.largest, compute.max_concurrent)
-    if need.problem:
+    if need.problem and plan.config.search.hours is None:
         raise InputError(need.problem)
+    if need.problem:  # how many trials the hours bring is not known
+        say(console, f"Warning: as many trials as the hours may bring could fill the disk. {need.problem}")
     say(console, need.line)
 
 

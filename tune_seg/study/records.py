@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_seg.config import StudyConfig, TrialConfig
 from tune_seg.errors import InputError
+from tune_seg.study.budget import most_repeats
 from tune_seg.study.configurations import known_score
 from tune_seg.study.confirmation import Confirmation
 from tune_seg.study.deadline import Deadline, time_for
@@ -130,6 +131,7 @@ class Records:
         self._handles: dict[int, optuna.trial.Trial] = {}
         self._ready: list[Record] = []  # open, and not handed out in this session
         self._failed: set[int] = set()
+        self._left_open: set[int] = set()  # trials that were begun or chosen, and for which there is no time
         self._waiting = sum(trial.state is TrialState.WAITING for trial in existing)
         self._asked = sum(_is_of_the_search(trial) for trial in existing)
         self._known: set[str] = set()  # the assignments of the search
@@ -190,7 +192,9 @@ class Records:
     def finished(self) -> bool:
         """Whether every trial has ended that the study needs."""
         return (
-            self._asked >= self.searched and all(record.state.ended for record in self.trials.values()) and not self._round()
+            self._asked >= self.searched
+            and all(record.state.ended for record in self._of_this_session)
+            and not self._round()
         )
 
     @property
@@ -396,6 +400,7 @@ class Records:
 
     def _next(self, may_start: Callable[[Record], bool] | None) -> Record | None:
         # all are looked at: what one of them has in common with a running trial is to be known while that can be stored
+        self._leave_what_is_too_late()
         free = [record for record in self._ready if may_start is None or may_start(record)]
         if free:
             self._ready.remove(free[0])
@@ -415,28 +420,48 @@ class Records:
                 return self._next(may_start)
         return None
 
+    def _leave_what_is_too_late(self) -> None:
+        """Trials of the search that nobody has started stay open in the journal, for the next session, once it is too
+        late."""
+        if any(not record.repeat for record in self._ready) and self._search_is_over():
+            self.out_of_time = True
+            self._left_open |= {record.number for record in self._ready if not record.repeat}
+            self._ready = [record for record in self._ready if record.repeat]
+
     @property
     def _running(self) -> bool:
         """Whether a trial has yet to end in this session."""
-        return any(record.state is State.RUNNING for record in self.trials.values())
+        return any(record.state is State.RUNNING for record in self._of_this_session)
+
+    @property
+    def _of_this_session(self) -> list[Record]:
+        return [record for record in list(self.trials.values()) if record.number not in self._left_open]
 
     def _round(self) -> Sequence[Mapping[str, Any]]:
         """The repeats that are needed next, once every trial has ended; none after one that has failed."""
         if self._confirmation is None or any(record.state is State.FAILED for record in self.trials.values()):
             return ()
-        found = self._confirmation.next_round(list(self.trials.values()))
-        if found and self._deadline is not None:
-            rounds = math.ceil(len(found) / self._slots)
-            if not time_for(rounds * self._whole_trial, self._deadline.end):
-                self.out_of_time, found = True, []
+        known, at_most = list(self.trials.values()), None
+        if self._deadline is not None and (cost := self._whole_trial):
+            at_most = self._slots * max(0, int((self._deadline.end - time.monotonic()) / cost))
+        found = self._confirmation.next_round(known, at_most)
+        if not found and at_most is not None and self._confirmation.next_round(known):
+            self.out_of_time = True
         self._decided = not found
         return found
 
     def _search_is_over(self) -> bool:
         """Whether another trial of the search would not end in time; the search then has those that it has."""
-        if self._deadline is None or time_for(self._whole_trial, self._deadline.search):
+        if self._deadline is None:
             return False
-        self.out_of_time, self.searched = True, self._asked
+        cost, until = self._whole_trial, self._deadline.search
+        if cost and until < self._deadline.end:  # the repeats need no more than they can be
+            most = math.ceil(most_repeats(self.config.search.confirm) / self._slots)
+            until = max(until, self._deadline.end - most * cost)
+        if time_for(cost, until):
+            return False
+        self.out_of_time = self.out_of_time or self._asked < self.searched
+        self.searched = min(self.searched, self._asked)
         return True
 
     @property
@@ -520,7 +545,13 @@ class Records:
     def _adopt(self, trial: optuna.trial.Trial) -> Record:
         assignment = self._space.sample(trial)
         number = self._number()
-        record = Record(number, assignment, self.config.trial(assignment), number < len(self.config.baselines))
+        try:
+            config = self.config.trial(assignment)
+        except InputError:  # or every later session would take it up again
+            trial.set_user_attr(_DUPLICATE, True)
+            self._study.tell(trial, state=TrialState.FAIL)
+            raise
+        record = Record(number, assignment, config, number < len(self.config.baselines))
         trial.set_user_attr("assignment", assignment)
         self._handles[number] = trial
         return record

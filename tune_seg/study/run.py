@@ -21,7 +21,7 @@ from tune_seg.study.contents import read_study
 from tune_seg.study.deadline import Deadline
 from tune_seg.study.elsewhere import Call, Elsewhere, reason
 from tune_seg.study.files import CLASSES, CONFIGURATION, CONFIGURATIONS, PROFILE, RESULTS, STORE, TEXT_REPORT
-from tune_seg.study.growing import grow_study
+from tune_seg.study.growing import grow_study, grown
 from tune_seg.study.html.pictures import Examples, examples_or_why_none
 from tune_seg.study.html.write import write_page
 from tune_seg.study.kept_weights import begun_with, clear_weights
@@ -117,6 +117,8 @@ def run_study(
     """
     began = time.perf_counter() if profile_from is None else profile_from
     session_began = time.monotonic()
+    if more is None and plan.comes_first:
+        say(console, plan.comes_first)
     with locked(plan.directory):
         with prepared(plan, console, search=more is None) as ready:
             profile = Profile(ready.slots, began)
@@ -163,6 +165,7 @@ def _session(
         if grow_study(directory, ready.space):
             say(console, "The search space has grown: the study goes on with the trials that it has.")
         write_study(config, directory / CONFIGURATION)
+        grown(directory)
     data = TrainingData.of(packed)
     confirmation = _confirmation(ready, more)
     searches, space = more is None, ready.space
@@ -209,7 +212,11 @@ def _session(
     say_disk(console, config, directory)
     say_failures(console, records)
     if records.out_of_time:
-        say(console, f"Time: {config.search.hours:g} hours are over. The same command goes on for as many again.")
+        say(
+            console,
+            f"Time: no further trial would have ended within {config.search.hours:g} hours. The same command goes on for as "
+            "many again.",
+        )
     if ended.finished:
         opened = scored.test is not None
         say_next(console, next_lines(config, directory, ended.found, answer, ended.cost, asked=ended.asked, opened=opened))

@@ -1,4 +1,7 @@
-"""The search of this project, and the same with each of its ingredients taken away."""
+"""The Bayesian search of this project with a rule that stops by what it foresees, and the same with each part taken away.
+
+The rule is tried here first: studies stop by :mod:`tune_seg.study.early_stopping`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +24,6 @@ class Ingredients:
         stop: how many standard deviations short of the best a training must be to be stopped; None: none is.
         believed: whether the largest belief is recommended, rather than the largest score.
         grace: epochs before anybody is stopped.
-        repeats: the share of the time in which the best are repeated.
     """
 
     portfolio: Sequence[Mapping[str, Any]] = ()
@@ -29,7 +31,6 @@ class Ingredients:
     stop: float | None = 1.0
     believed: bool = True
     grace: int = 3
-    repeats: float = 0.0
     startup: int = 8
 
 

@@ -1,5 +1,7 @@
 """Assignments as rows of numbers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,24 @@ def test_what_optuna_stores_of_a_list_is_the_same_value() -> None:
     encoding = Encoding(space(SPACE))
     given, stored = ({"augmentation.resize": value} for value in ([1.0, 1.0], "[1.0, 1.0]"))
     assert np.array_equal(encoding([given]), encoding([stored]))
+
+
+@pytest.mark.parametrize(
+    ("start", "values"),
+    [({"choice": [0.1, 0.3]}, {}), ({"grid": [0.1, 0.3]}, {}), (None, {"schedule": {"start": 0.2}})],
+)
+def test_a_range_may_depend_on_a_key_that_is_no_range(start: dict[str, Any] | None, values: dict[str, Any]) -> None:
+    ranges: dict[str, Any] = {"schedule.end": {"float": ["schedule.start + 0.1", 1.0]}}
+    keys = ranges if start is None else {"schedule.start": start, **ranges}
+    encoding = Encoding(space(keys, loss={"kind": "naive", "start": "dice"}, **values))
+    low = 0.3 if start is None else 0.2
+    (row,) = encoding([{"schedule.start": 0.1, "schedule.end": low}])
+    assert dict(zip(encoding.keys, row, strict=True))["schedule.end"] == pytest.approx(0.0)
+
+
+def test_a_value_of_before_the_space_grew_counts_as_the_nearest_of_the_range() -> None:
+    encoding = Encoding(space({"training.weight_decay": {"float": [1e-6, 1e-2], "log": True}}))
+    assert encoding([{"training.weight_decay": 0.0}, {"training.weight_decay": 1.0}]).tolist() == [[0.0], [1.0]]
 
 
 def test_no_assignment_is_no_row() -> None:

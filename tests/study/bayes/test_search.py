@@ -120,6 +120,31 @@ def test_one_that_failed_is_believed_to_be_as_bad_as_the_worst() -> None:
     assert max(means[10:]) < np.mean(means[:10])
 
 
+def test_a_space_without_keys_has_one_assignment() -> None:
+    assert BayesianSearch(space({})).choose([Tried({}, [0.5], whole=True)] * 12, {}) == {}
+
+
+def test_where_a_grid_decides_the_best_of_its_value_is_looked_for() -> None:
+    """Scores with the fixed value are far below the others: what is good with it still decides."""
+    keys = {
+        "model.encoder": {"grid": ["resnet18", "resnet34"]},
+        "loss.end": {"choice": ["ce", "wce", "focal", "dual_focal"]},
+    }
+    searched_space, rng = space(keys | {"acw": {"choice": [True, False]}}), random.Random(0)
+    tried = []
+    for place in range(24):
+        fixed = {"model.encoder": ("resnet18", "resnet34")[place % 2]}
+        drawn = random_assignment(searched_space, rng, fixed)
+        tried.append(
+            Tried(drawn, [0.9 * (place % 2) + 0.05 * (drawn["loss.end"] == "wce") + 0.001 * rng.random()], whole=True)
+        )
+    known = [
+        each for each in tried if each.assignment["loss.end"] != "wce" or each.assignment["model.encoder"] == "resnet34"
+    ]
+    chosen = BayesianSearch(searched_space, seed=0).choose(known, {"model.encoder": "resnet18"})
+    assert chosen["loss.end"] == "wce"
+
+
 def test_expected_improvement_is_the_integral_that_it_stands_for() -> None:
     belief = Belief(np.array([0.3, 0.5, 0.7]), np.array([0.1, 0.02, 0.2]))
     steps = np.linspace(-3, 3, 200_001)

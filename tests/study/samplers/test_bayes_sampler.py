@@ -69,6 +69,26 @@ def test_stopped_failed_and_running_trials_are_no_trouble() -> None:
     searched.sample(study.ask())
 
 
+def test_a_duplicate_that_was_left_out_says_nothing_of_its_configuration() -> None:
+    searched = space({"loss.end": {"choice": ["ce", "wce", "focal"]}, "training.lr": {"float": [1e-4, 1e-2], "log": True}})
+    study = optuna.create_study(direction="maximize", sampler=BayesSampler(searched, seed=0))
+    for _ in range(16):
+        trial = study.ask()
+        study.tell(trial, float(searched.sample(trial)["loss.end"] == "wce"))
+    for _ in range(16):  # as `Records` leaves them out while the first one still runs
+        study.enqueue_trial({"loss.end": "wce", "training.lr": 1e-3})
+        trial = study.ask()
+        searched.sample(trial)
+        trial.set_user_attr("duplicate", True)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    chosen = []
+    for _ in range(6):
+        trial = study.ask()
+        chosen.append(searched.sample(trial)["loss.end"])
+        study.tell(trial, float(chosen[-1] == "wce"))
+    assert chosen.count("wce") >= 4
+
+
 def test_a_study_that_goes_on_knows_its_trials() -> None:
     searched, storage = space(SPACE), optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, direction="maximize", sampler=BayesSampler(searched, seed=3))

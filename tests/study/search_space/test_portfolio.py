@@ -53,6 +53,18 @@ def test_what_the_space_does_not_have_is_left_out_and_said(assignment: dict[str,
     assert why in left_out
 
 
+def test_a_setting_that_fits_only_with_some_values_of_what_it_leaves_open_is_left_out() -> None:
+    ranges = {"schedule.end": {"float": ["schedule.start + 0.1", 1.0], "when": {"loss.kind": ["naive"]}}}
+    half = {"loss.kind": "naive", "loss.start": "dice", "loss.end": "ce", "schedule.end": 0.3}
+    found = portfolio_of(space(SCHEDULED | ranges, search={"portfolio": [half, {**half, "schedule.start": 0.15}]}))
+    assert found.assignments == [{**half, "schedule.start": 0.15}]
+    assert "leaves schedule.start open, on which its range depends" in found.left_out[0]
+
+
+def test_what_is_needed_beside_may_be_left_open() -> None:
+    assert portfolio({"loss.kind": "naive", "loss.end": "wce"}) == ([{"loss.kind": "naive", "loss.end": "wce"}], [])
+
+
 def test_the_same_twice_is_tried_once() -> None:
     plain = {"loss.kind": "static", "loss.end": "ce"}
     assert portfolio(plain, {**plain, "acw": False})[0] == [plain]

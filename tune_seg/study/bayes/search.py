@@ -29,6 +29,8 @@ _GOOD: Final = 6
 """How many are good."""
 _BOUND: Final = 300
 """Trainings that are learnt from at most: the time of a suggestion grows with their number."""
+_BOUND_OF_OTHERS: Final = 100
+"""The newest of those that failed, and of those of which nothing is known yet, that count."""
 _TUNED_AFTER: Final = 1.1
 """The scales are adapted again when there are so many times as many trainings."""
 _AHEAD: Final = 0.5
@@ -74,9 +76,12 @@ class BayesianSearch:
             tried: all trainings so far, in their order.
             fixed: values that it must have.
         """
-        places = self._learn(tried) if len(tried) >= self._startup else None
+        places = self._learn(tried) if self._space.varied and len(tried) >= self._startup else None
         if places is None:
             return random_assignment(self._space, self._rng, fixed)
+        alike = [place for place in places if all(tried[place].assignment.get(key) == value for key, value in fixed.items())]
+        if alike:  # another value of a grid may be better or worse whatever is chosen here
+            places = np.array(alike)
         means = self._surrogate.believe(self._rows[places]).mean
         good = [tried[places[place]].assignment for place in np.argsort(-means)[:_GOOD]]
         candidates, rows = self._candidates(good, fixed)
@@ -116,7 +121,8 @@ class BayesianSearch:
             return None
         worst = min(each.score for each in known.values())
         # a failed one counts as no worse than the worst, or the others would hardly be told apart
-        known |= {place: Foreseen(worst) for place, each in enumerate(tried) if each.failed}
+        failed = [place for place, each in enumerate(tried) if each.failed][-_BOUND_OF_OTHERS:]
+        known |= {place: Foreseen(worst) for place in failed}
         rows, places = self._encoded(tried), np.array(list(known))
         scores = np.array([each.score for each in known.values()])
         variances = np.array([each.variance for each in known.values()])
@@ -125,6 +131,7 @@ class BayesianSearch:
         if tune:
             self._tuned = len(known)
         unknown = [place for place, each in enumerate(tried) if foreseen[place] is None and not each.failed]
+        unknown = unknown[-_BOUND_OF_OTHERS:]
         if unknown:  # take them to come out as is believed now, so that trainings that run at once keep apart
             believed = self._surrogate.believe(rows[unknown]).mean
             every = np.concatenate([places, unknown])

@@ -18,7 +18,7 @@ KEYS: Final = ("training.lr", "training.weight_decay")
 _ENOUGH: Final = 3
 """With so many settings tried, plain cross entropy has had a choice."""
 _NEAR: Final = 1.5
-"""Learning rates of which one is at most so many times the other are about the same."""
+"""Values of which one is at most so many times the other are about the same."""
 _PRESET: Final = "loss_and_rate"
 
 
@@ -45,25 +45,27 @@ def rate_lines(config: StudyConfig, records: Iterable[Record], answer: Answer) -
     best = taken if taken.id != answer.reference else _best_other(answer)
     if not plain or best is None:
         return
-    if len(plain) < _ENOUGH:
+    tried = {tuple(_settings(each)[key] for key in varied) for each in plain}
+    if len(tried) < _ENOUGH:
         yield (
-            f"{PLAIN[0].upper()}{PLAIN[1:]} was tried with {counted(len(plain), 'setting')} of {' and '.join(varied)} "
+            f"{PLAIN[0].upper()}{PLAIN[1:]} was tried with {counted(len(tried), 'setting')} of {' and '.join(varied)} "
             "alone, so its own best may not be among them; baselines with others would tell."
         )
         return
     metric, name = config.objectives[0], called(answer)[best.id]
     own = max(plain, key=lambda each: _score(each, metric))
-    near = [each for each in plain if _alike(_settings(each), _settings(best))]
+    near = [each for each in plain if _alike(_settings(each), _settings(best), varied)]
     if not near:
         return
     same = max(near, key=lambda each: _score(each, metric))
     line = (
-        f"Of {len(plain)} settings tried, {PLAIN} scored {cell(_score(same, metric))} with about those of {name} "
-        f"({_text(same, varied)}), and {cell(_score(own, metric))} with its own best ({_text(own, varied)}), each in one "
-        "training"
+        f"Of {len(tried)} settings tried, {PLAIN} scored {cell(_score(same, metric))} with about those of {name} "
+        f"({_text(same, varied)}), and {cell(_score(own, metric))} with its own best ({_text(own, varied)}), each "
+        f"{'in one training' if _single(same) and _single(own) else 'at best'}"
     )
     ahead = _score(best, metric) - _score(same, metric)
-    if answer.verdict.kind is not Kind.BETTER and ahead > config.search.confirm.margin:
+    vanished = _score(best, metric) - _score(own, metric) <= config.search.confirm.margin < ahead
+    if answer.verdict.kind is Kind.INDISTINGUISHABLE and vanished:
         line += f": the margin of {name} ({ahead:+.4f}) vanishes once both have their own best"
     yield f"{line}."
 
@@ -84,9 +86,14 @@ def _settings(configuration: Configuration) -> Mapping[str, Any]:
     return flatten({"training": configuration.config.training.model_dump(mode="json", include={"lr", "weight_decay"})})
 
 
-def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    rates = sorted((one["training.lr"], other["training.lr"]))
-    return rates[1] <= _NEAR * rates[0]
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any], varied: Sequence[str]) -> bool:
+    pairs = (sorted((one[key], other[key])) for key in varied)
+    return all(high <= _NEAR * low for low, high in pairs)
+
+
+def _single(configuration: Configuration) -> bool:
+    """Whether its score is that of the one training that there is."""
+    return len([each for each in configuration.completed if not each.repeat]) == 1
 
 
 def _text(configuration: Configuration, varied: Sequence[str]) -> str:

@@ -21,6 +21,9 @@ from tune_seg.study.search_space.varied_key import Choice, VariedKey, stored
 ASSIGNMENT: Final = "assignment"
 """The mark of a trial that has its assignment, of a repeat too, which has no parameters."""
 
+DUPLICATE: Final = "duplicate"
+"""The mark of a trial that was left out, because the same had been tried."""
+
 _FIXED: Final = "fixed_params"
 """Where Optuna keeps what :meth:`optuna.Study.enqueue_trial` was given."""
 
@@ -79,6 +82,9 @@ class BayesSampler(BaseSampler):
             self._open.pop(trial.number, None)
         else:
             self._open[trial.number] = trial_id(trial)
+        if DUPLICATE in trial.user_attrs:  # the one that it is the same as says all that there is to learn
+            self._tried.pop(trial.number, None)
+            return
         if trial.state is TrialState.COMPLETE:
             self._values[trial.number] = trial.values
         self._tried[trial.number] = Tried(

@@ -47,8 +47,9 @@ def build_sampler(config: SearchConfig, space: Space, *, session: int) -> optuna
         if name == "bayes":
             return BayesSampler(space, seed=seed)
         if name == "tpe":
-            # All that decides is said here, because the defaults of Optuna's versions differ: keys are modelled together, in
-            # groups that conditions make; trials that still run count as bad ones, so that parallel suggestions keep apart.
+            # All that decides is said here, as the defaults of Optuna's versions differ. Keys are modelled together, but
+            # not in groups: a group keeps the first range that it saw of a key. Trials that still run count as bad ones, so
+            # that parallel suggestions keep apart.
             startup = min(10, max(1, config.trials // 3))
             with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
                 return BoundedTPESampler(
@@ -56,7 +57,6 @@ def build_sampler(config: SearchConfig, space: Space, *, session: int) -> optuna
                     n_startup_trials=startup,
                     n_ei_candidates=24,
                     multivariate=True,
-                    group=True,
                     warn_independent_sampling=False,
                     constant_liar=True,
                 )
@@ -74,8 +74,8 @@ def check_sampler(config: StudyConfig, space: Space) -> None:
     Raises:
         InputError: an unknown sampler, or one that cannot serve this space or these objectives.
     """
-    study = _study_in_memory(config, space)
     try:
+        study = _study_in_memory(config, space)
         for score in range(3):
             trial = study.ask()
             space.sample(trial)

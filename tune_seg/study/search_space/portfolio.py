@@ -100,16 +100,21 @@ def _fitting(assignment: Assignment, space: Space) -> dict[str, Any]:
 
     def choose(varied: VariedKey, values: Mapping[str, Any]) -> Any:
         if varied.key in assignment:
+            if unknown := sorted(varied.bounded_by & varied_keys - assignment.keys()):
+                raise _Unfit(f"it says {varied.key} and leaves {unknown[0]} open, on which its range depends")
             if not varied.allows(assignment[varied.key], values):
                 raise _Unfit(f"{varied.key} cannot be {assignment[varied.key]}")
             opened[varied.key] = assignment[varied.key]
             return assignment[varied.key]
         return varied.first(values)  # the sampler chooses it
 
-    space.walk(choose)
+    try:
+        walked = space.walk(choose)
+        space.config.trial(walked)
+    except InputError as error:
+        raise _Unfit(str(error)) from None
     if unused := sorted(varied_keys & assignment.keys() - opened.keys()):
         raise _Unfit(f"{unused[0]} does not vary there")
-    space.config.trial(opened)
     return opened
 
 

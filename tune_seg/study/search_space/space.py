@@ -93,9 +93,10 @@ class Space:
 
         def choose(varied: VariedKey, chosen: Mapping[str, Any]) -> Any:
             value = values.get(varied.key)
-            if value is not None:
+            allowed = varied.key in values and varied.allows(value, chosen)
+            if allowed or value is not None:
                 found[varied.key] = value
-            return value if value is not None and varied.allows(value, chosen) else varied.first(chosen)
+            return value if allowed else varied.first(chosen)
 
         self.walk(choose)
         return found
@@ -103,7 +104,9 @@ class Space:
     def completed(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
         """An assignment of before the space gained keys, with the values that these had then: those of the configuration."""
         whole = self.walk(lambda varied, values: assignment.get(varied.key, self.defaults.get(varied.key)))
-        return {**assignment, **{key: value for key, value in whole.items() if key not in assignment and value is not None}}
+        choices = {varied.key for varied in self.varied if isinstance(varied.domain, Choice)}
+        new = {key: value for key, value in whole.items() if key not in assignment}
+        return {**assignment, **{key: value for key, value in new.items() if value is not None or key in choices}}
 
     def stored(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
         """`assignment` as Optuna holds it, to be given as fixed values."""

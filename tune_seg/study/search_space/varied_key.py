@@ -86,11 +86,17 @@ class VariedKey:
         )
 
     @property
+    def bounded_by(self) -> set[str]:
+        """The keys on which the ends of its range depend."""
+        if not isinstance(self.domain, Range):
+            return set()
+        return {bound.key for bound in (self.domain.low, self.domain.high) if bound.key is not None}
+
+    @property
     def depends_on(self) -> list[str]:
         """The keys that must have a value before this one can be sampled."""
         keys = {key for alternative in self.when for key in alternative}
-        if isinstance(self.domain, Range):
-            keys |= {bound.key for bound in (self.domain.low, self.domain.high) if bound.key is not None}
+        keys |= self.bounded_by
         return sorted(keys)  # the order of a set differs from process to process, and the sampler's draws with it
 
     def ends(self, values: Mapping[str, Any]) -> tuple[float, float]:
