@@ -137,8 +137,7 @@ def run(out: Path, cells: Sequence[tuple[str, int, str]], count: int, processes:
 
 
 def curves(task: Task, courses: Sequence[Mapping[str, Any]], slots: int, axis: str) -> np.ndarray:
-    """The true score of what each replay recommends, shape (replays, grid): over its time, or over the epochs of a
-    budget."""
+    """The true score of what each replay recommends over its time or over its epochs, shape (replays, grid)."""
     whole = budget(task, slots) if axis == "seconds" else TRAININGS[slots] * task.epochs
     table = np.full((len(courses), len(GRID)), -math.inf)
     for row, course in zip(table, courses, strict=True):

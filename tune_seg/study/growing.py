@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from tune_seg._whole_file import whole_file
 from tune_seg.config import StudyConfig, parse
 from tune_seg.study.files import CONFIGURATION, JOURNAL
+from tune_seg.study.marks import ASSIGNMENT, REPEAT
 from tune_seg.study.search_space.space import Space
 from tune_seg.study.search_space.varied_key import Bound, Choice, Range, VariedKey
 
@@ -119,20 +120,20 @@ def _grown(lines: Sequence[bytes], space: Space) -> Iterator[bytes]:
     for line in lines:
         log = json.loads(line)
         attribute = log.get("user_attr", {})
-        if "repeat" in attribute:
+        if REPEAT in attribute:
             repeats.add(log["trial_id"])
         if log["op_code"] == _PARAMETER and log["param_name"] in choices:
             changed = _with_choices(log, choices[log["param_name"]])
             yield line if changed == log else _line(changed)
-        elif "assignment" in attribute and "trial_id" in log:
-            assignment = attribute["assignment"]
+        elif ASSIGNMENT in attribute and "trial_id" in log:
+            assignment = attribute[ASSIGNMENT]
             whole = space.completed(assignment)
             if whole == assignment:
                 yield line
                 continue
             if log["trial_id"] not in repeats:
                 yield from _parameters(log, space, {key: whole[key] for key in whole.keys() - assignment.keys()}, whole)
-            yield _line({**log, "user_attr": {"assignment": whole}})
+            yield _line({**log, "user_attr": {ASSIGNMENT: whole}})
         else:
             yield line
 

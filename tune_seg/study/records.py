@@ -31,6 +31,7 @@ from tune_seg.study.deadline import Deadline, time_for
 from tune_seg.study.files import JOURNAL
 from tune_seg.study.images import write_images
 from tune_seg.study.journal import JournalReader, StudyJournal
+from tune_seg.study.marks import ASSIGNMENT, DUPLICATE, EXTRA, REPEAT
 from tune_seg.study.pace import Pace
 from tune_seg.study.record import Record, State
 from tune_seg.study.samplers._optuna_private import open_trial, trial_id
@@ -44,11 +45,6 @@ _OPTUNA_STATES = {
     State.PRUNED: TrialState.PRUNED,
     State.DIVERGED: TrialState.FAIL,
 }
-
-_REPEAT = "repeat"
-_EXTRA = "extra"
-_DUPLICATE = "duplicate"
-"""Marks in the journal: a trial that repeats a configuration, and one that was left out."""
 
 _FOR_PEOPLE = ("recall", "accuracy", "temperature/calibration")
 """Scores that the journal names apart from the rest, for those who look at it with optuna-dashboard."""
@@ -503,7 +499,7 @@ class Records:
         """
         trial = self._handles.pop(record.number)
         self._numbered -= 1
-        trial.set_user_attr(_DUPLICATE, True)
+        trial.set_user_attr(DUPLICATE, True)
         before = next(other for other in (*self.trials.values(), *self._ready) if other.assignment == record.assignment)
         values = self._values(before)
         self._study.tell(trial, values, state=TrialState.FAIL if values is None else TrialState.COMPLETE)
@@ -519,10 +515,10 @@ class Records:
         trial = self._study.ask()
         assert self._confirmation is not None
         extra = self._confirmation.budget is None
-        trial.set_user_attr(_REPEAT, True)
+        trial.set_user_attr(REPEAT, True)
         if extra:
-            trial.set_user_attr(_EXTRA, True)
-        trial.set_user_attr("assignment", dict(assignment))
+            trial.set_user_attr(EXTRA, True)
+        trial.set_user_attr(ASSIGNMENT, dict(assignment))
         record = Record(self._number(), assignment, self.config.trial(assignment), repeat=True, extra=extra)
         self._handles[record.number] = trial
         return record
@@ -548,11 +544,11 @@ class Records:
         try:
             config = self.config.trial(assignment)
         except InputError:  # or every later session would take it up again
-            trial.set_user_attr(_DUPLICATE, True)
+            trial.set_user_attr(DUPLICATE, True)
             self._study.tell(trial, state=TrialState.FAIL)
             raise
         record = Record(number, assignment, config, number < len(self.config.baselines))
-        trial.set_user_attr("assignment", assignment)
+        trial.set_user_attr(ASSIGNMENT, assignment)
         self._handles[number] = trial
         return record
 
@@ -563,9 +559,9 @@ class Records:
 
     def _load(self, frozen: FrozenTrial) -> None:
         """Take over a trial of an earlier session; a waiting one was never handed out, and the next ask returns it."""
-        if frozen.state is TrialState.WAITING or _DUPLICATE in frozen.user_attrs:
+        if frozen.state is TrialState.WAITING or DUPLICATE in frozen.user_attrs:
             return
-        if "assignment" in frozen.user_attrs:
+        if ASSIGNMENT in frozen.user_attrs:
             number = self._number()
             self.trials[number] = record = _record(number, frozen, self.config)
             if not record.repeat:
@@ -620,17 +616,17 @@ def read_records(directory: Path, config: StudyConfig) -> JournalContents:
         raise InputError(f"{path} cannot be read ({error}); run the study first") from None
     begun = [trial for trial in existing if _is_begun(trial)]
     records = [_record(number, trial, config) for number, trial in enumerate(begun)]
-    return JournalContents(records, begun, sum(_DUPLICATE in trial.user_attrs for trial in existing))
+    return JournalContents(records, begun, sum(DUPLICATE in trial.user_attrs for trial in existing))
 
 
 def _is_begun(trial: FrozenTrial) -> bool:
     """Whether it is a trial of the study, of which it is known what it trains."""
-    return _DUPLICATE not in trial.user_attrs and "assignment" in trial.user_attrs
+    return DUPLICATE not in trial.user_attrs and ASSIGNMENT in trial.user_attrs
 
 
 def _record(number: int, frozen: FrozenTrial, config: StudyConfig) -> Record:
     """A trial as the journal has it."""
-    assignment = frozen.user_attrs["assignment"]
+    assignment = frozen.user_attrs[ASSIGNMENT]
     outcome = frozen.user_attrs.get("outcome", {"state": State.RUNNING, "history": (), "error": ""})
     return Record(
         number,
@@ -641,8 +637,8 @@ def _record(number: int, frozen: FrozenTrial, config: StudyConfig) -> Record:
         outcome["history"],
         outcome["error"],
         outcome.get("checkpoint"),
-        repeat=_REPEAT in frozen.user_attrs,
-        extra=_EXTRA in frozen.user_attrs,
+        repeat=REPEAT in frozen.user_attrs,
+        extra=EXTRA in frozen.user_attrs,
     )
 
 
@@ -660,7 +656,7 @@ def _for_people(record: Record) -> dict[str, str | float]:
 
 
 def _is_of_the_search(trial: FrozenTrial) -> bool:
-    return trial.state is not TrialState.WAITING and not {_REPEAT, _DUPLICATE} & trial.user_attrs.keys()
+    return trial.state is not TrialState.WAITING and not {REPEAT, DUPLICATE} & trial.user_attrs.keys()
 
 
 def _has(record: Record, values: Mapping[str, Any]) -> bool:

@@ -16,9 +16,9 @@ class Asked:
     Attributes:
         assignment: what is trained.
         epochs: after how many it ends; None: after all.
-        goes_on: the number of an earlier training of the same search that it continues: what that trained is not trained
-        again. repeat: 0 for the seed of the search, else the number of another one. keys: of its epoch boundaries, where
-        what others have trained need not be trained again.
+        goes_on: the number of an earlier training of the same search, whose epochs are not trained again.
+        repeat: 0 for the seed of the search, else the number of another one.
+        keys: of its epoch boundaries, where what others have trained need not be trained again.
     """
 
     assignment: Mapping[str, Any]
@@ -38,8 +38,7 @@ class Search(Protocol):
         """A training's score after an epoch (from 1); whether it stops here."""
 
     def ended(self, number: int, score: float, *, whole: bool) -> None:
-        """A training has ended with this score, after as many epochs as were asked for or (not `whole`) because it was
-        stopped."""
+        """A training has ended with this score: after all that was asked for, or (not `whole`) as it was stopped."""
 
     def recommended(self) -> int | None:
         """The number of the training whose configuration would be taken now."""

@@ -76,7 +76,6 @@ def test_a_neighbour_differs_in_few_keys() -> None:
     others = [neighbour(of_losses, rng, {}, good) for _ in range(200)]
     kept = [sum(each.get(key) == value for key, value in good.items()) for each in others]
     assert np.mean(kept) > 2.0
-    assert good in others or any(each != good for each in others)
     assert any(each["loss.kind"] != "static" for each in others)
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.records import asked, open_records, run_to_the_end, space
 from tune_seg.errors import InputError
-from tune_seg.study.presets import portfolios
 from tune_seg.study.search_space.portfolio import portfolio_of, resolved_portfolio
 
 SCHEDULED: dict[str, Any] = {
@@ -92,7 +91,6 @@ def test_a_file_that_is_no_list_is_rejected(tmp_path: Path, content: str, messag
 def test_an_unknown_name_is_rejected_with_those_that_there_are() -> None:
     with pytest.raises(InputError, match=r"search.portfolio: 'mine' is neither a portfolio nor a file; allowed: .*none"):
         resolved_portfolio(space(SCHEDULED, search={"portfolio": "mine"}).config)
-    assert all(path.is_file() for path in portfolios().values())
 
 
 GOOD: list[dict[str, Any]] = [

@@ -2,8 +2,8 @@
 
 The next assignment is the one of many candidates that is expected to improve most on the best (Mockus 1975; Jones et al.
 1998, "Efficient Global Optimization"). What is best is a belief too: the largest mean of those tried, not the largest
-score, which is in part luck. A training that runs, or was stopped, counts as what it will probably score: its newest score
-and what whole trainings gained from there on.
+score, which is in part luck. A training that was stopped counts as what it would probably have scored: its newest score
+and what whole trainings gained from there on. One of which no score is known yet counts as what is believed of it.
 """
 
 import json
@@ -34,8 +34,7 @@ _BOUND_OF_OTHERS: Final = 100
 _TUNED_AFTER: Final = 1.1
 """The scales are adapted again when there are so many times as many trainings."""
 _AHEAD: Final = 0.5
-"""How far ahead of the best a candidate is to come, in standard deviations of all scores: with 0 the search stays where it
-is."""
+"""How far ahead of the best a candidate is to come, in standard deviations of all scores: with 0 a search does not move."""
 _LEAST: Final = 4
 """Trainings of which something must be known before anything is believed."""
 

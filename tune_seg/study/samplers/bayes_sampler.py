@@ -14,15 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 from tune_seg.study.bayes.foresight import Tried
 from tune_seg.study.bayes.search import BayesianSearch
 from tune_seg.study.bayes.several import scalarised
+from tune_seg.study.marks import ASSIGNMENT, DUPLICATE
 from tune_seg.study.samplers._optuna_private import storage_of, trial_id
 from tune_seg.study.search_space.space import Space
 from tune_seg.study.search_space.varied_key import Choice, VariedKey, stored
-
-ASSIGNMENT: Final = "assignment"
-"""The mark of a trial that has its assignment, of a repeat too, which has no parameters."""
-
-DUPLICATE: Final = "duplicate"
-"""The mark of a trial that was left out, because the same had been tried."""
 
 _FIXED: Final = "fixed_params"
 """Where Optuna keeps what :meth:`optuna.Study.enqueue_trial` was given."""

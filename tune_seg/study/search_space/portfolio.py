@@ -1,7 +1,7 @@
 """Assignments that were good elsewhere, which a study tries after its baselines and before the sampler chooses.
 
-A portfolio is a list of assignments, each `{key: value}` as a baseline is: one that comes with the package, a file, what won
-in another study, or a list in the configuration.
+A portfolio is a list of assignments, each `{key: value}` as a baseline is: in a file, what won in another study, in the
+configuration, or by the name of a file in `search_spaces/portfolios`, which has none yet.
 """
 
 from collections.abc import Mapping, Sequence
